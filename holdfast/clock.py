@@ -1,0 +1,67 @@
+"""The one place holdfast reads time, waits, and draws chance from; tests install another one.
+
+``clock.current`` is the clock in force, for the whole process. `holdfast.testing.FakeClock` installs itself here.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import threading
+    from contextlib import AbstractAsyncContextManager
+
+
+class Clock:
+    """The system's clock. Durations are seconds, moments are seconds (or nanoseconds) since the epoch."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back; only differences mean something."""
+        return time.monotonic()
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def time_ns(self) -> int:
+        """Nanoseconds since the epoch."""
+        return time.time_ns()
+
+    def draw(self) -> float:
+        """A random number in [0, 1), for jitter."""
+        return random.random()  # noqa: S311 - jitter is not a secret
+
+    def sleep(self, seconds: float) -> None:
+        """Block this thread for ``seconds``."""
+        time.sleep(seconds)
+
+    async def sleep_async(self, seconds: float) -> None:
+        """Suspend this asyncio task for ``seconds``."""
+        import asyncio  # noqa: PLC0415 - asyncio costs 30 ms to import and sync users never need it
+
+        await asyncio.sleep(seconds)
+
+    def wait(self, event: threading.Event, seconds: float | None) -> bool:
+        """Block until ``event`` is set (True) or ``seconds`` have passed (False); ``None`` waits for ever."""
+        return event.wait(seconds)
+
+    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        """An async context that raises TimeoutError when its body takes longer than ``seconds``.
+
+        The object entered has ``expired() -> bool``, as `asyncio.timeout` has.
+        """
+        import asyncio  # noqa: PLC0415 - see sleep_async
+
+        return asyncio.timeout(seconds)
+
+
+current: Clock = Clock()
+
+
+def install(clock: Clock) -> Clock:
+    """Make ``clock`` the current one for the whole process and return the one it replaces."""
+    global current  # noqa: PLW0603 - one clock per process is the point
+    previous, current = current, clock
+    return previous

@@ -1,0 +1,239 @@
+"""The facts a call emits, and the Observer protocol for those who listen.
+
+The runtime fills these records while it works and hands them over at each boundary; spans, log lines and metrics are made from them
+alone. No observer, no record: with nobody listening `observer` is None and no object here is ever made.
+
+Rules, kept by whoever emits:
+
+1. ``*_started`` is called before and ``*_ended`` after the thing, on the same thread and in the same `contextvars` context, which is
+   also the context the body runs in: a span that an observer makes current in ``attempt_started`` is current inside the user's code.
+   (A sync attempt with a timeout runs on its own thread, in a copy of that context.)
+2. Every ``*_started`` has exactly one ``*_ended``, whatever happens.
+3. Records belong to one thread at a time; observers may keep references after the end, and must not change any field but ``memo``.
+4. Observers neither raise nor block: their own side sees to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
+
+
+class RunFacts(msgspec.Struct, kw_only=True, weakref=True):
+    """One invocation of an entrypoint, or of a single task through ``invoke``.
+
+    Attributes:
+        run_id: UUIDv7, text.
+        thread_id: The thread the run belongs to; its own run id when none was given.
+        name: Name of the entrypoint or task.
+        function: Module and qualified name of the function.
+        started_ns: Nanoseconds since the epoch.
+        ended_ns: The same, 0 until the end.
+        outcome: ``ok``, ``error``, ``cancelled`` or ``""`` while it runs.
+        error: What the run raised.
+        resumed: True when finished steps were taken from a journal at the start.
+        capture: ``none``, ``shape`` or ``values``: what may be recorded of input and output.
+        input: The input, for observers that capture it.
+        output: The result, for observers that capture it.
+        calls: Calls made so far.
+        cache_hits: Calls answered by the cache so far.
+        replayed: Calls answered by the journal so far.
+        memo: Room for the observer.
+    """
+
+    run_id: str
+    thread_id: str
+    name: str
+    function: str
+    started_ns: int
+    ended_ns: int = 0
+    outcome: str = ""
+    error: BaseException | None = None
+    resumed: bool = False
+    capture: str = "none"
+    input: Any = None
+    output: Any = None
+    calls: int = 0
+    cache_hits: int = 0
+    replayed: int = 0
+    memo: Any = None
+
+
+class CallFacts(msgspec.Struct, kw_only=True):
+    """One call of a task: lookup, all attempts, outcome.
+
+    Attributes:
+        run: The run it belongs to; None for a function decorated with ``@resilient``.
+        name: Name of the task.
+        function: Module and qualified name of the function.
+        index: Ordinal of the call within its run, from 1; 0 outside runs.
+        kind: ``"internal"`` or ``"client"`` (a call to another service), or what the user gave.
+        capture: ``none``, ``shape`` or ``values``.
+        names: Parameter names, parallel to ``arguments``; empty when not bound.
+        arguments: The bound arguments.
+        started_ns: When the call was made, nanoseconds since the epoch.
+        begun_ns: When work on it began; the difference is the time spent in the queue.
+        ended_ns: 0 until the end.
+        outcome: ``ok``, ``error``, ``timeout``, ``cancelled``, ``replayed`` or ``""``.
+        error: What the call raised.
+        result: What the call returned.
+        attempts: Attempts made.
+        max_attempts: The most that any of its policies allows; None is unbounded.
+        waited_s: Seconds spent waiting between attempts.
+        stop_reason: Why no further attempt was made after a failure; see `holdfast.policies.StopReason`.
+        is_body: True for an entrypoint's own body: its attempts are children of the run itself.
+        cache: ``hit``, ``miss``, ``coalesced``, ``negative``, ``bypass``, ``error``, or ``""`` when the task has no cache policy.
+        cache_namespace: See `CacheKey`.
+        cache_key: The digest.
+        cache_tier: ``memory`` or ``disk`` on a hit.
+        cache_age_s: Age of the entry on a hit.
+        cache_ttl_s: Time to live in force; None never expires.
+        cache_size: Bytes stored or read.
+        cache_stored: True when the result was stored.
+        origin_trace_id: Trace that produced the cached value.
+        origin_span_id: Span that produced the cached value.
+        memo: Room for the observer.
+    """
+
+    run: RunFacts | None
+    name: str
+    function: str
+    started_ns: int
+    index: int = 0
+    kind: str = "internal"
+    capture: str = "none"
+    names: tuple[str, ...] = ()
+    arguments: tuple[Any, ...] = ()
+    begun_ns: int = 0
+    ended_ns: int = 0
+    outcome: str = ""
+    error: BaseException | None = None
+    result: Any = None
+    attempts: int = 0
+    max_attempts: int | None = 1
+    waited_s: float = 0.0
+    stop_reason: str = ""
+    is_body: bool = False
+    cache: str = ""
+    cache_namespace: str = ""
+    cache_key: bytes = b""
+    cache_tier: str = ""
+    cache_age_s: float = 0.0
+    cache_ttl_s: float | None = None
+    cache_size: int = 0
+    cache_stored: bool = False
+    origin_trace_id: str = ""
+    origin_span_id: str = ""
+    memo: Any = None
+
+
+class AttemptFacts(msgspec.Struct, kw_only=True):
+    """One execution of the function body.
+
+    Attributes:
+        call: The call it belongs to.
+        number: From 1.
+        started_ns: Nanoseconds since the epoch.
+        ended_ns: 0 until the end.
+        outcome: ``ok``, ``error``, ``timeout`` or ``cancelled``.
+        error: What the body raised.
+        timeout_s: Limit of this attempt in seconds, None without one.
+        deadline_s: Seconds left of the call's deadline when the attempt started, None without one.
+        will_retry: True when another attempt follows.
+        wait_s: Seconds until the next attempt.
+        reason: Why it is retried (for example ``transient`` or ``retry_after``), or the stop reason.
+        policy: Which policy of a sequence decided, for example ``RetryPolicy 2 of 3``; ``""`` when there is one.
+        abandoned: True when a sync body was still running on its thread when its time was up.
+        memo: Room for the observer.
+    """
+
+    call: CallFacts
+    number: int
+    started_ns: int
+    ended_ns: int = 0
+    outcome: str = ""
+    error: BaseException | None = None
+    timeout_s: float | None = None
+    deadline_s: float | None = None
+    will_retry: bool = False
+    wait_s: float = 0.0
+    reason: str = ""
+    policy: str = ""
+    abandoned: bool = False
+    memo: Any = None
+
+
+class Note(msgspec.Struct, kw_only=True):
+    """Something worth a line that is not a boundary of a run, call or attempt.
+
+    Attributes:
+        event: Dotted name, for example ``holdfast.cache.error``.
+        level: `DEBUG`, `INFO`, `WARNING` or `ERROR`.
+        text: One sentence for a person.
+        fields: Names and plain values for machines.
+        call: The call it came up in, if any.
+    """
+
+    event: str
+    level: int
+    text: str
+    fields: dict[str, Any] = {}
+    call: CallFacts | None = None
+
+
+class Observer(Protocol):
+    """Listens to the runtime. See the rules at the top of this module."""
+
+    def run_started(self, run: RunFacts) -> None:
+        """A run begins; called in the context its body will run in."""
+
+    def run_ended(self, run: RunFacts) -> None:
+        """The run and all its calls have ended."""
+
+    def call_started(self, call: CallFacts) -> None:
+        """Work on a call begins; the current span is that of whoever made the call."""
+
+    def call_ended(self, call: CallFacts) -> None:
+        """The call has its outcome."""
+
+    def attempt_started(self, attempt: AttemptFacts) -> None:
+        """The body is about to run in this context."""
+
+    def attempt_ended(self, attempt: AttemptFacts) -> None:
+        """The body has returned or raised and, after a failure, the policy has decided."""
+
+    def noted(self, note: Note) -> None:
+        """Something happened beside the calls."""
+
+
+observer: Observer | None = None
+"""Who listens, for the whole process; None while nobody does."""
+
+
+def observe(listener: Observer | None) -> Observer | None:
+    """Make ``listener`` the process's observer (None: nobody) and return the one it replaces."""
+    global observer  # noqa: PLW0603 - one observer per process; tracing fans out
+    previous, observer = observer, listener
+    return previous
+
+
+def _drop(note: Note) -> None:
+    del note
+
+
+fallback = _drop
+"""Takes warnings and errors while nobody observes; ``holdfast`` points it at stderr (`holdfast.tracing.lines.warn`)."""
+
+
+def note(event: str, level: int, text: str, *, call: CallFacts | None = None, **fields: Any) -> None:
+    """Report something beside the calls: to the observer, else warnings and errors to the fallback."""
+    if observer is None and level < WARNING:
+        return
+    record = Note(event=event, level=level, text=text, fields=fields, call=call)
+    if observer is not None:
+        observer.noted(record)
+    else:
+        fallback(record)
