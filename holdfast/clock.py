@@ -37,6 +37,10 @@ class Clock:
         """Block this thread for ``seconds``."""
         time.sleep(seconds)
 
+    def pause(self, seconds: float, until: threading.Event) -> bool:
+        """Block this thread for ``seconds``, or until the event is set (True): a sleep that may be cut short, not a time limit."""
+        return until.wait(seconds)
+
     async def sleep_async(self, seconds: float) -> None:
         """Suspend this asyncio task for ``seconds``."""
         import asyncio  # noqa: PLC0415 - asyncio costs 30 ms to import and sync users never need it

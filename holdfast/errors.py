@@ -81,3 +81,7 @@ class ReplayedError(HoldfastError):
         super().__init__(f"{type_name}: {text}")
         self.type_name = type_name
         self.text = text
+
+
+class KeyFuncError(HoldfastError):
+    """A ``key_func`` that raised or returned what cannot be a key. The call is computed and not cached."""

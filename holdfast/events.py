@@ -9,7 +9,7 @@ Rules, kept by whoever emits:
    also the context the body runs in: a span that an observer makes current in ``attempt_started`` is current inside the user's code.
    (A sync attempt with a timeout runs on its own thread, in a copy of that context.)
 2. Every ``*_started`` has exactly one ``*_ended``, whatever happens.
-3. Records belong to one thread at a time; observers may keep references after the end, and must not change any field but ``memo``.
+3. Records belong to one thread at a time; observers may keep references after the end, and must not change any field but ``memo`` (and a call's ``trace_id`` and ``span_id``).
 4. Observers neither raise nor block: their own side sees to it.
 """
 
@@ -95,6 +95,8 @@ class CallFacts(msgspec.Struct, kw_only=True):
         cache_stored: True when the result was stored.
         origin_trace_id: Trace that produced the cached value.
         origin_span_id: Span that produced the cached value.
+        trace_id: Trace of this call, 32 hex digits; filled by an observer that makes spans, stored with a cached result.
+        span_id: Span of this call, 16 hex digits; the same.
         memo: Room for the observer.
     """
 
@@ -127,6 +129,8 @@ class CallFacts(msgspec.Struct, kw_only=True):
     cache_stored: bool = False
     origin_trace_id: str = ""
     origin_span_id: str = ""
+    trace_id: str = ""
+    span_id: str = ""
     memo: Any = None
 
 
@@ -237,3 +241,16 @@ def note(event: str, level: int, text: str, *, call: CallFacts | None = None, **
         observer.noted(record)
     else:
         fallback(record)
+
+
+def _nobody() -> Observer | None:
+    return None
+
+
+detect = _nobody
+"""Looks for reasons to observe while nobody does: an application's tracer provider, structlog, the environment. Set by ``holdfast``."""
+
+
+def listener() -> Observer | None:
+    """Who listens now: the observer, or one that `detect` finds a reason for."""
+    return observer if observer is not None else detect()

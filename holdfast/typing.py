@@ -1,10 +1,11 @@
 """Protocols through which the layers meet: what the runtime asks of a cache and of a codec.
 
-Nothing here does any work, so every layer may import it.
+Plain data and protocols, so every layer may import it.
 """
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 
@@ -108,4 +109,70 @@ class Cache(Protocol):
 
     def close(self) -> None:
         """Release files and connections. The cache may be used again: it reopens lazily."""
+        ...
+
+
+class StepId(NamedTuple):
+    """Names one step of a run.
+
+    Attributes:
+        scope: Digest of the enclosing step; empty for the entrypoint's own body.
+        name: Task name.
+        fingerprint: 16 bytes over the canonical encoding of the bound arguments.
+        occurrence: 0 for the first equal call in its scope, then 1, 2, ...
+    """
+
+    scope: bytes
+    name: str
+    fingerprint: bytes
+    occurrence: int
+
+    def digest(self) -> bytes:
+        """16 bytes naming the step: the scope of whatever its body calls."""
+        name = self.name.encode("utf-8", "surrogatepass")
+        parts = (self.scope, name, self.fingerprint, str(self.occurrence).encode())
+        return blake2b(b"".join(len(part).to_bytes(4, "big") + part for part in parts), digest_size=16).digest()
+
+
+class Saved(NamedTuple):
+    """What a checkpointer holds of a thread.
+
+    Attributes:
+        run_id: Its latest run.
+        status: ``running``, ``done`` or ``failed``.
+        input: The encoded input of that run.
+        steps: Encoded results of the finished steps.
+        previous: The encoded value last returned (or saved) by a run of the thread, or None.
+    """
+
+    run_id: str
+    status: str
+    input: bytes
+    steps: dict[StepId, bytes]
+    previous: bytes | None
+
+
+@runtime_checkable
+class Checkpointer(Protocol):
+    """Keeps the steps of runs, so that a finished step is never done again. It sees bytes only."""
+
+    @property
+    def is_blocking(self) -> bool:
+        """True when `commit` may do I/O, so that async callers go through a thread."""
+        ...
+
+    def load(self, thread_id: str, /) -> Saved | None:
+        """The thread's latest run, or None."""
+        ...
+
+    def begin(self, thread_id: str, run_id: str, input_: bytes, /) -> None:
+        """Start a new run of the thread; the steps of the run before are forgotten, its saved value is kept."""
+        ...
+
+    def commit(self, thread_id: str, run_id: str, steps: list[tuple[StepId, bytes]], /) -> None:
+        """Add finished steps; durable, as far as the saver is, when this returns."""
+        ...
+
+    def end(self, thread_id: str, run_id: str, status: str, previous: bytes | None, /) -> None:
+        """Record how the run ended; ``previous`` replaces the thread's saved value unless it is None."""
         ...

@@ -1,1 +1,21 @@
+"""Policies: frozen data that decides. They never sleep, read a clock, draw chance or do I/O; the runtime does, and asks them."""
 
+from __future__ import annotations
+
+from holdfast.policies.cache import CachePolicy
+from holdfast.policies.classify import Verdict, classify, is_transient
+from holdfast.policies.retry import AttemptState, Retry, RetryPolicy, Stop, StopReason
+from holdfast.policies.timeout import TimeoutPolicy
+
+__all__ = [
+    "AttemptState",
+    "CachePolicy",
+    "Retry",
+    "RetryPolicy",
+    "Stop",
+    "StopReason",
+    "TimeoutPolicy",
+    "Verdict",
+    "classify",
+    "is_transient",
+]

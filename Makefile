@@ -1,0 +1,84 @@
+# Every target sets itself up in .venv. Needed beforehand: Python >= 3.11 with venv and pip, and make.
+#
+#   make test ARGS="tests/policies -x"     ARGS goes to the tool behind demo, test, bench and docs
+#   make test PYTHON=python3.13            the interpreter for a new .venv (after `make clean`)
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.8
+# No other environment, active in this shell, may get in the way; no Python is ever downloaded.
+UV := env -u VIRTUAL_ENV UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(BIN)/uv --quiet
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test test-all lint types layers sync sync-check docs bench wheel-test check format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## a really flaky API: retried, cached, and its trace drawn
+	@$(BIN)/python examples/flaky_api.py $(ARGS)
+
+test: $(VENV)/.dev ## the whole suite
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-all: $(VENV)/.dev ## the suite on each Python of 3.11, 3.12, 3.13 that is installed
+	@$(BIN)/python scripts/test_all.py
+
+lint: $(VENV)/.dev ## ruff: rules and format
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+
+types: $(VENV)/.dev ## mypy --strict and pyright strict
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/pyright --warnings
+
+layers: $(VENV)/.dev ## import-linter: arrows point down only
+	@out=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$out"; exit 1; }
+
+sync: $(VENV)/.dev ## write the sync twins of the _async folders
+	@$(BIN)/python scripts/unasync.py
+
+sync-check: $(VENV)/.dev ## fail when a sync twin is stale
+	@$(BIN)/python scripts/unasync.py --check
+
+docs: $(VENV)/.dev ## run every code block of README and docs, and every doctest
+	@$(BIN)/python -m pytest tests/test_docs.py $(ARGS)
+
+bench: $(VENV)/.dev ## the benchmarks
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+wheel-test: $(VENV)/.dev ## build the wheel and run the suite against it, installed
+	@$(BIN)/python scripts/wheel_test.py
+
+check: lint types layers sync-check test wheel-test ## every gate
+
+format: $(VENV)/.dev ## let ruff repair what it can
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+clean: ## remove environments, caches and builds
+	@rm -rf .venv .venvs build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps make a second run quick: uv is asked again only when pyproject.toml or uv.lock has changed.
+# The demo's set-up takes nothing away that the suite needs (--inexact), and the suite's holds all that the demo needs.
+$(VENV)/.demo: $(VENV)/.uv pyproject.toml uv.lock
+	@$(UV) sync --locked --inexact --no-default-groups --group demo --extra cli
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.uv pyproject.toml uv.lock
+	@$(UV) sync --locked --all-extras
+	@touch $(VENV)/.demo $@
+
+$(VENV)/.uv:
+	@command -v $(PYTHON) >/dev/null || { echo "holdfast needs Python >= 3.11, and '$(PYTHON)' was not found: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "holdfast needs Python >= 3.11, and '$(PYTHON)' is $$($(PYTHON) -V 2>&1): make PYTHON=/path/to/a/newer/python3" >&2; exit 1; }
+	@echo "setting up $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@

@@ -1,0 +1,403 @@
+"""``@entrypoint``: a body whose task calls form a run."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from holdfast import clock, events
+from holdfast._plans import build_plan, input_annotation
+from holdfast.cache.default import default_cache
+from holdfast.errors import PolicyError
+from holdfast.runtime import _ports, lookup, steps
+from holdfast.runtime._async.call import perform as perform_async
+from holdfast.runtime._async.entry import execute_run as execute_async
+from holdfast.runtime._sync.call import perform as perform_sync
+from holdfast.runtime._sync.entry import execute_run as execute_sync
+from holdfast.runtime.context import scope_for
+from holdfast.runtime.future import running_loop
+from holdfast.runtime.inject import fill
+from holdfast.runtime.journal import Journal
+from holdfast.runtime.run import Run
+from holdfast.runtime.state import Call
+from holdfast.runtime.stream import chosen_modes
+from holdfast.values.codec import codec_for
+from holdfast.values.ids import uuid7
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+    from holdfast._plans import Retries, Timeout
+    from holdfast.policies import CachePolicy
+    from holdfast.policies.plan import Plan
+    from holdfast.typing import Cache, Checkpointer
+
+R = TypeVar("R")
+Config = dict[str, Any]
+
+
+class _NoInput:
+    """Stands for "no input was given", because None can be one."""
+
+    def __repr__(self) -> str:
+        return "no input"
+
+
+NO_INPUT = _NoInput()
+
+
+class Entrypoint(Generic[R]):
+    """A function whose task calls form a run. Made by `entrypoint`.
+
+    Attributes:
+        plan: What a run does around the body.
+        func: The user's function, as it was.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        checkpointer: Checkpointer | None = None,
+        store: Any = None,
+        cache: Cache | None = None,
+        context_schema: type | None = None,
+        max_concurrency: int | None = None,
+    ) -> None:
+        """Wrap a plan; use ``@entrypoint``."""
+        self.plan = plan
+        self.func = plan.fn
+        self._checkpointer = checkpointer
+        self._store = store
+        self._cache = cache
+        self._context_schema = context_schema
+        self._max_concurrency = max_concurrency
+        functools.update_wrapper(self, plan.fn)
+
+    def __repr__(self) -> str:
+        """The entrypoint's name and its pipeline."""
+        return f"<Entrypoint {self.plan.name}: {self.plan!r}>"
+
+    def __call__(self, *_: Any, **__: Any) -> R:
+        """Refuse, saying how to run it."""
+        name = self.plan.name
+        how = f"await {name}.ainvoke(...)" if self.plan.is_async else f"{name}.invoke(...)"
+        msg = f"an entrypoint is run, not called: write {how}"
+        raise TypeError(msg)
+
+    # -- running ------------------------------------------------------------------------------------------------------------------
+
+    def invoke(
+        self,
+        input: Any = NO_INPUT,
+        config: Config | None = None,
+        *,
+        thread_id: str | None = None,
+        context: Any = None,
+    ) -> R:
+        """Run the body and return its result.
+
+        Args:
+            input: What the body gets as its first parameter; left out for a body without parameters.
+            config: ``{"configurable": {"thread_id": ...}, "max_concurrency": ...}``, as in LangGraph; `get_config` returns it.
+            thread_id: The thread this run belongs to, for a checkpointer; None makes one.
+            context: Handed through to ``runtime.context``.
+
+        Raises:
+            RuntimeError: The body is ``async def`` and an event loop is running here.
+            Exception: Whatever the body raised.
+        """
+        return self._invoke(self._prepare(input, config, thread_id, context))
+
+    async def ainvoke(
+        self,
+        input: Any = NO_INPUT,
+        config: Config | None = None,
+        *,
+        thread_id: str | None = None,
+        context: Any = None,
+    ) -> R:
+        """`invoke` for async code: an async body runs on this loop, a sync body on a thread."""
+        return await self._ainvoke(self._prepare(input, config, thread_id, context))
+
+    def _invoke(self, prepared: tuple[Run, Call]) -> R:
+        run, call = prepared
+        if self.plan.is_async:
+            if running_loop() is not None:
+                msg = f"{self.plan.name} is async and an event loop is running on this thread: write `await {self.plan.name}.ainvoke(...)`"
+                raise RuntimeError(msg)
+            import asyncio
+
+            return asyncio.run(self._ainvoke(prepared))
+        execute = functools.partial(execute_sync, run, call, functools.partial(perform_sync, call))
+        if running_loop() is None:
+            return execute()  # type: ignore[no-any-return]
+        return _ports.on_a_thread(execute)  # type: ignore[no-any-return]
+
+    async def _ainvoke(self, prepared: tuple[Run, Call]) -> R:
+        run, call = prepared
+        run.loop = running_loop()
+        if self.plan.is_async:
+            body = functools.partial(perform_async, call)
+        else:
+            body = functools.partial(_ports.in_thread, functools.partial(perform_sync, call))
+        return await execute_async(run, call, body)  # type: ignore[no-any-return]
+
+    def batch(self, inputs: Sequence[Any], config: Config | Sequence[Config] | None = None, *, return_exceptions: bool = False) -> list[R]:
+        """Run the body once for each input, in parallel, and return the results in order.
+
+        Args:
+            inputs: One input for each run.
+            config: One for all, or one for each.
+            return_exceptions: Put a failed run's error in its place instead of raising the first one.
+        """
+        configs = self._configs(inputs, config)
+        jobs = [functools.partial(self.invoke, item, each) for item, each in zip(inputs, configs, strict=True)]
+        return _ports.all_on_threads(jobs, return_exceptions=return_exceptions)
+
+    async def abatch(
+        self, inputs: Sequence[Any], config: Config | Sequence[Config] | None = None, *, return_exceptions: bool = False
+    ) -> list[R]:
+        """`batch` for async code."""
+        import asyncio
+
+        configs = self._configs(inputs, config)
+        runs = [self.ainvoke(item, each) for item, each in zip(inputs, configs, strict=True)]
+        return list(await asyncio.gather(*runs, return_exceptions=return_exceptions))  # type: ignore[arg-type]
+
+    def _configs(self, inputs: Sequence[Any], config: Config | Sequence[Config] | None) -> list[Config | None]:
+        if config is None or isinstance(config, dict):
+            return [config] * len(inputs)
+        if len(config) != len(inputs):
+            msg = f"batch got {len(inputs)} inputs and {len(config)} configs: give one config for each input, or a single one for all"
+            raise PolicyError(msg)
+        return list(config)
+
+    def stream(
+        self,
+        input: Any = NO_INPUT,
+        config: Config | None = None,
+        *,
+        stream_mode: str | Sequence[str] = "updates",
+        thread_id: str | None = None,
+        context: Any = None,
+    ) -> Iterator[Any]:
+        """Run the body and yield what happens while it happens.
+
+        Args:
+            input: As for `invoke`.
+            config: As for `invoke`.
+            stream_mode: ``"updates"`` (``{task: result}`` as each finishes, then the entrypoint's own), ``"custom"`` (what
+                `get_stream_writer` was given), ``"tasks"`` (a start and an end for each call); a list yields ``(mode, chunk)`` pairs.
+            thread_id: As for `invoke`.
+            context: As for `invoke`.
+        """
+        modes, as_pairs = chosen_modes(stream_mode)
+        run, call = self._prepare(input, config, thread_id, context)
+        chunks = _ports.ChunksSync(run, modes)
+        with closing(chunks):
+            chunks.start(functools.partial(self._invoke, (run, call)))
+            for mode, chunk in chunks:
+                yield (mode, chunk) if as_pairs else chunk
+
+    async def astream(
+        self,
+        input: Any = NO_INPUT,
+        config: Config | None = None,
+        *,
+        stream_mode: str | Sequence[str] = "updates",
+        thread_id: str | None = None,
+        context: Any = None,
+    ) -> AsyncIterator[Any]:
+        """`stream` for async code."""
+        modes, as_pairs = chosen_modes(stream_mode)
+        run, call = self._prepare(input, config, thread_id, context)
+        chunks = _ports.ChunksAsync(run, modes)
+        try:
+            chunks.start(self._ainvoke((run, call)))
+            async for mode, chunk in chunks:
+                yield (mode, chunk) if as_pairs else chunk
+        finally:
+            await chunks.aclose()
+
+    # -- preparing ----------------------------------------------------------------------------------------------------------------
+
+    def _prepare(self, input: Any, config: Config | None, thread_id: str | None, context: Any) -> tuple[Run, Call]:
+        config = dict(config or {})
+        configurable = dict(config.get("configurable") or {})
+        run_id = uuid7(clock.current.time_ns())
+        thread = _thread_id(thread_id, configurable) or run_id
+        facts = events.RunFacts(
+            run_id=run_id, thread_id=thread, name=self.plan.name, function=self.plan.function, started_ns=0, capture=self.plan.capture
+        )
+        limit = config.get("max_concurrency", self._max_concurrency)
+        run = Run(facts, cache=self._open_cache, max_concurrency=check_concurrency(limit))
+        run.config = {**config, "configurable": {**configurable, "thread_id": thread, "run_id": run_id}}
+        run.store, run.context = self._store, self._as_context(context)
+        if self._checkpointer is not None:
+            input = self._open_journal(run, input)
+        args: tuple[Any, ...] = () if input is NO_INPUT else (input,)
+        facts.input = None if input is NO_INPUT else input
+        kwargs = fill(self.plan, args, {}, run) if self.plan.injected else {}
+        values = self._bind(args, kwargs)
+        call = Call(self.plan, args, kwargs, run)
+        call.is_body = True
+        call.observe(values=values)
+        if self.plan.cache is not None:
+            call.cache = self._open_cache()
+            lookup.assign_key(call)
+        return run, call
+
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        try:
+            return self.plan.bind(*args, **kwargs)
+        except TypeError as error:
+            takes = "takes an input: invoke(input)" if not args else "takes no input: invoke()"
+            error.add_note(f"the entrypoint {self.plan.name} {takes}")
+            raise
+
+    def _as_context(self, context: Any) -> Any:
+        if self._context_schema is not None and isinstance(context, dict):
+            return self._context_schema(**context)
+        return context
+
+    def _open_cache(self) -> Cache:
+        return default_cache() if self._cache is None else self._cache
+
+    def _open_journal(self, run: Run, input: Any) -> Any:
+        """Begin a new run of the thread, or resume its failed one when the input is None; return the input to use."""
+        saver, facts = self._checkpointer, run.facts
+        if saver is None or self.plan.codec is None:
+            return input
+        codec = codec_for(input_annotation(self.func))
+        saved = saver.load(facts.thread_id)
+        if saved is not None and saved.previous is not None:
+            run.previous = self.plan.codec.decode(saved.previous)
+        if input is None and saved is not None and saved.status != "done":
+            facts.run_id, facts.resumed = saved.run_id, True
+            run.config["configurable"]["run_id"] = saved.run_id
+            run.journal = Journal(saver, facts.thread_id, saved.run_id, saved.steps)
+            recorded = codec.decode(saved.input)
+            return recorded[0] if recorded else NO_INPUT
+        saver.begin(facts.thread_id, facts.run_id, codec.encode([] if input is NO_INPUT else [input]))
+        run.journal = Journal(saver, facts.thread_id, facts.run_id, {})
+        return input
+
+
+def _thread_id(given: str | None, configurable: dict[str, Any]) -> str | None:
+    thread = configurable.get("thread_id") if given is None else given
+    if thread is None:
+        return None
+    if not isinstance(thread, str) or not thread or "\0" in thread:
+        msg = f"thread_id={thread!r}: give a non-empty text"
+        raise PolicyError(msg)
+    return thread
+
+
+def check_concurrency(limit: Any) -> int | None:
+    """A whole number of at least 1, or None."""
+    if limit is None:
+        return None
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        msg = f"max_concurrency={limit!r}: give a whole number of at least 1, or leave it out"
+        raise PolicyError(msg)
+    return limit
+
+
+def entrypoint(
+    checkpointer: Checkpointer | None = None,
+    store: Any = None,
+    cache: Cache | None = None,
+    context_schema: type | None = None,
+    cache_policy: CachePolicy | None = None,
+    retry_policy: Retries = None,
+    timeout: Timeout = None,
+    *,
+    name: str | None = None,
+    max_concurrency: int | None = None,
+    capture: str = "",
+) -> Any:
+    """Turn a function into an entrypoint: the task calls made in it form one run.
+
+    Works bare (``@entrypoint``) and with settings. The body takes at most one input; parameters named ``config``, ``writer``, ``store``,
+    ``previous`` and ``runtime`` are filled in.
+
+    Args:
+        checkpointer: Remembers finished tasks, so that a retried body or a resumed run does not do them again; None: nothing is kept.
+        store: Handed through to ``store`` parameters, as given.
+        cache: Where tasks with a cache policy keep results; None is the default disk cache.
+        context_schema: A class made from the ``context`` dict given to `Entrypoint.invoke`; None hands it through.
+        cache_policy: Caches the whole run's result by its input.
+        retry_policy: Retries the body; tasks do not inherit it.
+        timeout: Time for one attempt of the body.
+        name: Name in traces; None takes the function's.
+        max_concurrency: Bodies that may run at once, sync and async together, not counting those that wait for tasks of their own;
+            None: 64 sync bodies and any number of async ones.
+        capture: As for `task`.
+
+    Raises:
+        PolicyError: Something given cannot work.
+    """
+
+    def decorate(function: Any) -> Entrypoint[Any]:
+        plan = build_plan(
+            function,
+            decorator="entrypoint",
+            name=name,
+            retry_policy=retry_policy,
+            cache_policy=cache_policy,
+            timeout=timeout,
+            capture=capture,
+        )
+        _check_parameters(plan)
+        return Entrypoint(
+            plan.replace(fn=_resolving(plan)),
+            checkpointer=checkpointer,
+            store=store,
+            cache=cache,
+            context_schema=context_schema,
+            max_concurrency=check_concurrency(max_concurrency),
+        )
+
+    if callable(checkpointer) and not hasattr(checkpointer, "load"):  # bare @entrypoint
+        function, checkpointer = checkpointer, None
+        return decorate(function)
+    return decorate
+
+
+def _check_parameters(plan: Plan) -> None:
+    own = [name for name in plan.names if name not in plan.injected]
+    if len([name for name in own if name in plan.required]) > 1:
+        msg = f"entrypoint {plan.name} takes one input and has {len(own)} parameters ({', '.join(own)}): pass a dict or a dataclass"
+        raise PolicyError(msg)
+
+
+def _resolving(plan: Plan) -> Callable[..., Any]:
+    """The body, with a future or other awaitable that it returns awaited before anything is saved."""
+    fn = plan.fn
+    if plan.is_async:
+
+        @functools.wraps(fn)
+        async def body(*args: Any, **kwargs: Any) -> Any:
+            return await _ports.resolve_async(await fn(*args, **kwargs))
+    else:
+
+        @functools.wraps(fn)
+        def body(*args: Any, **kwargs: Any) -> Any:
+            return _ports.resolve_sync(fn(*args, **kwargs))
+
+    return body
+
+
+def single_call(plan: Plan) -> Entrypoint[Any]:
+    """An entrypoint whose body is one call of ``plan``: what ``task.invoke`` runs."""
+
+    def sync_body(arguments: Any) -> Any:
+        return steps.submit(scope_for(plan.name), plan, arguments[0], arguments[1]).result()
+
+    async def async_body(arguments: Any) -> Any:
+        return await steps.submit(scope_for(plan.name), plan, arguments[0], arguments[1])
+
+    body = async_body if plan.is_async else sync_body
+    return Entrypoint(build_plan(body, decorator="task", name=plan.name, inject=False).replace(function=plan.function, codec=plan.codec))

@@ -1,0 +1,190 @@
+"""Builds the Plan of a function from what the decorators were given, refusing at once what could not work."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from typing import TYPE_CHECKING, Any
+
+from holdfast.cache.keys import KeyMaker
+from holdfast.errors import PolicyError
+from holdfast.policies import CachePolicy, RetryPolicy, TimeoutPolicy
+from holdfast.policies.duration import seconds
+from holdfast.policies.plan import Plan
+from holdfast.policies.timeout import as_timeout
+from holdfast.runtime.inject import injected_parameters
+from holdfast.values.binding import compile_binder
+from holdfast.values.codec import codec_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import timedelta
+
+    Retries = RetryPolicy | Sequence[RetryPolicy] | None
+    Seconds = float | str | timedelta | None
+    Timeout = TimeoutPolicy | Seconds
+
+CAPTURES = ("none", "shape", "values")
+
+
+def build_plan(
+    fn: Callable[..., Any],
+    *,
+    decorator: str,
+    name: str | None = None,
+    retry_policy: Retries = None,
+    cache_policy: CachePolicy | None = None,
+    timeout: Timeout = None,
+    deadline: Seconds = None,
+    capture: str = "",
+    kind: str = "internal",
+    inject: bool = True,
+) -> Plan:
+    """Freeze everything the decorator knows.
+
+    Raises:
+        PolicyError: Something given cannot work; the text names it and the fix.
+        TypeError: What is decorated is no function.
+    """
+    check_function(fn, decorator)
+    retries = as_policies(retry_policy)
+    cache = _as_cache_policy(cache_policy)
+    binder = compile_binder(fn)
+    injected = injected_parameters(fn) if inject else ()
+    return Plan(
+        fn=fn,
+        name=check_name(name, fn),
+        function=function_name(fn),
+        is_async=is_async_callable(fn),
+        names=binder.names,
+        bind=binder.bind,
+        injected=injected,
+        required=_required(fn),
+        retry=retries,
+        cache=cache,
+        keys=None if cache is None else KeyMaker(fn, binder, cache, skip=frozenset(injected)),
+        codec=_codec(fn, cache),
+        timeout=as_timeout(timeout),
+        deadline=_deadline(deadline, retries),
+        capture=_check_capture(capture),
+        kind=kind,
+    )
+
+
+def check_function(fn: Any, decorator: str) -> None:
+    """Refuse what cannot be a unit of work: classes, generators, and things that are not callable."""
+    if isinstance(fn, type):
+        msg = f"@{decorator} decorates functions, not the class {fn.__name__}: decorate the methods that make the calls"
+        raise PolicyError(msg)
+    if not callable(fn):
+        msg = f"@{decorator} decorates a function, not {fn!r}: write @{decorator} without arguments, or name them, e.g. @{decorator}(name='x')"
+        raise PolicyError(msg)
+    inner = _unwrapped(fn)
+    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
+        msg = (
+            f"{function_name(fn)} is a generator: its items cannot be retried, cached or checkpointed as one result. "
+            f"Return a list, or send items with get_stream_writer()"
+        )
+        raise PolicyError(msg)
+
+
+def _unwrapped(fn: Any) -> Any:
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    if not inspect.isroutine(fn) and callable(fn):
+        return type(fn).__call__
+    return fn
+
+
+def is_async_callable(fn: Callable[..., Any]) -> bool:
+    """True for ``async def``, also behind a partial or as ``__call__``."""
+    return inspect.iscoroutinefunction(_unwrapped(fn))
+
+
+def function_name(fn: Any) -> str:
+    """Module and qualified name."""
+    inner = fn
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    named = inner if hasattr(inner, "__qualname__") else type(inner)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def check_name(name: str | None, fn: Any) -> str:
+    """The task's name: as given, else the function's qualified name without the places it is nested in."""
+    if name is None:
+        return function_name(fn).rsplit("<locals>.", 1)[-1].removeprefix(f"{getattr(fn, '__module__', '')}.") or "task"
+    if not isinstance(name, str) or not name.strip() or "\n" in name:
+        msg = f"name={name!r}: give a non-empty text on one line"
+        raise PolicyError(msg)
+    return name
+
+
+def as_policies(given: Any) -> tuple[RetryPolicy, ...]:
+    """One policy, a sequence of them, or None, as a tuple."""
+    if given is None:
+        return ()
+    policies = (given,) if isinstance(given, RetryPolicy) else tuple(given) if isinstance(given, list | tuple) else (given,)
+    for policy in policies:
+        if not isinstance(policy, RetryPolicy):
+            msg = f"retry_policy={given!r}: give a RetryPolicy or a sequence of them, e.g. RetryPolicy(max_attempts=5)"
+            raise PolicyError(msg)
+    return policies
+
+
+def _as_cache_policy(given: Any) -> CachePolicy | None:
+    if given is None or isinstance(given, CachePolicy):
+        return given
+    msg = f"cache_policy={given!r}: give a CachePolicy, e.g. CachePolicy(ttl='1h')"
+    raise PolicyError(msg)
+
+
+def _required(fn: Callable[..., Any]) -> frozenset[str]:
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        return frozenset()
+    return frozenset(p.name for p in parameters if p.default is p.empty)
+
+
+def _codec(fn: Callable[..., Any], cache: CachePolicy | None) -> Any:
+    if cache is not None and cache.codec is not None:
+        return cache.codec
+    return codec_for(return_annotation(fn))
+
+
+def return_annotation(fn: Callable[..., Any]) -> Any:
+    """The resolved return annotation, or Any when there is none or it cannot be resolved here."""
+    return _hints(fn).get("return", Any)
+
+
+def input_annotation(fn: Callable[..., Any]) -> Any:
+    """The resolved annotation of the first parameter, or Any; a list of it is what a run's input is kept as."""
+    hints = {name: hint for name, hint in _hints(fn).items() if name != "return"}
+    return list[next(iter(hints.values()))] if hints else Any  # type: ignore[misc]
+
+
+def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
+    inner: Any = fn
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    if not inspect.isroutine(inner):
+        inner = type(inner).__call__
+    try:
+        return typing.get_type_hints(inner)
+    except (NameError, TypeError, AttributeError):  # a name that exists only for type checkers
+        return {}
+
+
+def _deadline(given: Seconds, retries: tuple[RetryPolicy, ...]) -> float | None:
+    if given is not None:
+        return seconds(given, what="deadline")
+    return retries[0].deadline if len(retries) == 1 else None
+
+
+def _check_capture(capture: str) -> str:
+    if capture and capture not in CAPTURES:
+        msg = f"capture={capture!r}: choose one of {', '.join(map(repr, CAPTURES))}"
+        raise PolicyError(msg)
+    return capture

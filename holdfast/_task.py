@@ -1,0 +1,359 @@
+"""``@task`` and ``@resilient``: freeze the policies into a Plan and hand calls to the runtime."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+
+from holdfast._plans import build_plan
+from holdfast.cache.default import default_cache
+from holdfast.runtime import steps
+from holdfast.runtime._async.resilient import make_wrapper as make_async_wrapper
+from holdfast.runtime._sync.resilient import make_wrapper as make_sync_wrapper
+from holdfast.runtime.context import scope_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from holdfast._plans import Retries, Seconds, Timeout
+    from holdfast.cache.keys import KeyExplanation
+    from holdfast.policies import CachePolicy
+    from holdfast.policies.plan import Plan
+    from holdfast.runtime.future import TaskFuture
+    from holdfast.typing import Cache, CacheKey
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+class Task(Generic[P, R_co]):
+    """A function as a unit of work: calling it inside a run returns a `TaskFuture` at once.
+
+    Attributes:
+        plan: What a call does, in order.
+        func: The user's function, as it was.
+    """
+
+    def __init__(self, plan: Plan, *, step_key: str = "") -> None:
+        """Wrap a plan; use ``@task``."""
+        self.plan = plan
+        self.func = plan.fn
+        self._step_key = step_key
+        functools.update_wrapper(self, plan.fn)
+
+    def __repr__(self) -> str:
+        """The task's name and its pipeline."""
+        return f"<Task {self.plan.name}: {self.plan!r}>"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[R_co]:
+        """Start a call in the current run.
+
+        Raises:
+            TaskContextError: No run is active here.
+            TypeError: The arguments do not fit.
+            NotKeyable: The task is cached and an argument cannot be part of a key.
+        """
+        return steps.submit(scope_for(self.plan.name), self.plan, args, kwargs, self._step_key)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Task[..., R_co]:
+        """On a method: the task bound to its instance."""
+        if instance is None:
+            return self
+        return BoundTask(self, instance)
+
+    def invoke(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Make a run of this one call, anywhere, and return its result."""
+        from holdfast._entrypoint import single_call
+
+        return cast("R_co", single_call(self.plan).invoke((args, kwargs)))
+
+    async def ainvoke(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """`invoke` for async code."""
+        from holdfast._entrypoint import single_call
+
+        return cast("R_co", await single_call(self.plan).ainvoke((args, kwargs)))
+
+    def options(
+        self,
+        *,
+        name: str | None = None,
+        retry_policy: Retries = None,
+        cache_policy: CachePolicy | None = None,
+        timeout: Timeout = None,
+        deadline: Seconds = None,
+        capture: str = "",
+        kind: str | None = None,
+        step_key: str = "",
+    ) -> Task[P, R_co]:
+        """The same task with some settings changed; what is left out stays.
+
+        Args:
+            name: Another name in traces and journals.
+            retry_policy: Replaces the retry policies.
+            cache_policy: Replaces the cache policy.
+            timeout: Seconds for each attempt.
+            deadline: Seconds for all attempts and waits.
+            capture: ``none``, ``shape`` or ``values``.
+            kind: ``internal`` or ``client``.
+            step_key: Sets this call apart from equal calls of the same body in the journal.
+        """
+        plan = self.plan
+        changed = build_plan(
+            plan.fn,
+            decorator="task",
+            name=plan.name if name is None else name,
+            retry_policy=plan.retry if retry_policy is None else retry_policy,
+            cache_policy=plan.cache if cache_policy is None else cache_policy,
+            timeout=plan.timeout if timeout is None else timeout,
+            deadline=plan.deadline if deadline is None else deadline,
+            capture=capture or plan.capture,
+            kind=plan.kind if kind is None else kind,
+        )
+        return Task(changed, step_key=step_key or self._step_key)
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> CacheKey:
+        """The cache key of a call with these arguments.
+
+        Raises:
+            PolicyError: The task has no cache policy.
+            NotKeyable: An argument cannot be part of a key.
+        """
+        return key_maker(self.plan).make(args, kwargs)
+
+    def explain_key(self, *args: P.args, **kwargs: P.kwargs) -> KeyExplanation:
+        """What the key of a call is made of, part by part; print it."""
+        return key_maker(self.plan).explain(args, kwargs)
+
+    def purge(self, *, cache: Cache | None = None) -> int:
+        """Forget every cached result of this task, of any version; return how many there were.
+
+        Args:
+            cache: The cache to purge; None is the default one.
+        """
+        return purge_all(self.plan, cache)
+
+    def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Forget the cached result of one call in the default cache; True when there was one."""
+        return default_cache().delete(self.key(*args, **kwargs))
+
+    def clear_cache(self, cache: Cache) -> None:
+        """LangGraph's name for ``purge(cache=cache)``."""
+        self.purge(cache=cache)
+
+    async def aclear_cache(self, cache: Cache) -> None:
+        """LangGraph's name for ``purge(cache=cache)``, for async code."""
+        from holdfast.runtime import _ports
+
+        await _ports.store_call_async(cache.is_blocking, self.clear_cache, cache)
+
+
+class BoundTask(Task[P, R_co]):
+    """A task that is a method, with its instance as the first argument."""
+
+    def __init__(self, task: Task[..., R_co], instance: Any) -> None:
+        """Bind ``task`` to ``instance``."""
+        super().__init__(task.plan, step_key=task._step_key)
+        self._instance = instance
+
+    def __call__(self, *args: Any, **kwargs: Any) -> TaskFuture[R_co]:
+        """Start a call in the current run, on the instance."""
+        return super().__call__(self._instance, *args, **kwargs)
+
+    def invoke(self, *args: Any, **kwargs: Any) -> R_co:
+        """Make a run of this one call on the instance."""
+        return super().invoke(self._instance, *args, **kwargs)
+
+    async def ainvoke(self, *args: Any, **kwargs: Any) -> R_co:
+        """`invoke` for async code."""
+        return await super().ainvoke(self._instance, *args, **kwargs)
+
+    def options(self, **changes: Any) -> BoundTask[..., R_co]:
+        """The same method with some settings changed, still bound."""
+        return BoundTask(super().options(**changes), self._instance)
+
+    def key(self, *args: Any, **kwargs: Any) -> CacheKey:
+        """The cache key of a call on the instance."""
+        return super().key(self._instance, *args, **kwargs)
+
+    def explain_key(self, *args: Any, **kwargs: Any) -> KeyExplanation:
+        """What the key of a call on the instance is made of."""
+        return super().explain_key(self._instance, *args, **kwargs)
+
+
+def key_maker(plan: Plan) -> Any:
+    """The plan's key maker, or a PolicyError that says there is none."""
+    from holdfast.errors import PolicyError
+
+    if plan.keys is None:
+        msg = f"{plan.name} has no cache_policy, so it has no cache keys: add cache_policy=CachePolicy(ttl='1h')"
+        raise PolicyError(msg)
+    return plan.keys
+
+
+def purge_all(plan: Plan, cache: Cache | None) -> int:
+    """Forget every version of a plan's cached results."""
+    namespace = key_maker(plan).namespace.rsplit("@", 1)[0] + "@*"
+    return (default_cache() if cache is None else cache).purge(namespace=namespace)
+
+
+class TaskDecorator(Protocol):
+    """What ``@task(...)`` with arguments returns."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+
+
+@overload
+def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+@overload
+def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(
+    *,
+    name: str | None = None,
+    retry_policy: Retries = None,
+    cache_policy: CachePolicy | None = None,
+    timeout: Timeout = None,
+    deadline: Seconds = None,
+    capture: str = "",
+    kind: str = "internal",
+) -> TaskDecorator: ...
+def task(
+    fn: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    retry_policy: Retries = None,
+    cache_policy: CachePolicy | None = None,
+    timeout: Timeout = None,
+    deadline: Seconds = None,
+    capture: str = "",
+    kind: str = "internal",
+) -> Any:
+    """Turn a ``def`` or ``async def`` function into a unit of work.
+
+    Inside an `entrypoint`, or another task, calling it returns a `TaskFuture` at once; tasks run in parallel.
+
+    Args:
+        fn: The function; left out when settings are given.
+        name: Name in traces, journals and errors; None takes the function's.
+        retry_policy: A `RetryPolicy`, or a sequence of which the first that applies to a failure decides; None: one attempt.
+        cache_policy: A `CachePolicy`; None: not cached.
+        timeout: Time for one attempt: seconds, a timedelta, text like ``"1.5s"``, or a `TimeoutPolicy`; None: no limit.
+        deadline: Time for all attempts and waits together, as ``timeout``; None: that of a single retry policy, if it has one.
+        capture: What traces may hold of arguments and results: ``"none"``, ``"shape"`` or ``"values"``; empty: what
+            `holdfast.tracing.configure` says.
+        kind: ``"internal"``, or ``"client"`` for calls to another service.
+
+    Raises:
+        PolicyError: Something given cannot work.
+
+    >>> @task
+    ... def double(x: int) -> int:
+    ...     return 2 * x
+    >>> double.invoke(21)
+    42
+    """
+
+    def decorate(function: Any) -> Task[Any, Any]:
+        return Task(
+            build_plan(
+                function,
+                decorator="task",
+                name=name,
+                retry_policy=retry_policy,
+                cache_policy=cache_policy,
+                timeout=timeout,
+                deadline=deadline,
+                capture=capture,
+                kind=kind,
+            )
+        )
+
+    return decorate if fn is None else decorate(fn)
+
+
+class ResilientDecorator(Protocol):
+    """What ``@resilient(...)`` with arguments returns."""
+
+    def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]: ...
+
+
+@overload
+def resilient(fn: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def resilient(
+    *,
+    name: str | None = None,
+    retry_policy: Retries = None,
+    cache_policy: CachePolicy | None = None,
+    timeout: Timeout = None,
+    deadline: Seconds = None,
+    capture: str = "",
+    kind: str = "internal",
+    cache: Cache | None = None,
+) -> ResilientDecorator: ...
+def resilient(
+    fn: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    retry_policy: Retries = None,
+    cache_policy: CachePolicy | None = None,
+    timeout: Timeout = None,
+    deadline: Seconds = None,
+    capture: str = "",
+    kind: str = "internal",
+    cache: Cache | None = None,
+) -> Any:
+    """Make a plain function hold fast: retried, cached, timed out and traced, and otherwise what it was.
+
+    ``def`` stays ``def``, ``async def`` stays ``async def``; the call returns the value itself and works anywhere. Bare ``@resilient``
+    retries with the defaults of `RetryPolicy`.
+
+    Args:
+        fn: The function; left out when settings are given.
+        name: Name in traces and errors; None takes the function's.
+        retry_policy: As for `task`; None is ``RetryPolicy()``, and an empty sequence means a single attempt.
+        cache_policy: As for `task`.
+        timeout: As for `task`.
+        deadline: As for `task`.
+        capture: As for `task`.
+        kind: As for `task`.
+        cache: Where results are kept; None is the default disk cache.
+
+    Raises:
+        PolicyError: Something given cannot work.
+
+    >>> @resilient
+    ... def answer() -> int:
+    ...     return 42
+    >>> answer()
+    42
+    """
+    from holdfast.policies import RetryPolicy
+
+    def decorate(function: Any) -> Any:
+        plan = build_plan(
+            function,
+            decorator="resilient",
+            name=name,
+            retry_policy=RetryPolicy() if retry_policy is None else retry_policy,
+            cache_policy=cache_policy,
+            timeout=timeout,
+            deadline=deadline,
+            capture=capture,
+            kind=kind,
+            inject=False,
+        )
+        opened = None if plan.cache is None else (default_cache if cache is None else lambda: cache)
+        make = make_async_wrapper if plan.is_async else make_sync_wrapper
+        wrapper = functools.update_wrapper(make(plan, opened), function)
+        wrapper.plan = plan
+        return wrapper
+
+    return decorate if fn is None else decorate(fn)

@@ -1,0 +1,87 @@
+"""One word of shared memory per bucket of keys: how a process learns that another one has written or purged.
+
+Whoever changes an entry stores a fresh word in its bucket *after* the change is committed. Whoever keeps an entry in memory keeps the word
+it read *before* reading the entry, and trusts the entry while the word stands. So an entry that was changed by anybody since it was read
+is never served, and one that was not may at worst be read again. Looking costs 0.05 us; asking SQLite whether anything changed costs 2.
+
+Words are read through a shared mapping and written with ``pwrite``, which sees the same pages: a full disk is then an error, not a SIGBUS.
+"""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+import os
+import stat
+import struct
+from typing import TYPE_CHECKING
+
+from holdfast.errors import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from holdfast.typing import CacheKey
+
+BUCKETS = 4096
+_WORD = 8
+_SIZE = BUCKETS * _WORD
+_MASK = (1 << 64) - 1
+
+
+def bucket_of(key: CacheKey) -> int:
+    """Which word stands for ``key``; the same in every process."""
+    return int.from_bytes(key.digest[:2], "little") % BUCKETS
+
+
+class Generations:
+    """The words in a file of 32 KiB, open and mapped.
+
+    Args:
+        path: The file; made when missing, in a folder that is known to be private.
+
+    Raises:
+        StoreError: It is a symbolic link, or not a file of ours.
+        OSError: It cannot be opened or made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd = _open(path)
+        try:
+            mapping = mmap.mmap(self._fd, _SIZE, prot=mmap.PROT_READ)
+        except BaseException:
+            os.close(self._fd)
+            raise
+        self.words = memoryview(mapping).cast("Q")
+        self._fresh = itertools.count(int.from_bytes(os.urandom(8), "little"))
+
+    def bump(self, bucket: int) -> int:
+        """Store a fresh word for one bucket and return it."""
+        word = next(self._fresh) & _MASK
+        os.pwrite(self._fd, struct.pack("=Q", word), bucket * _WORD)
+        return word
+
+    def bump_all(self) -> None:
+        """Store a fresh word for every bucket."""
+        word = next(self._fresh) & _MASK
+        os.pwrite(self._fd, struct.pack("=Q", word) * BUCKETS, 0)
+
+    def close(self) -> None:
+        """Close the file. The mapping goes with the last thread that still looks at `words`."""
+        os.close(self._fd)
+
+
+def _open(path: Path) -> int:
+    """Open the file privately, and make it full size by writing, so that every page of the mapping has its place on the disk."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode) or info.st_uid != os.geteuid():
+            raise StoreError(f"{path} is not a file of yours: remove it, or choose another folder")
+        os.fchmod(fd, 0o600)
+        if info.st_size < _SIZE:
+            os.pwrite(fd, bytes(_SIZE - info.st_size), info.st_size)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd

@@ -1,0 +1,185 @@
+"""The in-process tier: encoded values, bounded by entries and bytes, the least recently used evicted first."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from holdfast.cache import _fork
+from holdfast.errors import CorruptRecord
+from holdfast.typing import CacheKey, Codec, Entry
+from holdfast.values import failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes})
+_new_tuple = tuple.__new__
+
+
+class Held(msgspec.Struct, frozen=True, gc=False):
+    """One value in memory.
+
+    Attributes:
+        content: The encoded value; the value itself when ``is_plain``.
+        is_plain: True for immutable scalars, which need no decoding to be safe from their callers.
+        codec: Id of the codec that encoded it.
+        rest: All fields of `Entry` but the first.
+        tags: The tags it was stored with.
+        bucket: Which generation word tells whether it is still current (disk tier only).
+        word: What that word was when the value was known to be current.
+    """
+
+    content: Any
+    is_plain: bool
+    codec: int
+    rest: tuple[float, float | None, int, str, bool, str, str]
+    tags: tuple[str, ...] = ()
+    bucket: int = 0
+    word: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the encoded value."""
+        return self.rest[2]
+
+    def reveal(self, codec: Codec) -> Entry:
+        """The entry, with a value of the caller's own.
+
+        Raises:
+            CorruptRecord: Another codec stored it, or the codec cannot read it.
+        """
+        rest = self.rest
+        value = self.content if self.is_plain else decode(self.content, self.codec, codec, negative=rest[4])
+        return _new_tuple(Entry, (value, *rest))  # 0.2 us less than Entry(...)
+
+
+def hold(  # what is stored has this many sides
+    value: Any, payload: bytes, codec: int, rest: tuple[float, float | None, int, str, bool, str, str], **more: Any
+) -> Held:
+    """What to keep in memory of a value: itself when nobody can change it, else its encoded bytes.
+
+    Args:
+        value: The value.
+        payload: The same, encoded.
+        codec: Id of the codec that encoded it.
+        rest: All fields of `Entry` but the first.
+        more: The remaining fields of `Held`.
+    """
+    if not rest[4] and type(value) in _PLAIN:
+        return Held(value, is_plain=True, codec=codec, rest=rest, **more)
+    return Held(payload, is_plain=False, codec=codec, rest=rest, **more)
+
+
+def encode(value: Any, codec: Codec, *, negative: bool) -> bytes:
+    """The bytes of a value, or of a failure when ``negative``.
+
+    Raises:
+        NotSerializable: The codec refuses the value.
+    """
+    return failure.encode_failure(value) if negative else codec.encode(value)
+
+
+def decode(payload: bytes, stored_with: int, codec: Codec, *, negative: bool) -> Any:
+    """The inverse of `encode`.
+
+    Raises:
+        CorruptRecord: Another codec stored it, or the codec cannot read it.
+    """
+    if negative:
+        return failure.decode_failure(payload)
+    if stored_with != codec.id:
+        raise CorruptRecord(f"it was stored with codec {stored_with} and is read with codec {codec.id}")
+    return codec.decode(payload)
+
+
+class Lru:
+    """A bounded map from key to `Held`; safe for threads and forks.
+
+    Args:
+        max_entries: Most entries held.
+        max_bytes: Most bytes held, counting encoded values only.
+    """
+
+    def __init__(self, max_entries: int, max_bytes: int) -> None:
+        self.max_entries = max_entries
+        self.max_bytes = max_bytes
+        self.bytes = 0
+        self._held: OrderedDict[CacheKey, Held] = OrderedDict()
+        self._lock = threading.Lock()
+        _fork.protect(self)
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest value that is kept: a quarter of the room, so that one value cannot push out all others."""
+        return self.max_bytes // 4
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def get(self, key: CacheKey) -> Held | None:
+        """What is held under ``key``, which is then the most recently used."""
+        with self._lock:
+            held = self._held.get(key)
+            if held is not None:
+                self._held.move_to_end(key)
+            return held
+
+    def put(self, key: CacheKey, held: Held) -> bool:
+        """Hold it, evicting others; False when it is larger than `largest` (then nothing is held under ``key``)."""
+        fits = held.size <= self.largest and self.max_entries > 0
+        with self._lock:
+            self._drop(key)
+            if fits:
+                self._held[key] = held
+                self.bytes += held.size
+                while len(self._held) > self.max_entries or self.bytes > self.max_bytes:
+                    self.bytes -= self._held.popitem(last=False)[1].size
+        return fits
+
+    def pop(self, key: CacheKey) -> bool:
+        """Forget one; True when it was there."""
+        with self._lock:
+            return self._drop(key)
+
+    def pop_where(self, matches: Callable[[CacheKey, Held], bool]) -> int:
+        """Forget all that match; return how many."""
+        with self._lock:
+            doomed = [key for key, held in self._held.items() if matches(key, held)]
+            for key in doomed:
+                self._drop(key)
+        return len(doomed)
+
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._held.clear()
+            self.bytes = 0
+
+    def items(self) -> list[tuple[CacheKey, Held]]:
+        """All that is held, least recently used first."""
+        with self._lock:
+            return list(self._held.items())
+
+    def _drop(self, key: CacheKey) -> bool:
+        held = self._held.pop(key, None)
+        if held is None:
+            return False
+        self.bytes -= held.size
+        return True
+
+    def before_fork(self) -> None:
+        """Nothing: a child whose parent was in the middle of a change starts empty instead."""
+
+    def after_fork_in_parent(self) -> None:
+        """Nothing."""
+
+    def after_fork_in_child(self) -> None:
+        """Take a new lock; a thread that does not exist here may have held the old one."""
+        if self._lock.locked():
+            self._held.clear()
+            self.bytes = 0
+        self._lock = threading.Lock()

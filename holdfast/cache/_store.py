@@ -1,0 +1,175 @@
+"""An open disk tier: its rows, its generation words and the secret that seals its values.
+
+Imported on first use, since it loads diskcache and SQLite. Every method raises `Trouble` for whatever goes wrong.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from holdfast.cache._folder import GENERATIONS, exclusive, refuse_symlink, set_aside
+from holdfast.cache._generations import Generations, bucket_of
+from holdfast.cache._notes import Trouble
+from holdfast.cache._rows import Rows, prepare, tags_from_text, telling
+from holdfast.cache.info import EntryInfo
+from holdfast.typing import CacheKey
+from holdfast.values.secret import load_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_DIGEST = 16
+_DAY = 86_400.0
+
+
+class Found(NamedTuple):
+    """A row that was read, and what must still hold for it to be current."""
+
+    sealed: bytes
+    bucket: int
+    word: int
+
+
+class Store:
+    """The disk tier in ``folder``, opened; made, or set aside and made anew, where that is needed.
+
+    Attributes:
+        secret: Seals values.
+        words: The generation words; see `Generations`.
+        repaired: What was wrong with the database that was found, and where it is now; None when nothing was.
+
+    Args:
+        folder: Where its files are.
+        size_limit: See `Rows`.
+    """
+
+    def __init__(self, folder: Path, size_limit: int) -> None:
+        self.folder = folder
+        self.repaired: tuple[Trouble, Path] | None = None
+        with telling(folder):
+            refuse_symlink(folder)
+            prepare(folder)
+            self.secret = load_secret()
+            with exclusive(folder):
+                self._rows = self._open_rows(size_limit)
+                self._generations = Generations(folder / GENERATIONS)
+                self.words = self._generations.words
+                if self.repaired is not None:
+                    self._generations.bump_all()
+
+    def _open_rows(self, size_limit: int) -> Rows:
+        try:
+            return Rows(self.folder, size_limit)
+        except Trouble as trouble:
+            if trouble.reason != "broken":
+                raise
+            self.repaired = trouble, set_aside(self.folder)
+        prepare(self.folder)
+        return Rows(self.folder, size_limit)
+
+    def read(self, key: CacheKey) -> Found | None:
+        """The sealed value of a key, or None. A row that was not written by us is Trouble ``poisoned``."""
+        bucket = bucket_of(key)
+        word = self.words[bucket]  # before the row: a write in between is then seen at the next look
+        sealed = self._rows.read(_row_name(key))
+        return None if sealed is None else Found(sealed, bucket, word)
+
+    def write(self, key: CacheKey, sealed: bytes, *, ttl: float | None, tags: tuple[str, ...]) -> int | None:
+        """Store a sealed value and tell other processes.
+
+        Returns:
+            The word under which the value may be kept in memory; None when another process has changed the entry since.
+        """
+        name = _row_name(key)
+        self._rows.write(name, sealed, tags=tags, lifetime=_lifetime(ttl))
+        word = self._bump(bucket_of(key))
+        return word if self._rows.holds(name, sealed) else None
+
+    def discard(self, key: CacheKey, sealed: bytes | None) -> None:
+        """Remove a value that cannot be used, if it is still there; None stands for one that was not written by us."""
+        self._rows.discard(_row_name(key), sealed)
+
+    def delete(self, key: CacheKey) -> bool:
+        """Remove one entry and tell other processes; True when there was one."""
+        was_there = self._rows.delete(_row_name(key))
+        self._bump(bucket_of(key))
+        return was_there
+
+    def purge(self, namespace: str | None, tag: str | None) -> int:
+        """Remove a namespace (a trailing ``*`` matches any ending), a tag or everything, and tell other processes; return how many."""
+        try:
+            return self._rows.purge(*_range(namespace), tag)
+        finally:
+            with telling(self.folder):
+                self._generations.bump_all()
+
+    def entries(self, namespace: str | None) -> Iterator[EntryInfo]:
+        """What is stored, without reading values."""
+        for row in self._rows.scan(*_range(namespace)):
+            key = _key(row.name)
+            if key is not None:
+                ttl = None if row.remove_after is None else max(0.0, (row.remove_after - row.stored_at - _DAY) / 2)
+                yield EntryInfo(key, row.stored_at, ttl, row.size, tags_from_text(row.tags))
+
+    def count(self) -> tuple[int, int]:
+        """How many entries there are, and how many bytes the database has."""
+        return self._rows.count()
+
+    def has_moved(self) -> bool:
+        """Whether somebody deleted or replaced the database under us."""
+        return self._rows.has_moved()
+
+    def close(self) -> None:
+        """Close connections and files."""
+        self._rows.close()
+        self._generations.close()
+
+    def set_aside(self) -> Path | None:
+        """Close, and rename the database, unless another process was faster; return its new path."""
+        self.close()
+        with telling(self.folder), exclusive(self.folder):
+            return None if self._rows.has_moved() else set_aside(self.folder)
+
+    def pause(self) -> bool:
+        """See `Rows.pause`."""
+        return self._rows.pause()
+
+    def resume(self) -> None:
+        """See `Rows.resume`."""
+        self._rows.resume()
+
+    def abandon(self) -> None:
+        """See `Rows.abandon`."""
+        self._rows.abandon()
+
+    def _bump(self, bucket: int) -> int:
+        with telling(self.folder):
+            return self._generations.bump(bucket)
+
+
+def _lifetime(ttl: float | None) -> float | None:
+    """Seconds until a sweep may remove an entry: long after it expired, because a policy's ttl may be raised meanwhile."""
+    return None if ttl is None else 2 * ttl + _DAY
+
+
+def _row_name(key: CacheKey) -> bytes:
+    return b"%b\0%b" % (key.namespace.encode(), key.digest)
+
+
+def _key(name: bytes) -> CacheKey | None:
+    """The key that a row is named for; None for a name that is not ours."""
+    try:
+        return CacheKey(name[: -_DIGEST - 1].decode(), name[-_DIGEST:]) if name[-_DIGEST - 1 : -_DIGEST] == b"\0" else None
+    except UnicodeDecodeError:
+        return None
+
+
+def _range(namespace: str | None) -> tuple[bytes, bytes]:
+    """The names of a namespace's rows: the first, and one after the last. UTF-8 has no byte 0xff."""
+    if namespace is None:
+        return b"", b"\xff"
+    if namespace.endswith("*"):
+        prefix = namespace[:-1].encode()
+        return prefix, prefix + b"\xff"
+    return namespace.encode() + b"\0", namespace.encode() + b"\x01"

@@ -1,0 +1,62 @@
+"""The cache that tasks use when none is given: one `DiskCache` per process, made on first use."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from holdfast.typing import Cache
+
+VARIABLE = "HOLDFAST_CACHE_DIR"
+
+_current: Cache | None = None
+_lock = threading.Lock()
+
+
+def folder() -> Path:
+    """Where the default cache lives: ``$HOLDFAST_CACHE_DIR``, else ``cache`` in holdfast's folder of the user's cache folder."""
+    given = os.environ.get(VARIABLE)
+    if given:
+        return Path(given).expanduser().absolute()
+    import platformdirs  # noqa: PLC0415 - only needed where no folder is given
+
+    return Path(platformdirs.user_cache_dir("holdfast")) / "cache"
+
+
+def default_cache() -> Cache:
+    """The cache in force: the one that was set, else a `DiskCache` in `folder`. Nothing is opened before it is used."""
+    global _current  # noqa: PLW0603 - one default per process is the point
+    if _current is None:
+        from holdfast.cache.disk import DiskCache  # noqa: PLC0415 - it asks this module for the folder
+
+        with _lock:
+            if _current is None:
+                _current = DiskCache()
+    return _current
+
+
+def set_default_cache(cache: Cache | None) -> Cache | None:
+    """Make ``cache`` the default of the process.
+
+    Args:
+        cache: Any cache; None: a `DiskCache` in `folder` again, made on first use.
+
+    Returns:
+        What was set before, None when nothing was.
+    """
+    global _current  # noqa: PLW0603 - see default_cache
+    with _lock:
+        previous, _current = _current, cache
+    return previous
+
+
+def _new_lock() -> None:
+    global _lock  # noqa: PLW0603 - a lock another thread held at the fork stays locked for ever
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)

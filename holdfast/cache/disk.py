@@ -1,0 +1,336 @@
+"""The cache that outlives the process: a memory tier over a disk tier that all processes of a user share.
+
+Never in the way. Whatever is wrong with the store - a broken, locked or foreign database, a full disk, a folder that is not ours - is a
+miss and a note, and the call computes. Nothing raises but `NotSerializable` from `DiskCache.set`, which is about the value.
+
+Coherent. The memory tier trusts an entry while its generation word stands (`holdfast.cache._generations`), so what another process writes
+or purges is seen at the next lookup.
+
+Safe. A row is our own bytes, sealed for its key with a secret that is not in the folder (`holdfast.values.envelope`); one that was
+changed, moved to another key or written by somebody else is a miss and a note, and is removed. What is left of diskcache stands in
+`holdfast.cache._rows`, what happens to the files in `holdfast.cache._folder`.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from holdfast import clock
+from holdfast.cache import _fork, default
+from holdfast.cache._lru import Lru, decode, encode, hold
+from holdfast.cache._notes import Notes, Trouble
+from holdfast.cache.info import CacheStats, EntryInfo
+from holdfast.errors import PolicyError
+from holdfast.typing import CacheKey, Codec, Entry
+from holdfast.values import envelope
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    from holdfast.cache._store import Store
+
+REST = 1.0
+"""Seconds without a further try after the store could not be opened."""
+FORK_PATIENCE = 1.0
+"""Seconds that a fork waits for another thread that is just opening the store."""
+SMALLEST = 1 << 16
+LARGEST = 256 << 20
+_CLOSE_AFTER = {"io", "refused"}
+
+
+class DiskCache:
+    """A cache in a folder, shared by all processes of one user on one machine.
+
+    Nothing is opened before the first use. The folder is made 0700 and its files 0600.
+
+    Args:
+        path: The folder; made when missing. None takes ``$HOLDFAST_CACHE_DIR`` or, without it, ``cache`` in the user's cache folder.
+        size_limit: Bytes on disk. What is over it goes, longest stored first; looked at after every MiB written.
+        memory_entries: Most entries kept in memory; 0 for none.
+        memory_bytes: Most bytes kept in memory.
+
+    Raises:
+        PolicyError: A limit that cannot work.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        size_limit: int = 1 << 30,
+        memory_entries: int = 10_000,
+        memory_bytes: int = 64 << 20,
+    ) -> None:
+        if size_limit < SMALLEST:
+            raise PolicyError(f"size_limit={size_limit} leaves no room for entries: give at least {SMALLEST} bytes")
+        self.path = default.folder() if path is None else Path(path).absolute()
+        self.size_limit = size_limit
+        self._memory = Lru(memory_entries, memory_bytes)
+        self._notes = Notes()
+        self._lock = threading.Lock()
+        self._store: Store | None = None
+        self._rest_from: float | None = None
+        self._is_paused = False
+        self._is_orphan = False
+        _fork.protect(self)
+
+    def __repr__(self) -> str:
+        return f"DiskCache({str(self.path)!r})"
+
+    @property
+    def is_blocking(self) -> bool:
+        """True: `get` and `set` touch the disk."""
+        return True
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest value that is stored: a quarter of the limit, and no more than 256 MiB."""
+        return min(self.size_limit // 4, LARGEST)
+
+    def peek(self, key: CacheKey, codec: Codec, /) -> Entry | None:
+        """Look in memory only; never blocks."""
+        held = self._memory.get(key)
+        store = self._store
+        if held is None or store is None:
+            return None
+        if store.words[held.bucket] == held.word:
+            try:
+                return held.reveal(codec)
+            except Exception as error:  # noqa: BLE001 - decoding builds the user's classes
+                self._note_corrupt(key, error)
+        self._memory.pop(key)
+        return None
+
+    def get(self, key: CacheKey, codec: Codec, /) -> Entry | None:
+        """Look in memory, then on disk; trouble is a miss and a note."""
+        entry = self.peek(key, codec)
+        if entry is not None:
+            return entry
+        store = self._open()
+        if store is None:
+            return None
+        try:
+            found = store.read(key)
+        except Trouble as trouble:
+            self._handle(store, trouble, key)
+            return None
+        if found is None:
+            if store.has_moved():
+                self._leave(store)
+            return None
+        try:
+            record = envelope.unseal(found.sealed, secret=store.secret, key=key)
+            value = decode(record.payload, record.codec, codec, negative=record.negative)
+        except Exception as error:  # noqa: BLE001 - decoding builds the user's classes
+            self._note_corrupt(key, error)
+            self._discard(store, key, found.sealed)
+            return None
+        size = len(record.payload)
+        rest = (record.stored_at, record.ttl, size, "memory", record.negative, *record.origin)
+        self._memory.put(key, hold(value, record.payload, record.codec, rest, bucket=found.bucket, word=found.word))
+        return Entry(value, record.stored_at, record.ttl, size, "disk", record.negative, *record.origin)
+
+    def set(
+        self,
+        key: CacheKey,
+        value: Any,
+        codec: Codec,
+        /,
+        *,
+        ttl: float | None,
+        negative: bool = False,
+        tags: tuple[str, ...] = (),
+        origin: tuple[str, str] = ("", ""),
+    ) -> int | None:
+        """Store a value on disk and in memory; see `holdfast.typing.Cache.set`.
+
+        Returns:
+            Its size in bytes; None when it did not reach the disk (this process may still find it in memory).
+
+        Raises:
+            NotSerializable: The codec refuses the value.
+        """
+        payload = encode(value, codec, negative=negative)
+        size = len(payload)
+        if size > self.largest:
+            self._notes.warn(
+                "too_large", f"a value of {size} bytes was not cached: the largest kept is {self.largest}", namespace=key.namespace
+            )
+            return None
+        store = self._open_where_it_is()
+        if store is None:
+            return None
+        stored_at = clock.current.time()
+        sealed = envelope.seal(
+            payload, secret=store.secret, key=key, codec=codec.id, stored_at=stored_at, ttl=ttl, negative=negative, origin=origin
+        )
+        bucket, word = store.generation(key)
+        rest = (stored_at, ttl, size, "memory", negative, *origin)
+        try:
+            now = store.write(key, sealed, ttl=ttl, tags=tags)
+        except Trouble as trouble:  # no longer on disk than it takes, and until somebody changes the entry, memory serves
+            self._handle(store, trouble, key)
+            self._memory.put(key, hold(value, payload, codec.id, rest, tags=tags, bucket=bucket, word=word))
+            return None
+        if now is None:  # another process was here meanwhile: the next look reads what it left
+            self._memory.pop(key)
+        else:
+            self._memory.put(key, hold(value, payload, codec.id, rest, tags=tags, bucket=bucket, word=now))
+        return size
+
+    def delete(self, key: CacheKey, /) -> bool:
+        """Forget one entry; True when there was one."""
+        self._memory.pop(key)
+        store = self._open()
+        if store is None:
+            return False
+        try:
+            return store.delete(key)
+        except Trouble as trouble:
+            self._handle(store, trouble, key)
+            return False
+
+    def purge(self, *, namespace: str | None = None, tag: str | None = None) -> int:
+        """Forget a namespace (a trailing ``*`` matches any ending), a tag, or everything; return how many entries went from disk."""
+        self._memory.clear()
+        store = self._open()
+        if store is None:
+            return 0
+        try:
+            return store.purge(namespace, tag)
+        except Trouble as trouble:
+            self._handle(store, trouble)
+            return 0
+
+    def stats(self) -> CacheStats:
+        """How much there is on disk."""
+        store = self._open()
+        count = (0, 0)
+        if store is not None:
+            try:
+                count = store.count()
+            except Trouble as trouble:
+                self._handle(store, trouble)
+        return CacheStats(self.path, *count)
+
+    def entries(self, namespace: str | None = None) -> Iterator[EntryInfo]:
+        """What is on disk, without reading values: everything, or a namespace (a trailing ``*`` matches any ending)."""
+        store = self._open()
+        if store is None:
+            return
+        try:
+            yield from store.entries(namespace)
+        except Trouble as trouble:
+            self._handle(store, trouble)
+
+    def close(self) -> None:
+        """Close all files and empty the memory tier. The next use opens them again."""
+        store = self._store
+        if store is not None:
+            self._leave(store)
+
+    def _open(self) -> Store | None:
+        """The open store; None when it cannot be opened, after a note, or could not a moment ago."""
+        store = self._store
+        if store is not None:
+            return store
+        with self._lock:
+            if self._store is not None or self._is_orphan or self._is_resting():
+                return self._store
+            try:
+                from holdfast.cache._store import Store  # noqa: PLC0415 - loads diskcache, on first use
+
+                store = Store(self.path, self.size_limit)
+            except (Trouble, ImportError) as error:  # ImportError: a Python without sqlite3, or without fcntl as on Windows
+                trouble = error if isinstance(error, Trouble) else Trouble("refused", f"the disk cache needs {error.name}, which is missing")
+                self._rest_from = clock.current.monotonic()
+            else:
+                self._memory.clear()
+                self._store, self._rest_from = store, None
+                trouble = None
+        if store is not None and store.repaired is not None:
+            self._note(store.repaired[0], set_aside=str(store.repaired[1]))
+        elif trouble is not None:
+            self._note(trouble)
+        return store
+
+    def _open_where_it_is(self) -> Store | None:
+        """The open store; opened again when its files were deleted or replaced meanwhile."""
+        store = self._open()
+        if store is not None and store.has_moved():
+            self._leave(store)
+            store = self._open()
+        return store
+
+    def _is_resting(self) -> bool:
+        return self._rest_from is not None and 0 <= clock.current.monotonic() - self._rest_from < REST
+
+    def _handle(self, store: Store, trouble: Trouble, key: CacheKey | None = None) -> None:
+        """Note what went wrong, and do what helps the next call."""
+        fields = {} if key is None else {"namespace": key.namespace}
+        if trouble.reason == "poisoned" and key is not None:
+            self._discard(store, key, None)
+        elif trouble.reason == "broken":
+            moved_to = self._set_aside(store)
+            fields["set_aside"] = "" if moved_to is None else str(moved_to)
+        elif trouble.reason in _CLOSE_AFTER:
+            self._leave(store)
+            self._rest_from = clock.current.monotonic()
+        self._note(trouble, **fields)
+
+    def _note(self, trouble: Trouble, **fields: str) -> None:
+        self._notes.warn(trouble.reason, f"the cache is passed by: {trouble.text}", path=str(self.path), **fields)
+
+    def _note_corrupt(self, key: CacheKey, error: Exception) -> None:
+        text = f"an entry of {key.namespace} cannot be used and counts as missing: {error}"
+        self._notes.warn("corrupt", text, path=str(self.path), namespace=key.namespace)
+
+    def _discard(self, store: Store, key: CacheKey, sealed: bytes | None) -> None:
+        try:
+            store.discard(key, sealed)
+        except Trouble as trouble:
+            self._note(trouble, namespace=key.namespace)
+
+    def _leave(self, store: Store) -> bool:
+        """Close ``store`` and forget what memory knows of it; False when another thread has done so."""
+        with self._lock:
+            if self._store is not store:
+                return False
+            self._store = None
+            self._memory.clear()
+            store.close()
+            return True
+
+    def _set_aside(self, store: Store) -> Path | None:
+        if not self._leave(store):
+            return None
+        try:
+            return store.set_aside()
+        except Trouble as trouble:
+            self._note(trouble)
+            return None
+
+    def before_fork(self) -> None:
+        """Let nothing be open that a child could inherit."""
+        self._is_paused = self._lock.acquire(timeout=FORK_PATIENCE)
+        self._is_orphan_next = not self._is_paused or not (self._store is None or self._store.pause())
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        if self._store is not None:
+            self._store.resume()
+        if self._is_paused:
+            self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Open everything anew on first use; do without a disk when a write was under way that took too long to wait for."""
+        self._lock = threading.Lock()
+        store, self._store = self._store, None
+        self._memory.clear()
+        if self._is_orphan_next:
+            self._is_orphan = True
+            if store is not None:
+                store.abandon()

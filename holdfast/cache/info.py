@@ -1,0 +1,51 @@
+"""What a cache tells about itself and its entries, without reading a value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from holdfast.typing import CacheKey
+
+
+class EntryInfo(NamedTuple):
+    """What is known about a stored entry without reading its value.
+
+    Attributes:
+        key: Its key.
+        stored_at: When it was stored, seconds since the epoch.
+        ttl: The time to live it was stored with, seconds; None never expires.
+        size: Bytes it takes, on disk with its envelope.
+        tags: The tags it was stored with.
+    """
+
+    key: CacheKey
+    stored_at: float
+    ttl: float | None
+    size: int
+    tags: tuple[str, ...]
+
+
+class CacheStats(NamedTuple):
+    """The size of a cache.
+
+    Attributes:
+        path: Its folder; None for a cache in memory.
+        entries: How many values it holds, expired ones included.
+        bytes: How much room they take.
+    """
+
+    path: Path | None
+    entries: int
+    bytes: int
+
+
+def matches(pattern: str, namespace: str) -> bool:
+    """Whether ``namespace`` is the one that ``pattern`` names; a trailing ``*`` in the pattern matches any ending.
+
+    >>> matches("app.fetch@*", "app.fetch@2"), matches("app.fetch", "app.fetch@2")
+    (True, False)
+    """
+    return namespace.startswith(pattern[:-1]) if pattern.endswith("*") else namespace == pattern

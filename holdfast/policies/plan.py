@@ -1,0 +1,112 @@
+"""The Plan: everything the decorator knows about one task, decided once and frozen.
+
+The order of a call is fixed and is the order of the fields in `Plan.__repr__`:
+replay, cache, single-flight, deadline, retry, timeout, function.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from holdfast.policies.duration import spoken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast.policies.cache import CachePolicy
+    from holdfast.policies.retry import RetryPolicy
+    from holdfast.typing import CacheKey, Codec
+
+
+class Keys(Protocol):
+    """Makes cache keys from the arguments of a call; `holdfast.cache.keys.KeyMaker` is the one there is."""
+
+    @property
+    def namespace(self) -> str:
+        """Whose values the keys name."""
+        ...
+
+    def make(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CacheKey:
+        """Make the key, or raise NotKeyable naming the parameter."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one task does, in order. Made by the decorators; shown by ``task.plan``.
+
+    Attributes:
+        fn: The user's function, never changed.
+        name: Name in traces, journals and errors.
+        function: Module and qualified name.
+        is_async: True for ``async def``.
+        names: Parameter names, in order; ``bind`` returns one value for each.
+        bind: Turns arguments into values with defaults filled, or raises the caller's TypeError.
+        injected: Parameters that the runtime fills when the caller does not.
+        required: Parameters without a default.
+        retry: Policies in order; the first that applies to a failure decides.
+        cache: The cache policy, or None.
+        keys: Makes the keys; None without a cache policy.
+        codec: Encodes results for the cache and the journal.
+        timeout: Seconds for one attempt, or None.
+        deadline: Seconds for all attempts and waits together, or None.
+        capture: ``none``, ``shape`` or ``values``: what traces may hold of arguments and result.
+        kind: ``internal`` or ``client`` (a call to another service).
+    """
+
+    fn: Callable[..., Any]
+    name: str
+    function: str
+    is_async: bool
+    names: tuple[str, ...]
+    bind: Callable[..., tuple[Any, ...]]
+    injected: tuple[str, ...] = ()
+    required: frozenset[str] = frozenset()
+    retry: tuple[RetryPolicy, ...] = ()
+    cache: CachePolicy | None = None
+    keys: Keys | None = None
+    codec: Codec | None = None
+    timeout: float | None = None
+    deadline: float | None = None
+    capture: str = "none"
+    kind: str = "internal"
+
+    @property
+    def max_attempts(self) -> int | None:
+        """The most attempts a call can make; None when only a deadline or a stop strategy bounds it."""
+        if not self.retry:
+            return 1
+        total = 1
+        for policy in self.retry:
+            if policy.max_attempts is None:
+                return None
+            total += policy.max_attempts - 1
+        return total
+
+    @property
+    def checks_result(self) -> bool:
+        """True when a returned value can also count as a failure."""
+        return any(policy.checks_result for policy in self.retry)
+
+    @property
+    def is_plain(self) -> bool:
+        """True when a call that succeeds at once needs nothing but the function."""
+        return self.cache is None and self.timeout is None and self.deadline is None and not self.checks_result
+
+    def replace(self, **changes: Any) -> Plan:
+        """The same plan with some fields changed."""
+        return replace(self, **changes)
+
+    def __repr__(self) -> str:
+        """The pipeline of one call in reading order, outermost first."""
+        parts = []
+        if self.cache is not None:
+            parts += [repr(self.cache), "single-flight"]
+        if self.deadline is not None:
+            parts.append(f"deadline {spoken(self.deadline)}")
+        parts += [repr(policy) for policy in self.retry]
+        if self.timeout is not None:
+            parts.append(f"timeout {spoken(self.timeout)} per attempt")
+        parts.append(f"{'async ' if self.is_async else ''}{self.function}")
+        return f"<Plan of {self.name}: {' -> '.join(parts)}>"

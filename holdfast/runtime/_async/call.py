@@ -1,0 +1,76 @@
+"""THE FILE TO READ: one call, top to bottom.
+
+    perform   lookup -> attempts -> store     (the replay from the journal comes before, in `runtime/submit.py`, where a call is made)
+    attempts  run the body; only a failure asks the policy; wait; again
+
+Written async. ``_sync/call.py`` is generated from it (``make sync``); what differs between the colours is in ``_ports.py``.
+The outcome is left in ``call.error`` and the return value, and raised once, by the future or the wrapper that the user holds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from holdfast.runtime import _ports, attempts, flight, lookup
+from holdfast.runtime.context import Scope, current
+
+if TYPE_CHECKING:
+    from holdfast.runtime.state import Call
+
+
+async def perform(call: Call) -> Any:
+    """Make the call: answer it from the cache, or run the body as often as its policies allow and store the result."""
+    if call.observer is not None:
+        attempts.open_call(call)
+    try:
+        value = await (run_attempts(call) if call.key is None else answer(call))
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is this call's outcome
+        attempts.broke(call, error)
+        value = None
+    if call.observer is not None:
+        attempts.close_call(call, value)
+    return value
+
+
+async def answer(call: Call) -> Any:
+    """Take the result from the cache, or from whoever is computing it, or compute it."""
+    entry = await _ports.store_call_async(lookup.may_block(call), lookup.read, call)
+    while entry is None:
+        leader = flight.board(call)
+        if leader is not None:
+            await _ports.join_async(call, leader)
+            entry = lookup.landed(call, leader)
+        elif (entry := lookup.peek(call)) is None:  # look again: it may have landed since the first look
+            return await compute(call)
+        else:
+            flight.leave(call)
+    return lookup.serve(call, entry)
+
+
+async def compute(call: Call) -> Any:
+    """Run the body for everybody who waits for this key, and store what it returned."""
+    try:
+        value = await run_attempts(call)
+        await _ports.store_call_async(lookup.may_block(call), lookup.write, call, value)
+    except BaseException as error:
+        flight.land(call, None, error)
+        raise
+    flight.land(call, value, call.error)
+    return value
+
+
+async def run_attempts(call: Call) -> Any:
+    """Run the body until it succeeds or a policy says stop."""
+    while True:
+        if call.run is not None:
+            current.set(Scope(call.run, call))
+        attempts.begin(call)
+        try:
+            value = await _ports.execute_async(call)
+        except BaseException as error:  # noqa: BLE001 - the policy, or the caller, gets it
+            value, delay = None, attempts.failed(call, error)
+        else:
+            delay = attempts.passed(call, value)
+        if delay is None:
+            return value
+        await _ports.pause_async(call, delay)

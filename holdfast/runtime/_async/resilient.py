@@ -1,0 +1,83 @@
+"""The wrapper behind ``@resilient``: the pipeline of a call on a plain function, callable anywhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from holdfast import events
+from holdfast.runtime import _ports, attempts, lookup
+from holdfast.runtime._async.call import perform, run_attempts
+from holdfast.runtime.state import Call
+from holdfast.runtime.traceback import user_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast.policies.plan import Plan
+    from holdfast.typing import Cache
+
+
+def make_wrapper(plan: Plan, cache: Callable[[], Cache] | None) -> Callable[..., Any]:
+    """The function the user gets: the quick wrapper where a call that succeeds at once needs nothing, else the full one."""
+    return _quick(plan) if plan.is_plain else _full(plan, cache)
+
+
+def _quick(plan: Plan) -> Callable[..., Any]:
+    fn = plan.fn
+
+    async def resilient(*args: Any, **kwargs: Any) -> Any:
+        if events.observer is not None or events.detect() is not None:
+            call = Call(plan, args, kwargs)
+            call.observe()
+            value = await perform(call)
+        else:
+            try:
+                return await fn(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - the policy decides
+                failure = error
+            call = Call(plan, args, kwargs)
+            value = await _after_failure(call, failure)
+        if call.error is not None:
+            raise call.error
+        return value
+
+    return resilient
+
+
+async def _after_failure(call: Call, error: Exception) -> Any:
+    """The first attempt failed outside the driver: go on with the second, if the policy says so."""
+    call.number = 1
+    delay = attempts.failed(call, error)
+    if delay is None:
+        return None
+    await _ports.pause_async(call, delay)
+    return await run_attempts(call)
+
+
+def _full(plan: Plan, cache: Callable[[], Cache] | None) -> Callable[..., Any]:
+    async def resilient(*args: Any, **kwargs: Any) -> Any:
+        call = Call(plan, args, kwargs)
+        call.observe()
+        if cache is not None:
+            plan.bind(*args, **kwargs)
+            call.cache = cache()
+            lookup.assign_key(call)
+            entry = lookup.peek(call)
+            if entry is not None:
+                return _hit(call, entry)
+        value = await perform(call)
+        if call.error is not None:
+            raise call.error.with_traceback(user_frames(call.error.__traceback__))
+        return value
+
+    return resilient
+
+
+def _hit(call: Call, entry: Any) -> Any:
+    value = lookup.serve(call, entry)
+    if call.observer is not None:
+        attempts.open_call(call)
+        attempts.close_call(call, value)
+    if call.error is not None:
+        raise call.error
+    return value

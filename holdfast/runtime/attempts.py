@@ -1,0 +1,178 @@
+"""What happens around each attempt, for both colours: records, limits, and the policy's decision after a failure."""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError as FutureCancelled
+from typing import TYPE_CHECKING, Any
+
+from holdfast import clock, events
+from holdfast.errors import NodeTimeoutError
+from holdfast.policies.retry import AttemptState, Retry, Stop, StopReason, decide, explain
+from holdfast.runtime.traceback import user_frames
+
+if TYPE_CHECKING:
+    from holdfast.runtime.state import Call
+
+
+def begin(call: Call) -> None:
+    """Number the attempt and tell the observer, in the context the body is about to run in."""
+    call.number += 1
+    if call.started is None and (call.plan.retry or call.plan.deadline is not None):
+        call.started = clock.current.monotonic()
+    if call.observer is not None and call.facts is not None:
+        call.facts.attempts = call.number
+        call.attempt = events.AttemptFacts(
+            call=call.facts,
+            number=call.number,
+            started_ns=clock.current.time_ns(),
+            timeout_s=call.plan.timeout,
+            deadline_s=None if call.plan.deadline is None else call.remaining(),
+        )
+        call.observer.attempt_started(call.attempt)
+
+
+def passed(call: Call, result: Any) -> float | None:
+    """After a body that returned: seconds until the next attempt when a policy dislikes the result, else None."""
+    if call.plan.checks_result:
+        decision, index = _decide(call, None, result)
+        if isinstance(decision, Retry):
+            return _will_retry(call, decision, index, None, result)
+        if decision.reason is not StopReason.OK and call.facts is not None:
+            call.facts.stop_reason = str(decision.reason)
+    if call.attempt is not None:
+        _end_attempt(call, "ok", None)
+    return None
+
+
+def failed(call: Call, error: BaseException) -> float | None:
+    """After a body that raised: seconds until the next attempt, or None with ``call.error`` set to what the caller gets."""
+    error.__traceback__ = user_frames(error.__traceback__)
+    if call.run is not None and call.run.journal is not None:
+        call.run.journal.supersede(error)
+    if not isinstance(error, Exception):
+        call.error = error
+        _end_attempt(call, "cancelled", error)
+        return None
+    if not call.plan.retry:
+        call.error = error
+        if call.facts is not None:
+            call.facts.stop_reason = _reason_without_policy(error)
+            _end_attempt(call, _outcome(error), error)
+        return None
+    decision, index = _decide(call, error, None)
+    if isinstance(decision, Retry):
+        return _will_retry(call, decision, index, error, None)
+    call.error = error
+    error.add_note(explain(decision, attempts=call.number, elapsed=_elapsed(call)))
+    if call.facts is not None and call.attempt is not None:
+        call.facts.stop_reason = str(decision.reason)
+        call.attempt.reason = str(decision.reason)
+        _end_attempt(call, _outcome(error), error)
+    return None
+
+
+def open_call(call: Call) -> None:
+    """Work on a call begins, in the context its body will run in."""
+    if call.observer is not None and call.facts is not None:
+        call.facts.begun_ns = clock.current.time_ns()
+        call.observer.call_started(call.facts)
+
+
+def close_call(call: Call, value: Any) -> None:
+    """The call has its outcome."""
+    facts = call.facts
+    if call.observer is None or facts is None:
+        return
+    facts.ended_ns = clock.current.time_ns()
+    facts.waited_s = call.waited
+    facts.error = call.error
+    facts.result = value
+    if not facts.outcome:
+        if call.error is None:
+            facts.outcome = "ok"
+        else:
+            facts.outcome = "cancelled" if is_cancellation(call.error) else _outcome(call.error)
+    call.observer.call_ended(facts)
+
+
+def broke(call: Call, error: BaseException) -> None:
+    """An error from between the attempts (a cancelled wait, a store that is no store) is the call's outcome."""
+    call.error = error
+    if call.attempt is not None:
+        _end_attempt(call, "cancelled", error)
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """True for what asyncio and concurrent.futures raise on cancellation."""
+    return isinstance(error, FutureCancelled) or type(error).__name__ == "CancelledError"
+
+
+def _decide(call: Call, error: Exception | None, result: Any) -> tuple[Retry | Stop, int]:
+    plan = call.plan
+    if call.counts is None:
+        call.counts = [0] * len(plan.retry)
+    state = AttemptState(
+        attempt=call.number,
+        error=error,
+        result=result,
+        elapsed=_elapsed(call),
+        now=clock.current.time(),
+        draw=clock.current.draw(),
+        remaining=call.remaining(),
+    )
+    decision, index = decide(plan.retry, call.counts, state)
+    if isinstance(decision, Retry) and call.run is not None and call.run.is_stopping:
+        return Stop(StopReason.CANCELLED, "the run is ending"), index
+    if isinstance(decision, Retry):
+        before = plan.retry[index].before_retry
+        if before is not None:
+            before(state, decision)
+    return decision, index
+
+
+def _will_retry(call: Call, decision: Retry, index: int, error: BaseException | None, result: Any) -> float:
+    call.waited += decision.delay
+    if call.attempt is not None:
+        call.attempt.will_retry = True
+        call.attempt.wait_s = decision.delay
+        call.attempt.reason = decision.reason
+        if len(call.plan.retry) > 1:
+            call.attempt.policy = f"RetryPolicy {index + 1} of {len(call.plan.retry)}"
+        _end_attempt(call, "error" if error is None else _outcome(error), error)
+    else:
+        what = f"{type(error).__name__}: {error}" if error is not None else f"result {result!r:.80}"
+        events.note(
+            "holdfast.retry.scheduled",
+            events.WARNING,
+            f"{call.plan.name} attempt {call.number} failed ({what}), next in {decision.delay:.3g} s",
+            task=call.plan.name,
+            attempt=call.number,
+            wait_s=round(decision.delay, 3),
+            reason=decision.reason,
+            error_type=type(error).__qualname__ if error is not None else "",
+        )
+    return decision.delay
+
+
+def _end_attempt(call: Call, outcome: str, error: BaseException | None) -> None:
+    attempt, observer = call.attempt, call.observer
+    if attempt is None or observer is None:
+        return
+    call.attempt = None
+    attempt.ended_ns = clock.current.time_ns()
+    attempt.outcome = outcome
+    attempt.error = error
+    attempt.abandoned = isinstance(error, NodeTimeoutError) and not call.plan.is_async
+    observer.attempt_ended(attempt)
+
+
+def _elapsed(call: Call) -> float:
+    return 0.0 if call.started is None else clock.current.monotonic() - call.started
+
+
+def _outcome(error: BaseException) -> str:
+    return "timeout" if isinstance(error, NodeTimeoutError) else "error"
+
+
+def _reason_without_policy(error: BaseException) -> str:
+    return "deadline" if isinstance(error, NodeTimeoutError) and error.cause == "deadline" else "no_retry_policy"

@@ -1,0 +1,63 @@
+"""Where a task call belongs: the one context variable of holdfast, and the Scope it holds."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from holdfast.errors import TaskContextError
+
+if TYPE_CHECKING:
+    from holdfast.runtime.state import Call
+    from holdfast.runtime.run import Run
+
+
+class Scope:
+    """The body whose code is running: task calls made here belong to it.
+
+    Each attempt of a body gets a scope of its own, so occurrences are counted anew.
+
+    Attributes:
+        run: The run it is part of.
+        call: The call whose body this is.
+        occurrences: How often each (task name, fingerprint) was called in this scope.
+    """
+
+    __slots__ = ("call", "occurrences", "run")
+
+    def __init__(self, run: Run, call: Call) -> None:
+        """Open a scope for one attempt of ``call``."""
+        self.run = run
+        self.call = call
+        self.occurrences: dict[tuple[str, bytes], int] | None = None
+
+    @property
+    def step(self) -> bytes:
+        """The enclosing step's digest; empty for the entrypoint's own body."""
+        return b"" if self.call.step is None else self.call.step.digest()
+
+
+current: ContextVar[Scope | None] = ContextVar("holdfast_scope", default=None)
+
+
+def scope_for(task: str) -> Scope:
+    """The scope a call of ``task`` made here belongs to.
+
+    Raises:
+        TaskContextError: No run is active here, or the one that was has ended.
+    """
+    scope = current.get()
+    if scope is None:
+        msg = (
+            f"task {task!r} was called outside a run, so nobody could retry, cache or trace it. Call it inside an @entrypoint or another "
+            f"task; for a single call anywhere use {task}.invoke(...) (or `await {task}.ainvoke(...)`), or decorate the function with "
+            f"@resilient instead of @task. In a thread of your own, start it with contextvars.copy_context().run so that it sees the run."
+        )
+        raise TaskContextError(msg)
+    if scope.run.is_over:
+        msg = (
+            f"task {task!r} was called in run {scope.run.facts.run_id} after that run had ended: a thread or background task outlived its "
+            f"entrypoint. Wait for it inside the entrypoint, or call {task}.invoke(...) to make a run of its own."
+        )
+        raise TaskContextError(msg)
+    return scope

@@ -1,0 +1,116 @@
+"""Who runs a body, and when: slots count bodies at work, worker threads run the sync ones.
+
+Rules:
+
+1. A call waits in line only for a slot, never for a thread: with a slot in hand a thread is found or made.
+2. A body gives its slot back for good at its first task call, and for the time of every wait of the runtime's own (backoff, another's
+   computation of the same key). So whoever waits holds no slot, and no limit, not even 1, can deadlock.
+3. Worker threads are shared by all runs of the process, daemonic, and leave after `IDLE_SECONDS` without work.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEFAULT_SYNC_LIMIT = 64
+IDLE_SECONDS = 5.0
+MOST_WAITING_THREADS = 1_000
+"""Above this many worker threads a backoff keeps its slot: it ends by itself, so it cannot deadlock, and threads stay bounded."""
+
+
+class Startable(Protocol):
+    """Something that waits for a slot."""
+
+    def start(self) -> bool:
+        """Begin, owning one slot; False when it was cancelled meanwhile and needs none."""
+        ...
+
+
+class Slots:
+    """Counts bodies at work against a limit; the others wait in the order they came."""
+
+    def __init__(self, limit: int | None) -> None:
+        """Allow ``limit`` bodies at once; None allows any number."""
+        self.limit = limit
+        self._used = 0
+        self._line: deque[Startable] = deque()
+        self._lock = threading.Lock()
+
+    def enter(self, item: Startable, *, first: bool = False) -> None:
+        """Start ``item`` now if a slot is free, else when one becomes free. ``first`` goes to the head of the line."""
+        if self.limit is not None:
+            with self._lock:
+                if self._used >= self.limit:
+                    (self._line.appendleft if first else self._line.append)(item)
+                    return
+                self._used += 1
+        if not item.start():
+            self.leave()
+
+    def leave(self) -> None:
+        """Give a slot back; whoever is next in line starts."""
+        if self.limit is None:
+            return
+        while True:
+            with self._lock:
+                if not self._line or self._used > self.limit:
+                    self._used -= 1
+                    return
+                item = self._line.popleft()
+            if item.start():
+                return
+
+
+class Workers:
+    """The process's pool of worker threads."""
+
+    def __init__(self) -> None:
+        """Start empty: the first job makes the first thread."""
+        self._queue: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 0
+        self.count = 0
+
+    def run(self, job: Callable[[], object]) -> None:
+        """Run ``job`` on an idle thread, or on a new one. ``job`` must not raise."""
+        with self._lock:
+            if self._idle > 0:
+                self._idle -= 1
+                self._queue.put(job)
+                return
+            self.count += 1
+        threading.Thread(target=self._work, args=(job,), name="holdfast-worker", daemon=True).start()
+
+    def _work(self, job: Callable[[], object] | None) -> None:
+        while job is not None:
+            job()
+            del job  # what it holds must not live until the next job comes
+            job = self._next()
+
+    def _next(self) -> Callable[[], object] | None:
+        with self._lock:
+            self._idle += 1
+        try:
+            return self._queue.get(timeout=IDLE_SECONDS)
+        except Empty:
+            with self._lock:
+                if self._idle > 0:  # nobody has counted on this thread since
+                    self._idle -= 1
+                    self.count -= 1
+                    return None
+        return self._queue.get()  # `run` took one idle thread off the count and its job is on the way
+
+    def reset(self) -> None:
+        """Forget threads that a fork did not bring along."""
+        self.__init__()  # type: ignore[misc]
+
+
+workers = Workers()
+os.register_at_fork(after_in_child=workers.reset)

@@ -1,0 +1,356 @@
+"""TaskFuture: one future for threads and for asyncio.
+
+Theory of operation. It subclasses `concurrent.futures.Future`, so `wait`, `as_completed` and friends take it, but makes the lock and
+condition those need only when somebody blocks on it: a future that is awaited, or read after it is done, never has one. It also duck-types
+`asyncio.Future` (``_asyncio_future_blocking``, ``get_loop``, callbacks that run on the loop of whoever added them), so `gather`,
+`asyncio.wait`, `wait_for` and `shield` take it without wrapping it in a task.
+
+Rules:
+
+1. State changes happen under ``_lock``, shared by all futures and held for a few instructions; nobody is called while it is held.
+2. A callback added on a running loop is called on that loop; any other is called at once by whoever settles the future, as
+   `concurrent.futures` does.
+3. ``condition`` is published under ``_lock`` and the settler reads it under ``_lock``: a waiter either sees the future done or is notified.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING  # the states that cf.wait and as_completed compare
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Generator
+    from contextvars import Context
+    from types import TracebackType
+
+R_co = TypeVar("R_co", covariant=True)
+
+_lock = threading.Lock()
+_DONE = frozenset((FINISHED, CANCELLED_AND_NOTIFIED))
+
+
+class Work(Protocol):
+    """What a future asks of the call it belongs to."""
+
+    def help(self) -> None:
+        """Run the call on this thread, if it is still queued and that is allowed."""
+
+    def stop(self, *, on_loop: bool) -> bool:
+        """Ask a running body to stop; True when it will, or when its outcome may be dropped."""
+        ...
+
+    def withdrawn(self) -> None:
+        """It was cancelled before it began."""
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop running on this thread, without importing asyncio for those who do not use it."""
+    asyncio = sys.modules.get("asyncio")
+    return None if asyncio is None else cast("asyncio.AbstractEventLoop | None", asyncio._get_running_loop())
+
+
+class TaskFuture(Future[R_co]):
+    """The result of a task that may not have finished yet: ``.result()`` in sync code, ``await`` in async code."""
+
+    _asyncio_future_blocking = False  # what asyncio.isfuture looks for; `await` uses a future of the waiting loop instead
+
+    def __init__(self, work: Work | None = None) -> None:
+        """Make a pending future; ``super().__init__`` is left out because it makes a condition."""
+        self._state = PENDING
+        self._result: Any = None
+        self._exception: BaseException | None = None
+        self._traceback: TracebackType | None = None
+        self._cond: threading.Condition | None = None
+        self._calls: list[tuple[Callable[[Any], object], asyncio.AbstractEventLoop | None, Context | None]] | None = None
+        self._work = work
+        self.is_collected = False
+
+    def __repr__(self) -> str:
+        """State, and result or error once it is done."""
+        if self._state is not FINISHED:
+            return f"<TaskFuture {self._state.lower().replace('_and_notified', '')}>"
+        return f"<TaskFuture raised {self._exception!r}>" if self._exception is not None else f"<TaskFuture returned {self._result!r}>"
+
+    # -- reading ------------------------------------------------------------------------------------------------------------------
+
+    def done(self) -> bool:
+        """True when there is a result, an error, or it was cancelled."""
+        return self._state in _DONE
+
+    def running(self) -> bool:
+        """True while the body runs."""
+        return self._state is RUNNING
+
+    def cancelled(self) -> bool:
+        """True when it was cancelled."""
+        return self._state is CANCELLED_AND_NOTIFIED
+
+    def result(self, timeout: float | None = None) -> R_co:
+        """The task's result; waits for it.
+
+        Args:
+            timeout: Seconds to wait at most; None waits as long as it takes.
+
+        Raises:
+            TimeoutError: It was not done in time; the task goes on.
+            asyncio.InvalidStateError: Called on an event loop's own thread before it was done: ``await`` it there.
+            Exception: Whatever the task raised.
+        """
+        if self._state is not FINISHED:
+            self._join(timeout)
+        self.is_collected = True
+        if self._exception is not None:
+            raise self._exception.with_traceback(self._traceback)
+        return cast("R_co", self._result)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What the task raised, or None; waits like `result`."""
+        if self._state is not FINISHED:
+            self._join(timeout)
+        self.is_collected = True
+        return self._exception
+
+    def __await__(self) -> Generator[Any, None, R_co]:
+        """Wait without blocking the loop. Cancelling the waiter cancels the task, as with `asyncio.Task`."""
+        if self._state not in _DONE:
+            try:
+                yield from self.waiting()
+            except BaseException:
+                if self._state not in _DONE:
+                    self.cancel()
+                raise
+        if self._state is not FINISHED:
+            self._raise_cancelled()
+        return self.result()
+
+    def waiting(self) -> Generator[Any, None, None]:
+        """Suspend this asyncio task until the future is done; cancelling the waiter leaves the task alone."""
+        loop = running_loop()
+        if loop is None:
+            msg = "await needs a running event loop; use .result() in sync code"
+            raise RuntimeError(msg)
+        waiter = loop.create_future()
+
+        def wake(_: object) -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        self.add_done_callback(wake)
+        yield from waiter
+
+    # -- cancelling and callbacks -------------------------------------------------------------------------------------------------
+
+    def cancel(self, msg: object = None) -> bool:
+        """Cancel the task if that can still be done.
+
+        A queued task never runs. A running ``async def`` body is cancelled. A running ``def`` body cannot be stopped: called from a
+        thread this returns False, as `concurrent.futures` does; called on an event loop the future is cancelled at once and the body's
+        outcome is dropped when it ends, as `loop.run_in_executor` does.
+        """
+        del msg  # asyncio's cancel takes one; the body's CancelledError carries none
+        if self._state in _DONE:
+            return False
+        if self._state is RUNNING:
+            work = self._work
+            on_loop = running_loop() is not None
+            if work is None or not work.stop(on_loop=on_loop):
+                return False
+            return True
+        work = self._work
+        if not self.settle_cancelled(only_if=PENDING):
+            return self.cancel()  # it has begun in between
+        if work is not None:
+            work.withdrawn()
+        return True
+
+    def add_done_callback(self, fn: Callable[[Any], object], *, context: Context | None = None) -> None:  # type: ignore[override]
+        """Call ``fn(self)`` when done: on this event loop if one is running here, else on whichever thread finishes the task."""
+        loop = running_loop()
+        with _lock:
+            if self._state not in _DONE:
+                if self._calls is None:
+                    self._calls = []
+                self._calls.append((fn, loop, context))
+                return
+        if loop is not None:
+            loop.call_soon(fn, self, context=context)
+        else:
+            fn(self)
+
+    def remove_done_callback(self, fn: Callable[[Any], object]) -> int:
+        """Forget a callback; return how many there were."""
+        with _lock:
+            before = self._calls or []
+            self._calls = [call for call in before if call[0] != fn]
+            return len(before) - len(self._calls)
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop: this future belongs to whichever loop asks (asyncio's combinators call this)."""
+        loop = running_loop()
+        if loop is None:
+            msg = "no event loop is running on this thread"
+            raise RuntimeError(msg)
+        return loop
+
+    def _make_cancelled_error(self) -> BaseException:  # asyncio.gather asks a cancelled child for this
+        import asyncio
+
+        return asyncio.CancelledError()
+
+    # -- settling: for the runtime ------------------------------------------------------------------------------------------------
+
+    def claim(self) -> bool:
+        """Move from pending to running; False when it was cancelled or claimed before."""
+        with _lock:
+            if self._state is not PENDING:
+                return False
+            self._state = RUNNING
+            return True
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """The name `concurrent.futures` has for `claim`."""
+        return self.claim()
+
+    def set_result(self, result: Any) -> None:
+        """Settle with a result; ignored when already settled (a cancelled call's late result)."""
+        self._settle(FINISHED, result, None)
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        """Settle with an error; ignored when already settled."""
+        self._settle(FINISHED, None, exception)
+
+    def settle_cancelled(self, only_if: str | None = None) -> bool:
+        """Settle as cancelled; with ``only_if``, only from that state."""
+        return self._settle(CANCELLED_AND_NOTIFIED, None, None, only_if)
+
+    def _settle(self, state: str, result: Any, error: BaseException | None, only_if: str | None = None) -> bool:
+        with _lock:
+            if self._state in _DONE or (only_if is not None and self._state is not only_if):
+                return False
+            self._result = result
+            self._exception = error
+            if error is not None:
+                self._traceback = error.__traceback__
+            self._state = state
+            condition, calls, self._calls, self._work = self._cond, self._calls, None, None
+        if condition is not None:
+            self._notify(condition)
+        if calls:
+            self._call_back(calls)
+        return True
+
+    def _notify(self, condition: threading.Condition) -> None:
+        with condition:
+            for waiter in self._waiters:
+                if self._state is not FINISHED:
+                    waiter.add_cancelled(self)
+                elif self._exception is not None:
+                    waiter.add_exception(self)
+                else:
+                    waiter.add_result(self)
+            condition.notify_all()
+
+    def _call_back(self, calls: list[tuple[Callable[[Any], object], asyncio.AbstractEventLoop | None, Context | None]]) -> None:
+        here = running_loop()
+        for fn, loop, context in calls:
+            if loop is None:
+                _call_safely(fn, self)
+            elif loop is here:
+                loop.call_soon(fn, self, context=context)
+            elif not loop.is_closed():
+                post(loop, fn, self, context)
+
+    # -- blocking -----------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _condition(self) -> threading.Condition:  # type: ignore[override]  # made on demand; cf.wait and as_completed use it
+        with _lock:
+            if self._cond is None:
+                self._cond = threading.Condition()
+                self._waiters: list[Any] = []
+            return self._cond
+
+    def _join(self, timeout: float | None) -> None:
+        if self._state not in _DONE:
+            if running_loop() is not None:
+                _refuse_to_block(self)
+            if timeout is None and self._work is not None and self._state is PENDING:
+                self._work.help()
+            if self._state not in _DONE:
+                condition = self._condition
+                with condition:
+                    if not condition.wait_for(self.done, timeout):
+                        raise FutureTimeoutError
+        if self._state is not FINISHED:
+            self._raise_cancelled()
+
+    def _raise_cancelled(self) -> None:
+        self.is_collected = True
+        if running_loop() is not None:
+            raise self._make_cancelled_error()
+        raise CancelledError
+
+
+def _refuse_to_block(future: TaskFuture[Any]) -> None:
+    import asyncio
+
+    msg = f"{future!r} is not done, and .result() would block the event loop it is needed on: write `await future`"
+    raise asyncio.InvalidStateError(msg)
+
+
+def _call_safely(fn: Callable[[Any], object], future: TaskFuture[Any]) -> None:
+    try:
+        fn(future)
+    except Exception:  # a callback's failure is its own: reported as concurrent.futures reports it
+        import logging
+
+        logging.getLogger("concurrent.futures").exception("exception calling callback for %r", future)
+
+
+# -- waking a loop from other threads: one call_soon_threadsafe for all that gathers until it runs -----------------------------------
+
+_Letter = tuple["Callable[[Any], object]", Any, "Context | None"]
+_mail: dict[int, tuple[asyncio.AbstractEventLoop, list[_Letter]]] = {}  # the loop is held, so that its id is not used again meanwhile
+_mail_lock = threading.Lock()
+
+
+def post(loop: asyncio.AbstractEventLoop, fn: Callable[[Any], object], argument: Any, context: Context | None = None) -> None:
+    """Call ``fn(argument)`` on ``loop`` soon. Posts from other threads are delivered together: one wake-up of the loop for many."""
+    letter = (fn, argument, context)
+    with _mail_lock:
+        box = _mail.get(id(loop))
+        if box is not None:
+            box[1].append(letter)
+            return
+        for key in [key for key, (other, _) in _mail.items() if other.is_closed()]:
+            del _mail[key]
+        _mail[id(loop)] = (loop, [letter])
+    try:
+        loop.call_soon_threadsafe(_deliver, loop)
+    except RuntimeError:  # the loop was closed in between: nobody is left to hear
+        with _mail_lock:
+            _mail.pop(id(loop), None)
+
+
+def _deliver(loop: asyncio.AbstractEventLoop) -> None:
+    with _mail_lock:
+        _, letters = _mail.pop(id(loop))
+    for fn, argument, context in letters:
+        loop.call_soon(fn, argument, context=context)
+
+
+def _forget_mail_in_child() -> None:
+    global _lock, _mail_lock
+    _lock, _mail_lock = threading.Lock(), threading.Lock()
+    _mail.clear()
+
+
+os.register_at_fork(after_in_child=_forget_mail_in_child)
+
+__all__ = ["InvalidStateError", "TaskFuture", "Work", "post", "running_loop"]

@@ -1,0 +1,138 @@
+"""One run's journal: which steps are finished, and replaying them.
+
+Rules:
+
+1. A finished step is taken from here whenever the same call is made again: after a retry of the body around it, or when a failed run is
+   resumed. "The same call" is (enclosing step, task name, fingerprint of its arguments, occurrence); an occurrence is counted anew in each
+   attempt of the enclosing body.
+2. A failure that the body caught is replayed too. When an attempt of a body ends in an error, the failures in that error's chain
+   (itself, causes, contexts, group members) are forgotten, and nothing else: the next attempt runs those steps again.
+3. A value that would not come back the same fails its step at once (`NotSerializable`), not the resume months later.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from holdfast import events
+from holdfast.errors import NotKeyable, NotSerializable, PolicyError
+from holdfast.typing import StepId
+from holdfast.values.canonical import digest, encode
+
+if TYPE_CHECKING:
+    from holdfast.policies.plan import Plan
+    from holdfast.runtime.context import Scope
+    from holdfast.runtime.future import TaskFuture
+    from holdfast.typing import Checkpointer
+
+MISSING: Any = object()
+
+
+class Journal:
+    """The finished steps of one run, and the saver they go to."""
+
+    def __init__(self, saver: Checkpointer, thread_id: str, run_id: str, steps: dict[StepId, bytes]) -> None:
+        """Continue from ``steps``, the finished ones."""
+        self._saver = saver
+        self._thread_id = thread_id
+        self._run_id = run_id
+        self._steps = steps
+        self._failures: dict[StepId, Exception] = {}
+        self._owners: dict[str, Any] = {}
+        self._opaque_told: set[str] = set()
+        self.open: dict[StepId, TaskFuture[Any]] = {}
+        self.is_blocking = saver.is_blocking
+
+    def name_step(self, plan: Plan, scope: Scope, values: tuple[Any, ...], step_key: str = "") -> StepId:
+        """Name a call made in ``scope`` with the bound ``values``; a ``step_key`` sets it apart from equal calls.
+
+        Raises:
+            PolicyError: Another function of the same task name was called in this run.
+        """
+        owner = self._owners.setdefault(plan.name, plan.fn)
+        if owner is not plan.fn and getattr(owner, "__code__", owner) is not getattr(plan.fn, "__code__", plan.fn):
+            msg = f"two different functions are tasks named {plan.name!r} in this run, so their steps cannot be told apart: pass task(name=...)"
+            raise PolicyError(msg)
+        fingerprint = self._fingerprint(plan, values, step_key)
+        if scope.occurrences is None:
+            scope.occurrences = {}
+        kind = (plan.name, fingerprint)
+        occurrence = scope.occurrences.get(kind, 0)
+        scope.occurrences[kind] = occurrence + 1
+        return StepId(scope.step, plan.name, fingerprint, occurrence)
+
+    def _fingerprint(self, plan: Plan, values: tuple[Any, ...], step_key: str) -> bytes:
+        parts = [step_key.encode("utf-8", "surrogatepass")]
+        for name, value in zip(plan.names, values, strict=True):
+            if name in plan.injected:
+                continue
+            try:
+                parts.append(encode(value, where=name))
+            except NotKeyable as error:
+                kind = f"{type(value).__module__}.{type(value).__qualname__}"
+                parts.append(b"opaque:" + kind.encode())
+                self._tell_opaque(plan.name, name, kind, error)
+        return digest(b"".join(len(part).to_bytes(8, "big") + part for part in parts))
+
+    def _tell_opaque(self, task: str, parameter: str, kind: str, error: NotKeyable) -> None:
+        if task in self._opaque_told:
+            return
+        self._opaque_told.add(task)
+        events.note(
+            "holdfast.journal.opaque_argument",
+            events.INFO,
+            f"argument {parameter!r} of {task} counts in the journal only by its type {kind}: {error}",
+            task=task,
+            parameter=parameter,
+        )
+
+    def find(self, step: StepId, plan: Plan) -> tuple[Any, Exception | None]:
+        """The recorded value or failure of a step, or `MISSING`."""
+        payload = self._steps.get(step)
+        if payload is not None and plan.codec is not None:
+            return plan.codec.decode(payload), None
+        failure = self._failures.get(step)
+        return (None, failure) if failure is not None else (MISSING, None)
+
+    def encode(self, plan: Plan, value: Any) -> bytes:
+        """Encode a result, or raise NotSerializable naming the task."""
+        if plan.codec is None:
+            msg = f"task {plan.name} has no codec"
+            raise NotSerializable(msg)
+        try:
+            return plan.codec.encode(value)
+        except NotSerializable as error:
+            msg = f"the result of task {plan.name} cannot be checkpointed: {error}"
+            raise NotSerializable(msg, where=error.where) from error
+
+    def commit(self, step: StepId, payload: bytes) -> None:
+        """Record a finished step; durable, as far as the saver is, when this returns."""
+        self._saver.commit(self._thread_id, self._run_id, [(step, payload)])
+        self._steps[step] = payload
+
+    def fail(self, step: StepId, error: Exception) -> None:
+        """Remember a failure, in case the body catches it and goes on."""
+        self._failures[step] = error
+
+    def supersede(self, error: BaseException) -> None:
+        """Forget the failures in the chain of an error that ended an attempt of a body."""
+        if not self._failures:
+            return
+        chain: set[int] = set()
+        _collect(error, chain)
+        self._failures = {step: failure for step, failure in self._failures.items() if id(failure) not in chain}
+
+    def end(self, status: str, previous: bytes | None) -> None:
+        """Record how the run ended."""
+        self._saver.end(self._thread_id, self._run_id, status, previous)
+
+
+def _collect(error: BaseException | None, seen: set[int]) -> None:
+    if error is None or id(error) in seen:
+        return
+    seen.add(id(error))
+    _collect(error.__cause__, seen)
+    _collect(error.__context__, seen)
+    if isinstance(error, BaseExceptionGroup):
+        for member in error.exceptions:
+            _collect(member, seen)

@@ -1,0 +1,160 @@
+"""Between a call and its cache: what is fresh, what is stored, and what the trace says about it. No waiting, both colours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from holdfast import clock, events
+from holdfast.errors import KeyFuncError, NotSerializable
+from holdfast.typing import Entry
+
+if TYPE_CHECKING:
+    from holdfast.runtime.flight import Landed
+    from holdfast.runtime.future import TaskFuture
+    from holdfast.runtime.state import Call
+
+
+def assign_key(call: Call) -> None:
+    """Make the call's key. A key function that fails means: computed, not cached, one note.
+
+    Raises:
+        NotKeyable: An argument cannot be keyed; the text names the parameter and the ways out.
+    """
+    plan = call.plan
+    if plan.keys is None or call.cache is None:
+        return
+    try:
+        call.key = plan.keys.make(call.args, call.kwargs)
+    except KeyFuncError as error:
+        _explain_failed_key(call, error)
+        return
+    if call.facts is not None:
+        call.facts.cache = "miss"
+        call.facts.cache_namespace, call.facts.cache_key = call.key
+        call.facts.cache_ttl_s = None if plan.cache is None else plan.cache.ttl
+
+
+def may_block(call: Call) -> bool:
+    """True when the call's cache may do I/O."""
+    return call.cache is not None and call.cache.is_blocking
+
+
+def peek(call: Call) -> Entry | None:
+    """A fresh entry from the in-process tier."""
+    if call.cache is None or call.key is None or call.plan.codec is None:
+        return None
+    return _fresh(call, call.cache.peek(call.key, call.plan.codec))
+
+
+def read(call: Call) -> Entry | None:
+    """A fresh entry from any tier."""
+    if call.cache is None or call.key is None or call.plan.codec is None:
+        return None
+    return _fresh(call, call.cache.get(call.key, call.plan.codec))
+
+
+def _fresh(call: Call, entry: Entry | None) -> Entry | None:
+    policy = call.plan.cache
+    if entry is None or policy is None:
+        return None
+    return entry if policy.is_fresh(entry.stored_at, entry.ttl, clock.current.time(), entry.negative) else None
+
+
+def serve(call: Call, entry: Entry) -> Any:
+    """Make the entry the call's outcome."""
+    if call.facts is not None:
+        _record_hit(call, entry)
+    if entry.negative:
+        call.error = entry.value
+        return None
+    return entry.value
+
+
+def _record_hit(call: Call, entry: Entry) -> None:
+    facts = call.facts
+    if facts is None:
+        return
+    if facts.cache != "coalesced":
+        facts.cache = "negative" if entry.negative else "hit"
+    if facts.run is not None:
+        facts.run.cache_hits += 1
+    facts.cache_tier = entry.tier
+    facts.cache_age_s = max(0.0, clock.current.time() - entry.stored_at)
+    facts.cache_size = entry.size
+    facts.origin_trace_id = entry.origin_trace_id
+    facts.origin_span_id = entry.origin_span_id
+
+
+def landed(call: Call, leader: TaskFuture[Landed]) -> Entry | None:
+    """What the computation we waited for produced, decoded afresh where possible; None when it was given up."""
+    if leader.cancelled():
+        return None
+    if call.facts is not None:
+        call.facts.cache = "coalesced"
+    entry = peek(call)
+    if entry is not None:
+        return entry
+    value, error = leader.result()
+    now = clock.current.time()
+    return Entry(value if error is None else error, now, None, 0, "", negative=error is not None)
+
+
+def write(call: Call, value: Any) -> None:
+    """Store what the call produced, if its policy says so. Trouble is a note, never an error."""
+    policy = call.plan.cache
+    if policy is None or call.cache is None or call.key is None or call.plan.codec is None:
+        return
+    if call.error is None:
+        ttl = policy.ttl
+        if not _is_wanted(call, value):
+            return
+    elif policy.negative_ttl is not None and isinstance(call.error, Exception):
+        ttl, value = policy.negative_ttl, call.error
+    else:
+        return
+    facts = call.facts
+    origin = ("", "") if facts is None else (facts.trace_id, facts.span_id)
+    try:
+        size = call.cache.set(
+            call.key, value, call.plan.codec, ttl=ttl, negative=call.error is not None, tags=policy.tags, origin=origin
+        )
+    except NotSerializable as error:
+        events.note(
+            "holdfast.cache.not_serializable",
+            events.WARNING,
+            f"the result of {call.plan.name} was returned but not cached: {error}",
+            call=facts,
+            task=call.plan.name,
+        )
+        return
+    if facts is not None and size is not None:
+        facts.cache_stored, facts.cache_size = True, size
+
+
+def _is_wanted(call: Call, value: Any) -> bool:
+    policy = call.plan.cache
+    if policy is None or policy.cache_if is None:
+        return True
+    try:
+        return bool(policy.cache_if(value))
+    except Exception as error:  # noqa: BLE001 - the user's predicate; its failure must not fail the call
+        events.note(
+            "holdfast.cache.predicate_failed",
+            events.WARNING,
+            f"cache_if of {call.plan.name} raised {error!r}; its result was returned but not cached",
+            call=call.facts,
+            task=call.plan.name,
+        )
+        return False
+
+
+def _explain_failed_key(call: Call, error: Exception) -> None:
+    if call.facts is not None:
+        call.facts.cache = "error"
+    events.note(
+        "holdfast.cache.key_failed",
+        events.WARNING,
+        f"{call.plan.name} was computed and not cached: {error}",
+        call=call.facts,
+        task=call.plan.name,
+    )

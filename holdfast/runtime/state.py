@@ -1,0 +1,173 @@
+"""Call: the state of one call while it is on its way, shared by the driver, the dispatcher and the future."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from holdfast import clock, events
+
+if TYPE_CHECKING:
+    import asyncio
+    from contextvars import Context
+
+    from holdfast.events import AttemptFacts, CallFacts, Observer
+    from holdfast.policies.plan import Plan
+    from holdfast.runtime.context import Scope
+    from holdfast.runtime.dispatch import Slots
+    from holdfast.runtime.future import TaskFuture
+    from holdfast.typing import StepId
+    from holdfast.runtime.run import Run
+    from holdfast.typing import Cache, CacheKey
+
+
+class Call:
+    """One call of a task.
+
+    The outcome is kept here rather than raised through the layers: ``error`` is None when the call succeeded. So the user's traceback
+    holds the user's frames, and whoever hands the outcome out (a future, a wrapper) raises it once.
+
+    Attributes:
+        plan: What to do.
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+        run: The run it belongs to; None for ``@resilient``.
+        parent: The scope it was made in; None for ``@resilient`` and for an entrypoint's body.
+        step: Its name in the journal; None without one.
+        cache: Where its result is cached; None without a cache policy.
+        key: Names its result in the cache.
+        future: What the caller holds; None for ``@resilient`` and bodies.
+        context: The caller's context variables, copied; the body runs in them.
+        slots: Where its slot comes from; None when it needs none.
+        has_slot: Whether it holds one now.
+        asyncio_task: The asyncio task of a running async body.
+        error: What it raised.
+        started: Monotonic time of the first attempt, for the deadline.
+        number: Attempts begun.
+        counts: Failures that each retry policy has counted, once there is one.
+        waited: Seconds waited between attempts.
+        observer: Who listens, fixed for the call.
+        facts: The record for the observer; None without one.
+        attempt: The record of the current attempt.
+    """
+
+    __slots__ = (
+        "args",
+        "asyncio_task",
+        "attempt",
+        "cache",
+        "context",
+        "counts",
+        "error",
+        "facts",
+        "future",
+        "has_slot",
+        "is_body",
+        "key",
+        "kwargs",
+        "number",
+        "observer",
+        "parent",
+        "plan",
+        "run",
+        "slots",
+        "started",
+        "step",
+        "waited",
+    )
+
+    def __init__(
+        self, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run | None = None, parent: Scope | None = None
+    ) -> None:
+        """Describe a call; nothing runs yet."""
+        self.plan = plan
+        self.args = args
+        self.kwargs = kwargs
+        self.run = run
+        self.parent = parent
+        self.step: StepId | None = None
+        self.cache: Cache | None = None
+        self.key: CacheKey | None = None
+        self.future: TaskFuture[Any] | None = None
+        self.context: Context | None = None
+        self.slots: Slots | None = None
+        self.has_slot = False
+        self.is_body = False
+        self.asyncio_task: asyncio.Task[Any] | None = None
+        self.error: BaseException | None = None
+        self.started: float | None = None
+        self.number = 0
+        self.counts: list[int] | None = None
+        self.waited = 0.0
+        self.observer: Observer | None = None
+        self.facts: CallFacts | None = None
+        self.attempt: AttemptFacts | None = None
+
+    def observe(self, *, values: tuple[Any, ...] | None = None) -> None:
+        """Make the record for the observer, if anybody listens."""
+        observer = events.listener()
+        if observer is None:
+            return
+        plan, run = self.plan, self.run
+        index = 0
+        if run is not None and not self.is_body:
+            run.facts.calls = index = run.facts.calls + 1
+        self.observer = observer
+        self.facts = events.CallFacts(
+            run=None if run is None else run.facts,
+            name=plan.name,
+            function=plan.function,
+            started_ns=clock.current.time_ns(),
+            index=index,
+            kind=plan.kind,
+            capture=plan.capture,
+            names=plan.names,
+            arguments=self._values() if values is None else values,
+            max_attempts=plan.max_attempts,
+            is_body=self.is_body,
+        )
+
+    def _values(self) -> tuple[Any, ...]:
+        try:
+            return self.plan.bind(*self.args, **self.kwargs)
+        except TypeError:  # a wrong call: the function itself is about to say so
+            return ()
+
+    def release_slot(self) -> None:
+        """Give the slot back, if it holds one."""
+        if self.has_slot and self.slots is not None:
+            self.has_slot = False
+            self.slots.leave()
+
+    def remaining(self) -> float | None:
+        """Seconds left of the deadline; None without one."""
+        deadline = self.plan.deadline
+        if deadline is None or self.started is None:
+            return deadline
+        return deadline - (clock.current.monotonic() - self.started)
+
+    def start(self) -> bool:
+        """Begin, owning a slot (`holdfast.runtime.dispatch.Startable`); False when it was cancelled while it waited in line."""
+        if self.run is None or self.future is None or self.future.done():
+            return False
+        self.has_slot = True
+        self.run.start(self)
+        return True
+
+    def stop(self, *, on_loop: bool) -> bool:
+        """Ask the running body to stop; a sync body cannot, but on a loop its future may be given up."""
+        if self.run is None or self.future is None:
+            return False
+        if self.plan.is_async:
+            self.run.cancel_async(self)
+            return True
+        return on_loop and self.future.settle_cancelled()
+
+    def withdrawn(self) -> None:
+        """It was cancelled before it began."""
+        if self.run is not None:
+            self.run.closed(self)
+
+    def help(self) -> None:
+        """Run a queued sync body on the thread that waits for it."""
+        if self.run is not None and self.has_slot and not self.plan.is_async:
+            self.run.help_out(self)

@@ -1,0 +1,132 @@
+"""A task call inside a run: bind, replay, look in memory, or start. Everything here is done at the call and never waits."""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+
+from holdfast.runtime import attempts, lookup, stream
+from holdfast.runtime.future import TaskFuture
+from holdfast.runtime.inject import fill
+from holdfast.runtime.journal import MISSING
+from holdfast.runtime.state import Call
+
+if TYPE_CHECKING:
+    from holdfast.policies.plan import Plan
+    from holdfast.runtime.context import Scope
+
+
+def submit(scope: Scope, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], step_key: str = "") -> TaskFuture[Any]:
+    """Make a call of a task from ``scope`` and return its future at once.
+
+    Raises:
+        TypeError: The arguments do not fit the function.
+        NotKeyable: The task is cached and an argument cannot be keyed.
+    """
+    run = scope.run
+    scope.call.release_slot()
+    if plan.injected:
+        kwargs = fill(plan, args, kwargs, run)
+    values = plan.bind(*args, **kwargs)
+    call = Call(plan, args, kwargs, run, scope)
+    call.observe(values=values)
+    if run.journal is not None:
+        replayed = _replay(call, values, step_key)
+        if replayed is not None:
+            return replayed
+    if plan.cache is not None:
+        call.cache = run.cache()
+        lookup.assign_key(call)
+        entry = lookup.peek(call)
+        if entry is not None:
+            return _serve(call, lookup.serve(call, entry))
+    return _start(call)
+
+
+def _replay(call: Call, values: tuple[Any, ...], step_key: str) -> TaskFuture[Any] | None:
+    """The future of a step that is finished, or under way because an earlier attempt of the body started it; else None."""
+    run, scope = call.run, call.parent
+    if run is None or run.journal is None or scope is None:
+        return None
+    journal = run.journal
+    call.step = journal.name_step(call.plan, scope, values, step_key)
+    under_way = journal.open.get(call.step)
+    if under_way is not None:
+        return under_way
+    value, failure = journal.find(call.step, call.plan)
+    if value is MISSING:
+        return None
+    run.facts.replayed += 1
+    call.error = failure
+    if call.facts is not None:
+        call.facts.outcome = "replayed"
+    return _serve(call, value)
+
+
+def _serve(call: Call, value: Any) -> TaskFuture[Any]:
+    """A finished future, for a call that needed no body."""
+    if call.observer is not None:
+        attempts.open_call(call)
+        attempts.close_call(call, value)
+    if call.run is not None and call.run.sink is not None:
+        stream.task_started(call)
+        stream.task_ended(call, value, is_cached=call.step is None or call.facts is None or call.facts.outcome != "replayed")
+    future: TaskFuture[Any] = TaskFuture()
+    if call.error is None:
+        future.set_result(value)
+    else:
+        future.set_exception(call.error)
+    return future
+
+
+def _start(call: Call) -> TaskFuture[Any]:
+    run = call.run
+    future: TaskFuture[Any] = TaskFuture(call)
+    if run is None:
+        return future
+    call.future = future
+    if run.is_stopping:
+        future.settle_cancelled()
+        return future
+    call.context = copy_context()
+    call.slots = run.async_slots if call.plan.is_async else run.sync_slots
+    if run.journal is not None and call.step is not None:
+        run.journal.open[call.step] = future
+    run.opened(call)
+    call.slots.enter(call)
+    return future
+
+
+def claim(call: Call) -> bool:
+    """Begin a call on the thread or task that reached it first; a cancelled one gives its slot back."""
+    future = call.future
+    if future is None or call.run is None:
+        return False
+    if not future.claim():
+        if future.cancelled():
+            call.release_slot()
+        return False
+    if call.run.sink is not None:
+        stream.task_started(call)
+    return True
+
+
+def settle(call: Call, value: Any) -> None:
+    """Give the slot back, resolve the future, and let the run know."""
+    run, future = call.run, call.future
+    if run is None or future is None:
+        return
+    call.release_slot()
+    if run.sink is not None:
+        stream.task_ended(call, value)
+    if call.error is None:
+        future.set_result(value)
+    elif attempts.is_cancellation(call.error):
+        future.settle_cancelled()
+    else:
+        future.set_exception(call.error)
+    run.closed(call)
+
+
+

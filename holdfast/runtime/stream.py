@@ -1,0 +1,57 @@
+"""What `stream` and `astream` yield: the chunks of LangGraph's ``updates``, ``custom`` and ``tasks`` modes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from holdfast.errors import PolicyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from holdfast.runtime.state import Call
+
+    Sink = Callable[[str, Any], None]
+
+MODES = ("updates", "custom", "tasks")
+
+
+def chosen_modes(stream_mode: str | Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    """The modes asked for, and whether chunks come as ``(mode, chunk)`` pairs because a list was given.
+
+    Raises:
+        PolicyError: There is no such mode.
+    """
+    is_single = isinstance(stream_mode, str)
+    modes = (stream_mode,) if isinstance(stream_mode, str) else tuple(stream_mode)
+    unknown = [mode for mode in modes if mode not in MODES]
+    if unknown or not modes:
+        msg = f"stream_mode={stream_mode!r}: choose one or several of {', '.join(map(repr, MODES))}"
+        raise PolicyError(msg)
+    return modes, not is_single
+
+
+def task_id(call: Call) -> str:
+    """Names a call within its stream: the run and the ordinal of the call."""
+    run = call.run
+    return "" if run is None else f"{run.facts.run_id}:{id(call):x}"
+
+
+def task_started(call: Call) -> None:
+    """Tell the stream that a call began."""
+    if call.run is not None and call.run.sink is not None:
+        payload = {"id": task_id(call), "name": call.plan.name, "input": (call.args, call.kwargs), "triggers": ("call",)}
+        call.run.sink("tasks", payload)
+
+
+def task_ended(call: Call, value: Any, *, is_cached: bool = False) -> None:
+    """Tell the stream how a call ended."""
+    if call.run is None or call.run.sink is None:
+        return
+    error = None if call.error is None else repr(call.error)
+    call.run.sink("tasks", {"id": task_id(call), "name": call.plan.name, "error": error, "result": value, "interrupts": []})
+    if call.error is None:
+        update: dict[str, Any] = {call.plan.name: value}
+        if is_cached:
+            update["__metadata__"] = {"cached": True}
+        call.run.sink("updates", update)

@@ -1,0 +1,127 @@
+"""Which threads of this process may still go on by themselves: what a `FakeClock` must know before it lets virtual time pass.
+
+A snapshot of all threads' innermost frames (`sys._current_frames`) is taken while holding the GIL. A thread is *parked* when its frame
+stands at one of the few places below, where only another thread can free it, and nobody has done so yet: a notified waiter, or a loop
+with callbacks ready, is about to run although its frame has not moved. Whatever is not provably parked counts as *busy*. A busy thread
+that stays at one instruction for many looks sits in a C call (a socket, a real sleep, a lock); how long to respect that is up to the caller.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from types import FrameType
+
+Position = tuple[int, int]
+"""Identity of a frame and the instruction it stands at."""
+
+_FAR = 1.0
+"""Seconds: an event loop's own timer further off than this does not keep it from counting as parked."""
+
+
+class Watch:
+    """Looks at the other threads again and again, and remembers since how many looks each has not moved."""
+
+    def __init__(self) -> None:
+        """Know no thread yet."""
+        self._unmoved: dict[int, tuple[Position, float]] = {}
+
+    def excuse_present(self) -> None:
+        """Take the places where other threads block right now for places of rest: helpers of the test runner, servers, old pools."""
+        own = threading.get_ident()
+        frames = sys._current_frames()  # noqa: SLF001 - documented, in spite of its name
+        self._unmoved = {ident: (_position(frame), math.inf) for ident, frame in frames.items() if ident != own}
+
+    def stillness(self, ignored: Collection[int], *, calm: float, is_look: bool) -> float:
+        """Say for how many looks the most restless thread has stood still.
+
+        Args:
+            ignored: Identifiers of threads that need no judging.
+            calm: Looks since the clock last did anything. An event loop in `select` stands still for no longer than this: unlike other
+                calls, one `select` cannot be told from the next.
+            is_look: True when real time has passed since the last look, so that standing still means something.
+
+        Returns:
+            Infinity when every thread is parked (or excused), else the smallest number of looks that a busy thread has not moved for.
+        """
+        if any(thread.ident is None for thread in threading.enumerate()):
+            return 0  # started, but its first instruction is still to come
+        frames = {ident: frame for ident, frame in sys._current_frames().items() if ident not in ignored}  # noqa: SLF001
+        before = {ident: _position(frame) for ident, frame in frames.items()}
+        still = math.inf
+        for ident, frame in frames.items():
+            looks = self._still(ident, frame, before[ident], is_look=is_look)
+            still = min(still, looks if looks == math.inf or frame.f_code.co_name != "select" else min(looks, calm))
+        after = {ident: _position(frame) for ident, frame in sys._current_frames().items() if ident not in ignored}  # noqa: SLF001
+        return still if before == after else 0  # else another thread got the GIL meanwhile, and the answer is of no use
+
+    def _still(self, ident: int, frame: FrameType, position: Position, *, is_look: bool) -> float:
+        if is_parked(frame):
+            return math.inf
+        known, looks = self._unmoved.get(ident, (None, 0))
+        looks = looks + is_look if known == position else 0
+        self._unmoved[ident] = (position, looks)
+        return looks
+
+
+def is_parked(frame: FrameType) -> bool:
+    """Tell whether the thread whose innermost frame this is cannot go on before another thread does something."""
+    check = _PLACES.get((frame.f_globals.get("__name__", ""), frame.f_code.co_qualname))
+    if check is not None:
+        return check(frame.f_locals)
+    if frame.f_code.co_name == "select" and frame.f_back is not None:
+        return _is_selector_parked(frame.f_back)
+    return False
+
+
+def _position(frame: FrameType) -> Position:
+    return id(frame), frame.f_lasti
+
+
+def _in_condition(local: dict[str, Any]) -> bool:
+    # `notify` takes the waiter's lock out of the list: from then on the thread is as good as running. The lock itself says nothing,
+    # because the woken thread has taken it again before it gets the GIL.
+    return "waiter" in local and local["waiter"] in local["self"]._waiters  # noqa: SLF001
+
+
+def _in_join(local: dict[str, Any]) -> bool:
+    return bool(local["self"].is_alive())
+
+
+def _in_pool(local: dict[str, Any]) -> bool:
+    return "work_item" not in local and bool(local["work_queue"].empty())
+
+
+def _in_queue(local: dict[str, Any]) -> bool:
+    return bool(local["self"]._queue.empty())  # noqa: SLF001
+
+
+def _is_selector_parked(caller: FrameType) -> bool:
+    place = (caller.f_globals.get("__name__", ""), caller.f_code.co_qualname)
+    if place == ("socketserver", "BaseServer.serve_forever"):
+        return True  # waits for a client; a client of this process is itself busy, on its socket
+    return place == ("asyncio.base_events", "BaseEventLoop._run_once") and _is_loop_parked(caller.f_locals["self"])
+
+
+def _is_loop_parked(loop: Any) -> bool:  # the private parts of BaseEventLoop have no types
+    """Nothing ready, no socket but its own wake-up pipe, no timer of its own that is due soon."""
+    if loop._ready or len(loop._selector.get_map()) > 1:  # noqa: SLF001
+        return False
+    soon = loop.time() + _FAR
+    return all(handle.cancelled() or handle.when() > soon for handle in loop._scheduled)  # noqa: SLF001
+
+
+_PLACES: dict[tuple[str, str], Callable[[dict[str, Any]], bool]] = {
+    ("threading", "Condition.wait"): _in_condition,  # and so Event, Semaphore, Barrier, queue.Queue, Future.result
+    ("threading", "Thread._wait_for_tstate_lock"): _in_join,  # join, until Python 3.12
+    ("threading", "Thread.join"): _in_join,  # join, from Python 3.13
+    ("concurrent.futures.thread", "_worker"): _in_pool,
+    ("holdfast.runtime.dispatch", "Workers._next"): _in_queue,  # an idle worker thread of ours
+    ("holdfast.runtime._ports", "ChunksSync.__iter__"): _in_queue,  # the reader of a stream
+}
+"""Module and function in which a thread blocks -> is it still blocked, judged by that function's local variables."""

@@ -1,0 +1,85 @@
+"""The ``console`` backend: each trace as a tree on stderr, when its root has ended.
+
+    run plan                                        1.240 s
+      forecast                                      0.810 s  miss  3 attempts
+        forecast attempt 1                  ERROR   0.100 s  httpx.ConnectTimeout: timed out  next in 0.4 s
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from holdfast.tracing import convention as names
+from holdfast.tracing import tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from holdfast.tracing.records import SpanRow
+    from holdfast.tracing.tree import Node
+
+MAX_TRACES = 1000
+MAX_SPANS = 2000
+_NAME_WIDTH = 44
+
+
+class Trees:
+    """Collects spans until the root of their trace ends, then prints the tree.
+
+    Bounded: a trace with more than `MAX_SPANS` spans is printed in parts, and of more than `MAX_TRACES` open ones the oldest is
+    printed as far as it is known.
+
+    Args:
+        write: Takes one line.
+    """
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
+        self._open: dict[str, list[SpanRow]] = {}
+
+    def add(self, rows: Sequence[SpanRow]) -> None:
+        """Take ended spans; print the traces that are complete or too long."""
+        for row in rows:
+            spans = self._open.setdefault(row.trace_id, [])
+            spans.append(row)
+            if not row.parent_id or len(spans) >= MAX_SPANS:
+                self._print(row.trace_id)
+            elif len(self._open) > MAX_TRACES:
+                self._print(next(iter(self._open)))
+
+    def _print(self, trace_id: str) -> None:
+        for line in render(self._open.pop(trace_id)):
+            self._write(line)
+
+
+def render(rows: Sequence[SpanRow]) -> Iterator[str]:
+    """The lines of one trace."""
+    roots = tree.build(rows)
+    yield from _lines(roots, 0)
+
+
+def _lines(nodes: Sequence[Node], depth: int) -> Iterator[str]:
+    for node in nodes:
+        name = f"{'  ' * depth}{node.row.name}"
+        words = "  ".join(_words(node))
+        yield f"{name:<{_NAME_WIDTH}} {'ERROR' if node.is_failed else '':<5} {node.row.seconds:8.3f} s  {words}".rstrip()
+        yield from _lines(node.children, depth + 1)
+
+
+def _words(node: Node) -> Iterator[str]:
+    if node.get(names.CACHE_RESULT):
+        yield str(node.get(names.CACHE_RESULT))
+    if node.get(names.RETRY_COUNT) and node.kind == "task":
+        yield f"{node.get(names.ATTEMPT_COUNT)} attempts"
+    if node.outcome not in {"ok", "error", ""}:
+        yield node.outcome
+    if node.is_failed:
+        yield f"{node.get(names.ERROR_TYPE, '')}: {node.row.status_text}"
+    if (wait := node.get(names.RETRY_WAIT_S)) is not None:
+        yield f"next in {_short(wait)} s"
+    if node.get(names.RETRY_STOP_REASON) and node.retries:
+        yield f"stopped: {node.get(names.RETRY_STOP_REASON)}"
+
+
+def _short(seconds: Any) -> str:
+    return f"{float(seconds):.3g}"

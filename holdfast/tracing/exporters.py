@@ -1,0 +1,188 @@
+"""Where ended spans go: span processors in front of the firewall.
+
+The SDK's own batch processor holds the exit of a process for 7 to 30 s when a collector is down, and its ``force_flush`` ignores its
+timeout. Ours only queues; the lane behind it (`holdfast.tracing.firewall`) does the work and is bounded at exit.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY  # the SDK's exporters use it too; there is no public name
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+
+from holdfast.errors import HoldfastError
+from holdfast.tracing import console, firewall
+from holdfast.tracing.records import SpanRow
+from holdfast.tracing.spans import pending_trace_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import Span
+    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.trace import Status
+
+JAEGER_ENDPOINT = "http://localhost:4318/v1/traces"
+_OTLP_LINGER_S = 1.0
+
+
+class RunIdGenerator(RandomIdGenerator):
+    """Gives a run's trace the run's own id: a UUIDv7, whose last 62 bits are random, as samplers by ratio need."""
+
+    def generate_trace_id(self) -> int:
+        """The id of the run being opened on this thread, else a random one."""
+        return pending_trace_id() or super().generate_trace_id()
+
+
+class LaneProcessor(SpanProcessor):
+    """Hands ended, sampled spans to a lane of the firewall.
+
+    Args:
+        lane: Where they go.
+    """
+
+    def __init__(self, lane: firewall.Lane) -> None:
+        self.lane = lane
+        self._is_on = True
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Nothing to do."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue the span."""
+        if self._is_on and span.context is not None and span.context.trace_flags.sampled:
+            self.lane.send(span)
+
+    def shutdown(self) -> None:
+        """Flush within the time an exit may take, then take nothing more."""
+        if self._is_on:
+            self._is_on = False
+            self.lane.close(firewall.EXIT_TIMEOUT)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Wait until queued spans have left."""
+        return self.lane.flush(timeout_millis / 1000)
+
+
+def local(path: str | Path | None = None) -> LaneProcessor:
+    """Into the local trace store, which ``holdfast runs`` and ``holdfast show`` read.
+
+    Args:
+        path: The database; None for the user's own.
+    """
+    from holdfast.tracing.store import TraceStore  # noqa: PLC0415 - SQLite, only when used
+
+    store = TraceStore(path)
+    return LaneProcessor(firewall.Lane("the local trace store", lambda spans: store.write([row(span) for span in spans])))
+
+
+def to_console() -> LaneProcessor:
+    """A tree of each finished trace on stderr."""
+    trees = console.Trees(firewall.stderr)
+    return LaneProcessor(firewall.Lane("the console trace", lambda spans: trees.add([row(span) for span in spans])))
+
+
+def otlp(endpoint: str | None = None) -> LaneProcessor:
+    """To a collector, Jaeger or any backend that takes OTLP over HTTP.
+
+    Args:
+        endpoint: Full URL, for example ``http://localhost:4318/v1/traces``; None for what ``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` or
+            ``OTEL_EXPORTER_OTLP_ENDPOINT`` say, else that example.
+
+    Raises:
+        HoldfastError: The extra ``otlp`` is not installed.
+    """
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - an extra, and 133 ms
+    except ImportError as error:
+        raise HoldfastError("sending spans over OTLP needs an extra package: pip install 'holdfast[otlp]'") from error
+    exporter = OTLPSpanExporter(endpoint=endpoint)
+    where = endpoint or str(getattr(exporter, "_endpoint", "the OTLP endpoint"))
+    return exporting(exporter, where, logger=OTLPSpanExporter.__module__)
+
+
+def exporting(exporter: SpanExporter, where: str, *, logger: str = "") -> LaneProcessor:
+    """Through any exporter of the OpenTelemetry SDK, behind the firewall.
+
+    Args:
+        exporter: What sends the spans.
+        where: Where to, for messages.
+        logger: Name of the exporter's own logger. What it says on our thread is kept: it repeats itself for every batch.
+    """
+    export = _Export(exporter, where)
+    if logger:
+        logging.getLogger(logger).addFilter(export.overhear)
+    lane = firewall.Lane(
+        f"the export of spans to {where}",
+        export,
+        capacity=_environment("OTEL_BSP_MAX_QUEUE_SIZE", firewall.CAPACITY),
+        batch=_environment("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", firewall.BATCH),
+        linger=_environment("OTEL_BSP_SCHEDULE_DELAY", int(_OTLP_LINGER_S * 1000)) / 1000,
+    )
+    return LaneProcessor(lane)
+
+
+class _Export:
+    """Sends batches; raises when one is lost, so that the lane counts and says it once."""
+
+    def __init__(self, exporter: SpanExporter, where: str) -> None:
+        self._exporter = exporter
+        self._where = where
+        self._thread = 0
+        self._reason = ""
+
+    def __call__(self, spans: Sequence[ReadableSpan]) -> None:
+        self._thread = threading.get_ident()
+        # The exporter's own HTTP request must not become a span that is exported in turn.
+        token = otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        try:
+            outcome = self._exporter.export(spans)
+        finally:
+            otel_context.detach(token)
+            self._thread = 0
+        if outcome is not SpanExportResult.SUCCESS:
+            raise HoldfastError(self._reason or "the exporter gives no reason")
+
+    def overhear(self, record: logging.LogRecord) -> bool:
+        """Filter of the exporter's logger: keep what it says while it works for us as the reason, pass everything else."""
+        if record.thread != self._thread:
+            return True
+        self._reason = self._reason or record.getMessage()
+        return False
+
+
+def row(span: ReadableSpan) -> SpanRow:
+    """An ended span as the local store keeps it."""
+    context, parent = span.context, span.parent
+    return SpanRow(
+        trace_id=f"{context.trace_id:032x}",
+        span_id=f"{context.span_id:016x}",
+        parent_id="" if parent is None else f"{parent.span_id:016x}",
+        name=span.name,
+        start_ns=span.start_time or 0,
+        end_ns=span.end_time or 0,
+        status=_status(span.status),
+        status_text=span.status.description or "",
+        attributes=dict(span.attributes or {}),
+        events=[(event.name, event.timestamp, dict(event.attributes or {})) for event in span.events],
+        links=[(f"{link.context.trace_id:032x}", f"{link.context.span_id:016x}", dict(link.attributes or {})) for link in span.links],
+    )
+
+
+def _status(status: Status) -> Any:
+    return status.status_code.name.lower()
+
+
+def _environment(name: str, default: int) -> int:
+    """A positive whole number from the environment, as the SDK's batch processor reads it; anything else is the default."""
+    text = os.environ.get(name, "").strip()
+    return int(text) if text.isdecimal() and int(text) > 0 else default

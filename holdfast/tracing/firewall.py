@@ -1,0 +1,273 @@
+"""The firewall between calls and everything that leaves the process: lines, trace rows, exported spans.
+
+A sink may hang, raise, be slow or be closed; no call may notice. So each sink has a `Lane`: a bounded queue and one daemon thread.
+
+- ``send`` appends and returns; it never blocks and never raises. A full lane drops what is newest, counts it, and says so once.
+- What a sink raises is counted and said once, then swallowed: the one place, with `holdfast.tracing.guard`, where errors may end.
+- A lane of its own for each sink, so that a dead collector cannot hold back the local trace store or the lines.
+- The thread lingers a moment before it writes, so that bursts become batches and a busy producer wakes it a few times per second only.
+- A child process made by fork starts with empty lanes and no threads; what was queued belongs to the parent. No write is under way
+  while the process forks (unless its sink hangs), so no lock of a sink is inherited locked.
+- At exit all lanes together have `EXIT_TIMEOUT` seconds.
+
+Time here is the real one on purpose: a fake clock is for what calls do.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CAPACITY = 10_000
+EXIT_TIMEOUT = 2.0
+FORK_TIMEOUT = 0.1
+BATCH = 512
+
+_lanes: list[Lane] = []
+_synchronous = False
+
+
+class _Mark:
+    """Travels through a lane behind what was sent before it; set when it arrives."""
+
+    __slots__ = ("arrived",)
+
+    def __init__(self) -> None:
+        self.arrived = threading.Event()
+
+
+class Lane:
+    """A bounded queue and a daemon thread in front of one sink.
+
+    Args:
+        name: What leaves here, for messages; for example ``lines``.
+        write: Takes a list of items, on the lane's thread. May hang or raise.
+        capacity: Most items waiting; further ones are dropped and counted.
+        batch: Most items in one ``write``.
+        linger: Seconds to collect items before writing.
+        say: Told once when items are first dropped, and once when ``write`` first raises; None says it on stderr.
+
+    Attributes:
+        dropped: Items dropped because the lane was full or closed.
+        failed: Items lost because ``write`` raised.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        write: Callable[[list[Any]], object],
+        *,
+        capacity: int = CAPACITY,
+        batch: int = BATCH,
+        linger: float = 0.02,
+        say: Callable[[str], object] | None = None,
+    ) -> None:
+        self.name = name
+        self.dropped = 0
+        self.failed = 0
+        self._write = write
+        self._capacity = capacity
+        self._batch = batch
+        self._linger = linger
+        self._say = stderr if say is None else say
+        self._is_closed = False
+        self._has_said_failure = False
+        self.reset()
+        _lanes.append(self)
+
+    def reset(self) -> None:
+        """Start afresh in a forked child: nothing queued, no thread, locks nobody holds."""
+        self._items: deque[Any] = deque()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._wake = threading.Event()
+        self._hurry = threading.Event()
+        self.writing = threading.Lock()
+
+    def send(self, item: Any) -> None:
+        """Queue ``item``. Never blocks, never raises."""
+        if _synchronous:
+            self._deliver([item])
+            return
+        if len(self._items) >= self._capacity or self._is_closed:
+            self._drop()
+            return
+        self._items.append(item)
+        if not self._wake.is_set():
+            self._rouse()
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything sent so far was handed to the sink; False when ``timeout`` seconds were not enough."""
+        return self.mark().wait(timeout)
+
+    def mark(self) -> threading.Event:
+        """Hurry, and return an event that is set when everything sent so far was handed to the sink."""
+        mark = _Mark()
+        if not self._items and not self.writing.locked():
+            mark.arrived.set()
+            return mark.arrived
+        self._items.append(mark)
+        self._hurry.set()
+        self._rouse()
+        return mark.arrived
+
+    def close(self, timeout: float) -> bool:
+        """Flush, then take nothing more. A closed lane is not waited for at exit."""
+        is_flushed = self.flush(timeout)
+        self._is_closed = True
+        with suppress(ValueError):  # closed before
+            _lanes.remove(self)
+        return is_flushed
+
+    def _rouse(self) -> None:
+        if self._thread is None:
+            self._start()
+        self._wake.set()
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is not None:
+                return
+            thread = threading.Thread(target=self._work, name=f"holdfast-{self.name}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the interpreter is shutting down: nothing can leave any more
+                self._is_closed = True
+                return
+            self._thread = thread
+        _flush_when_multiprocessing_ends()
+
+    def _work(self) -> None:
+        while True:
+            self._wake.wait()
+            self._hurry.wait(self._linger)
+            self._hurry.clear()
+            self._wake.clear()  # before draining: whoever appends from now on sets it again
+            while self._items:
+                self._drain_batch()
+
+    def _drain_batch(self) -> None:
+        batch: list[Any] = []
+        marks: list[_Mark] = []
+        with self.writing:  # taken before anything leaves the queue, so that flush can tell an idle lane
+            while self._items and len(batch) < self._batch:
+                item = self._items.popleft()
+                if isinstance(item, _Mark):
+                    marks.append(item)
+                    break
+                batch.append(item)
+            if batch:
+                self._deliver(batch)
+        for mark in marks:
+            mark.arrived.set()
+
+    def _deliver(self, batch: list[Any]) -> None:
+        try:
+            self._write(batch)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a firewall: counted and said once
+            self.failed += len(batch)
+            if not self._has_said_failure:
+                self._has_said_failure = True
+                self._say(f"holdfast: {self.name} failed and is lost, calls go on: {describe(error)}")
+
+    def _drop(self) -> None:
+        self.dropped += 1
+        if self.dropped == 1:
+            reason = "it was closed" if self._is_closed else f"{self._capacity:,} items are waiting"
+            self._say(f"holdfast: {self.name} is being dropped because {reason}; calls go on")
+
+
+def describe(error: BaseException) -> str:
+    """Class and text of an error, whatever its own ``__str__`` does."""
+    try:
+        return f"{type(error).__name__}: {error}"[:300]
+    except Exception:  # noqa: BLE001 - an exception whose text raises is still to be reported
+        return type(error).__name__
+
+
+def _write_stderr(texts: list[str]) -> None:
+    stream = sys.stderr
+    if stream is None:  # pyright: ignore[reportUnnecessaryComparison] - so it is under pythonw
+        return
+    stream.write("".join(text + "\n" for text in texts))
+    stream.flush()
+
+
+_stderr = Lane("stderr", _write_stderr, linger=0.005, say=lambda _: None)  # stderr cannot tell of its own trouble
+
+
+def stderr(text: str) -> None:
+    """Write one line to stderr; control characters are escaped, so that nothing can forge a second line."""
+    _stderr.send(printable(text))
+
+
+def printable(text: str) -> str:
+    """``text`` with everything but printable characters escaped: newlines, terminal codes, Unicode line separators, surrogates."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def flush(timeout: float = EXIT_TIMEOUT) -> bool:
+    """Wait until everything that was to leave has left.
+
+    Args:
+        timeout: Seconds to wait, for all sinks together.
+
+    Returns:
+        False when a sink did not take everything in time.
+    """
+    ends = time.monotonic() + timeout
+    arrivals = [lane.mark() for lane in list(_lanes) if lane is not _stderr]
+    are_flushed = [arrived.wait(max(0.0, ends - time.monotonic())) for arrived in arrivals]
+    return all([*are_flushed, _stderr.flush(max(0.05, ends - time.monotonic()))])  # last: the others may have had to say something
+
+
+def synchronous(value: bool) -> bool:  # noqa: FBT001 - a switch
+    """Write on the caller's thread instead of the lanes' (for tests); return the previous setting."""
+    global _synchronous
+    previous, _synchronous = _synchronous, value
+    return previous
+
+
+_forking: list[Lane] = []
+
+
+def _before_fork() -> None:
+    """Wait for writes under way to finish, so that the child inherits no sink's lock; a hanging sink is not waited for."""
+    ends = time.monotonic() + FORK_TIMEOUT
+    _forking.extend(lane for lane in list(_lanes) if lane.writing.acquire(timeout=max(0.0, ends - time.monotonic())))
+
+
+def _after_fork_in_parent() -> None:
+    while _forking:
+        _forking.pop().writing.release()
+
+
+def _after_fork_in_child() -> None:
+    _forking.clear()
+    for lane in _lanes:
+        lane.reset()
+
+
+def _flush_when_multiprocessing_ends() -> None:
+    """Children of multiprocessing leave by ``os._exit``, past atexit; their own finalizers do run."""
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util is not None and process is not None and process.parent_process() is not None:
+        with suppress(Exception):  # only spans at stake
+            util.Finalize(None, flush, args=(EXIT_TIMEOUT,), exitpriority=100)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+atexit.register(flush, EXIT_TIMEOUT)

@@ -1,0 +1,74 @@
+"""An ended span as the local trace store keeps it: plain data, free of any tracing library."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+
+class SpanRow(msgspec.Struct, array_like=True, frozen=True):
+    """One ended span. Times are nanoseconds since the epoch. Fields are stored by position: only ever append, with a default.
+
+    Attributes:
+        trace_id: 32 hex digits.
+        span_id: 16 hex digits.
+        parent_id: 16 hex digits, or ``""`` for the root of its trace.
+        name: Name of the span.
+        start_ns: When it started.
+        end_ns: When it ended.
+        status: ``unset``, ``ok`` or ``error``.
+        status_text: What the error said, or ``""``.
+        attributes: Names and plain values; those of holdfast's own spans are listed in `holdfast.tracing.convention`.
+        events: Name, time and attributes of each event.
+        links: Trace id, span id and attributes of each link.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str
+    name: str
+    start_ns: int
+    end_ns: int
+    status: Literal["unset", "ok", "error"] = "unset"
+    status_text: str = ""
+    attributes: dict[str, Any] = {}
+    events: list[tuple[str, int, dict[str, Any]]] = []
+    links: list[tuple[str, str, dict[str, Any]]] = []
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return max(0, self.end_ns - self.start_ns) / 1e9
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=repr)
+_decoder = msgspec.msgpack.Decoder(SpanRow)
+
+
+def encode(row: SpanRow) -> bytes:
+    """A row as MessagePack; what MessagePack cannot hold becomes text."""
+    try:
+        return _encoder.encode(row)
+    except (OverflowError, UnicodeEncodeError, RecursionError):
+        return _encoder.encode(_tamed(msgspec.to_builtins(row, builtin_types=(bytes,), enc_hook=repr)))
+
+
+def _tamed(value: Any) -> Any:
+    """``value`` with huge integers and lone surrogates as text."""
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case list() | tuple():
+            return [_tamed(item) for item in value]  # pyright: ignore[reportUnknownVariableType] - a boundary
+        case dict():
+            return {_tamed(key): _tamed(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType] - a boundary
+        case int() if not -(2**63) <= value < 2**64:
+            return repr(value)
+        case _:
+            return value
+
+
+def decode(data: bytes) -> SpanRow:
+    """What `encode` made."""
+    return _decoder.decode(data)

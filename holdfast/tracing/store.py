@@ -1,0 +1,381 @@
+"""The local trace store: ended spans in one SQLite file, behind ``holdfast runs`` and ``holdfast show``.
+
+Several processes may write and read it at once. Writing never raises: a trace store must not harm the program that it watches. A damaged
+file is moved out of the way and a new one begun; whatever else stands in the way costs the rows and is noted once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from holdfast import clock, events
+from holdfast.errors import StoreError
+from holdfast.policies.duration import seconds
+from holdfast.tracing import convention as names
+from holdfast.tracing import tree
+from holdfast.tracing.records import SpanRow, decode, encode
+from holdfast.values._sqlite import Connection, Database, Schema, is_corrupt, version_warning
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Sequence
+    from datetime import timedelta
+
+__all__ = ["RunSummary", "TraceStore", "default_path"]
+
+SCHEMA = Schema(
+    name="trace store",
+    application_id=0x48465452,  # "HFTR"
+    migrations=(
+        """
+        CREATE TABLE spans (
+            trace_id TEXT NOT NULL, span_id TEXT NOT NULL,
+            data BLOB NOT NULL,                        -- a SpanRow in MessagePack
+            PRIMARY KEY (trace_id, span_id)
+        );
+        CREATE TABLE runs (                            -- one row per run, and one per trace for its spans outside runs
+            trace_id TEXT NOT NULL, run_id TEXT NOT NULL,
+            name TEXT NOT NULL, thread_id TEXT NOT NULL,
+            outcome TEXT NOT NULL, failed INTEGER NOT NULL,
+            start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL,
+            rank INTEGER NOT NULL,                     -- how much the span knew that gave name and outcome: see _entry
+            is_ours INTEGER NOT NULL,                  -- has a span of holdfast's own
+            PRIMARY KEY (trace_id, run_id)
+        );
+        CREATE INDEX runs_by_start ON runs (start_ns);
+        CREATE INDEX runs_by_end ON runs (end_ns);
+        CREATE INDEX runs_by_id ON runs (run_id);
+        """,
+    ),
+)
+ROWS_BETWEEN_PRUNES = 5_000
+_HOUR_NS = 3600 * 10**9
+_BUSY_TIMEOUT = 5.0  # seconds; the thread that writes has a bounded queue behind it
+
+_WRITE_SPAN = "INSERT OR REPLACE INTO spans (trace_id, span_id, data) VALUES (?, ?, ?)"
+_WRITE_RUN = """
+    INSERT INTO runs (trace_id, run_id, name, thread_id, outcome, failed, start_ns, end_ns, rank, is_ours)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (trace_id, run_id) DO UPDATE SET
+        name = iif(excluded.rank >= rank, excluded.name, name),
+        thread_id = iif(excluded.rank >= rank, excluded.thread_id, thread_id),
+        outcome = iif(excluded.rank >= rank, excluded.outcome, outcome),
+        failed = iif(excluded.rank >= rank, excluded.failed, failed),
+        rank = max(rank, excluded.rank), is_ours = max(is_ours, excluded.is_ours),
+        start_ns = min(start_ns, excluded.start_ns), end_ns = max(end_ns, excluded.end_ns)
+"""
+# Other libraries' spans around or inside a run make no entry of their own.
+_LISTED = """
+    SELECT trace_id, run_id, name, thread_id, outcome, failed, start_ns, end_ns FROM runs WHERE is_ours
+    AND (run_id <> '' OR NOT EXISTS (SELECT 1 FROM runs AS other WHERE other.trace_id = runs.trace_id AND other.run_id <> ''))
+"""
+
+
+class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as ``holdfast runs`` lists it. A call made outside any run, with its trace, counts as one.
+
+    Attributes:
+        run_id: The run; ``""`` for calls outside runs.
+        trace_id: Its trace, 32 hex digits.
+        thread_id: The thread it belongs to, or ``""``.
+        name: Name of the entrypoint, or of the outermost span.
+        outcome: ``ok``, ``error``, ``cancelled`` or ``interrupted``; ``""`` while it runs and when it was killed.
+        failed: Whether it ended in an error.
+        started_ns: Nanoseconds since the epoch.
+        duration_s: Seconds; up to the last span seen for a run without an end.
+        summary: Calls, retries, hits and so on.
+    """
+
+    run_id: str
+    trace_id: str
+    thread_id: str
+    name: str
+    outcome: str
+    failed: bool
+    started_ns: int
+    duration_s: float
+    summary: tree.Summary
+
+    @property
+    def id(self) -> str:
+        """What to call it: the run id, or the trace id outside runs."""
+        return self.run_id or self.trace_id
+
+
+def default_path() -> Path:
+    """``HOLDFAST_TRACES``, or ``traces.db`` in the user's folder for state."""
+    named = os.environ.get("HOLDFAST_TRACES")
+    if named:
+        return Path(named).expanduser()
+    import platformdirs  # not needed where the path is given
+
+    return platformdirs.user_state_path("holdfast") / "traces.db"
+
+
+class TraceStore:
+    """Ended spans in one SQLite file.
+
+    Args:
+        path: The file; None takes `default_path`.
+        keep_runs: How many of the latest runs to keep.
+        max_age: How long to keep a run: seconds, timedelta or text like ``"14d"``.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str] | None = None, *, keep_runs: int = 1000, max_age: float | str | timedelta = 14 * 86400
+    ) -> None:
+        self._writer = Database(default_path() if path is None else path, SCHEMA, synchronous="NORMAL", busy_timeout=_BUSY_TIMEOUT)
+        self._reader = Database(self._writer.path, SCHEMA, is_reader=True, busy_timeout=_BUSY_TIMEOUT)
+        self._keep_runs = keep_runs
+        self._max_age_ns = int(seconds(max_age, what="max_age") * 1e9)
+        self._until_prune = 0
+        self._has_complained = False
+        self._writing = threading.Lock()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._writer.path
+
+    def write(self, rows: Sequence[SpanRow]) -> bool:
+        """Store spans in one transaction.
+
+        Returns:
+            False when they could not be stored; a warning says why, the first time.
+        """
+        if not rows:
+            return True
+        with self._writing:
+            try:
+                self._write_or_repair(rows)
+            except Exception as error:  # noqa: BLE001 - nothing may reach the program being watched
+                self._complain(error, len(rows))
+                return False
+            self._has_complained = False
+        return True
+
+    def runs(self, limit: int = 20, *, name: str | None = None, failed: bool = False) -> list[RunSummary]:
+        """The latest runs, newest first.
+
+        Args:
+            limit: At most so many.
+            name: Only runs of this name; None for all.
+            failed: Only runs that ended in an error.
+
+        Raises:
+            StoreError: The file cannot be read. A missing one has no runs.
+        """
+        condition, values = "", list[Any]()
+        if name is not None:
+            condition += " AND name = ?"
+            values.append(name)
+        if failed:
+            condition += " AND failed"
+        return self._select(condition, values, limit)
+
+    def find(self, prefix: str, limit: int = 20) -> list[RunSummary]:
+        """Runs whose run id or trace id begins with ``prefix``, newest first; ``"last"`` is the latest run.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        if prefix == "last":
+            return self.runs(1)
+        condition = " AND (substr(run_id, 1, ?) = ? OR substr(trace_id, 1, ?) = ?)"
+        length = len(prefix)
+        return self._select(condition, [length, prefix.lower(), length, prefix.lower()], limit)
+
+    def spans(self, trace_id: str) -> list[SpanRow]:
+        """All spans of a trace, in order of time.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        with self._read() as connection:
+            return _spans(connection, trace_id) if connection else []
+
+    def durations(self, keys: Iterable[tree.SpanKey]) -> dict[tree.SpanKey, float]:
+        """Seconds taken by each of these spans, as far as they are in the store.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        with self._read() as connection:
+            return _durations(connection, keys) if connection else {}
+
+    def close(self) -> None:
+        """Close the file; the store may be used again."""
+        self._writer.close()
+        self._reader.close()
+
+    def _write_or_repair(self, rows: Sequence[SpanRow]) -> None:
+        try:
+            self._write(rows)
+        except StoreError as error:
+            if not is_corrupt(error):
+                raise
+            self._replace_file(rows)
+
+    def _replace_file(self, rows: Sequence[SpanRow]) -> None:
+        """Another process may have replaced the damaged file since we opened it, so look again before moving anything away."""
+        self.close()
+        seen = _identity(self.path)
+        try:
+            self._write(rows)
+        except StoreError as error:
+            if not is_corrupt(error):
+                raise
+            self.close()
+            if _identity(self.path) == seen:
+                aside = _set_aside(self.path)
+                events.note(
+                    "holdfast.traces.damaged",
+                    events.WARNING,
+                    f"the trace store was damaged ({error}): moved to {aside}, and a new one begun",
+                )
+            self._write(rows)
+
+    def _write(self, rows: Sequence[SpanRow]) -> None:
+        if self._until_prune <= 0 and (warning := version_warning()):
+            events.note("holdfast.traces.sqlite", events.DEBUG, warning)
+        with self._writer.transaction() as connection:
+            connection.executemany(_WRITE_SPAN, [(row.trace_id, row.span_id, encode(row)) for row in rows])
+            connection.executemany(_WRITE_RUN, _entries(rows))
+            self._until_prune -= len(rows)
+            if self._until_prune <= 0:
+                self._until_prune = ROWS_BETWEEN_PRUNES
+                _prune(connection, keep_runs=self._keep_runs, max_age_ns=self._max_age_ns, now_ns=clock.current.time_ns())
+
+    def _complain(self, error: Exception, lost: int) -> None:
+        level = events.DEBUG if self._has_complained else events.WARNING
+        self._has_complained = True
+        events.note("holdfast.traces.lost", level, f"{lost} spans were not stored: {error}", path=str(self.path), spans=lost)
+
+    def _select(self, condition: str, values: list[Any], limit: int) -> list[RunSummary]:
+        with self._read() as connection:
+            if connection is None:
+                return []
+            found = connection.execute(f"{_LISTED} {condition} ORDER BY start_ns DESC LIMIT ?", [*values, limit])  # conditions are ours
+            return [_summary(connection, *entry) for entry in found.fetchall()]
+
+    @contextlib.contextmanager
+    def _read(self) -> Generator[Connection | None]:
+        """One state of the file, or None when there is no file yet."""
+        if not self.path.exists():
+            yield None
+            return
+        with self._reader.snapshot() as connection:
+            yield connection
+
+
+class _Entry(NamedTuple):
+    """A row of the table ``runs``."""
+
+    trace_id: str
+    run_id: str
+    name: str
+    thread_id: str
+    outcome: str
+    failed: bool
+    start_ns: int
+    end_ns: int
+    rank: int
+    is_ours: bool
+
+
+def _entry(row: SpanRow) -> _Entry:
+    """What a span says about its run.
+
+    The run's own span, or the root of its trace, has the last word (rank 2); a call outside runs has something to say (1), any other
+    span only that there is a run (0).
+    """
+    get = row.attributes.get
+    kind, run_id = str(get(names.SPAN_TYPE, "")), str(get(names.RUN_ID, ""))
+    is_head = kind == "run" or not (row.parent_id or run_id)
+    rank = 2 if is_head else int(kind == "task" and not run_id)
+    failed = row.status == "error"
+    outcome = str(get(f"holdfast.{kind}.outcome") or ("error" if failed else "ok")) if rank else ""
+    name = str(get(names.WORKFLOW_NAME) or get(names.TASK_NAME) or row.name)
+    thread_id = str(get(names.THREAD_ID, ""))
+    return _Entry(row.trace_id, run_id, name, thread_id, outcome, bool(rank and failed), row.start_ns, row.end_ns, rank, bool(kind))
+
+
+def _entries(rows: Sequence[SpanRow]) -> Iterable[_Entry]:
+    """One entry per run, merged as _WRITE_RUN does: an upsert per span would cost as much as storing the span (4.5 of 11 us)."""
+    merged: dict[tuple[str, str], _Entry] = {}
+    for entry in map(_entry, rows):
+        known = merged.setdefault((entry.trace_id, entry.run_id), entry)
+        if known is not entry:
+            best = entry if entry.rank >= known.rank else known
+            start_ns, end_ns = min(entry.start_ns, known.start_ns), max(entry.end_ns, known.end_ns)
+            merged[entry.trace_id, entry.run_id] = best._replace(start_ns=start_ns, end_ns=end_ns, is_ours=entry.is_ours or known.is_ours)
+    return merged.values()
+
+
+def _prune(connection: Connection, *, keep_runs: int, max_age_ns: int, now_ns: int) -> None:
+    """Drop traces that are too old, all but the latest ``keep_runs``, and those that after an hour have no span of holdfast's."""
+    connection.execute("CREATE TEMP TABLE IF NOT EXISTS doomed (trace_id TEXT PRIMARY KEY)")
+    connection.execute("DELETE FROM doomed")
+    connection.execute(
+        """
+        INSERT INTO doomed SELECT trace_id FROM runs GROUP BY trace_id
+        HAVING max(end_ns) < max(?1, ifnull((SELECT end_ns FROM runs WHERE is_ours ORDER BY end_ns DESC LIMIT 1 OFFSET ?2), 0))
+            OR (NOT max(is_ours) AND max(end_ns) < ?3)
+        """,
+        (now_ns - max_age_ns, keep_runs - 1, now_ns - _HOUR_NS),
+    )
+    connection.execute("DELETE FROM spans WHERE trace_id IN (SELECT trace_id FROM doomed)")
+    connection.execute("DELETE FROM runs WHERE trace_id IN (SELECT trace_id FROM doomed)")
+
+
+def _spans(connection: Connection, trace_id: str) -> list[SpanRow]:
+    found = connection.execute("SELECT data FROM spans WHERE trace_id = ?", (trace_id,))
+    return sorted((decode(data) for (data,) in found), key=lambda row: row.start_ns)
+
+
+def _durations(connection: Connection, keys: Iterable[tree.SpanKey]) -> dict[tree.SpanKey, float]:
+    known: dict[tree.SpanKey, float] = {}
+    for key in keys:
+        found = connection.execute("SELECT data FROM spans WHERE trace_id = ? AND span_id = ?", key).fetchone()
+        if found:
+            known[key] = decode(found[0]).seconds
+    return known
+
+
+def _summary(
+    connection: Connection, trace_id: str, run_id: str, name: str, thread_id: str, outcome: str, failed: int, start_ns: int, end_ns: int
+) -> RunSummary:
+    nodes = tree.of_run(tree.build(_spans(connection, trace_id)), run_id)
+    return RunSummary(
+        run_id=run_id,
+        trace_id=trace_id,
+        thread_id=thread_id,
+        name=name,
+        outcome=outcome,
+        failed=bool(failed),
+        started_ns=start_ns,
+        duration_s=(end_ns - start_ns) / 1e9,
+        summary=tree.summarize(nodes, _durations(connection, tree.origins(nodes))),
+    )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        info = path.stat()
+    except FileNotFoundError:
+        return None
+    return info.st_dev, info.st_ino
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a damaged file and its log; of several damaged ones the latest is kept."""
+    aside = path.with_name(f"{path.name}.damaged")
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).replace(aside.with_name(aside.name + suffix))
+    return aside

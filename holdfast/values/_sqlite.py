@@ -1,0 +1,327 @@
+"""One way to open, lock, fork and migrate SQLite files.
+
+Theory of operation. A `Database` owns one connection, made on first use and guarded by one lock; whoever wants to read beside its
+writes opens a second one with ``is_reader=True``, which can neither write nor checkpoint. Files are private: folders that are made
+here get 0700, the database 0600, and SQLite gives ``-wal`` and ``-shm`` the database's own mode (findCreateFileMode in os_unix.c).
+
+- A file descriptor on a database that is open elsewhere in this process must never be closed: POSIX drops *all* of the process's locks on
+  the file with it (https://sqlite.org/howtocorrupt.html, 2.2). So a descriptor is only ever opened to create the file, under
+  ``_creating``, and everything else asks by path. That is safe because the folder is checked first: nobody else can swap files in it.
+- A connection must not cross a fork (same page, 2.6). Not even unused: SQLite's list of open files comes along, so a connection that the
+  child opens believes that this process holds the locks already and takes none; when the parent then closes, the log is deleted under
+  the child and its commits are lost (seen with 3.40; test_sqlite.py shows it). So every connection is closed just before a fork and
+  opened again on next use, in parent and child. Where a transaction does not end within ``_FORK_PATIENCE``, or is the forking
+  thread's own, the child abandons the connection, closing nothing, and refuses that file.
+- A new file gets its identity (``application_id``), schema and version (``user_version``) in one transaction, so that no other process
+  sees half of it. What carries another identity is never touched.
+- SQLite cannot share memory, and so no WAL, over a network file system; where Linux tells us that it is one we refuse.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from pathlib import Path
+from sqlite3 import Connection
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from holdfast.errors import StoreError
+from holdfast.values._private import check_file, check_folder, create_file, make_folder, make_private
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+__all__ = ["Connection", "Database", "Schema", "is_corrupt", "version_warning"]
+
+_FORK_PATIENCE = 2.0  # seconds
+_WAL_RESET_FIXED = (3, 51, 3)
+
+
+class Schema(NamedTuple):
+    """What a file must be, and how it becomes so.
+
+    Attributes:
+        name: What to call the file in errors, for example ``trace store``.
+        application_id: The file's identity, a 32-bit number of its kind alone.
+        migrations: SQL scripts; script ``n`` takes a file from version ``n`` to ``n + 1``. Only ever append.
+    """
+
+    name: str
+    application_id: int
+    migrations: tuple[str, ...]
+
+
+class Database:
+    """One private SQLite file in WAL mode, opened on first use; safe for threads and forks.
+
+    Args:
+        path: The file; missing folders are made when it is opened for writing.
+        schema: Identity and migrations.
+        synchronous: ``"FULL"`` keeps commits through power loss, ``"NORMAL"`` through the death of the process.
+        busy_timeout: Seconds to wait for another process's lock.
+        is_reader: Only read: the file must exist, is never changed, and never checkpointed.
+
+    Every method raises `StoreError` for whatever SQLite or the file system refuses.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        schema: Schema,
+        *,
+        synchronous: Literal["FULL", "NORMAL"] = "FULL",
+        busy_timeout: float = 30.0,
+        is_reader: bool = False,
+    ) -> None:
+        self.path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow the symlink that we refuse
+        self.schema = schema
+        self._synchronous = synchronous
+        self._busy_timeout = busy_timeout
+        self._is_reader = is_reader
+        self._lock = threading.Lock()
+        self._owner = 0  # the thread that holds the lock
+        self._connection: Connection | None = None
+        _databases.add(self)
+
+    def __del__(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Generator[Connection]:
+        """Hold the write lock: commit when the block ends, roll back when it raises. Do not nest."""
+        with self._borrow("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Generator[Connection]:
+        """See one unchanging state of the file for the length of the block. Do not nest."""
+        with self._borrow("BEGIN") as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close the connection, if any; the next use opens another one."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    @contextlib.contextmanager
+    def _borrow(self, begin: str) -> Generator[Connection]:
+        with self._lock:
+            self._owner = threading.get_ident()
+            connection = self._connection
+            if connection is None:
+                connection = self._connection = self._connect()
+            try:
+                connection.execute(begin)
+                yield connection
+                self._refuse_after_fork(connection)
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                self._roll_back(connection)
+                raise StoreError(f"{self.schema.name} {self.path}: {error}") from error
+            except BaseException:
+                self._roll_back(connection)
+                raise
+            finally:
+                self._owner = 0
+
+    def _refuse_after_fork(self, connection: Connection) -> None:
+        if connection is not self._connection:
+            raise StoreError(f"this process was forked inside a transaction on {self.path}: what the child wrote is not kept")
+
+    def _roll_back(self, connection: Connection) -> None:
+        if connection is self._connection and connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):  # the error that brought us here says more
+                connection.execute("ROLLBACK")
+
+    def _connect(self) -> Connection:
+        try:
+            self._prepare()
+            mode = "ro" if self._is_reader else "rw"
+            connection = sqlite3.connect(
+                f"{self.path.as_uri()}?mode={mode}", uri=True, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._configure(connection)
+            except BaseException:
+                connection.close()
+                raise
+        except StoreError:
+            raise
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"cannot open the {self.schema.name} {self.path}: {error}") from error
+        return connection
+
+    def _prepare(self) -> None:
+        """Check the folder and the file, and make them when they are missing."""
+        if self.path in _abandoned:
+            raise StoreError(f"this process was forked while {self.path} was being written: it cannot use that {self.schema.name} safely")
+        if not self._is_reader:
+            make_folder(self.path.parent)
+        check_folder(self.path.parent, self.schema.name)
+        if not self._is_reader:
+            with _creating:
+                create_file(self.path)
+        check_file(self.path, self.schema.name)
+
+    def _configure(self, connection: Connection) -> None:
+        connection.execute("PRAGMA trusted_schema = OFF")  # a file cannot make us call functions
+        connection.execute("PRAGMA mmap_size = 0")  # a damaged file is then an error, not a SIGBUS
+        with _within(connection, "BEGIN"):  # one snapshot, as another process may be creating the schema now
+            version = self._version(connection)
+        if self._is_reader:
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            if version < len(self.schema.migrations):
+                raise StoreError(self._too_old(version))
+            return
+        for companion in ("", "-wal", "-shm"):
+            make_private(self.path.with_name(self.path.name + companion))
+        _use_wal(connection, self._busy_timeout)
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        if version < len(self.schema.migrations):
+            self._migrate(connection)
+
+    def _version(self, connection: Connection) -> int:
+        """The file's schema version, 0 for an empty file; refuses what is not ours or is newer than this code. Call it in a transaction."""
+        identity = int(connection.execute("PRAGMA application_id").fetchone()[0])
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        has_tables = connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0]
+        if identity == 0 and not has_tables:
+            return 0
+        if identity != self.schema.application_id:
+            raise StoreError(f"{self.path} is a SQLite file, but not a holdfast {self.schema.name}: choose another path")
+        if version > len(self.schema.migrations):
+            raise StoreError(
+                f"the {self.schema.name} {self.path} was written by a newer holdfast (schema {version}, this one knows "
+                f"{len(self.schema.migrations)}): upgrade holdfast, or choose another path"
+            )
+        return version
+
+    def _too_old(self, version: int) -> str:
+        if version == 0:
+            return f"the {self.schema.name} {self.path} is empty: nothing has been recorded in it yet"
+        return f"the {self.schema.name} {self.path} has schema {version} of an older holdfast: it is upgraded when next written to"
+
+    def _migrate(self, connection: Connection) -> None:
+        with _within(connection, "BEGIN IMMEDIATE"):
+            for script in self.schema.migrations[self._version(connection) :]:  # asked again: now nobody else can change it
+                for statement in _statements(script):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {self.schema.application_id}")
+            connection.execute(f"PRAGMA user_version = {len(self.schema.migrations)}")
+
+    def _close_for_fork(self) -> bool:
+        """Close the connection and keep the lock; False when a transaction is in the way."""
+        patience = 0.0 if self._owner == threading.get_ident() else _FORK_PATIENCE
+        if not self._lock.acquire(timeout=patience):
+            return False
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):  # a failing last checkpoint loses nothing: the log stays
+                connection.close()
+        return True
+
+    def _reopen_after_fork(self) -> None:
+        """In the child: a lock of its own, and nothing of the parent's."""
+        self._lock = threading.Lock()
+        self._owner = 0
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            import ctypes  # noqa: PLC0415 - only a child that inherits an open transaction needs it
+
+            _abandoned.add(self.path)
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # never freed, so never closed, not even at exit
+
+
+def is_corrupt(error: BaseException | None) -> bool:
+    """Whether ``error``, or what caused it, says that the file is damaged or no database at all."""
+    while error is not None:
+        if isinstance(error, sqlite3.Error):
+            return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+        error = error.__cause__
+    return False
+
+
+def version_warning(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> str:
+    """A sentence to note where several processes write one file with a SQLite older than 3.51.3; ``""`` for a newer one.
+
+    Older ones can lose a commit when two processes reset the write-ahead log at the same moment (https://sqlite.org/releaselog/3_51_3.html).
+    """
+    if version >= _WAL_RESET_FIXED:
+        return ""
+    return f"SQLite {'.'.join(map(str, version))} has a rare fault when several processes write one file; 3.51.3 mends it"
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 for an error of the Python module's own, which has none."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _use_wal(connection: Connection, patience: float) -> None:
+    """Switch to WAL. Where two processes switch a new file at once SQLite says "locked" without waiting, so ask again."""
+    give_up = time.monotonic() + patience  # real time on purpose: another process holds the lock
+    while True:
+        try:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            break
+        except sqlite3.OperationalError as error:
+            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.005)
+    if mode != "wal":
+        raise sqlite3.OperationalError(f"this file system cannot hold a write-ahead log (journal mode stays {mode})")
+
+
+@contextlib.contextmanager
+def _within(connection: Connection, begin: str) -> Generator[None]:
+    connection.execute(begin)
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.execute("COMMIT")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script, since `sqlite3.Connection.executescript` would commit the transaction that it belongs to."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        raise ValueError(f"a migration ends without a semicolon: {statement.strip()!r}")
+
+
+def _before_fork() -> None:
+    _held.extend(database for database in list(_databases) if database._close_for_fork())  # noqa: SLF001 - same module
+
+
+def _after_fork_in_parent() -> None:
+    while _held:
+        _held.pop()._lock.release()  # noqa: SLF001 - same module
+
+
+def _after_fork_in_child() -> None:
+    global _creating  # noqa: PLW0603 - the child's own lock: the parent's may be held by a thread that does not exist here
+    _creating = threading.Lock()
+    _held.clear()
+    for database in list(_databases):
+        database._reopen_after_fork()  # noqa: SLF001 - same module
+
+
+_creating = threading.Lock()
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+_held: list[Database] = []
+_abandoned: set[Path] = set()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

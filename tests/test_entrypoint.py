@@ -1,0 +1,484 @@
+"""@entrypoint: input, injection, how a run ends, streams, batches, body retries."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from holdfast import InMemorySaver, PolicyError, RetryPolicy, Runtime, entrypoint, get_config, get_stream_writer, task
+from holdfast.testing import FakeClock
+
+
+@task
+def double(x: int) -> int:
+    return 2 * x
+
+
+def test_an_entrypoint_without_parameters_is_invoked_without_input() -> None:
+    """`invoke()` starts it; an input it does not take is a TypeError with a note."""
+
+    @entrypoint
+    def main() -> int:
+        return double(1).result()
+
+    assert 2 == main.invoke()
+    with pytest.raises(TypeError) as caught:
+        main.invoke(5)
+    assert any("takes no input" in note for note in caught.value.__notes__)
+
+
+def test_none_is_an_input() -> None:
+    """Without a checkpointer, None is passed on like any value."""
+
+    @entrypoint
+    def main(x: int | None) -> bool:
+        return x is None
+
+    assert main.invoke(None)
+
+
+def test_calling_an_entrypoint_says_how_to_run_it() -> None:
+    """It is not a function any more; the text shows invoke."""
+
+    @entrypoint
+    def main() -> None:
+        return None
+
+    with pytest.raises(TypeError, match=r"main\.invoke"):
+        main()
+
+
+def test_a_returned_future_or_gather_is_awaited() -> None:
+    """What a body returns is resolved before the run ends."""
+
+    @task
+    async def triple(x: int) -> int:
+        return 3 * x
+
+    @entrypoint
+    def returns_future() -> Any:
+        return double(4)
+
+    @entrypoint
+    async def returns_gather() -> Any:
+        return asyncio.gather(triple(1), double(1))
+
+    assert 8 == returns_future.invoke()
+    assert [3, 2] == returns_gather.invoke()
+
+
+def test_injected_parameters() -> None:
+    """config, writer, store, previous and runtime are filled in, in entrypoints and tasks; explicit arguments win."""
+
+    @task
+    def inner(config: Any, store: Any = None) -> list[Any]:
+        return [config["configurable"]["thread_id"], store]
+
+    @task
+    def explicit(store: str) -> str:
+        return store
+
+    @entrypoint(store="the store")
+    def main(x: int, *, runtime: Runtime, config: Any, previous: int = 7) -> list[Any]:
+        assert get_config() == config
+        return [x, runtime.context, runtime.thread_id, previous, inner().result(), explicit(store="mine").result()]
+
+    expected = [1, {"user": "a"}, "t1", 7, ["t1", "the store"], "mine"]
+    assert expected == main.invoke(1, thread_id="t1", context={"user": "a"})
+    assert expected == main.invoke(1, {"configurable": {"thread_id": "t1"}}, context={"user": "a"})
+
+
+def test_previous_is_what_the_thread_last_returned() -> None:
+    """With a checkpointer a thread remembers its last result."""
+
+    @entrypoint(InMemorySaver())
+    def count(x: int, *, previous: int | None) -> int:
+        return x + (previous or 0)
+
+    assert [1, 3, 6] == [count.invoke(n, thread_id="t") for n in (1, 2, 3)]
+    assert 10 == count.invoke(10, thread_id="other")
+
+
+def test_a_retried_body_does_not_redo_finished_tasks() -> None:
+    """With a checkpointer the second attempt of the body takes finished steps from the journal."""
+    calls: list[str] = []
+
+    @task
+    def step(name: str) -> str:
+        calls.append(name)
+        return name.upper()
+
+    bodies = 0
+
+    @entrypoint(InMemorySaver(), retry_policy=RetryPolicy(max_attempts=3))
+    def main() -> list[str]:
+        nonlocal bodies
+        bodies += 1
+        results = [step("a").result(), step("b").result(), step("a").result()]
+        if bodies < 3:
+            raise ConnectionError("body")
+        return results
+
+    with FakeClock():
+        assert ["A", "B", "A"] == main.invoke(thread_id="t")
+    assert (3, ["a", "b", "a"]) == (bodies, calls)
+
+
+def test_a_failed_run_is_resumed_with_none() -> None:
+    """invoke(None) on a failed thread reruns the body; finished steps are not done again."""
+    calls: list[str] = []
+    broken = True
+
+    @task
+    def step(name: str) -> str:
+        calls.append(name)
+        if name == "b" and broken:
+            raise ConnectionError(name)
+        return name.upper()
+
+    @entrypoint(InMemorySaver())
+    def main(prefix: str) -> str:
+        return prefix + step("a").result() + step("b").result()
+
+    with pytest.raises(ConnectionError):
+        main.invoke("x", thread_id="t")
+    broken = False
+
+    assert "xAB" == main.invoke(None, thread_id="t")
+    assert ["a", "b", "b"] == calls
+
+
+def test_a_failure_the_body_survived_is_replayed_and_the_one_that_ended_it_is_not() -> None:
+    """A body retry sees the caught failure again, without running it, and runs the escaping one again."""
+    calls: list[str] = []
+    healthy = False
+
+    @task
+    def primary() -> str:
+        calls.append("primary")
+        raise ConnectionError("primary")
+
+    @task
+    def fallback() -> str:
+        calls.append("fallback")
+        if not healthy:
+            raise ConnectionError("fallback")
+        return "ok"
+
+    @entrypoint(InMemorySaver(), retry_policy=RetryPolicy(max_attempts=2, before_retry=lambda *_: heal()))
+    def main() -> str:
+        try:
+            return primary().result()
+        except ConnectionError:
+            pass
+        return fallback().result()
+
+    def heal() -> None:
+        nonlocal healthy
+        healthy = True
+
+    with FakeClock():
+        assert "ok" == main.invoke(thread_id="t")
+    assert ["primary", "fallback", "fallback"] == calls
+
+
+def test_a_run_waits_for_fire_and_forget_tasks() -> None:
+    """Every started step has ended when invoke returns."""
+    done: list[int] = []
+
+    @task
+    def slow(x: int) -> None:
+        time.sleep(0.01)
+        done.append(x)
+
+    @entrypoint
+    def main() -> str:
+        for x in range(5):
+            slow(x)
+        return "returned"
+
+    assert "returned" == main.invoke()
+    assert [0, 1, 2, 3, 4] == sorted(done)
+
+
+def test_a_failure_nobody_looked_at_is_reported_and_the_run_stays_ok(capfd: pytest.CaptureFixture[str]) -> None:
+    """One ERROR line names the task; the outcome is the body's."""
+
+    @task
+    def forgotten() -> None:
+        raise ValueError("nobody looks")
+
+    @entrypoint
+    def main() -> str:
+        forgotten()
+        return "ok"
+
+    assert "ok" == main.invoke()
+    assert "forgotten failed" in capfd.readouterr().err
+
+
+def test_an_uncaught_failure_cancels_what_is_queued() -> None:
+    """Queued steps never run; a running sync step finishes."""
+    ran: list[int] = []
+    started = threading.Event()
+
+    @task
+    def work(x: int) -> None:
+        started.set()
+        time.sleep(0.02)
+        ran.append(x)
+
+    @entrypoint(max_concurrency=1)
+    def main() -> None:
+        for x in range(10):
+            work(x)
+        started.wait(5)
+        raise RuntimeError("body")
+
+    with pytest.raises(RuntimeError, match="body"):
+        main.invoke()
+    assert [0] == ran
+
+
+def test_an_uncaught_failure_cancels_running_async_tasks() -> None:
+    """Async bodies at work are cancelled and have ended when the run returns."""
+    seen: list[str] = []
+
+    @task
+    async def sleepy() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+
+    @entrypoint
+    async def main() -> None:
+        sleepy()
+        await asyncio.sleep(0.01)
+        raise RuntimeError("body")
+
+    with pytest.raises(RuntimeError, match="body"):
+        main.invoke()
+    assert ["cancelled"] == seen
+
+
+def test_cancelling_ainvoke_cancels_its_tasks() -> None:
+    """A cancelled run leaves no task behind."""
+    seen: list[str] = []
+
+    @task
+    async def sleepy() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            seen.append("ended")
+
+    @entrypoint
+    async def workflow() -> None:
+        await sleepy()
+
+    async def main() -> int:
+        before = len(asyncio.all_tasks())
+        running = asyncio.create_task(workflow.ainvoke())
+        await asyncio.sleep(0.01)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        return len(asyncio.all_tasks()) - before
+
+    assert 0 == asyncio.run(main())
+    assert ["ended"] == seen
+
+
+def test_awaiting_with_a_timeout_gives_up_on_a_sync_task_at_once() -> None:
+    """asyncio.timeout around a running sync task does not wait for the thread."""
+    release = threading.Event()
+
+    @task
+    def stuck() -> None:
+        release.wait(10)
+
+    @entrypoint
+    async def workflow() -> float:
+        before = time.monotonic()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await stuck()
+        waited = time.monotonic() - before
+        release.set()
+        return waited
+
+    assert workflow.invoke() < 5
+
+
+CTRL_C = """
+import time
+from holdfast import entrypoint, task
+
+@task
+def slow(x: int) -> None:
+    time.sleep(30)
+
+@entrypoint
+def main() -> None:
+    futures = [slow(x) for x in range(3)]
+    print("started", flush=True)
+    futures[0].result()
+
+try:
+    main.invoke()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_ctrl_c_ends_a_run_within_seconds() -> None:
+    """SIGINT reaches the body; sync bodies that cannot be stopped do not hold the process."""
+    process = subprocess.Popen([sys.executable, "-c", CTRL_C], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert "started\n" == process.stdout.readline()
+    before = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=20)[0]
+
+    assert "interrupted\n" == rest
+    assert time.monotonic() - before < 10
+
+
+def test_stream_yields_updates_custom_and_tasks() -> None:
+    """The chunks of each mode, in order, for a list of modes."""
+
+    @entrypoint
+    def main(x: int) -> int:
+        get_stream_writer()({"progress": 1})
+        return double(x).result()
+
+    assert [{"double": 4}, {"main": 4}] == [unqualify(chunk) for chunk in main.stream(2)]
+    chunks = list(main.stream(2, stream_mode=["custom", "tasks"]))
+    assert ["custom", "tasks", "tasks"] == [mode for mode, _ in chunks]
+    assert {"progress": 1} == chunks[0][1]
+    assert ((2,), {}) == chunks[1][1]["input"]
+    assert (4, None) == (chunks[2][1]["result"], chunks[2][1]["error"])
+
+
+def unqualify(chunk: dict[str, Any]) -> dict[str, Any]:
+    return {name.rsplit(".", 1)[-1]: value for name, value in chunk.items()}
+
+
+def test_astream_yields_the_same() -> None:
+    """The async twin."""
+
+    @entrypoint
+    async def workflow(x: int) -> int:
+        return await double(x)
+
+    async def main() -> list[Any]:
+        return [unqualify(chunk) async for chunk in workflow.astream(2)]
+
+    assert [{"double": 4}, {"workflow": 4}] == asyncio.run(main())
+
+
+def test_a_stream_raises_what_the_run_raised() -> None:
+    """Chunks first, then the error."""
+
+    @entrypoint
+    def main() -> None:
+        get_stream_writer()(1)
+        raise ValueError("late")
+
+    stream = main.stream(stream_mode="custom")
+    assert 1 == next(stream)
+    with pytest.raises(ValueError, match="late"):
+        next(stream)
+
+
+def test_leaving_a_stream_early_stops_the_run() -> None:
+    """Closing the generator cancels what is queued and waits for the run."""
+    ran: list[int] = []
+
+    @task
+    def step(x: int) -> int:
+        ran.append(x)
+        time.sleep(0.01)
+        return x
+
+    @entrypoint(max_concurrency=1)
+    def main() -> None:
+        for future in [step(x) for x in range(50)]:
+            future.result()
+
+    for _ in main.stream():
+        break
+    assert len(ran) < 50
+
+
+def test_an_unknown_stream_mode_is_refused() -> None:
+    """The text lists the modes."""
+
+    @entrypoint
+    def main() -> None:
+        return None
+
+    with pytest.raises(PolicyError, match="updates"):
+        list(main.stream(stream_mode="values"))
+
+
+def test_batch_runs_in_parallel_and_in_order() -> None:
+    """Results come in the order of the inputs; failures as exceptions when asked."""
+    barrier = threading.Barrier(3)
+
+    @entrypoint
+    def main(x: int) -> int:
+        barrier.wait(10)
+        if x < 0:
+            raise ValueError(x)
+        return double(x).result()
+
+    assert [2, 4, 6] == main.batch([1, 2, 3])
+    results = main.batch([1, -1, 3], return_exceptions=True)
+    assert [2, "ValueError", 6] == [results[0], type(results[1]).__name__, results[2]]
+    with pytest.raises(ValueError, match="-1"):
+        main.batch([1, -1, 3])
+    assert [2, 4, 6] == asyncio.run(main.abatch([1, 2, 3]))
+
+
+@pytest.mark.parametrize("limit", [0, -1, True, "4", 1.5])
+def test_a_bad_max_concurrency_is_refused(limit: Any) -> None:
+    """The value stands in the text."""
+    with pytest.raises(PolicyError, match="max_concurrency"):
+        entrypoint(max_concurrency=limit)(lambda: None)
+
+
+def test_an_entrypoint_with_two_required_inputs_is_refused() -> None:
+    """It takes one; the text says to pass a dict."""
+    with pytest.raises(PolicyError, match="takes one input"):
+
+        @entrypoint
+        def main(a: int, b: int) -> None:
+            return None
+
+
+def test_entrypoints_nest() -> None:
+    """An entrypoint may be invoked inside a task and inside another entrypoint."""
+
+    @entrypoint
+    def inner(x: int) -> int:
+        return double(x).result()
+
+    @task
+    def through(x: int) -> int:
+        return inner.invoke(x)
+
+    @entrypoint
+    def outer(x: int) -> list[int]:
+        return [inner.invoke(x), through(x).result(), double(x).result()]
+
+    assert [6, 6, 6] == outer.invoke(3)

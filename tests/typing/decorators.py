@@ -1,0 +1,139 @@
+"""What type checkers make of decorated functions: checked by mypy and pyright, never run.
+
+A line with both ignores must be an error: mypy and pyright complain about an ignore that is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, assert_type
+
+from holdfast import CachePolicy, RetryPolicy, TimeoutPolicy, entrypoint, resilient, task
+from holdfast._entrypoint import Entrypoint
+from holdfast._task import Task
+from holdfast.runtime.future import TaskFuture
+
+
+@task
+def bare(city: str, days: int = 1) -> dict[str, float]:
+    return {city: float(days)}
+
+
+@task
+async def bare_async(city: str) -> float:
+    return float(len(city))
+
+
+@task(retry_policy=RetryPolicy(max_attempts=5), cache_policy=CachePolicy(ttl="1h"), timeout=timedelta(seconds=2), deadline="1m")
+def full(city: str) -> float:
+    return float(len(city))
+
+
+@task(name="other", retry_policy=[RetryPolicy(), RetryPolicy()], timeout=TimeoutPolicy(run_timeout=1.5), kind="client")
+async def full_async(city: str) -> float:
+    return float(len(city))
+
+
+def a_task_keeps_its_parameters_and_result() -> None:
+    assert_type(bare("Oslo", days=2), TaskFuture[dict[str, float]])
+    assert_type(bare("Oslo").result(), dict[str, float])
+    assert_type(bare_async("Oslo"), TaskFuture[float])
+    assert_type(full("Oslo"), TaskFuture[float])
+    assert_type(full_async("Oslo"), TaskFuture[float])
+    assert_type(full.invoke("Oslo"), float)
+    assert_type(full_async.invoke("Oslo"), float)
+
+
+async def a_task_is_awaited() -> None:
+    assert_type(await bare("Oslo"), dict[str, float])
+    assert_type(await bare_async("Oslo"), float)
+    assert_type(await full_async.ainvoke("Oslo"), float)
+
+
+def wrong_arguments_are_found() -> None:
+    bare(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    bare()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    full(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    full_async(town="Oslo")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    full.invoke(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def changed_options_keep_the_signature() -> None:
+    assert_type(full.options(timeout=1)("Oslo"), TaskFuture[float])
+    full.options(timeout=1)(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+class Client:
+    """A task may be a method."""
+
+    @task
+    def fetch(self, city: str) -> float:
+        return float(len(city))
+
+
+def a_method_gives_its_result(client: Client) -> None:
+    assert_type(client.fetch("Oslo").result(), float)
+
+
+@resilient
+def plain(city: str, days: int = 1) -> float:
+    return float(days)
+
+
+@resilient
+async def plain_async(city: str) -> float:
+    return float(len(city))
+
+
+@resilient(retry_policy=RetryPolicy(max_attempts=2), cache_policy=CachePolicy(ttl=60))
+def plain_full(city: str) -> float:
+    return float(len(city))
+
+
+@resilient(timeout=1)
+async def plain_full_async(city: str) -> float:
+    return float(len(city))
+
+
+async def a_resilient_function_stays_what_it_was() -> None:
+    assert_type(plain("Oslo", days=2), float)
+    assert_type(await plain_async("Oslo"), float)
+    assert_type(plain_full("Oslo"), float)
+    assert_type(await plain_full_async("Oslo"), float)
+    plain(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    plain_full(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await plain_full_async(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@entrypoint
+def trip(cities: list[str]) -> dict[str, float]:
+    return {city: full(city).result() for city in cities}
+
+
+@entrypoint(max_concurrency=8, retry_policy=RetryPolicy())
+async def trip_async(cities: list[str]) -> list[float]:
+    return [await full_async(city) for city in cities]
+
+
+async def an_entrypoint_knows_its_result() -> None:
+    assert_type(trip, Entrypoint[dict[str, float]])
+    assert_type(trip.invoke(["Oslo"]), dict[str, float])
+    assert_type(await trip_async.ainvoke(["Oslo"], thread_id="trip-1"), list[float])
+    assert_type(trip.batch([["Oslo"], ["Lima"]]), list[dict[str, float]])
+    trip.invoke(["Oslo"], thread=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def tasks_are_passed_around(flag: bool) -> Callable[[str], TaskFuture[float]]:
+    chosen: Task[[str], float] = full if flag else full_async
+    return chosen
+
+
+def policies_take_what_they_say(headers: dict[str, Any]) -> None:
+    RetryPolicy(initial_interval=0.5, backoff_factor=2.0, max_interval=128.0, max_attempts=3, jitter=True)
+    RetryPolicy(retry_on=(ConnectionError, TimeoutError))
+    RetryPolicy(retry_on=lambda error: isinstance(error, OSError))
+    RetryPolicy(max_attempts="three")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    CachePolicy(ttl=timedelta(hours=1))
+    CachePolicy(ttl="1h30m", version="2", ignore=("client",))
+    CachePolicy(key_func=lambda city: city.lower())

@@ -1,0 +1,581 @@
+"""SQLite files are opened privately, migrated once, shared safely between threads, processes and forks, and refused when unsafe."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+
+from holdfast.errors import StoreError
+from holdfast.values import _private
+from holdfast.values._private import file_system
+from holdfast.values._sqlite import Database, Schema, is_corrupt, version_warning
+
+NOTES = Schema("note store", 0x0DDBA11, ("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT);",))
+MOUNTS = """\
+22 28 0:20 / /sys rw,nosuid shared:7 - sysfs sysfs rw
+28 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
+60 28 0:48 / /home/ann\\040b rw,relatime shared:29 - nfs4 server:/home rw,vers=4.2
+61 28 0:49 / /bare rw - tmpfs tmpfs rw
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "private" / "notes.db"
+
+
+@pytest.fixture
+def open_notes(path):
+    """Open databases on one file and close them at the end of the test."""
+    opened = []
+
+    def open_one(schema=NOTES, **options):
+        opened.append(Database(path, schema, **options))
+        return opened[-1]
+
+    yield open_one
+    for database in opened:
+        database.close()
+
+
+def add(database, text):
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO notes (text) VALUES (?)", (text,))
+
+
+def texts(database):
+    with database.snapshot() as connection:
+        return [text for (text,) in connection.execute("SELECT text FROM notes ORDER BY id")]
+
+
+def pragma(database, name):
+    with database.snapshot() as connection:
+        return connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+def mode_of(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def refusal(database):
+    with pytest.raises(StoreError) as caught, database.transaction():
+        pass
+    return str(caught.value)
+
+
+def run_python(code, *arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def test_keeps_what_was_committed(open_notes):
+    """Another opening of the file reads what the first one committed."""
+    first = open_notes()
+    add(first, "hello")
+    first.close()
+
+    assert ["hello"] == texts(open_notes())
+
+
+def test_rolls_back_when_the_block_raises(open_notes):
+    """An exception inside the block undoes the block and passes through."""
+    database = open_notes()
+    add(database, "kept")
+
+    with pytest.raises(KeyError), database.transaction() as connection:
+        connection.execute("INSERT INTO notes (text) VALUES ('lost')")
+        raise KeyError
+
+    assert ["kept"] == texts(database)
+
+
+def test_sql_errors_are_store_errors(open_notes, path):
+    """What SQLite refuses is a StoreError that names store and file; the database stays usable."""
+    database = open_notes()
+    with pytest.raises(StoreError) as caught, database.transaction() as connection:
+        connection.execute("INSERT INTO nowhere VALUES (1)")
+    add(database, "after")
+
+    assert f"note store {path}: no such table: nowhere" == str(caught.value)
+    assert ["after"] == texts(database)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777])
+def test_files_are_private_whatever_the_umask(open_notes, path, umask):
+    """Folder 0700; database, write-ahead log and shared memory 0600."""
+    before = os.umask(umask)
+    try:
+        add(open_notes(), "secret")
+    finally:
+        os.umask(before)
+
+    assert [0o700, 0o600, 0o600, 0o600] == [
+        mode_of(each) for each in (path.parent, path, path.with_name("notes.db-wal"), path.with_name("notes.db-shm"))
+    ]
+
+
+def test_every_folder_it_makes_is_private(tmp_path):
+    """Missing parents are made 0700 too; folders that were there stay as they are."""
+    tmp_path.chmod(0o755)
+    database = Database(tmp_path / "a" / "b" / "notes.db", NOTES)
+    add(database, "x")
+    database.close()
+
+    assert [0o755, 0o700, 0o700] == [mode_of(each) for each in (tmp_path, tmp_path / "a", tmp_path / "a" / "b")]
+
+
+def test_takes_an_open_file_of_ours_away_from_others(open_notes, path):
+    """A store that others may read, for example after a copy, is made private when it is opened."""
+    first = open_notes()
+    add(first, "x")
+    first.close()
+    path.chmod(0o644)
+
+    assert ["x"] == texts(open_notes())
+    assert 0o600 == mode_of(path)
+
+
+def test_refuses_a_folder_that_everyone_may_write(open_notes, path):
+    """In a world-writable folder anyone could swap the file; the text says what to do."""
+    path.parent.mkdir()
+    path.parent.chmod(0o777)
+
+    assert (
+        f"{path.parent} is writable by everyone, who could replace the note store: choose another folder, or chmod o-w {path.parent}"
+        == refusal(open_notes())
+    )
+
+
+def test_refuses_a_folder_of_another_user(open_notes, path, monkeypatch):
+    """The owner of the folder could swap the file."""
+    path.parent.mkdir(mode=0o700)
+    monkeypatch.setattr(_private.os, "geteuid", lambda: 4321)
+    if os.getuid() == 0:
+        os.chown(path.parent, 1234, -1)
+
+    assert f"{path.parent} belongs to user {path.parent.stat().st_uid}, not to you (4321)" in refusal(open_notes())
+
+
+def test_refuses_a_file_of_another_user(path, monkeypatch):
+    """A file that someone else put there is not opened."""
+    path.parent.mkdir(mode=0o700)
+    path.touch()
+    monkeypatch.setattr(_private.os, "geteuid", lambda: 4321)
+
+    with pytest.raises(StoreError, match=r"notes\.db belongs to user \d+, not to you \(4321\): choose a note store of your own"):
+        _private.check_file(path, "note store")
+
+
+def test_refuses_a_symbolic_link(open_notes, path, tmp_path):
+    """A link could point the store, and its chmod, at any file; also when its target is missing."""
+    path.parent.mkdir(mode=0o700)
+    path.symlink_to(tmp_path / "elsewhere.db")
+
+    assert f"{path} is a symbolic link: give the path of the note store itself" == refusal(open_notes())
+    assert not (tmp_path / "elsewhere.db").exists()
+
+
+def test_refuses_a_folder_as_file(open_notes, path):
+    """A folder at the path is named as the mistake it is."""
+    path.mkdir(parents=True, mode=0o700)
+
+    assert f"{path} is not a file: give the path of a note store" == refusal(open_notes())
+
+
+def test_refuses_a_network_file_system(open_notes, path, monkeypatch, tmp_path):
+    """WAL needs shared memory, which a network file system does not have."""
+    device = tmp_path.stat().st_dev
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"60 28 {os.major(device)}:{os.minor(device)} / /home rw shared:29 - nfs4 server:/home rw\n", encoding="utf-8")
+    monkeypatch.setattr(_private, "_MOUNTS", mounts)
+
+    assert f"{path.parent} is on a network file system (nfs4), where SQLite loses data: keep the note store on a local disk" == refusal(
+        open_notes()
+    )
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [(os.makedev(254, 1), "ext4"), (os.makedev(0, 48), "nfs4"), (os.makedev(0, 49), "tmpfs"), (os.makedev(9, 9), "")],
+)
+def test_reads_the_list_of_mounts(device, expected):
+    """The type is found by device number, with and without the optional fields of a line."""
+    assert expected == file_system(device, MOUNTS)
+
+
+def test_refuses_a_database_of_another_kind_and_leaves_it_alone(open_notes, path):
+    """Somebody's own SQLite file is neither changed nor switched to WAL."""
+    path.parent.mkdir(mode=0o700)
+    with sqlite3.connect(path) as foreign:
+        foreign.execute("CREATE TABLE precious (x)")
+    foreign.close()
+    path.chmod(0o644)
+    before = path.read_bytes()
+
+    assert f"{path} is a SQLite file, but not a holdfast note store: choose another path" == refusal(open_notes())
+    assert (before, 0o644) == (path.read_bytes(), mode_of(path))
+
+
+def test_refuses_another_holdfast_store(open_notes, path):
+    """A store of another identity is refused as well."""
+    first = open_notes()
+    add(first, "x")
+    first.close()
+
+    assert "is a SQLite file, but not a holdfast other store" in refusal(open_notes(Schema("other store", 77, NOTES.migrations)))
+
+
+def test_refuses_a_newer_schema(open_notes, path):
+    """A file written by a newer version says so, with both versions and the way out."""
+    newer = open_notes(NOTES._replace(migrations=(*NOTES.migrations, "ALTER TABLE notes ADD COLUMN colour TEXT;")))
+    add(newer, "x")
+    newer.close()
+
+    assert (
+        f"the note store {path} was written by a newer holdfast (schema 2, this one knows 1): upgrade holdfast, or choose another path"
+        == refusal(open_notes())
+    )
+
+
+def test_migrates_an_older_file_once(open_notes):
+    """Scripts that the file has not seen are run in order, what was stored stays."""
+    first = open_notes()
+    add(first, "old")
+    first.close()
+    scripts = (
+        *NOTES.migrations,
+        "ALTER TABLE notes ADD COLUMN colour TEXT DEFAULT 'red';\n",
+        "UPDATE notes SET text = text || ';';\nDROP TABLE IF EXISTS x;",
+    )
+    for _ in range(2):
+        second = open_notes(NOTES._replace(migrations=scripts))
+        assert ["old;"] == texts(second)
+        assert 3 == pragma(second, "user_version")
+        second.close()
+
+
+def test_a_failing_migration_changes_nothing(open_notes):
+    """All scripts and the version are one transaction."""
+    first = open_notes()
+    add(first, "old")
+    first.close()
+    broken = NOTES._replace(migrations=(*NOTES.migrations, "DELETE FROM notes;\nSELECT no_such_function();"))
+
+    assert "no such function" in refusal(open_notes(broken))
+    assert ["old"] == texts(open_notes())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("journal_mode", "wal"), ("synchronous", 1), ("busy_timeout", 1500), ("mmap_size", 0), ("trusted_schema", 0)]
+)
+def test_settings(open_notes, name, expected):
+    """The settings that keep files safe are in force on the connection."""
+    assert expected == pragma(open_notes(synchronous="NORMAL", busy_timeout=1.5), name)
+
+
+def test_survives_power_loss_by_default(open_notes):
+    """Every commit is synced unless asked otherwise."""
+    assert 2 == pragma(open_notes(), "synchronous")
+
+
+def test_a_reader_sees_commits_and_cannot_write(open_notes):
+    """A reader reads beside the writer and is refused as a writer."""
+    writer, reader = open_notes(), open_notes(is_reader=True)
+    add(writer, "one")
+    assert ["one"] == texts(reader)
+    add(writer, "two")
+
+    assert ["one", "two"] == texts(reader)
+    assert "readonly database" in refusal(reader)
+
+
+def test_a_reader_makes_nothing(open_notes, path):
+    """A reader of a missing file fails without leaving folder or file behind."""
+    assert f"cannot open the note store {path}: " in refusal(open_notes(is_reader=True))
+    assert not path.parent.exists()
+
+
+def test_a_reader_does_not_upgrade(open_notes, path):
+    """Reading an older or empty file says what is the matter and changes nothing."""
+    first = open_notes()
+    add(first, "x")
+    first.close()
+    newer = NOTES._replace(migrations=(*NOTES.migrations, "DROP TABLE notes;"))
+    assert f"the note store {path} has schema 1 of an older holdfast: it is upgraded when next written to" == refusal(
+        open_notes(newer, is_reader=True)
+    )
+
+    path.write_bytes(b"")
+    assert f"the note store {path} is empty: nothing has been recorded in it yet" == refusal(open_notes(is_reader=True))
+
+
+def test_tells_damage_from_other_trouble(open_notes, path):
+    """A file that is no database is damaged; a missing table is not."""
+    path.parent.mkdir(mode=0o700)
+    path.write_bytes(b"not a database, surely" * 100)
+    with pytest.raises(StoreError) as damaged:
+        add(open_notes(), "x")
+    path.unlink()
+    with pytest.raises(StoreError) as mistake, open_notes().transaction() as connection:
+        connection.execute("SELECT * FROM nowhere")
+
+    assert [True, False] == [is_corrupt(damaged.value), is_corrupt(mistake.value)]
+
+
+def test_threads_share_one_database(open_notes):
+    """Threads take turns; nothing is lost."""
+    database = open_notes(synchronous="NORMAL")
+    threads = [threading.Thread(target=lambda: [add(database, "x") for _ in range(50)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert 200 == len(texts(database))
+
+
+OPEN_AT_ONCE = """
+    import sys
+    from holdfast.values._sqlite import Database, Schema
+    database = Database(sys.argv[1], Schema("note store", 0x0DDBA11, ("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT);",)), synchronous="NORMAL")
+    sys.stdin.readline()
+    for n in range(100):
+        with database.transaction() as connection:
+            connection.execute("INSERT INTO notes (text) VALUES (?)", (sys.argv[2],))
+"""
+
+
+def test_processes_create_and_write_one_file_at_once(open_notes, path):
+    """Four processes race for a file that is not there; each finds it whole and writes all it has."""
+    children = [run_python(OPEN_AT_ONCE, path, n, stdin=subprocess.PIPE) for n in range(4)]
+    for child in children:
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    outcomes = [(child.communicate(timeout=30)[1], child.returncode) for child in children]
+
+    assert [("", 0)] * 4 == outcomes
+    assert {str(n): 100 for n in range(4)} == {text: texts(open_notes()).count(text) for text in "0123"}
+
+
+def test_waits_for_another_process_and_then_gives_up(open_notes, path):
+    """Another writer's lock is waited for as long as asked; then the error says that the file is locked."""
+    first, second = open_notes(), open_notes(busy_timeout=0.05)
+    add(first, "x")
+    with first.transaction():
+        assert f"note store {path}: database is locked" == refusal(second)
+    add(second, "y")
+
+    assert ["x", "y"] == texts(first)
+
+
+PRELUDE = """
+    import gc, os, sys, threading
+    from holdfast.errors import StoreError
+    from holdfast.values import _sqlite
+    from holdfast.values._sqlite import Database, Schema
+
+    def open_notes():
+        return Database(sys.argv[1], Schema("note store", 0x0DDBA11, ("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT);",)))
+
+    def add(text, to=None):
+        with (to or database).transaction() as connection:
+            connection.execute("INSERT INTO notes (text) VALUES (?)", (text,))
+
+    def exit_code_of(pid):
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def is_open():
+        identity = os.stat(sys.argv[1]).st_ino
+        numbers = [int(name) for name in os.listdir("/dev/fd")]
+        return any(os.fstat(n).st_ino == identity for n in numbers if os.path.exists(f"/dev/fd/{n}"))
+
+    database = open_notes()
+    add("parent")
+"""
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+
+def run_prelude(work, path, **options):
+    return run_python(textwrap.dedent(PRELUDE) + textwrap.dedent(work), path, **options)
+
+
+def finish(child):
+    return (*child.communicate(timeout=20), child.returncode)
+
+
+@needs_fork
+def test_a_forked_child_keeps_its_commits_when_the_parent_closes(open_notes, path):
+    """Nothing of SQLite crosses the fork: else the parent's close would delete the log under the child."""
+    child = run_prelude(
+        """
+        to_child, to_parent = os.pipe(), os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            add("child")
+            os.write(to_parent[1], b"x")
+            os.read(to_child[0], 1)
+            add("child again")
+            sys.exit(7)
+        os.read(to_parent[0], 1)
+        database.close()
+        add("other", to=open_notes())
+        os.write(to_child[1], b"x")
+        assert 7 == exit_code_of(pid)
+        add("parent again")
+        """,
+        path,
+    )
+    assert ("", "", 0) == finish(child)
+
+    assert ["parent", "child", "other", "child again", "parent again"] == texts(open_notes())
+
+
+@needs_fork
+def test_a_fork_waits_for_the_transaction_of_another_thread(open_notes, path):
+    """A thread that writes finishes first; parent and child both can write afterwards."""
+    child = run_prelude(
+        """
+        inside, leave = threading.Event(), threading.Event()
+        def hold():
+            with database.transaction() as connection:
+                connection.execute("INSERT INTO notes (text) VALUES ('thread')")
+                inside.set()
+                leave.wait()
+        thread = threading.Thread(target=hold)
+        thread.start()
+        inside.wait()
+        threading.Timer(0.1, leave.set).start()
+        pid = os.fork()
+        if pid == 0:
+            add("child")
+            os._exit(5)
+        assert 5 == exit_code_of(pid)
+        add("parent again")
+        thread.join()
+        """,
+        path,
+    )
+    assert ("", "", 0) == finish(child)
+
+    assert ["parent", "thread", "child", "parent again"] == texts(open_notes())
+
+
+@needs_fork
+def test_a_transaction_that_does_not_end_is_the_parents_alone(open_notes, path):
+    """The child refuses the file, closes nothing, and the parent's transaction goes on."""
+    child = run_prelude(
+        """
+        _sqlite._FORK_PATIENCE = 0.01
+        inside, leave = threading.Event(), threading.Event()
+        def hold():
+            with database.transaction() as connection:
+                connection.execute("INSERT INTO notes (text) VALUES ('thread')")
+                inside.set()
+                leave.wait()
+        thread = threading.Thread(target=hold)
+        thread.start()
+        inside.wait()
+        pid = os.fork()
+        if pid == 0:
+            for each in (database, open_notes()):
+                try:
+                    add("child", to=each)
+                except StoreError as error:
+                    assert "it cannot use that note store safely" in str(error)
+                else:
+                    os._exit(1)
+            gc.collect()
+            assert is_open()
+            sys.exit(5)
+        assert 5 == exit_code_of(pid)
+        leave.set()
+        thread.join()
+        add("parent again")
+        """,
+        path,
+    )
+    assert ("", "", 0) == finish(child)
+
+    assert ["parent", "thread", "parent again"] == texts(open_notes())
+
+
+@needs_fork
+def test_a_fork_inside_a_transaction_keeps_the_parents_half_only(open_notes, path):
+    """The child is refused its commit and told so, without any wait; the parent's stands."""
+    child = run_prelude(
+        """
+        _sqlite._FORK_PATIENCE = 3600
+        try:
+            with database.transaction() as connection:
+                connection.execute("INSERT INTO notes (text) VALUES ('both')")
+                pid = os.fork()
+        except StoreError as error:
+            assert pid == 0 and "forked inside a transaction" in str(error)
+            os._exit(3)
+        assert 3 == exit_code_of(pid)
+        """,
+        path,
+    )
+    assert ("", "", 0) == finish(child)
+
+    assert ["parent", "both"] == texts(open_notes())
+
+
+def test_commits_survive_kill_9(open_notes, path):
+    """Whatever was committed before the process was killed is there; the half transaction is not."""
+    child = run_prelude(
+        """
+        with database.transaction() as connection:
+            connection.execute("INSERT INTO notes (text) VALUES ('half')")
+            print("ready", flush=True)
+            sys.stdin.read()
+        """,
+        path,
+        stdin=subprocess.PIPE,
+    )
+    assert "ready\n" == child.stdout.readline()
+    child.send_signal(signal.SIGKILL)
+    child.communicate(timeout=20)
+
+    assert ["parent"] == texts(open_notes())
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ((3, 40, 1), "SQLite 3.40.1 has a rare fault when several processes write one file; 3.51.3 mends it"),
+        ((3, 51, 2), "SQLite 3.51.2 has a rare fault when several processes write one file; 3.51.3 mends it"),
+        ((3, 51, 3), ""),
+        ((4, 0, 0), ""),
+    ],
+)
+def test_names_the_versions_with_the_reset_fault(version, expected):
+    """Only versions older than 3.51.3 have something to say."""
+    assert expected == version_warning(version)
+
+
+def test_a_migration_ends_with_a_semicolon(open_notes):
+    """A script that ends in half a statement is a mistake of ours, found at once."""
+    with pytest.raises(ValueError, match="a migration ends without a semicolon: 'CREATE TABLE x'"):
+        add(open_notes(Schema("x", 5, ("CREATE TABLE x",))), "")
+
+
+def test_the_path_is_fixed_when_made(tmp_path, monkeypatch):
+    """A relative path stays where it was meant when the process changes its folder."""
+    monkeypatch.chdir(tmp_path)
+
+    assert tmp_path / "notes.db" == Path(Database("notes.db", NOTES).path)
