@@ -1,15 +1,26 @@
-"""holdfast makes calls hold fast: one decorator gives a flaky call retries, a cache, a checkpoint and a trace."""
+"""holdfast makes calls hold fast: one decorator gives a flaky call retries, a cache, a checkpoint and a trace.
+
+>>> @resilient(retry_policy=RetryPolicy(max_attempts=5))
+... def fetch(city: str) -> str:
+...     return f"sunny in {city}"
+>>> fetch("Oslo")
+'sunny in Oslo'
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from holdfast import _wiring as _wiring
 from holdfast._entrypoint import Entrypoint, entrypoint
 from holdfast._task import Task, resilient, task
+from holdfast.cache.disk import DiskCache
 from holdfast.cache.memory import InMemoryCache
 from holdfast.checkpoint.memory import InMemorySaver
 from holdfast.errors import (
     CorruptRecord,
     HoldfastError,
+    KeyFuncError,
     NodeTimeoutError,
     NotKeyable,
     NotSerializable,
@@ -18,7 +29,56 @@ from holdfast.errors import (
     StoreError,
     TaskContextError,
 )
-from holdfast.policies import CachePolicy, RetryPolicy, TimeoutPolicy
+from holdfast.policies import CachePolicy, RetryPolicy, StopReason, TimeoutPolicy
 from holdfast.runtime.future import TaskFuture
-from holdfast.runtime.inject import Runtime, get_config, get_stream_writer
+from holdfast.runtime.inject import Runtime, StreamWriter, get_config, get_stream_writer
 from holdfast.values.codec import register
+
+if TYPE_CHECKING:
+    from holdfast.tracing import flush as flush
+
+__all__ = [
+    "CachePolicy",
+    "CorruptRecord",
+    "DiskCache",
+    "Entrypoint",
+    "HoldfastError",
+    "InMemoryCache",
+    "InMemorySaver",
+    "KeyFuncError",
+    "NodeTimeoutError",
+    "NotKeyable",
+    "NotSerializable",
+    "PolicyError",
+    "ReplayedError",
+    "RetryPolicy",
+    "Runtime",
+    "StopReason",
+    "StoreError",
+    "StreamWriter",
+    "Task",
+    "TaskContextError",
+    "TaskFuture",
+    "TimeoutPolicy",
+    "entrypoint",
+    "flush",
+    "get_config",
+    "get_stream_writer",
+    "register",
+    "resilient",
+    "task",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load on first use what pulls in OpenTelemetry, and the version."""
+    if name == "flush":
+        from holdfast.tracing import flush
+
+        return flush
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("holdfast")
+    msg = f"module 'holdfast' has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -4,47 +4,31 @@ from __future__ import annotations
 
 import functools
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
-from holdfast import clock, events
-from holdfast._plans import build_plan, input_annotation
-from holdfast.cache.default import default_cache
+from holdfast._plans import build_plan
+from holdfast._runs import NO_INPUT, Config, Settings, check_concurrency, open_run
 from holdfast.errors import PolicyError
-from holdfast.runtime import _ports, lookup, steps
+from holdfast.runtime import _ports, steps
 from holdfast.runtime._async.call import perform as perform_async
 from holdfast.runtime._async.entry import execute_run as execute_async
 from holdfast.runtime._sync.call import perform as perform_sync
 from holdfast.runtime._sync.entry import execute_run as execute_sync
 from holdfast.runtime.context import scope_for
 from holdfast.runtime.future import running_loop
-from holdfast.runtime.inject import fill
-from holdfast.runtime.journal import Journal
-from holdfast.runtime.run import Run
-from holdfast.runtime.state import Call
 from holdfast.runtime.stream import chosen_modes
-from holdfast.values.codec import codec_for
-from holdfast.values.ids import uuid7
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
     from holdfast._plans import Retries, Timeout
     from holdfast.policies import CachePolicy
     from holdfast.policies.plan import Plan
+    from holdfast.runtime.run import Run
+    from holdfast.runtime.state import Call
     from holdfast.typing import Cache, Checkpointer
 
 R = TypeVar("R")
-Config = dict[str, Any]
-
-
-class _NoInput:
-    """Stands for "no input was given", because None can be one."""
-
-    def __repr__(self) -> str:
-        return "no input"
-
-
-NO_INPUT = _NoInput()
 
 
 class Entrypoint(Generic[R]):
@@ -55,25 +39,12 @@ class Entrypoint(Generic[R]):
         func: The user's function, as it was.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        *,
-        checkpointer: Checkpointer | None = None,
-        store: Any = None,
-        cache: Cache | None = None,
-        context_schema: type | None = None,
-        max_concurrency: int | None = None,
-    ) -> None:
-        """Wrap a plan; use ``@entrypoint``."""
-        self.plan = plan
-        self.func = plan.fn
-        self._checkpointer = checkpointer
-        self._store = store
-        self._cache = cache
-        self._context_schema = context_schema
-        self._max_concurrency = max_concurrency
-        functools.update_wrapper(self, plan.fn)
+    def __init__(self, settings: Settings) -> None:
+        """Wrap what the decorator was given; use ``@entrypoint``."""
+        self.plan = settings.plan
+        self.func = settings.plan.fn
+        self._settings = settings
+        functools.update_wrapper(self, self.func)
 
     def __repr__(self) -> str:
         """The entrypoint's name and its pipeline."""
@@ -108,7 +79,7 @@ class Entrypoint(Generic[R]):
             RuntimeError: The body is ``async def`` and an event loop is running here.
             Exception: Whatever the body raised.
         """
-        return self._invoke(self._prepare(input, config, thread_id, context))
+        return self._invoke(open_run(self._settings, input, config, thread_id=thread_id, context=context))
 
     async def ainvoke(
         self,
@@ -119,7 +90,7 @@ class Entrypoint(Generic[R]):
         context: Any = None,
     ) -> R:
         """`invoke` for async code: an async body runs on this loop, a sync body on a thread."""
-        return await self._ainvoke(self._prepare(input, config, thread_id, context))
+        return await self._ainvoke(open_run(self._settings, input, config, thread_id=thread_id, context=context))
 
     def _invoke(self, prepared: tuple[Run, Call]) -> R:
         run, call = prepared
@@ -194,7 +165,7 @@ class Entrypoint(Generic[R]):
             context: As for `invoke`.
         """
         modes, as_pairs = chosen_modes(stream_mode)
-        run, call = self._prepare(input, config, thread_id, context)
+        run, call = open_run(self._settings, input, config, thread_id=thread_id, context=context)
         chunks = _ports.ChunksSync(run, modes)
         with closing(chunks):
             chunks.start(functools.partial(self._invoke, (run, call)))
@@ -212,7 +183,7 @@ class Entrypoint(Generic[R]):
     ) -> AsyncIterator[Any]:
         """`stream` for async code."""
         modes, as_pairs = chosen_modes(stream_mode)
-        run, call = self._prepare(input, config, thread_id, context)
+        run, call = open_run(self._settings, input, config, thread_id=thread_id, context=context)
         chunks = _ports.ChunksAsync(run, modes)
         try:
             chunks.start(self._ainvoke((run, call)))
@@ -221,92 +192,36 @@ class Entrypoint(Generic[R]):
         finally:
             await chunks.aclose()
 
-    # -- preparing ----------------------------------------------------------------------------------------------------------------
 
-    def _prepare(self, input: Any, config: Config | None, thread_id: str | None, context: Any) -> tuple[Run, Call]:
-        config = dict(config or {})
-        configurable = dict(config.get("configurable") or {})
-        run_id = uuid7(clock.current.time_ns())
-        thread = _thread_id(thread_id, configurable) or run_id
-        facts = events.RunFacts(
-            run_id=run_id, thread_id=thread, name=self.plan.name, function=self.plan.function, started_ns=0, capture=self.plan.capture
-        )
-        limit = config.get("max_concurrency", self._max_concurrency)
-        run = Run(facts, cache=self._open_cache, max_concurrency=check_concurrency(limit))
-        run.config = {**config, "configurable": {**configurable, "thread_id": thread, "run_id": run_id}}
-        run.store, run.context = self._store, self._as_context(context)
-        if self._checkpointer is not None:
-            input = self._open_journal(run, input)
-        args: tuple[Any, ...] = () if input is NO_INPUT else (input,)
-        facts.input = None if input is NO_INPUT else input
-        kwargs = fill(self.plan, args, {}, run) if self.plan.injected else {}
-        values = self._bind(args, kwargs)
-        call = Call(self.plan, args, kwargs, run)
-        call.is_body = True
-        call.observe(values=values)
-        if self.plan.cache is not None:
-            call.cache = self._open_cache()
-            lookup.assign_key(call)
-        return run, call
+class EntrypointDecorator(Protocol):
+    """What ``@entrypoint(...)`` with settings returns."""
 
-    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-        try:
-            return self.plan.bind(*args, **kwargs)
-        except TypeError as error:
-            takes = "takes an input: invoke(input)" if not args else "takes no input: invoke()"
-            error.add_note(f"the entrypoint {self.plan.name} {takes}")
-            raise
-
-    def _as_context(self, context: Any) -> Any:
-        if self._context_schema is not None and isinstance(context, dict):
-            return self._context_schema(**context)
-        return context
-
-    def _open_cache(self) -> Cache:
-        return default_cache() if self._cache is None else self._cache
-
-    def _open_journal(self, run: Run, input: Any) -> Any:
-        """Begin a new run of the thread, or resume its failed one when the input is None; return the input to use."""
-        saver, facts = self._checkpointer, run.facts
-        if saver is None or self.plan.codec is None:
-            return input
-        codec = codec_for(input_annotation(self.func))
-        saved = saver.load(facts.thread_id)
-        if saved is not None and saved.previous is not None:
-            run.previous = self.plan.codec.decode(saved.previous)
-        if input is None and saved is not None and saved.status != "done":
-            facts.run_id, facts.resumed = saved.run_id, True
-            run.config["configurable"]["run_id"] = saved.run_id
-            run.journal = Journal(saver, facts.thread_id, saved.run_id, saved.steps)
-            recorded = codec.decode(saved.input)
-            return recorded[0] if recorded else NO_INPUT
-        saver.begin(facts.thread_id, facts.run_id, codec.encode([] if input is NO_INPUT else [input]))
-        run.journal = Journal(saver, facts.thread_id, facts.run_id, {})
-        return input
+    @overload
+    def __call__(self, fn: Callable[..., Coroutine[Any, Any, R]], /) -> Entrypoint[R]: ...
+    @overload
+    def __call__(self, fn: Callable[..., R], /) -> Entrypoint[R]: ...
 
 
-def _thread_id(given: str | None, configurable: dict[str, Any]) -> str | None:
-    thread = configurable.get("thread_id") if given is None else given
-    if thread is None:
-        return None
-    if not isinstance(thread, str) or not thread or "\0" in thread:
-        msg = f"thread_id={thread!r}: give a non-empty text"
-        raise PolicyError(msg)
-    return thread
-
-
-def check_concurrency(limit: Any) -> int | None:
-    """A whole number of at least 1, or None."""
-    if limit is None:
-        return None
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        msg = f"max_concurrency={limit!r}: give a whole number of at least 1, or leave it out"
-        raise PolicyError(msg)
-    return limit
-
-
+@overload
+def entrypoint(fn: Callable[..., Coroutine[Any, Any, R]], /) -> Entrypoint[R]: ...
+@overload
+def entrypoint(fn: Callable[..., R], /) -> Entrypoint[R]: ...
+@overload
 def entrypoint(
     checkpointer: Checkpointer | None = None,
+    store: Any = None,
+    cache: Cache | None = None,
+    context_schema: type | None = None,
+    cache_policy: CachePolicy | None = None,
+    retry_policy: Retries = None,
+    timeout: Timeout = None,
+    *,
+    name: str | None = None,
+    max_concurrency: int | None = None,
+    capture: str = "",
+) -> EntrypointDecorator: ...
+def entrypoint(
+    checkpointer: Any = None,
     store: Any = None,
     cache: Cache | None = None,
     context_schema: type | None = None,
@@ -351,14 +266,15 @@ def entrypoint(
             capture=capture,
         )
         _check_parameters(plan)
-        return Entrypoint(
-            plan.replace(fn=_resolving(plan)),
+        settings = Settings(
+            plan=plan.replace(fn=_resolving(plan)),
             checkpointer=checkpointer,
             store=store,
             cache=cache,
             context_schema=context_schema,
             max_concurrency=check_concurrency(max_concurrency),
         )
+        return Entrypoint(settings)
 
     if callable(checkpointer) and not hasattr(checkpointer, "load"):  # bare @entrypoint
         function, checkpointer = checkpointer, None
@@ -400,4 +316,5 @@ def single_call(plan: Plan) -> Entrypoint[Any]:
         return await steps.submit(scope_for(plan.name), plan, arguments[0], arguments[1])
 
     body = async_body if plan.is_async else sync_body
-    return Entrypoint(build_plan(body, decorator="task", name=plan.name, inject=False).replace(function=plan.function, codec=plan.codec))
+    outer = build_plan(body, decorator="task", name=plan.name, inject=False)
+    return Entrypoint(Settings(plan=outer.replace(function=plan.function, codec=plan.codec)))

@@ -65,7 +65,7 @@ def build_plan(
         cache=cache,
         keys=None if cache is None else KeyMaker(fn, binder, cache, skip=frozenset(injected)),
         codec=_codec(fn, cache),
-        timeout=as_timeout(timeout),
+        timeout=_timeout(timeout),
         deadline=_deadline(deadline, retries),
         capture=_check_capture(capture),
         kind=kind,
@@ -175,6 +175,11 @@ def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
         return typing.get_type_hints(inner)
     except (NameError, TypeError, AttributeError):  # a name that exists only for type checkers
         return {}
+
+
+def _timeout(given: Timeout) -> float | None:
+    policy = as_timeout(given)
+    return None if policy is None else policy.run_timeout
 
 
 def _deadline(given: Seconds, retries: tuple[RetryPolicy, ...]) -> float | None:

@@ -7,7 +7,7 @@ from holdfast.tracing.detect import detect
 
 
 def _warn(note: events.Note) -> None:
-    from holdfast.tracing.lines import warn
+    from holdfast.tracing.text import warn
 
     warn(note)
 

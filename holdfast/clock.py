@@ -43,7 +43,7 @@ class Clock:
 
     async def sleep_async(self, seconds: float) -> None:
         """Suspend this asyncio task for ``seconds``."""
-        import asyncio  # noqa: PLC0415 - asyncio costs 30 ms to import and sync users never need it
+        import asyncio
 
         await asyncio.sleep(seconds)
 
@@ -56,7 +56,7 @@ class Clock:
 
         The object entered has ``expired() -> bool``, as `asyncio.timeout` has.
         """
-        import asyncio  # noqa: PLC0415 - see sleep_async
+        import asyncio
 
         return asyncio.timeout(seconds)
 
@@ -66,6 +66,6 @@ current: Clock = Clock()
 
 def install(clock: Clock) -> Clock:
     """Make ``clock`` the current one for the whole process and return the one it replaces."""
-    global current  # noqa: PLW0603 - one clock per process is the point
+    global current
     previous, current = current, clock
     return previous

@@ -219,7 +219,7 @@ observer: Observer | None = None
 
 def observe(listener: Observer | None) -> Observer | None:
     """Make ``listener`` the process's observer (None: nobody) and return the one it replaces."""
-    global observer  # noqa: PLW0603 - one observer per process; tracing fans out
+    global observer
     previous, observer = observer, listener
     return previous
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import InMemorySaver, PolicyError, RetryPolicy, Runtime, entrypoint, get_config, get_stream_writer, task
+from holdfast import InMemorySaver, PolicyError, RetryPolicy, Runtime, entrypoint, flush, get_config, get_stream_writer, task
 from holdfast.testing import FakeClock
 
 
@@ -221,6 +221,7 @@ def test_a_failure_nobody_looked_at_is_reported_and_the_run_stays_ok(capfd: pyte
         return "ok"
 
     assert "ok" == main.invoke()
+    flush()
     assert "forgotten failed" in capfd.readouterr().err
 
 

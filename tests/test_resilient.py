@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import CachePolicy, InMemoryCache, NodeTimeoutError, NotKeyable, PolicyError, RetryPolicy, resilient
+from holdfast import CachePolicy, InMemoryCache, NodeTimeoutError, NotKeyable, PolicyError, RetryPolicy, flush, resilient
 from holdfast.testing import FakeClock
 
 
@@ -282,6 +282,7 @@ def test_an_unserialisable_result_is_returned_and_not_cached(colour: Colour, clo
     assert call() is flaky.result
     assert call() is flaky.result
     assert 2 == flaky.calls
+    flush()
     assert "not cached" in capfd.readouterr().err
 
 
@@ -310,6 +311,7 @@ def test_a_key_function_that_raises_means_uncached(clock: FakeClock, capfd: pyte
 
     assert ["sunny", "sunny"] == [fetch("Oslo"), fetch("Oslo")]
     assert 2 == flaky.calls
+    flush()
     assert "not cached" in capfd.readouterr().err
 
 

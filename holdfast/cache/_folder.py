@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from holdfast.cache._notes import Trouble
+from holdfast.values._private import check_file, check_folder, create_file, make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -24,10 +25,20 @@ KEPT_BROKEN = 3
 """How many broken databases are kept for a look; older ones are deleted."""
 
 
-def refuse_symlink(folder: Path) -> None:
-    """Raise Trouble when the folder itself is a symbolic link, which somebody may have planted."""
+def prepare(folder: Path) -> None:
+    """Make the folder where it is missing, and check that it is ours alone; the database is checked when it is opened.
+
+    Raises:
+        Trouble: The folder is a symbolic link, which somebody may have planted.
+        StoreError: Somebody else could change the files.
+        OSError: They cannot be made.
+    """
     if folder.is_symlink():
         raise Trouble("refused", f"{folder} is a symbolic link: give the folder that it points to")
+    make_folder(folder)
+    check_folder(folder, "cache")
+    create_file(folder / LOCK)
+    check_file(folder / LOCK, "cache")
 
 
 @contextlib.contextmanager
@@ -36,7 +47,7 @@ def exclusive(folder: Path) -> Generator[None]:
 
     The kernel drops the lock when its holder dies. Raises Trouble when another process holds it for longer than `PATIENCE`.
     """
-    fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         give_up = time.monotonic() + PATIENCE  # real time on purpose: another process holds the lock
         while True:

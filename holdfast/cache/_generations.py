@@ -12,11 +12,10 @@ from __future__ import annotations
 import itertools
 import mmap
 import os
-import stat
 import struct
 from typing import TYPE_CHECKING
 
-from holdfast.errors import StoreError
+from holdfast.values._private import check_file, create_file, make_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,14 +72,14 @@ class Generations:
 
 def _open(path: Path) -> int:
     """Open the file privately, and make it full size by writing, so that every page of the mapping has its place on the disk."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    create_file(path)
+    check_file(path, "cache")
+    make_private(path)
+    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        info = os.fstat(fd)
-        if not stat.S_ISREG(info.st_mode) or info.st_uid != os.geteuid():
-            raise StoreError(f"{path} is not a file of yours: remove it, or choose another folder")
-        os.fchmod(fd, 0o600)
-        if info.st_size < _SIZE:
-            os.pwrite(fd, bytes(_SIZE - info.st_size), info.st_size)
+        size = os.fstat(fd).st_size
+        if size < _SIZE:
+            os.pwrite(fd, bytes(_SIZE - size), size)
     except BaseException:
         os.close(fd)
         raise

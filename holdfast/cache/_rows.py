@@ -108,7 +108,7 @@ class OwnBytes(diskcache.Disk):  # type: ignore[misc]
     def remove(self, file_path: Any) -> None:
         """Nothing: a path that comes from a row is never used."""
 
-    def _write(self, full_path: Any, iterator: Any, mode: Any, encoding: Any = None) -> int:
+    def _write(self, full_path: Any, iterator: Any, mode: Any, encoding: Any = None) -> int:  # noqa: ARG002 - diskcache's signature
         raise TypeError("cache values have no files")
 
 
@@ -117,10 +117,6 @@ class _File(Database):
 
     def __init__(self, folder: Path, *, is_reader: bool = False) -> None:
         super().__init__(folder / DATABASE, _SCHEMA, synchronous="NORMAL", busy_timeout=BUSY_TIMEOUT, is_reader=is_reader)
-
-    def prepare(self) -> None:
-        """Make and check folder and file."""
-        self._prepare()
 
     def open(self) -> Connection:
         """A new connection, which is the caller's to close."""
@@ -134,11 +130,6 @@ class _File(Database):
             super()._configure(connection)
         except StoreError as error:  # the file is somebody else's, or of another version
             raise Trouble("broken", str(error)) from error
-
-
-def prepare(folder: Path) -> None:
-    """Make and check the folder and the database file, without opening it."""
-    _File(folder).prepare()
 
 
 class _Table(diskcache.Cache):  # type: ignore[misc]
@@ -269,7 +260,7 @@ class Rows:
             with reader.lock:
                 connection = reader.connection or self._connect(reader)
                 return connection.execute(statement, parameters).fetchone()
-        except Exception as error:  # noqa: BLE001 - SQLite's errors, and Python's for what it cannot convert
+        except Exception as error:  # SQLite's errors, and Python's for what it cannot convert
             reader.disconnect()
             raise _trouble(error, self._file.path) from error
         finally:
@@ -296,17 +287,17 @@ class Rows:
 
     # writing
 
-    def write(self, name: bytes, value: bytes, *, tags: str, lifetime: float | None) -> None:
+    def write(self, name: bytes, value: bytes, *, tags: tuple[str, ...], lifetime: float | None) -> None:
         """Store a row, durable through the death of the process; sweep when enough was written.
 
         Args:
             name: Names the row.
             value: The bytes to keep.
-            tags: See `tag_text`.
+            tags: Words to purge it by.
             lifetime: Seconds after which a sweep may remove the row; None keeps it until there is no more room.
         """
         with self._writing() as table:
-            table.set(name, value, expire=lifetime, tag=tags or None)
+            table.set(name, value, expire=lifetime, tag=tag_text(tags) or None)
             self._unswept += len(value)
             if self._unswept >= self._sweep_every:
                 self._unswept = 0
@@ -327,7 +318,9 @@ class Rows:
     def purge(self, low: bytes, high: bytes, tag: str | None) -> int:
         """Remove all rows whose name is at least ``low`` and below ``high`` and that have the tag, if one is given; return how many."""
         where, parameters = "key >= ? AND key < ?", (low, high)
-        return self._remove(where, parameters) if tag is None else self._remove(f"{where} AND instr(tag, ?)", (*parameters, tag_text((tag,))))
+        return (
+            self._remove(where, parameters) if tag is None else self._remove(f"{where} AND instr(tag, ?)", (*parameters, tag_text((tag,))))
+        )
 
     def _remove(self, where: str, parameters: tuple[Any, ...]) -> int:
         """Remove rows in batches, so that others can write in between, and wait longer for a lock than a call would."""
@@ -399,7 +392,8 @@ class Rows:
             if not lock.acquire(timeout=FORK_PATIENCE):
                 return False
             self._paused.append(lock)
-        _disconnect(self._table, self._readers)
+        with contextlib.suppress(Exception):  # a failing last checkpoint loses nothing: the log stays
+            _disconnect(self._table, self._readers)
         return True
 
     def resume(self) -> None:
@@ -446,13 +440,13 @@ def telling(path: Path) -> Generator[None]:
     """Turn whatever goes wrong inside into Trouble about ``path``."""
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - diskcache lets TypeErrors and AssertionErrors out of a damaged file
+    except Exception as error:  # diskcache lets TypeErrors and AssertionErrors out of a damaged file
         raise _trouble(error, path) from error
 
 
 def _trouble(error: BaseException, path: Path) -> Trouble:
     """What an error means for the cache, judged by SQLite's result code or the errno that lies beneath it."""
-    text = f"cache {path}: {error or type(error).__name__}"
+    text = f"cache {path}: {str(error) or type(error).__name__}"
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, Trouble):

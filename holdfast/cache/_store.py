@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from holdfast.cache._folder import GENERATIONS, exclusive, refuse_symlink, set_aside
+from holdfast.cache._folder import GENERATIONS, exclusive, prepare, set_aside
 from holdfast.cache._generations import Generations, bucket_of
 from holdfast.cache._notes import Trouble
-from holdfast.cache._rows import Rows, prepare, tags_from_text, telling
+from holdfast.cache._rows import Rows, tags_from_text, telling
 from holdfast.cache.info import EntryInfo
 from holdfast.typing import CacheKey
 from holdfast.values.secret import load_secret
@@ -46,34 +46,26 @@ class Store:
 
     def __init__(self, folder: Path, size_limit: int) -> None:
         self.folder = folder
-        self.repaired: tuple[Trouble, Path] | None = None
         with telling(folder):
-            refuse_symlink(folder)
             prepare(folder)
             self.secret = load_secret()
             with exclusive(folder):
-                self._rows = self._open_rows(size_limit)
+                self._rows, self.repaired = _open_rows(folder, size_limit)
                 self._generations = Generations(folder / GENERATIONS)
                 self.words = self._generations.words
                 if self.repaired is not None:
                     self._generations.bump_all()
 
-    def _open_rows(self, size_limit: int) -> Rows:
-        try:
-            return Rows(self.folder, size_limit)
-        except Trouble as trouble:
-            if trouble.reason != "broken":
-                raise
-            self.repaired = trouble, set_aside(self.folder)
-        prepare(self.folder)
-        return Rows(self.folder, size_limit)
-
     def read(self, key: CacheKey) -> Found | None:
         """The sealed value of a key, or None. A row that was not written by us is Trouble ``poisoned``."""
-        bucket = bucket_of(key)
-        word = self.words[bucket]  # before the row: a write in between is then seen at the next look
+        bucket, word = self.generation(key)  # before the row: a write in between is then seen at the next look
         sealed = self._rows.read(_row_name(key))
         return None if sealed is None else Found(sealed, bucket, word)
+
+    def generation(self, key: CacheKey) -> tuple[int, int]:
+        """The key's bucket and the word that stands there now."""
+        bucket = bucket_of(key)
+        return bucket, self.words[bucket]
 
     def write(self, key: CacheKey, sealed: bytes, *, ttl: float | None, tags: tuple[str, ...]) -> int | None:
         """Store a sealed value and tell other processes.
@@ -146,6 +138,17 @@ class Store:
     def _bump(self, bucket: int) -> int:
         with telling(self.folder):
             return self._generations.bump(bucket)
+
+
+def _open_rows(folder: Path, size_limit: int) -> tuple[Rows, tuple[Trouble, Path] | None]:
+    """The rows, and what was wrong with those that were found, if anything. Call it inside `exclusive`."""
+    try:
+        return Rows(folder, size_limit), None
+    except Trouble as trouble:
+        if trouble.reason != "broken":
+            raise
+        repaired = trouble, set_aside(folder)
+    return Rows(folder, size_limit), repaired
 
 
 def _lifetime(ttl: float | None) -> float | None:

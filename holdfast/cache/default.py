@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import os
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from holdfast.cache.disk import DiskCache
 
 if TYPE_CHECKING:
     from holdfast.typing import Cache
-
-VARIABLE = "HOLDFAST_CACHE_DIR"
 
 _current: Cache | None = None
 _lock = threading.Lock()
 
 
-def folder() -> Path:
-    """Where the default cache lives: ``$HOLDFAST_CACHE_DIR``, else ``cache`` in holdfast's folder of the user's cache folder."""
-    given = os.environ.get(VARIABLE)
-    if given:
-        return Path(given).expanduser().absolute()
-    import platformdirs  # noqa: PLC0415 - only needed where no folder is given
-
-    return Path(platformdirs.user_cache_dir("holdfast")) / "cache"
-
-
 def default_cache() -> Cache:
-    """The cache in force: the one that was set, else a `DiskCache` in `folder`. Nothing is opened before it is used."""
+    """The cache in force: the one that was set, else a `DiskCache` in the default folder. Nothing is opened before it is used."""
     global _current  # noqa: PLW0603 - one default per process is the point
     if _current is None:
-        from holdfast.cache.disk import DiskCache  # noqa: PLC0415 - it asks this module for the folder
-
         with _lock:
             if _current is None:
                 _current = DiskCache()
@@ -42,12 +29,12 @@ def set_default_cache(cache: Cache | None) -> Cache | None:
     """Make ``cache`` the default of the process.
 
     Args:
-        cache: Any cache; None: a `DiskCache` in `folder` again, made on first use.
+        cache: Any cache; None: a `DiskCache` in the default folder again, made on first use.
 
     Returns:
         What was set before, None when nothing was.
     """
-    global _current  # noqa: PLW0603 - see default_cache
+    global _current
     with _lock:
         previous, _current = _current, cache
     return previous

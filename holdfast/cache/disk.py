@@ -13,12 +13,13 @@ changed, moved to another key or written by somebody else is a miss and a note, 
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
-from holdfast.cache import _fork, default
+from holdfast.cache import _fork
 from holdfast.cache._lru import Lru, decode, encode, hold
 from holdfast.cache._notes import Notes, Trouble
 from holdfast.cache.info import CacheStats, EntryInfo
@@ -27,7 +28,6 @@ from holdfast.typing import CacheKey, Codec, Entry
 from holdfast.values import envelope
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
     from holdfast.cache._store import Store
@@ -39,6 +39,17 @@ FORK_PATIENCE = 1.0
 SMALLEST = 1 << 16
 LARGEST = 256 << 20
 _CLOSE_AFTER = {"io", "refused"}
+_FOLDER_VARIABLE = "HOLDFAST_CACHE_DIR"
+
+
+def default_folder() -> Path:
+    """Where a cache without a path lives: ``$HOLDFAST_CACHE_DIR``, else ``cache`` in holdfast's folder of the user's cache folder."""
+    given = os.environ.get(_FOLDER_VARIABLE)
+    if given:
+        return Path(given).expanduser().absolute()
+    import platformdirs  # only needed where no folder is given
+
+    return Path(platformdirs.user_cache_dir("holdfast")) / "cache"
 
 
 class DiskCache:
@@ -66,15 +77,14 @@ class DiskCache:
     ) -> None:
         if size_limit < SMALLEST:
             raise PolicyError(f"size_limit={size_limit} leaves no room for entries: give at least {SMALLEST} bytes")
-        self.path = default.folder() if path is None else Path(path).absolute()
+        self.path = default_folder() if path is None else Path(path).absolute()
         self.size_limit = size_limit
         self._memory = Lru(memory_entries, memory_bytes)
         self._notes = Notes()
         self._lock = threading.Lock()
         self._store: Store | None = None
         self._rest_from: float | None = None
-        self._is_paused = False
-        self._is_orphan = False
+        self._is_paused = self._is_closed = self._is_orphan = False
         _fork.protect(self)
 
     def __repr__(self) -> str:
@@ -240,22 +250,29 @@ class DiskCache:
         with self._lock:
             if self._store is not None or self._is_orphan or self._is_resting():
                 return self._store
-            try:
-                from holdfast.cache._store import Store  # noqa: PLC0415 - loads diskcache, on first use
-
-                store = Store(self.path, self.size_limit)
-            except (Trouble, ImportError) as error:  # ImportError: a Python without sqlite3, or without fcntl as on Windows
-                trouble = error if isinstance(error, Trouble) else Trouble("refused", f"the disk cache needs {error.name}, which is missing")
+            opened = self._try_to_open()
+            if isinstance(opened, Trouble):
                 self._rest_from = clock.current.monotonic()
             else:
+                self._rest_from = None
                 self._memory.clear()
-                self._store, self._rest_from = store, None
-                trouble = None
-        if store is not None and store.repaired is not None:
-            self._note(store.repaired[0], set_aside=str(store.repaired[1]))
-        elif trouble is not None:
-            self._note(trouble)
-        return store
+                self._store = opened
+        if isinstance(opened, Trouble):
+            self._note(opened)
+            return None
+        if opened.repaired is not None:
+            self._note(opened.repaired[0], set_aside=str(opened.repaired[1]))
+        return opened
+
+    def _try_to_open(self) -> Store | Trouble:
+        try:
+            from holdfast.cache._store import Store  # loads diskcache, on first use
+
+            return Store(self.path, self.size_limit)
+        except Trouble as trouble:
+            return trouble
+        except ImportError as error:  # a Python without sqlite3, or without fcntl as on Windows
+            return Trouble("refused", f"the disk cache needs the module {error.name}, which this Python does not have")
 
     def _open_where_it_is(self) -> Store | None:
         """The open store; opened again when its files were deleted or replaced meanwhile."""
@@ -316,7 +333,7 @@ class DiskCache:
     def before_fork(self) -> None:
         """Let nothing be open that a child could inherit."""
         self._is_paused = self._lock.acquire(timeout=FORK_PATIENCE)
-        self._is_orphan_next = not self._is_paused or not (self._store is None or self._store.pause())
+        self._is_closed = self._is_paused and (self._store is None or self._store.pause())
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
@@ -326,11 +343,12 @@ class DiskCache:
             self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        """Open everything anew on first use; do without a disk when a write was under way that took too long to wait for."""
+        """Open everything anew on first use; do without the disk when a write took too long to wait for and its connection came along."""
         self._lock = threading.Lock()
-        store, self._store = self._store, None
+        self._memory.after_fork_in_child()
         self._memory.clear()
-        if self._is_orphan_next:
+        store, self._store = self._store, None
+        if not self._is_closed:
             self._is_orphan = True
             if store is not None:
                 store.abandon()

@@ -1,1 +1,1 @@
-
+"""Savers: where the finished steps of a run are kept."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def interval(attempt: int, *, initial: float, factor: float, cap: float) -> float:
+def interval(attempt: int, initial: float, factor: float, cap: float) -> float:
     """Seconds after failed attempt ``attempt``, before jitter: ``initial * factor ** (attempt - 1)``, at most ``cap``.
 
     Args:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import PolicyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def plain_function(value: object, *, what: str, example: str) -> None:
@@ -39,8 +42,17 @@ def name_of(value: Any) -> str:
     name = getattr(value, "__qualname__", None)
     if isinstance(name, str):
         return name.rpartition("<locals>.")[2]
+    if type(value).__module__.startswith("tenacity."):
+        return f"{type(value).__qualname__}({', '.join(_parts(value))})"
     text = repr(value)
     return f"{type(value).__qualname__}()" if " object at 0x" in text else text
+
+
+def _parts(strategy: Any) -> Iterator[str]:
+    """The numbers, functions and strategies that one of tenacity's strategies is made of; tenacity gives them no repr."""
+    for part in vars(strategy).values():
+        for each in part if isinstance(part, tuple) else (part,):  # pyright: ignore[reportUnknownVariableType] - of anything
+            yield name_of(each)
 
 
 def _is_lazy(value: Any) -> bool:

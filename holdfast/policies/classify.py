@@ -49,7 +49,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def _judge(error: BaseException, depth: int) -> Verdict:
-    first, last, is_wrapper = _rules_for(error.__class__)
+    first, last, is_wrapper = _rules_for(type(error))  # type: ignore[arg-type] # classes are hashable; mypy looks at their instances
     for rule in first:
         answer = rule.judge(error)
         if isinstance(answer, Verdict):

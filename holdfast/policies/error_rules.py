@@ -10,7 +10,7 @@ import errno
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
-from holdfast.policies.attributes import attribute, origin, type_name
+from holdfast.policies.attributes import attribute, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,7 +126,7 @@ def by_connection(error: BaseException) -> Answer:
     """Judge a library's connection error: transient, unless DNS or TLS underneath says otherwise."""
     inner: BaseException | None = error
     for _ in range(_MAX_DEPTH):
-        inner = None if inner is None else origin(inner)
+        inner = None if inner is None else inner.__cause__ or inner.__context__  # httpcore says `from None` on the way
         if isinstance(inner, OSError) and type(inner).__module__ in {"builtins", "socket", "ssl"}:
             return (inner,) if type_name(inner).startswith(("ssl.", "socket.")) else transient("a connection that failed or broke")
     return transient("a connection that failed or broke")

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from holdfast.policies.attributes import attribute, origin
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from holdfast.policies.attributes import origin
 
 _MILLISECONDS = ("retry-after-ms", "grpc-retry-pushback-ms")
 _NAMES = {*_MILLISECONDS, "retry-after"}
@@ -39,57 +36,53 @@ def retry_after(source: Any, *, now: float) -> float | None:
     """
     for _ in range(_DEPTH):
         hint = _own_hint(source, now)
-        if hint is not None or not isinstance(source, BaseException):
+        source = origin(source) if isinstance(source, BaseException) else None
+        if hint is not None or source is None:
             return hint
-        source = origin(source)
     return None
 
 
 def _own_hint(source: Any, now: float) -> float | None:
-    for headers in _headers_of(source):
-        hint = _from_headers(headers, now)
-        if hint is not None:
-            return hint
-    value = attribute(source, "retry_after")
-    if isinstance(value, timedelta):
-        return max(0.0, value.total_seconds())
-    return _from_text(value, now)
-
-
-def _headers_of(source: Any) -> Iterator[dict[str, str]]:
-    response = attribute(source, "response")
-    trailing = attribute(source, "trailing_metadata")
-    metadata = [_item(mapping, "ResponseMetadata") for mapping in (source, response)]  # botocore
-    found = [source, attribute(source, "headers"), attribute(response, "headers"), *[_item(part, "HTTPHeaders") for part in metadata]]
-    if callable(trailing):  # gRPC
-        found.append(_called(trailing))
-    for headers in found:
-        yield _hints(headers)
-
-
-def _item(mapping: Any, name: str) -> Any:
-    return cast("dict[str, Any]", mapping).get(name) if isinstance(mapping, dict) else None
-
-
-def _called(method: Any) -> Any:
     try:
-        return method()
-    except Exception:  # noqa: BLE001 - looking at an error must never replace it
+        for headers in _headers_of(source):
+            hint = _from_headers(_hints(headers), now)
+            if hint is not None:
+                return hint
+        value = getattr(source, "retry_after", None)
+        return max(0.0, value.total_seconds()) if isinstance(value, timedelta) else _from_text(value, now)
+    except Exception:  # noqa: BLE001 - foreign properties and mappings may raise; looking at an error must never replace it
         return None
 
 
+def _headers_of(source: Any) -> list[Any]:
+    """Whatever may hold headers; mostly nothing does, and this runs after every failure, so the common case is short."""
+    found: list[Any] = []
+    if hasattr(source, "items"):
+        found += [source, *_botocore(source)]
+    headers = getattr(source, "headers", None)
+    if headers is not None:
+        found.append(headers)
+    response = getattr(source, "response", None)
+    if response is not None:
+        found += [getattr(response, "headers", None), *_botocore(response)]
+    trailing = getattr(source, "trailing_metadata", None)
+    if callable(trailing):  # gRPC
+        found.append(trailing())
+    return found
+
+
+def _botocore(answer: Any) -> list[Any]:
+    metadata: Any = cast("dict[str, Any]", answer).get("ResponseMetadata") if isinstance(answer, dict) else None
+    return [cast("dict[str, Any]", metadata).get("HTTPHeaders")] if isinstance(metadata, dict) else []
+
+
 def _hints(headers: Any) -> dict[str, str]:
-    """The headers that matter, under lower-case names, from whatever mapping or tuple of pairs a library keeps them in."""
-    items = attribute(headers, "items")
-    if not callable(items) and not isinstance(headers, tuple | list):
-        return {}
-    pairs = _called(items if callable(items) else headers.__iter__)
+    """The headers that matter, under lower-case names, from whatever mapping or sequence of pairs a library keeps them in."""
+    items = getattr(headers, "items", None)
+    pairs: Any = items() if callable(items) else headers or ()
     hints: dict[str, str] = {}
-    for pair in pairs or ():
-        try:
-            name, value = pair
-        except (TypeError, ValueError):  # no pair: not headers
-            continue
+    for pair in pairs:
+        name, value = pair
         if isinstance(name, str | bytes) and _text(name).lower() in _NAMES:
             hints[_text(name).lower()] = _text(value)
     return hints

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from holdfast.errors import PolicyError
 from holdfast.policies import backoff, retry_fields
@@ -34,6 +34,8 @@ _DEFAULT_ATTEMPTS = retry_fields.DefaultAttempts(3)
 _REPLACED_BY_WAIT = {"initial_interval": 0.5, "backoff_factor": 2.0, "max_interval": 128.0, "jitter": True}
 _DURATIONS = {"initial_interval", "max_interval", "deadline"}
 _OK = Stop(StopReason.OK, "")
+_Match: TypeAlias = tuple[str, str]
+"""Reason and detail of a failure that is one to retry; the delay is still open."""
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -170,7 +172,7 @@ class RetryPolicy:
         >>> RetryPolicy(initial_interval=0.5, backoff_factor=2, max_interval=3).interval(4)
         3.0
         """
-        return backoff.interval(attempt, initial=self.initial_interval, factor=self.backoff_factor, cap=self.max_interval)
+        return backoff.interval(attempt, self.initial_interval, self.backoff_factor, self.max_interval)
 
     def decide(self, state: AttemptState) -> Retry | Stop:
         """Decide what follows an attempt.
@@ -194,8 +196,8 @@ class RetryPolicy:
 
     __replace__ = replace
 
-    def _match(self, state: AttemptState) -> Retry | Stop:
-        """Say whether this failure is one to retry: a Retry whose delay is still open, or a Stop."""
+    def _match(self, state: AttemptState) -> _Match | Stop:
+        """Say whether this failure is one to retry."""
         if self.retry is not None:
             return self._match_strategy(self.retry, state)
         if state.error is None:
@@ -203,38 +205,38 @@ class RetryPolicy:
         if self.retry_on is is_transient:
             verdict = classify(state.error)
             if verdict.is_transient:
-                return Retry(0.0, "transient", verdict.reason)
+                return ("transient", verdict.reason)
             return Stop(StopReason.NOT_RETRYABLE, f"{type_name(state.error)}: {verdict.reason} is not retried")
         classes: Any = self.retry_on
         if isinstance(classes, type | tuple):
             if isinstance(state.error, classes):
-                return Retry(0.0, "retry_on", type_name(state.error))
+                return ("retry_on", type_name(state.error))
             return Stop(StopReason.NOT_RETRYABLE, f"retry_on={_shown(self.retry_on)} leaves out {type_name(state.error)}")
         name = name_of(self.retry_on)
         answer = _ask(f"retry_on={name}", classes, state.error)
         if isinstance(answer, Stop):
             return answer
-        return Retry(0.0, "retry_on", name) if answer else Stop(StopReason.NOT_RETRYABLE, f"retry_on={name} said no")
+        return ("retry_on", name) if answer else Stop(StopReason.NOT_RETRYABLE, f"retry_on={name} said no")
 
-    def _match_result(self, result: Any) -> Retry | Stop:
+    def _match_result(self, result: Any) -> _Match | Stop:
         if self.retry_on_result is None:
             return _OK
         answer = _ask(f"retry_on_result={name_of(self.retry_on_result)}", self.retry_on_result, result)
         if isinstance(answer, Stop):
             return answer
-        return Retry(0.0, "retry_on_result", name_of(self.retry_on_result)) if answer else _OK
+        return ("retry_on_result", name_of(self.retry_on_result)) if answer else _OK
 
-    def _match_strategy(self, retry: Callable[[Any], Any], state: AttemptState) -> Retry | Stop:
+    def _match_strategy(self, retry: Callable[[Any], Any], state: AttemptState) -> _Match | Stop:
         from holdfast.policies import tenacity
 
         answer = _ask(f"retry={name_of(retry)}", tenacity.should_retry, retry, state)
         if isinstance(answer, Stop):
             return answer
         if answer:
-            return Retry(0.0, "retry", name_of(retry))
+            return ("retry", name_of(retry))
         return _OK if state.error is None else Stop(StopReason.NOT_RETRYABLE, f"retry={name_of(retry)} said no")
 
-    def _schedule(self, match: Retry, state: AttemptState) -> Retry | Stop:
+    def _schedule(self, match: _Match, state: AttemptState) -> Retry | Stop:
         """Say when the next attempt is, or why there is none."""
         if self.max_attempts is not None and state.attempt >= self.max_attempts:
             return Stop(StopReason.MAX_ATTEMPTS, f"max_attempts={self.max_attempts}")
@@ -258,7 +260,7 @@ class RetryPolicy:
             return state.remaining
         return self.deadline - state.elapsed
 
-    def _delayed(self, match: Retry, state: AttemptState) -> Retry | Stop:
+    def _delayed(self, match: _Match, state: AttemptState) -> Retry | Stop:
         if self.respect_retry_after:
             hint = retry_after(state.result if state.error is None else state.error, now=state.now)
             if hint is not None and hint > LONGEST_HINT:
@@ -267,13 +269,14 @@ class RetryPolicy:
                     StopReason.RETRY_AFTER_TOO_LONG, f"the server asks to wait {asked}, and more than {spoken(LONGEST_HINT)} is not waited"
                 )
             if hint:  # 0 says no more than "again": the computed delay keeps an eager server from being hammered
-                return Retry(hint, "retry_after", match.detail)
+                return Retry(hint, "retry_after", match[1])
         if self.wait is not None:
             return self._ask_wait(self.wait, match, state)
         interval = self.interval(state.attempt)
-        return match._replace(delay=backoff.full_jitter(interval, state.draw) if self.jitter else interval)
+        delay = backoff.full_jitter(interval, state.draw) if self.jitter else interval
+        return Retry(delay, *match)
 
-    def _ask_wait(self, wait: Callable[[Any], Any], match: Retry, state: AttemptState) -> Retry | Stop:
+    def _ask_wait(self, wait: Callable[[Any], Any], match: _Match, state: AttemptState) -> Retry | Stop:
         from holdfast.policies import tenacity
 
         what = f"wait={name_of(wait)}"
@@ -282,7 +285,7 @@ class RetryPolicy:
             return delay
         if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay < math.inf:
             return Stop(StopReason.PREDICATE_FAILED, f"{what} answered {delay!r}, which is no number of seconds")
-        return match._replace(delay=float(delay))
+        return Retry(float(delay), *match)
 
     def _ask_stop(self, stop: Callable[[Any], Any], state: AttemptState, delay: float) -> Stop | None:
         from holdfast.policies import tenacity
@@ -318,7 +321,7 @@ def decide(policies: Sequence[RetryPolicy], counts: list[int], state: AttemptSta
     refusal: Stop | None = None
     for index, policy in enumerate(policies):
         match = policy._match(state)  # noqa: SLF001 - the same file
-        if isinstance(match, Retry):
+        if not isinstance(match, Stop):
             counts[index] += 1
             counted = state if len(policies) == 1 else state._replace(attempt=counts[index])
             decision = policy._schedule(match, counted)  # noqa: SLF001 - the same file
@@ -364,6 +367,6 @@ def _shown(value: Any, name: str = "") -> str:
     if name in _DURATIONS:
         return spoken(value)
     if isinstance(value, tuple):
-        names: list[str] = [*map(name_of, value)]
+        names = [name_of(each) for each in value]  # pyright: ignore[reportUnknownVariableType] - a tuple of classes
         return f"({', '.join(names)}{',' if len(names) == 1 else ''})"
     return name_of(value) if callable(value) else repr(value)

@@ -62,6 +62,8 @@ def retry_on(value: Any) -> Any:
         return tuple(_exception_class(each, whole=value) for each in classes)
     if isinstance(value, BaseException):
         raise PolicyError(f"retry_on={value!r} is an exception, not a class: give retry_on={type(value).__name__}")
+    if isinstance(value, str):
+        raise PolicyError(f"retry_on={value!r} is text: give the class itself, for example {_EXAMPLE}")
     plain_function(value, what="retry_on", example=f"ConnectionError, {_EXAMPLE} or retry_on=lambda error: 'busy' in str(error)")
     return value
 

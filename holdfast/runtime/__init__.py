@@ -1,1 +1,1 @@
-
+"""Does the work: runs, calls, futures. Begin with ``_async/call.py``."""

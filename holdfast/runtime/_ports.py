@@ -49,12 +49,12 @@ async def execute_async(call: Call) -> Any:
     limit, cause = _limit(call)
     if limit is None:
         return await plan.fn(*call.args, **call.kwargs)
-    timer: Any = clock.current.timeout(limit)
+    timer: Any = None
     try:
-        async with timer:
+        async with clock.current.timeout(limit) as timer:
             return await plan.fn(*call.args, **call.kwargs)
     except TimeoutError as error:
-        if not timer.expired():
+        if timer is None or not timer.expired():
             raise
         raise NodeTimeoutError(plan.name, limit, cause=cause) from error
 

@@ -37,11 +37,20 @@ def passed(call: Call, result: Any) -> float | None:
         decision, index = _decide(call, None, result)
         if isinstance(decision, Retry):
             return _will_retry(call, decision, index, None, result)
-        if decision.reason is not StopReason.OK and call.facts is not None:
-            call.facts.stop_reason = str(decision.reason)
+        if decision.reason is not StopReason.OK:
+            _keep_result(call, decision)
     if call.attempt is not None:
         _end_attempt(call, "ok", None)
     return None
+
+
+def _keep_result(call: Call, stop: Stop) -> None:
+    """No further attempt for a result the policy dislikes: it is the caller's, unless judging it failed."""
+    call.error = stop.failure
+    if stop.failure is not None:
+        stop.failure.add_note(explain(stop, attempts=call.number, elapsed=_elapsed(call)))
+    if call.facts is not None:
+        call.facts.stop_reason = str(stop.reason)
 
 
 def failed(call: Call, error: BaseException) -> float | None:
@@ -119,6 +128,7 @@ def _decide(call: Call, error: Exception | None, result: Any) -> tuple[Retry | S
         now=clock.current.time(),
         draw=clock.current.draw(),
         remaining=call.remaining(),
+        waited=call.waited,
     )
     decision, index = decide(plan.retry, call.counts, state)
     if isinstance(decision, Retry) and call.run is not None and call.run.is_stopping:

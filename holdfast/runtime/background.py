@@ -26,7 +26,7 @@ def background_loop() -> asyncio.AbstractEventLoop:
 
 
 def _forget_in_child() -> None:
-    global _loop, _lock  # noqa: PLW0603 - the thread that ran it stayed in the parent
+    global _loop, _lock
     _loop, _lock = None, threading.Lock()
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from holdfast.errors import TaskContextError
 
 if TYPE_CHECKING:
-    from holdfast.runtime.state import Call
     from holdfast.runtime.run import Run
+    from holdfast.runtime.state import Call
 
 
 class Scope:

@@ -52,7 +52,7 @@ class Work(Protocol):
 def running_loop() -> asyncio.AbstractEventLoop | None:
     """The loop running on this thread, without importing asyncio for those who do not use it."""
     asyncio = sys.modules.get("asyncio")
-    return None if asyncio is None else cast("asyncio.AbstractEventLoop | None", asyncio._get_running_loop())
+    return None if asyncio is None else cast("asyncio.AbstractEventLoop | None", asyncio._get_running_loop())  # noqa: SLF001 - asyncio's own way to ask without an exception
 
 
 class TaskFuture(Future[R_co]):
@@ -159,9 +159,7 @@ class TaskFuture(Future[R_co]):
         if self._state is RUNNING:
             work = self._work
             on_loop = running_loop() is not None
-            if work is None or not work.stop(on_loop=on_loop):
-                return False
-            return True
+            return work is not None and work.stop(on_loop=on_loop)
         work = self._work
         if not self.settle_cancelled(only_if=PENDING):
             return self.cancel()  # it has begun in between

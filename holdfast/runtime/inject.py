@@ -6,22 +6,27 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from collections.abc import Callable
+
+from holdfast.errors import TaskContextError
 from holdfast.runtime.context import current
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from holdfast.policies.plan import Plan
     from holdfast.runtime.run import Run
 
+StreamWriter = Callable[[Any], None]
+"""What a ``writer`` parameter is: a function that sends a value to ``stream(stream_mode="custom")``."""
+
 _ANNOTATIONS = {
     "config": ("RunnableConfig", "Config", "dict"),
     "writer": ("StreamWriter", "Callable"),
-    "store": ("BaseStore", "Any", "object"),
+    "store": ("BaseStore",),
     "previous": (),
     "runtime": ("Runtime",),
 }
-"""The names, and what they must be annotated with (if at all) to be taken for ours; ``previous`` may have any type."""
+"""The names, and what they must be annotated with, if with anything but Any, to be taken for ours; ``previous`` may have any type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +66,7 @@ def _is_ours(parameter: inspect.Parameter) -> bool:
         return True
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
     head = text.split("[")[0].split("|")[0].strip().rsplit(".", 1)[-1]
-    return head in _ANNOTATIONS[parameter.name]
+    return head in _ANNOTATIONS[parameter.name] or head in {"Any", "object"}
 
 
 def fill(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run) -> dict[str, Any]:
@@ -127,8 +132,6 @@ def get_config() -> dict[str, Any]:
 
 
 def _run(what: str) -> Run:
-    from holdfast.errors import TaskContextError
-
     scope = current.get()
     if scope is None:
         msg = f"{what}() was called outside a run; call it in an @entrypoint or a @task while it runs"

@@ -115,9 +115,7 @@ def write(call: Call, value: Any) -> None:
     facts = call.facts
     origin = ("", "") if facts is None else (facts.trace_id, facts.span_id)
     try:
-        size = call.cache.set(
-            call.key, value, call.plan.codec, ttl=ttl, negative=call.error is not None, tags=policy.tags, origin=origin
-        )
+        size = call.cache.set(call.key, value, call.plan.codec, ttl=ttl, negative=call.error is not None, tags=policy.tags, origin=origin)
     except NotSerializable as error:
         events.note(
             "holdfast.cache.not_serializable",

@@ -88,7 +88,7 @@ class Run:
 
     def _spawn(self, call: Call) -> None:
         if self.loop is not None:
-            call.asyncio_task = self.loop.create_task(run_step_async(call), context=call.context)
+            call.asyncio_task = self.loop.create_task(_begin(call), context=call.context)
 
     def cancel_async(self, call: Call) -> None:
         """Cancel a running async body, from any thread."""
@@ -174,6 +174,12 @@ def _work(call: Call) -> None:
     """A worker thread's job. Claimed before the context is entered: a context can be entered by one thread only."""
     if call.context is not None and steps.claim(call):
         call.context.run(run_step_sync, call)
+
+
+async def _begin(call: Call) -> None:
+    """An asyncio task's job. Claimed inside: a task cancelled before its first step would never settle the future."""
+    if steps.claim(call):
+        await run_step_async(call)
 
 
 def _cancel_task(call: Call) -> None:

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from holdfast.runtime.context import Scope
     from holdfast.runtime.dispatch import Slots
     from holdfast.runtime.future import TaskFuture
-    from holdfast.typing import StepId
     from holdfast.runtime.run import Run
-    from holdfast.typing import Cache, CacheKey
+    from holdfast.typing import Cache, CacheKey, StepId
 
 
 class Call:

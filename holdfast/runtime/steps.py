@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-
 from holdfast.runtime import attempts, lookup, stream
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.inject import fill
@@ -127,6 +126,3 @@ def settle(call: Call, value: Any) -> None:
     else:
         future.set_exception(call.error)
     run.closed(call)
-
-
-

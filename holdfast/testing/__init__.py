@@ -9,25 +9,66 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from holdfast.testing._virtual import StuckClockError
+    from holdfast.testing.capture import Captured, captured
     from holdfast.testing.clock import Draw, FakeClock, NoWaits, no_waits
+    from holdfast.testing.recording import RecordingObserver, recorded
+    from holdfast.testing.script import (
+        Flake,
+        Scripted,
+        ScriptedAsync,
+        ScriptedCall,
+        ScriptEndedError,
+        after,
+        flaky,
+        flaky_async,
+        scripted,
+        scripted_async,
+    )
 
 __all__ = [
+    "Captured",
     "Draw",
     "FakeClock",
+    "Flake",
     "NoWaits",
+    "RecordingObserver",
+    "ScriptEndedError",
+    "Scripted",
+    "ScriptedAsync",
+    "ScriptedCall",
+    "StuckClockError",
+    "after",
+    "captured",
+    "flaky",
+    "flaky_async",
     "no_waits",
+    "recorded",
+    "scripted",
+    "scripted_async",
 ]
 
-_HOMES = {
-    "Draw": "clock",
-    "FakeClock": "clock",
-    "NoWaits": "clock",
-    "no_waits": "clock",
+_MODULES = {
+    "_virtual": ("StuckClockError",),
+    "capture": ("Captured", "captured"),
+    "clock": ("Draw", "FakeClock", "NoWaits", "no_waits"),
+    "recording": ("RecordingObserver", "recorded"),
+    "script": (
+        *("Flake", "ScriptEndedError", "Scripted", "ScriptedAsync", "ScriptedCall"),
+        *("after", "flaky", "flaky_async", "scripted", "scripted_async"),
+    ),
 }
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:  # whatever the module holds
-    """Import a name when it is first used: pytest loads this package through the plugin at every start."""
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used: pytest loads this package, through the plugin, at every start."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -63,6 +63,8 @@ class Watch:
     def _still(self, ident: int, frame: FrameType, position: Position, *, is_look: bool) -> float:
         if is_parked(frame):
             return math.inf
+        if _place(frame) in _PLACES:
+            return 0  # freed already, and about to run: not even a place excused at the start is one of rest then
         known, looks = self._unmoved.get(ident, (None, 0))
         looks = looks + is_look if known == position else 0
         self._unmoved[ident] = (position, looks)
@@ -71,12 +73,16 @@ class Watch:
 
 def is_parked(frame: FrameType) -> bool:
     """Tell whether the thread whose innermost frame this is cannot go on before another thread does something."""
-    check = _PLACES.get((frame.f_globals.get("__name__", ""), frame.f_code.co_qualname))
+    check = _PLACES.get(_place(frame))
     if check is not None:
         return check(frame.f_locals)
     if frame.f_code.co_name == "select" and frame.f_back is not None:
         return _is_selector_parked(frame.f_back)
     return False
+
+
+def _place(frame: FrameType) -> tuple[str, str]:
+    return frame.f_globals.get("__name__", ""), frame.f_code.co_qualname
 
 
 def _position(frame: FrameType) -> Position:

@@ -37,8 +37,8 @@ _LOOK = 0.001
 """Real seconds between two looks at the other threads."""
 _SLEEP_LOOKS = 20
 """Looks that a thread must have stood still in an unknown call before a sleep may end."""
-_RESTLESS_LOOKS = 1_000
-"""Looks after which time passes whatever the other threads do."""
+_RESTLESS_LOOKS = 250
+"""Looks after which time passes whatever the other threads do; each takes some 6 ms while one computes, for want of the GIL."""
 _LINGER = 0.2
 """Real seconds that the helper thread outlives the last pending wait."""
 
@@ -145,7 +145,7 @@ class VirtualTime:
         if wait is None or not self._auto or self._advancing.locked():
             return
         needed = self._limit_looks if wait.kind is Kind.LIMIT else _SLEEP_LOOKS
-        if self._stillness(is_look=is_look) >= needed or self._calm >= max(_RESTLESS_LOOKS, self._limit_looks):
+        if self._stillness(is_look=is_look) >= needed or self._calm >= max(needed, _RESTLESS_LOOKS):
             self._release()
 
     def _stillness(self, *, is_look: bool) -> float:

@@ -14,7 +14,7 @@ from holdfast import events
 from holdfast.events import AttemptFacts, CallFacts, Note, Observer, RunFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     Facts = RunFacts | CallFacts | AttemptFacts
 
@@ -127,7 +127,7 @@ class RecordingObserver:
 
 
 @contextmanager
-def recorded() -> Iterator[RecordingObserver]:
+def recorded() -> Generator[RecordingObserver]:
     """Record what holdfast does inside the block; whoever observed before goes on observing too.
 
     The dicts in ``.facts`` have a ``kind`` (``attempt``, ``call``, ``body`` for an entrypoint's own body, ``run``), a ``name``, and of the
@@ -140,7 +140,7 @@ def recorded() -> Iterator[RecordingObserver]:
 
 
 @contextmanager
-def observing(*observers: Observer) -> Iterator[None]:
+def observing(*observers: Observer) -> Generator[None]:
     """Let ``observers`` listen inside the block, after whoever listened before."""
     before = events.observer
     events.observe(_All((*([before] if before is not None else []), *observers)))
@@ -151,7 +151,7 @@ def observing(*observers: Observer) -> Iterator[None]:
 
 
 class _All:
-    """Tells several observers."""
+    """Tells several observers, in order. What they raise is the test's to see."""
 
     def __init__(self, observers: tuple[Observer, ...]) -> None:
         self._observers = observers
@@ -161,7 +161,7 @@ class _All:
             each.run_started(run)
 
     def run_ended(self, run: RunFacts) -> None:
-        for each in reversed(self._observers):
+        for each in self._observers:
             each.run_ended(run)
 
     def call_started(self, call: CallFacts) -> None:
@@ -169,7 +169,7 @@ class _All:
             each.call_started(call)
 
     def call_ended(self, call: CallFacts) -> None:
-        for each in reversed(self._observers):
+        for each in self._observers:
             each.call_ended(call)
 
     def attempt_started(self, attempt: AttemptFacts) -> None:
@@ -177,7 +177,7 @@ class _All:
             each.attempt_started(attempt)
 
     def attempt_ended(self, attempt: AttemptFacts) -> None:
-        for each in reversed(self._observers):
+        for each in self._observers:
             each.attempt_ended(attempt)
 
     def noted(self, note: Note) -> None:

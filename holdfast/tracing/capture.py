@@ -13,7 +13,7 @@ import enum
 import pathlib
 import uuid
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -32,6 +32,8 @@ _PRINTED = frozenset({
     pathlib.PosixPath, pathlib.WindowsPath, pathlib.PurePosixPath, pathlib.PureWindowsPath,
 })  # fmt: skip
 _LISTED = (list, tuple, set, frozenset)
+_SIZED = frozenset({str, bytes, bytearray, list, tuple, set, frozenset, dict})
+_BYTES = (bytes, bytearray)
 _SCALARS = (bool, int, float, type(None))
 _ELLIPSIS = "…"
 _BIG_INT_BITS = 256
@@ -92,10 +94,9 @@ def shape(value: Any) -> str:
     """
     if value is None:
         return "None"
-    cls = type(value)
-    if cls in {str, bytes, bytearray, list, tuple, set, frozenset, dict}:
-        return f"{cls.__name__}[{len(value)}]"
-    return class_name(cls)
+    if type(value) in _SIZED:
+        return f"{type(value).__name__}[{len(value)}]"
+    return class_name(value)
 
 
 def _render(value: Any) -> tuple[str, bool]:
@@ -107,7 +108,7 @@ def _guarded(value: Any, budget: _Budget, cost: int) -> Any:
     try:
         return _plain(value, DEPTH, budget, cost)
     except Exception as error:  # noqa: BLE001 - odd metaclasses, containers that change while they are read
-        return f"<{class_name(type(value))} cannot be shown: {type(error).__name__}>"[:200]
+        return f"<{class_name(value)} cannot be shown: {type(error).__name__}>"[:200]
 
 
 def _text(plain: Any) -> str:
@@ -125,8 +126,8 @@ def _plain(value: Any, depth: int, budget: _Budget, cost: int) -> Any:
         return _string(f"{type(value).__qualname__}.{value._name_}", budget)
     if type(value) in _PRINTED:
         return _string(str(value), budget)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return _string(f"<{type(value).__name__}[{len(value)}]>", budget)
+    if type(value) in _BYTES:
+        return _string(f"<{shape(value)}>", budget)
     return _container(value, depth, budget)
 
 
@@ -163,13 +164,12 @@ def _fit(text: str, room: int) -> str:
 
 def _container(value: Any, depth: int, budget: _Budget) -> Any:
     fields = _fields(value)
-    items = value if fields is None and isinstance(value, _LISTED) else None
-    if fields is None and items is None:
-        return _string(f"<{class_name(type(value))}>", budget)
+    if fields is None and not _is(value, _LISTED):
+        return _string(f"<{class_name(value)}>", budget)
     if depth == 0:
         return budget.cut()
     budget.left -= _OVERHEAD
-    return _object(fields, depth, budget) if fields is not None else _array(items, depth, budget)
+    return _object(fields, depth, budget) if fields is not None else _array(value, depth, budget)
 
 
 def _object(fields: Iterable[tuple[Any, Any]], depth: int, budget: _Budget) -> dict[str, Any]:
@@ -195,30 +195,37 @@ def _array(items: Any, depth: int, budget: _Budget) -> list[Any]:
 
 def _iterate(items: Any) -> Iterable[Any]:
     """Iterate with the built-in type's own method, whatever a subclass made of it."""
-    base = next(kind for kind in _LISTED if isinstance(items, kind))
-    return base.__iter__(items)
+    base: Any = next(kind for kind in _LISTED if _is(items, kind))
+    found: Iterable[Any] = base.__iter__(items)
+    return found
 
 
 def _key(key: Any) -> str:
-    return str(key) if type(key) in _SCALARS or type(key) in _PRINTED else f"<{class_name(type(key))}>"
+    return str(key) if type(key) in _SCALARS or type(key) in _PRINTED else f"<{class_name(key)}>"
 
 
 def _fields(value: Any) -> Iterable[tuple[Any, Any]] | None:
     """Keys and values of a mapping or a record, read without running the user's code; None for anything else."""
-    if isinstance(value, dict):
-        return dict.items(value)
-    cls = type(value)
-    if isinstance(value, tuple):
+    cls = cast("Any", type(value))
+    if _is(value, dict):
+        return dict[Any, Any].items(value)
+    if _is(value, tuple):
         names = getattr(cls, "_fields", None)
-        return None if names is None else zip(names, tuple.__iter__(value), strict=False)
+        return None if names is None else zip(names, tuple[Any, ...].__iter__(value), strict=False)
     if hasattr(cls, "__struct_fields__"):
         return ((name, _stored(value, name)) for name in cls.__struct_fields__)
     if hasattr(cls, "__dataclass_fields__") or hasattr(cls, "__attrs_attrs__"):
-        names = getattr(cls, "__dataclass_fields__", None) or [a.name for a in cls.__attrs_attrs__]
+        names = getattr(cls, "__dataclass_fields__", None) or [field.name for field in cls.__attrs_attrs__]
         return ((name, _stored(value, name)) for name in names)
     if hasattr(cls, "__pydantic_validator__"):
-        return _stored(value, "__dict__").items()  # type: ignore[no-any-return] - a model's __dict__ is a dict
+        fields: dict[str, Any] = _stored(value, "__dict__")
+        return fields.items()
     return None
+
+
+def _is(value: object, kinds: type | tuple[type, ...]) -> bool:
+    """By the class itself: a ``__class__`` property, as mocks and proxies have, counts for nothing."""
+    return issubclass(type(value), kinds)
 
 
 def _stored(value: Any, name: str) -> Any:

@@ -1,8 +1,8 @@
 """The ``console`` backend: each trace as a tree on stderr, when its root has ended.
 
-    run plan                                        1.240 s
-      forecast                                      0.810 s  miss  3 attempts
-        forecast attempt 1                  ERROR   0.100 s  httpx.ConnectTimeout: timed out  next in 0.4 s
+run plan                                        1.240 s
+forecast                                      0.810 s  miss  3 attempts
+forecast attempt 1                  ERROR   0.100 s  httpx.ConnectTimeout: timed out  next in 0.4 s
 """
 
 from __future__ import annotations
@@ -37,15 +37,14 @@ class Trees:
         self._write = write
         self._open: dict[str, list[SpanRow]] = {}
 
-    def add(self, rows: Sequence[SpanRow]) -> None:
-        """Take ended spans; print the traces that are complete or too long."""
-        for row in rows:
-            spans = self._open.setdefault(row.trace_id, [])
-            spans.append(row)
-            if not row.parent_id or len(spans) >= MAX_SPANS:
-                self._print(row.trace_id)
-            elif len(self._open) > MAX_TRACES:
-                self._print(next(iter(self._open)))
+    def add(self, row: SpanRow, *, is_root: bool) -> None:
+        """Take an ended span; print its trace when it is complete (``is_root``: the parent is elsewhere or nowhere) or too long."""
+        spans = self._open.setdefault(row.trace_id, [])
+        spans.append(row)
+        if is_root or len(spans) >= MAX_SPANS:
+            self._print(row.trace_id)
+        elif len(self._open) > MAX_TRACES:
+            self._print(next(iter(self._open)))
 
     def _print(self, trace_id: str) -> None:
         for line in render(self._open.pop(trace_id)):

@@ -23,13 +23,12 @@ from holdfast.tracing.records import SpanRow
 from holdfast.tracing.spans import pending_trace_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import Span
     from opentelemetry.sdk.trace.export import SpanExporter
-    from opentelemetry.trace import Status
+    from opentelemetry.trace import SpanContext, Status
 
 JAEGER_ENDPOINT = "http://localhost:4318/v1/traces"
 _OTLP_LINGER_S = 1.0
@@ -48,10 +47,12 @@ class LaneProcessor(SpanProcessor):
 
     Args:
         lane: Where they go.
+        close: Closes what is behind the lane, at shutdown; None when there is nothing to close.
     """
 
-    def __init__(self, lane: firewall.Lane) -> None:
+    def __init__(self, lane: firewall.Lane, close: Callable[[], object] | None = None) -> None:
         self.lane = lane
+        self._close = close
         self._is_on = True
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -67,28 +68,36 @@ class LaneProcessor(SpanProcessor):
         if self._is_on:
             self._is_on = False
             self.lane.close(firewall.EXIT_TIMEOUT)
+            if self._close is not None:
+                self._close()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Wait until queued spans have left."""
         return self.lane.flush(timeout_millis / 1000)
 
 
-def local(path: str | Path | None = None) -> LaneProcessor:
+def local(path: str | os.PathLike[str] | None = None) -> LaneProcessor:
     """Into the local trace store, which ``holdfast runs`` and ``holdfast show`` read.
 
     Args:
         path: The database; None for the user's own.
     """
-    from holdfast.tracing.store import TraceStore  # noqa: PLC0415 - SQLite, only when used
+    from holdfast.tracing.store import TraceStore  # SQLite, only when used
 
     store = TraceStore(path)
-    return LaneProcessor(firewall.Lane("the local trace store", lambda spans: store.write([row(span) for span in spans])))
+    lane = firewall.Lane("the local trace store", lambda spans: store.write([row(span) for span in spans]))
+    return LaneProcessor(lane, store.close)
 
 
 def to_console() -> LaneProcessor:
     """A tree of each finished trace on stderr."""
     trees = console.Trees(firewall.stderr)
-    return LaneProcessor(firewall.Lane("the console trace", lambda spans: trees.add([row(span) for span in spans])))
+
+    def write(spans: Sequence[ReadableSpan]) -> None:
+        for span in spans:
+            trees.add(row(span), is_root=span.parent is None or span.parent.is_remote)
+
+    return LaneProcessor(firewall.Lane("the console trace", write))
 
 
 def otlp(endpoint: str | None = None) -> LaneProcessor:
@@ -102,7 +111,7 @@ def otlp(endpoint: str | None = None) -> LaneProcessor:
         HoldfastError: The extra ``otlp`` is not installed.
     """
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - an extra, and 133 ms
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # an extra, and 133 ms
     except ImportError as error:
         raise HoldfastError("sending spans over OTLP needs an extra package: pip install 'holdfast[otlp]'") from error
     exporter = OTLPSpanExporter(endpoint=endpoint)
@@ -116,11 +125,9 @@ def exporting(exporter: SpanExporter, where: str, *, logger: str = "") -> LanePr
     Args:
         exporter: What sends the spans.
         where: Where to, for messages.
-        logger: Name of the exporter's own logger. What it says on our thread is kept: it repeats itself for every batch.
+        logger: Name of the exporter's own logger, ``""`` when it has none.
     """
-    export = _Export(exporter, where)
-    if logger:
-        logging.getLogger(logger).addFilter(export.overhear)
+    export = _Export(exporter, logger)
     lane = firewall.Lane(
         f"the export of spans to {where}",
         export,
@@ -128,41 +135,54 @@ def exporting(exporter: SpanExporter, where: str, *, logger: str = "") -> LanePr
         batch=_environment("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", firewall.BATCH),
         linger=_environment("OTEL_BSP_SCHEDULE_DELAY", int(_OTLP_LINGER_S * 1000)) / 1000,
     )
-    return LaneProcessor(lane)
+    export.complain = lane.complain
+    return LaneProcessor(lane, export.close)
 
 
 class _Export:
-    """Sends batches; raises when one is lost, so that the lane counts and says it once."""
+    """Sends batches; raises when one is lost, so that the lane counts and says it once.
 
-    def __init__(self, exporter: SpanExporter, where: str) -> None:
+    Listens to the exporter's own logger, which repeats itself for every batch: the first thing it says on our thread is passed on as
+    the reason, at once (it goes on trying for ten seconds), the rest is left out. What it says on other threads is not ours.
+    """
+
+    def __init__(self, exporter: SpanExporter, logger: str = "") -> None:
+        self.complain: Callable[[str], object] = firewall.stderr
         self._exporter = exporter
-        self._where = where
+        self._logger = logging.getLogger(logger) if logger else None
         self._thread = 0
-        self._reason = ""
+        if self._logger is not None:
+            self._logger.addFilter(self._overhear)
 
     def __call__(self, spans: Sequence[ReadableSpan]) -> None:
         self._thread = threading.get_ident()
         # The exporter's own HTTP request must not become a span that is exported in turn.
-        token = otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        token = otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))  # noqa: FBT003 - OpenTelemetry's API
         try:
             outcome = self._exporter.export(spans)
         finally:
             otel_context.detach(token)
             self._thread = 0
         if outcome is not SpanExportResult.SUCCESS:
-            raise HoldfastError(self._reason or "the exporter gives no reason")
+            raise HoldfastError("the exporter gave up")
 
-    def overhear(self, record: logging.LogRecord) -> bool:
-        """Filter of the exporter's logger: keep what it says while it works for us as the reason, pass everything else."""
+    def close(self) -> None:
+        """Stop trying and close connections."""
+        self._exporter.shutdown()
+        if self._logger is not None:
+            self._logger.removeFilter(self._overhear)
+
+    def _overhear(self, record: logging.LogRecord) -> bool:
         if record.thread != self._thread:
             return True
-        self._reason = self._reason or record.getMessage()
+        self.complain(record.getMessage())
         return False
 
 
 def row(span: ReadableSpan) -> SpanRow:
     """An ended span as the local store keeps it."""
-    context, parent = span.context, span.parent
+    context: SpanContext = span.context  # pyright: ignore[reportAssignmentType] - None only in spans that were never started
+    parent = span.parent
     return SpanRow(
         trace_id=f"{context.trace_id:032x}",
         span_id=f"{context.span_id:016x}",

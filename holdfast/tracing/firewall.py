@@ -24,6 +24,8 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from holdfast.errors import HoldfastError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -31,6 +33,7 @@ CAPACITY = 10_000
 EXIT_TIMEOUT = 2.0
 FORK_TIMEOUT = 0.1
 BATCH = 512
+REASON_LIMIT = 300
 
 _lanes: list[Lane] = []
 _synchronous = False
@@ -80,13 +83,14 @@ class Lane:
         self._linger = linger
         self._say = stderr if say is None else say
         self._is_closed = False
-        self._has_said_failure = False
+        self._has_complained = False
         self.reset()
         _lanes.append(self)
 
     def reset(self) -> None:
         """Start afresh in a forked child: nothing queued, no thread, locks nobody holds."""
         self._items: deque[Any] = deque()
+        self._taken = 0
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._wake = threading.Event()
@@ -119,6 +123,10 @@ class Lane:
         self._hurry.set()
         self._rouse()
         return mark.arrived
+
+    def waiting(self) -> int:
+        """How many items have not been handed to the sink, or not been taken by it."""
+        return self._taken + sum(not isinstance(item, _Mark) for item in list(self._items))
 
     def close(self, timeout: float) -> bool:
         """Flush, then take nothing more. A closed lane is not waited for at exit."""
@@ -157,17 +165,19 @@ class Lane:
 
     def _drain_batch(self) -> None:
         batch: list[Any] = []
-        marks: list[_Mark] = []
+        mark: _Mark | None = None
         with self.writing:  # taken before anything leaves the queue, so that flush can tell an idle lane
             while self._items and len(batch) < self._batch:
                 item = self._items.popleft()
                 if isinstance(item, _Mark):
-                    marks.append(item)
+                    mark = item
                     break
                 batch.append(item)
+            self._taken = len(batch)
             if batch:
                 self._deliver(batch)
-        for mark in marks:
+            self._taken = 0
+        if mark is not None:
             mark.arrived.set()
 
     def _deliver(self, batch: list[Any]) -> None:
@@ -175,9 +185,13 @@ class Lane:
             self._write(batch)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a firewall: counted and said once
             self.failed += len(batch)
-            if not self._has_said_failure:
-                self._has_said_failure = True
-                self._say(f"holdfast: {self.name} failed and is lost, calls go on: {describe(error)}")
+            self.complain(describe(error))
+
+    def complain(self, reason: str) -> None:
+        """Say, once, that this sink does not work."""
+        if not self._has_complained:
+            self._has_complained = True
+            self._say(f"holdfast: {self.name} does not work, calls go on without it: {reason[:REASON_LIMIT]}")
 
     def _drop(self) -> None:
         self.dropped += 1
@@ -189,14 +203,14 @@ class Lane:
 def describe(error: BaseException) -> str:
     """Class and text of an error, whatever its own ``__str__`` does."""
     try:
-        return f"{type(error).__name__}: {error}"[:300]
+        return str(error) if type(error) is HoldfastError else f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 - an exception whose text raises is still to be reported
         return type(error).__name__
 
 
 def _write_stderr(texts: list[str]) -> None:
     stream = sys.stderr
-    if stream is None:  # pyright: ignore[reportUnnecessaryComparison] - so it is under pythonw
+    if stream is None:  # so it is under pythonw
         return
     stream.write("".join(text + "\n" for text in texts))
     stream.flush()
@@ -230,6 +244,16 @@ def flush(timeout: float = EXIT_TIMEOUT) -> bool:
     arrivals = [lane.mark() for lane in list(_lanes) if lane is not _stderr]
     are_flushed = [arrived.wait(max(0.0, ends - time.monotonic())) for arrived in arrivals]
     return all([*are_flushed, _stderr.flush(max(0.05, ends - time.monotonic()))])  # last: the others may have had to say something
+
+
+def _at_exit() -> None:
+    """Give everything `EXIT_TIMEOUT` seconds to leave, and say what did not."""
+    if flush():
+        return
+    for lane in _lanes:
+        if left := lane.waiting():
+            stderr(f"holdfast: at exit {left} items were still waiting for {lane.name}; they are lost")
+    _stderr.flush(0.05)
 
 
 def synchronous(value: bool) -> bool:  # noqa: FBT001 - a switch
@@ -270,4 +294,4 @@ def _flush_when_multiprocessing_ends() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
-atexit.register(flush, EXIT_TIMEOUT)
+atexit.register(_at_exit)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
@@ -32,7 +32,9 @@ __all__ = ["LEVELS", "Deferred", "LineObserver", "warn"]
 Fields = dict[str, Any]
 
 _METHODS = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
-_LOGGING_METHODS = frozenset({"debug", "info", "warning", "warn", "error", "critical", "fatal", "exception", "failure", "msg", "log", "err"})
+_LOGGING_METHODS = frozenset(
+    {"debug", "info", "warning", "warn", "error", "critical", "fatal", "exception", "failure", "msg", "log", "err"}
+)
 LEVELS = {name: level for level, name in _METHODS.items()}
 
 
@@ -47,7 +49,11 @@ class Deferred:
         method = getattr(self._logger, name)
         if name not in _LOGGING_METHODS:
             return method
-        return lambda *args, **kwargs: _lane.send((method, args, kwargs))
+
+        def send(*args: Any, **kwargs: Any) -> None:
+            _lane.send((method, args, kwargs))
+
+        return send
 
 
 def _write(batch: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]) -> None:
@@ -192,7 +198,8 @@ def _application_logger() -> tuple[Any, Callable[[int], bool]]:
         wrapper_class=config["wrapper_class"],
         context_class=config["context_class"],
     ).bind()
-    own_test = getattr(type(logger), "is_enabled_for", None)
+    kind = cast("Any", type(logger))  # asked the class, because a structlog logger answers every attribute with a method that logs
+    own_test = getattr(kind, "is_enabled_for", None)
     if isinstance(target, logging.Logger):
         is_enabled = target.isEnabledFor
         return logger, is_enabled if own_test is None else lambda level: own_test(logger, level) and is_enabled(level)

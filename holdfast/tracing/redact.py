@@ -7,18 +7,21 @@ import re
 MESSAGE_LIMIT = 500
 MASK = "[redacted]"
 
-_SECRET_WORDS = (  # noqa: S105 - a pattern
+_SENSITIVE = (
     "password|passwd|passphrase|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|private[_-]?key|authorization|auth[_-]?header"
     "|bearer|cookie|credential|session[_-]?id|ssn|credit[_-]?card|card[_-]?number|cvv"
 )
-_SECRET_NAME = re.compile(_SECRET_WORDS, re.IGNORECASE)
+_SECRET_NAME = re.compile(_SENSITIVE, re.IGNORECASE)
 # Counts and limits of language model tokens are no secrets, and people tune by them.
-_HARMLESS_NAME = re.compile(r"(?:max|min|num|n|total|prompt|completion|input|output)_?tokens?(?:_(?:count|used|limit))?|tokens?_(?:count|used|limit)|tokens", re.IGNORECASE)
+_HARMLESS_NAME = re.compile(
+    r"(?:max|min|num|n|total|prompt|completion|input|output)_?tokens?(?:_(?:count|used|limit))?|tokens?_(?:count|used|limit)|tokens",
+    re.IGNORECASE,
+)
 
 _SECRET_TEXTS = re.compile(
     r"(?P<url>(?<=://)[^/\s:@]*:[^/\s@]+(?=@))"  # user:password@ in an URL
     r"|(?P<scheme>\b(?:bearer|basic)\s+)[\w.+/=~-]{6,}"  # an Authorization header
-    rf"|(?P<named>\b[\w-]*(?:{_SECRET_WORDS})[\w-]*[\"']?\s*[:=]\s*)(?P<quote>[\"']?)(?!\s)[^\s\"',;&)}}\]]+(?P=quote)"  # api_key=..., "token": "..."
+    rf"|(?P<named>\b[\w-]*(?:{_SENSITIVE})[\w-]*[\"']?\s*[:=]\s*)(?P<quote>[\"']?)(?!\s)[^\s\"',;&)}}\]]+(?P=quote)"  # api_key=..., "token": "..."
     r"|\b(?:sk|pk|rk|ghp|gho|ghs|xox[abps])[-_][A-Za-z0-9_-]{10,}"  # keys whose maker marks them
     r"|\bAKIA[0-9A-Z]{12,}"  # an AWS access key
     r"|\beyJ[\w-]{8,}(?:\.[\w-]*)*",  # a JSON Web Token

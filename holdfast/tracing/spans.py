@@ -236,9 +236,7 @@ class SpanObserver:
         if state.span is None:
             state.context = set_span_in_context(self._open(attempt.call, state, _NO_MORE), state.context)
         known = attributes.attempt_span(attempt, _shared(attempt.call))
-        return self.tracer.start_span(
-            _attempt_name(attempt), state.context, _kind(attempt.call), known, start_time=attempt.started_ns
-        )
+        return self.tracer.start_span(_attempt_name(attempt), state.context, _kind(attempt.call), known, start_time=attempt.started_ns)
 
 
 def _trace_id(run_id: str) -> int:

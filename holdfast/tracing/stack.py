@@ -6,7 +6,6 @@ The standard library's formatter reads the source lines of each frame: 32 us for
 from __future__ import annotations
 
 import sys
-from itertools import islice
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -30,11 +29,12 @@ def type_name(error: BaseException) -> str:
     >>> type_name(ValueError("x"))
     'ValueError'
     """
-    return class_name(type(error))
+    return class_name(error)
 
 
-def class_name(cls: type) -> str:
-    """Dotted name of a class, without ``builtins``."""
+def class_name(value: object) -> str:
+    """Dotted name of the class of a value, without ``builtins``."""
+    cls = type(value)
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
@@ -78,9 +78,13 @@ def _one(error: BaseException) -> str:
 
 
 def _members(error: BaseException) -> Iterator[str]:
-    if isinstance(error, BaseExceptionGroup):
-        for member in islice(error.exceptions, MAX_MEMBERS):
-            yield f"  | {type_name(member)}: {redact.message(member)}"
+    members: tuple[BaseException, ...] = getattr(error, "exceptions", ()) if _is_group(error) else ()
+    for member in members[:MAX_MEMBERS]:
+        yield f"  | {type_name(member)}: {redact.message(member)}"
+
+
+def _is_group(error: BaseException) -> bool:
+    return isinstance(error, BaseExceptionGroup)
 
 
 def _frames(error: BaseException) -> Iterator[tuple[FrameType, int]]:

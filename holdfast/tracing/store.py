@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -135,7 +134,6 @@ class TraceStore:
         self._max_age_ns = int(seconds(max_age, what="max_age") * 1e9)
         self._until_prune = 0
         self._has_complained = False
-        self._writing = threading.Lock()
 
     @property
     def path(self) -> Path:
@@ -150,13 +148,12 @@ class TraceStore:
         """
         if not rows:
             return True
-        with self._writing:
-            try:
-                self._write_or_repair(rows)
-            except Exception as error:  # noqa: BLE001 - nothing may reach the program being watched
-                self._complain(error, len(rows))
-                return False
-            self._has_complained = False
+        try:
+            self._write_or_repair(rows)
+        except Exception as error:  # noqa: BLE001 - nothing may reach the program being watched
+            self._complain(error, len(rows))
+            return False
+        self._has_complained = False
         return True
 
     def runs(self, limit: int = 20, *, name: str | None = None, failed: bool = False) -> list[RunSummary]:
@@ -186,9 +183,8 @@ class TraceStore:
         """
         if prefix == "last":
             return self.runs(1)
-        condition = " AND (substr(run_id, 1, ?) = ? OR substr(trace_id, 1, ?) = ?)"
-        length = len(prefix)
-        return self._select(condition, [length, prefix.lower(), length, prefix.lower()], limit)
+        condition = " AND (substr(run_id, 1, ?1) = ?2 OR substr(trace_id, 1, ?1) = lower(?2))"
+        return self._select(condition, [len(prefix), prefix], limit)
 
     def spans(self, trace_id: str) -> list[SpanRow]:
         """All spans of a trace, in order of time.
@@ -241,7 +237,7 @@ class TraceStore:
             self._write(rows)
 
     def _write(self, rows: Sequence[SpanRow]) -> None:
-        if self._until_prune <= 0 and (warning := version_warning()):
+        if self._until_prune <= 0 and (warning := version_warning()):  # before the first write only: pruning sets it again
             events.note("holdfast.traces.sqlite", events.DEBUG, warning)
         with self._writer.transaction() as connection:
             connection.executemany(_WRITE_SPAN, [(row.trace_id, row.span_id, encode(row)) for row in rows])
@@ -273,8 +269,8 @@ class TraceStore:
             yield connection
 
 
-class _Entry(NamedTuple):
-    """A row of the table ``runs``."""
+class _Entry(msgspec.Struct):
+    """A row of the table ``runs``, column by column."""
 
     trace_id: str
     run_id: str
@@ -305,16 +301,17 @@ def _entry(row: SpanRow) -> _Entry:
     return _Entry(row.trace_id, run_id, name, thread_id, outcome, bool(rank and failed), row.start_ns, row.end_ns, rank, bool(kind))
 
 
-def _entries(rows: Sequence[SpanRow]) -> Iterable[_Entry]:
+def _entries(rows: Sequence[SpanRow]) -> list[tuple[Any, ...]]:
     """One entry per run, merged as _WRITE_RUN does: an upsert per span would cost as much as storing the span (4.5 of 11 us)."""
     merged: dict[tuple[str, str], _Entry] = {}
     for entry in map(_entry, rows):
-        known = merged.setdefault((entry.trace_id, entry.run_id), entry)
+        key = entry.trace_id, entry.run_id
+        known = merged.setdefault(key, entry)
         if known is not entry:
-            best = entry if entry.rank >= known.rank else known
-            start_ns, end_ns = min(entry.start_ns, known.start_ns), max(entry.end_ns, known.end_ns)
-            merged[entry.trace_id, entry.run_id] = best._replace(start_ns=start_ns, end_ns=end_ns, is_ours=entry.is_ours or known.is_ours)
-    return merged.values()
+            best = merged[key] = entry if entry.rank >= known.rank else known
+            best.start_ns, best.end_ns = min(entry.start_ns, known.start_ns), max(entry.end_ns, known.end_ns)
+            best.is_ours = entry.is_ours or known.is_ours
+    return [msgspec.structs.astuple(entry) for entry in merged.values()]
 
 
 def _prune(connection: Connection, *, keep_runs: int, max_age_ns: int, now_ns: int) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from holdfast.events import Note
 
 _VALUE_LIMIT = 1000
-_BREAKS = frozenset(' "=\'\\')
+_BREAKS = frozenset(" \"='\\")
 
 
 def line(when: str, level: str, event: str, fields: Iterable[tuple[str, Any]]) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import functools
 import opcode
-from types import BuiltinFunctionType, BuiltinMethodType, CodeType, FunctionType, MethodType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from holdfast.values.names import qualified_name
+from holdfast.values.names import a_class, qualified_name
 from holdfast.values.refusal import Refused
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _EXTENDED_ARG = opcode.opmap["EXTENDED_ARG"]
 _LOADS_CONSTANT = frozenset(opcode.hasconst)
+_EMPTY_CELL = "<empty cell>"
 _FUNCTIONS = (FunctionType, MethodType, functools.partial, BuiltinFunctionType)
 
 
@@ -31,10 +32,10 @@ def describe(fn: Callable[..., Any], keep: Keep) -> dict[str, Any]:
     Args:
         fn: What to describe.
         keep: Called with every value the function carries (defaults, closure cells, ``self``, a partial's arguments); what it returns
-            stands for the value. It may refuse one by raising `Refused`.
+            stands for the value.
 
     Raises:
-        Refused: ``fn`` is none of these, or ``keep`` refused a value.
+        Refused: ``fn`` is none of these.
     """
     return _Walk(keep).nested(fn)
 
@@ -53,72 +54,63 @@ class _Walk:
             return {"again": met[0]}
         self._met[id(fn)] = (len(self._met), fn)  # the reference keeps the id from being used again
         if isinstance(fn, FunctionType):
-            return self.function(fn)
+            return self._function(fn)
         if isinstance(fn, MethodType):
-            return {"function": self.inner(fn.__func__), "__self__": self.value("__self__", fn.__self__)}
+            return self._carried([("__func__", fn.__func__), ("__self__", fn.__self__)])
         if isinstance(fn, functools.partial):
-            return self.partial(fn)
-        if isinstance(fn, (BuiltinFunctionType, BuiltinMethodType)):
-            return self.builtin(fn)
-        return self.other(fn)
+            given = enumerate(fn.args)
+            return self._carried([("func", fn.func), *[(f"args[{i}]", value) for i, value in given], *fn.keywords.items()])
+        if isinstance(fn, BuiltinFunctionType):
+            return self._builtin(fn)
+        return self._other(fn)
 
-    def function(self, fn: FunctionType) -> dict[str, Any]:
-        defaults = [self.value(f"__defaults__[{i}]", value) for i, value in enumerate(fn.__defaults__ or ())]
-        cells = {name: self._cell(name, cell) for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True)}
+    def _function(self, fn: FunctionType) -> dict[str, Any]:
+        cells = zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True)
         described = {
             "code": describe_code(fn.__code__),
-            "defaults": defaults,
-            "kwdefaults": {name: self.value(name, value) for name, value in (fn.__kwdefaults__ or {}).items()},
-            "closure": cells,
+            "defaults": self._carried([(str(i), value) for i, value in enumerate(fn.__defaults__ or ())]),
+            "kwdefaults": self._carried(list((fn.__kwdefaults__ or {}).items())),
+            "closure": self._carried([(name, _content(cell)) for name, cell in cells]),
         }
-        return self._with_wrapped(fn, described)
+        return described | self._wrapped(fn)
 
-    def partial(self, fn: functools.partial[Any]) -> dict[str, Any]:
-        return {
-            "function": self.inner(fn.func),
-            "args": [self.value(f"args[{i}]", value) for i, value in enumerate(fn.args)],
-            "keywords": {name: self.value(name, value) for name, value in fn.keywords.items()},
-        }
-
-    def builtin(self, fn: Any) -> dict[str, Any]:
-        owner = getattr(fn, "__self__", None)
-        if owner is None or type(owner).__name__ == "module":
+    def _builtin(self, fn: Any) -> dict[str, Any]:
+        owner = fn.__self__
+        if owner is None or isinstance(owner, ModuleType):
             return {"builtin": qualified_name(fn)}
-        return {"builtin": fn.__qualname__, "__self__": self.value("__self__", owner)}
+        return {"builtin": fn.__qualname__} | self._carried([("__self__", owner)])
 
-    def other(self, fn: Any) -> dict[str, Any]:
+    def _other(self, fn: Any) -> dict[str, Any]:
         if isinstance(fn, (staticmethod, classmethod)):
-            return {"function": self.inner(fn.__func__)}
-        if not hasattr(fn, "__wrapped__") and not hasattr(fn, "__objclass__"):
-            raise Refused(f"is a {type(fn).__qualname__}")
-        return self._with_wrapped(fn, {"type": qualified_name(type(fn)), "name": qualified_name(fn)})
+            return self._carried([("__func__", fn.__func__)])
+        if hasattr(fn, "__objclass__"):  # str.upper
+            return {"builtin": f"{qualified_name(fn.__objclass__)}.{fn.__name__}", **self._bound(fn)}
+        if hasattr(fn, "__wrapped__"):  # an lru_cache
+            return {"type": qualified_name(type(fn))} | self._wrapped(fn)
+        raise Refused(f"is {a_class(type(fn))}")
 
-    def _with_wrapped(self, fn: Any, described: dict[str, Any]) -> dict[str, Any]:
+    def _bound(self, fn: Any) -> dict[str, Any]:
+        return self._carried([("__self__", fn.__self__)]) if hasattr(fn, "__self__") else {}
+
+    def _wrapped(self, fn: Any) -> dict[str, Any]:
         wrapped = getattr(fn, "__wrapped__", None)
-        if wrapped is not None and callable(wrapped):
-            described["wrapped"] = self.inner(wrapped)
-        return described
+        return {} if wrapped is None else self._carried([("__wrapped__", wrapped)])
 
-    def _cell(self, name: str, cell: Any) -> Any:
-        try:
-            content = cell.cell_contents
-        except ValueError:  # not bound yet
-            return {"empty": True}
-        return self.value(f"closure[{name!r}]", content)
+    def _carried(self, items: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Values by name; a function's name gets a pair of parentheses, so that no value looks like a function's description."""
+        return {
+            f"{name}()" if isinstance(value, _FUNCTIONS) else name: (
+                {"named": qualified_name(value)} | self.nested(value) if isinstance(value, _FUNCTIONS) else self._keep(value)
+            )
+            for name, value in items
+        }
 
-    def inner(self, fn: Any) -> Any:
-        """Describe a function within this one; anything else callable is a value."""
-        return self.nested(fn) if isinstance(fn, _FUNCTIONS) else self.value("function", fn)
 
-    def value(self, name: str, value: Any) -> Any:
-        """What stands for a carried value: a description for a function, else what ``keep`` says."""
-        try:
-            if isinstance(value, _FUNCTIONS):
-                return {"named": qualified_name(value), **self.nested(value)}
-            return [self._keep(value)]
-        except Refused as refused:
-            refused.through_attribute(name)
-            raise
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # a variable not bound yet, or deleted
+        return _EMPTY_CELL
 
 
 def describe_code(code: CodeType) -> list[Any]:

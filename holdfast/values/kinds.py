@@ -118,21 +118,22 @@ def _from_deque(cls: Any, payload: Any) -> Any:
     return cls(items, maxlen)
 
 
-def _date(value: Any) -> list[Any]:
+def _date(value: Any) -> list[int]:
     return [value.year, value.month, value.day]
 
 
 def _time(value: Any) -> list[Any]:
-    return [value.hour, value.minute, value.second, value.microsecond, value.tzinfo, value.fold]
+    return [[value.hour, value.minute, value.second, value.microsecond, value.fold], value.tzinfo]
 
 
 def _datetime(value: Any) -> list[Any]:
-    return _date(value) + _time(value)
+    clock, zone = _time(value)
+    return [_date(value) + clock, zone]
 
 
 def _from_time(cls: Any, payload: Any) -> Any:
-    *parts, fold = payload
-    return cls(*parts, fold=fold)
+    (*parts, fold), zone = payload
+    return cls(*parts, tzinfo=zone, fold=fold)
 
 
 def _timedelta(value: Any) -> list[int]:

@@ -33,3 +33,9 @@ def _script(module: str) -> str:
         return str(spec.name)
     path = getattr(main, "__file__", None)
     return os.path.abspath(path) if path else "__main__"  # noqa: PTH100 - pathlib costs 8 ms to import
+
+
+def a_class(cls: type) -> str:
+    """The name of a class with its article, for error texts: ``"an app.Item"``, ``"a file"``."""
+    name = qualified_name(cls).removeprefix("builtins.")
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"

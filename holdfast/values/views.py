@@ -25,7 +25,7 @@ from weakref import WeakKeyDictionary
 from holdfast.values import arrays, records
 from holdfast.values.code import describe
 from holdfast.values.kinds import kind_of
-from holdfast.values.names import qualified_name
+from holdfast.values.names import a_class, qualified_name
 from holdfast.values.plain import are_plain, is_plain
 from holdfast.values.refusal import MAX_DEPTH, Refused
 
@@ -66,6 +66,8 @@ def _find_viewer(cls: type) -> Viewer:
     for base in _FUNCTION_TYPES:
         if issubclass(cls, base):
             return _view_function
+    if cls.__module__ == "typing":
+        return _view_typing
     for base, viewer in _BY_BASE.items():
         if issubclass(cls, base):
             return viewer
@@ -150,6 +152,10 @@ def _view_alias(value: Any) -> View:
     return View(b"#a:", [typing.get_origin(value), list(typing.get_args(value))])
 
 
+def _view_typing(value: Any) -> View:
+    return View(b"#y:", str(value)) if typing.get_origin(value) is None else _view_alias(value)
+
+
 def _view_default_dict(value: Any) -> View:
     return View(b"#d:", [value.default_factory, dict(value)])
 
@@ -159,15 +165,14 @@ def _view_memory(value: memoryview) -> View:
 
 
 def _view_time_zone(value: Any) -> View:
-    """A time zone of another library that says its name (``zone`` in pytz), as that name."""
-    name = getattr(value, "zone", None)
-    if not isinstance(name, str):
+    """A time zone of another library that says its name (``zone`` in pytz), by its repr, which holds the name and offset."""
+    if not isinstance(getattr(value, "zone", None), str):
         return _refuse(value)
-    return View(_head(type(value), b"#z"), [name, value.utcoffset(None), value.tzname(None)])
+    return View(_head(type(value), b"#z"), repr(value))
 
 
 def _refuse(value: Any) -> View:
-    raise Refused(f"is a {qualified_name(type(value))}")
+    raise Refused(f"is {a_class(type(value))}")
 
 
 _FUNCTION_TYPES: tuple[type, ...] = (
@@ -187,7 +192,6 @@ _BY_BASE: dict[type, Viewer] = {
     ModuleType: _view_module,
     GenericAlias: _view_alias,
     UnionType: _view_alias,
-    type(typing.Optional[int]).__mro__[-3]: _view_alias,  # noqa: UP045 - the base of typing's own aliases, which has no public name
 }
 
 _EXACT: dict[type, Viewer] = {

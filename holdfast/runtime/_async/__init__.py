@@ -1,1 +1,1 @@
-
+"""The driver, written once, async; ``_sync`` is generated from here."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard, cast
 
 from holdfast import clock
 from holdfast.errors import HoldfastError
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Raisable = BaseException | type[BaseException]
 
 
-class Flake(ConnectionError):
+class Flake(ConnectionError):  # noqa: N818 - a flake is what it is
     """What `flaky` raises unless told otherwise: a connection error, so a transient one."""
 
 
@@ -174,15 +174,19 @@ class _Script:
 def _named(play: Callable[..., Any], script: _Script) -> Callable[..., Any]:
     play.__name__ = play.__qualname__ = script.name
     play.__doc__ = "A scripted function."
-    play.calls = script.calls  # type: ignore[attr-defined]  # declared by Scripted
+    setattr(play, "calls", script.calls)  # noqa: B010 - declared by Scripted, which checkers cannot see here
     return play
 
 
-def _deliver(outcome: object) -> object:
+def _is_error_class(outcome: object) -> TypeGuard[type[BaseException]]:
+    return isinstance(outcome, type) and issubclass(outcome, BaseException)
+
+
+def _deliver(outcome: Any) -> Any:
+    if _is_error_class(outcome):
+        raise outcome
     if isinstance(outcome, BaseException):
         raise outcome.with_traceback(None)  # the same instance may be raised again: do not let its traceback grow
-    if isinstance(outcome, type) and issubclass(outcome, BaseException):
-        raise outcome
     return outcome
 
 

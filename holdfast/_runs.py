@@ -1,0 +1,136 @@
+"""Opens runs: what an entrypoint was given, and one `Run` with the call of its body for each invocation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from holdfast import clock, events
+from holdfast._plans import input_annotation
+from holdfast.cache.default import default_cache
+from holdfast.errors import PolicyError
+from holdfast.runtime import lookup
+from holdfast.runtime.inject import fill
+from holdfast.runtime.journal import Journal
+from holdfast.runtime.run import Run
+from holdfast.runtime.state import Call
+from holdfast.values.codec import codec_for
+from holdfast.values.ids import uuid7
+
+if TYPE_CHECKING:
+    from holdfast.policies.plan import Plan
+    from holdfast.typing import Cache, Checkpointer
+
+Config = dict[str, Any]
+
+
+class _NoInput:
+    """Stands for "no input was given", because None can be one."""
+
+    def __repr__(self) -> str:
+        return "no input"
+
+
+NO_INPUT = _NoInput()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What ``@entrypoint`` was given; see `holdfast.entrypoint` for each field."""
+
+    plan: Plan
+    checkpointer: Checkpointer | None = None
+    store: Any = None
+    cache: Cache | None = None
+    context_schema: type | None = None
+    max_concurrency: int | None = None
+
+    def open_cache(self) -> Cache:
+        """The cache given, else the default one."""
+        return default_cache() if self.cache is None else self.cache
+
+
+def open_run(settings: Settings, input: Any, config: Config | None, *, thread_id: str | None, context: Any) -> tuple[Run, Call]:
+    """A run and the call of its body, ready to be executed.
+
+    Raises:
+        TypeError: The input does not fit the body.
+        PolicyError: Something in ``config`` cannot work.
+    """
+    plan = settings.plan
+    config = dict(config or {})
+    configurable = dict(config.get("configurable") or {})
+    run_id = uuid7(clock.current.time_ns())
+    thread = _thread_id(thread_id, configurable) or run_id
+    facts = events.RunFacts(run_id=run_id, thread_id=thread, name=plan.name, function=plan.function, started_ns=0, capture=plan.capture)
+    run = Run(facts, cache=settings.open_cache, max_concurrency=check_concurrency(config.get("max_concurrency", settings.max_concurrency)))
+    run.config = {**config, "configurable": {**configurable, "thread_id": thread, "run_id": run_id}}
+    run.store, run.context = settings.store, _as_context(settings.context_schema, context)
+    if settings.checkpointer is not None:
+        input = _open_journal(settings.checkpointer, plan, run, input)
+    facts.input = None if input is NO_INPUT else input
+    return run, _body_call(settings, run, () if input is NO_INPUT else (input,))
+
+
+def _body_call(settings: Settings, run: Run, args: tuple[Any, ...]) -> Call:
+    plan = settings.plan
+    kwargs = fill(plan, args, {}, run) if plan.injected else {}
+    values = _bind(plan, args, kwargs)
+    call = Call(plan, args, kwargs, run)
+    call.is_body = True
+    call.observe(values=values)
+    if plan.cache is not None:
+        call.cache = settings.open_cache()
+        lookup.assign_key(call)
+    return call
+
+
+def _bind(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    try:
+        return plan.bind(*args, **kwargs)
+    except TypeError as error:
+        takes = "takes no input: invoke()" if args else "takes an input: invoke(input)"
+        error.add_note(f"the entrypoint {plan.name} {takes}")
+        raise
+
+
+def _as_context(schema: type | None, context: Any) -> Any:
+    return schema(**context) if schema is not None and isinstance(context, dict) else context
+
+
+def _open_journal(saver: Checkpointer, plan: Plan, run: Run, input: Any) -> Any:
+    """Begin a new run of the thread, or resume its failed one when the input is None; return the input to use."""
+    facts = run.facts
+    codec = codec_for(input_annotation(plan.fn))
+    saved = saver.load(facts.thread_id)
+    if saved is not None and saved.previous is not None and plan.codec is not None:
+        run.previous = plan.codec.decode(saved.previous)
+    if input is None and saved is not None and saved.status != "done":
+        facts.run_id, facts.resumed = saved.run_id, True
+        run.config["configurable"]["run_id"] = saved.run_id
+        run.journal = Journal(saver, facts.thread_id, saved.run_id, saved.steps)
+        recorded = codec.decode(saved.input)
+        return recorded[0] if recorded else NO_INPUT
+    saver.begin(facts.thread_id, facts.run_id, codec.encode([] if input is NO_INPUT else [input]))
+    run.journal = Journal(saver, facts.thread_id, facts.run_id, {})
+    return input
+
+
+def _thread_id(given: str | None, configurable: dict[str, Any]) -> str | None:
+    thread = configurable.get("thread_id") if given is None else given
+    if thread is None:
+        return None
+    if not isinstance(thread, str) or not thread or "\0" in thread:
+        msg = f"thread_id={thread!r}: give a non-empty text"
+        raise PolicyError(msg)
+    return thread
+
+
+def check_concurrency(limit: Any) -> int | None:
+    """A whole number of at least 1, or None."""
+    if limit is None:
+        return None
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        msg = f"max_concurrency={limit!r}: give a whole number of at least 1, or leave it out"
+        raise PolicyError(msg)
+    return limit

@@ -1,0 +1,107 @@
+"""A cache within one process, for tests, notebooks and programs that need nothing to outlive them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from holdfast import clock
+from holdfast.cache._lru import Lru, encode, hold
+from holdfast.cache._notes import Notes
+from holdfast.cache.info import CacheStats, EntryInfo, matches
+from holdfast.errors import PolicyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from holdfast.typing import CacheKey, Codec, Entry
+
+
+class InMemoryCache:
+    """Keeps the most recently used entries of this process, encoded as `DiskCache` would keep them.
+
+    What comes back is always the caller's own: changing it does not change the cache. What cannot be encoded is refused here as it
+    would be there, so a test sees what production sees.
+
+    Args:
+        max_entries: Most entries kept.
+        max_bytes: Most bytes of encoded values kept. A value larger than a quarter of it is not kept, and a note says so.
+
+    Raises:
+        PolicyError: A limit below 1.
+    """
+
+    def __init__(self, max_entries: int = 10_000, max_bytes: int = 64 << 20) -> None:
+        if max_entries < 1 or max_bytes < 1:
+            raise PolicyError(f"max_entries={max_entries}, max_bytes={max_bytes} would keep nothing: leave the cache policy out instead")
+        self._memory = Lru(max_entries, max_bytes)
+        self._notes = Notes()
+
+    def __repr__(self) -> str:
+        return f"InMemoryCache(max_entries={self._memory.max_entries}, max_bytes={self._memory.max_bytes})"
+
+    @property
+    def is_blocking(self) -> bool:
+        """False: nothing here does I/O."""
+        return False
+
+    def peek(self, key: CacheKey, codec: Codec, /) -> Entry | None:
+        """The entry, or None."""
+        held = self._memory.get(key)
+        if held is None:
+            return None
+        try:
+            return held.reveal(codec)
+        except Exception as error:  # noqa: BLE001 - decoding builds the user's classes
+            self._memory.pop(key)
+            text = f"an entry of {key.namespace} cannot be used and counts as missing: {error}"
+            self._notes.warn("corrupt", text, namespace=key.namespace)
+            return None
+
+    def get(self, key: CacheKey, codec: Codec, /) -> Entry | None:
+        """The entry, or None."""
+        return self.peek(key, codec)
+
+    def set(
+        self,
+        key: CacheKey,
+        value: Any,
+        codec: Codec,
+        /,
+        *,
+        ttl: float | None,
+        negative: bool = False,
+        tags: tuple[str, ...] = (),
+        origin: tuple[str, str] = ("", ""),
+    ) -> int | None:
+        """Keep a value; see `holdfast.typing.Cache.set`."""
+        payload = encode(value, codec, negative=negative)
+        rest = (clock.current.time(), ttl, len(payload), "memory", negative, *origin)
+        if self._memory.put(key, hold(value, payload, codec.id, rest, tags=tags)):
+            return len(payload)
+        text = f"a value of {len(payload)} bytes was not cached: the largest kept is {self._memory.largest}"
+        self._notes.warn("too_large", text, namespace=key.namespace)
+        return None
+
+    def delete(self, key: CacheKey, /) -> bool:
+        """Forget one entry; True when there was one."""
+        return self._memory.pop(key)
+
+    def purge(self, *, namespace: str | None = None, tag: str | None = None) -> int:
+        """Forget a namespace (a trailing ``*`` matches any ending), a tag, or everything; return how many entries went."""
+        return self._memory.pop_where(
+            lambda key, held: (namespace is None or matches(namespace, key.namespace)) and (tag is None or tag in held.tags)
+        )
+
+    def stats(self) -> CacheStats:
+        """How much there is."""
+        return CacheStats(None, len(self._memory), self._memory.bytes)
+
+    def entries(self, namespace: str | None = None) -> Iterator[EntryInfo]:
+        """What there is, least recently used first: everything, or a namespace (a trailing ``*`` matches any ending)."""
+        for key, held in self._memory.items():
+            if namespace is None or matches(namespace, key.namespace):
+                yield EntryInfo(key, held.rest[0], held.rest[1], held.size, held.tags)
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._memory.clear()

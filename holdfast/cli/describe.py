@@ -1,0 +1,139 @@
+"""What one line of a tree says about a node: its sign, its name and a few facts, most important first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from holdfast.cli.marks import age, cells, count, plain, took
+from holdfast.tracing import convention as names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from holdfast.cli.marks import Marks
+    from holdfast.tracing.tree import Node
+
+_LONGEST_ARGUMENTS = 30  # cells
+_SHORTEST_QUEUE = 0.1  # seconds; less is not worth a word
+_REASONS = {"retry_after": "Retry-After"}
+_NO_POLICY = "no_retry_policy"
+_ANSWERS = ("hit", "coalesced")
+
+
+def sign(node: Node, marks: Marks) -> tuple[str, str]:
+    """The node's sign and its colour."""
+    if node.is_failed:
+        return marks.failed, "red"
+    if node.kind == "missing":
+        return marks.unknown, "yellow"
+    if node.outcome in ("cancelled", "interrupted"):
+        return marks.stopped, "yellow"
+    if is_answered(node):
+        return marks.answered, "cyan"
+    if node.retries:
+        return marks.retried, "yellow"
+    return (marks.other, "bright_black") if node.kind == "span" else (marks.ok, "green")
+
+
+def title(node: Node) -> str:
+    """``run plan``, ``forecast("Oslo")``, ``attempt 2``, ``GET /forecast``."""
+    label = plain(node.label)
+    if node.kind == "run" or (node.kind == "missing" and not node.row.span_id):
+        return f"run {label}"
+    return label + _arguments(node) if node.kind == "task" else label
+
+
+def facts(node: Node) -> Iterator[str]:
+    """What is worth saying, in order of weight."""
+    yield from _fate(node)
+    yield from _cache(node)
+    if node.kind in ("run", "task") and node.retries:
+        yield count(node.retries + 1, "attempt")
+    if queued(node):
+        yield f"queued {took(queued(node))}"
+    if node.kind in ("run", "missing") and node.get(names.THREAD_ID, node.get(names.RUN_ID)) != node.get(names.RUN_ID):
+        yield f"thread {plain(str(node.get(names.THREAD_ID)))}"
+    stop = node.get(names.RETRY_STOP_REASON, _NO_POLICY)
+    if node.is_failed and stop != _NO_POLICY:
+        yield f"stopped: {plain(str(stop))}"
+    if node.is_failed and not any(child.is_failed and child.row.status_text == node.row.status_text for child in node.children):
+        yield error(node)  # else the child says it
+
+
+def error(node: Node) -> str:
+    """``ConnectTimeout: timed out (weather.py:42 in get)``."""
+    kind = str(node.get(names.ERROR_TYPE, "")).rpartition(".")[2]
+    message = plain(node.row.status_text)
+    text = message if message.startswith(kind) else f"{kind}: {message}" if message else kind
+    where = node.get(names.ERROR_LOCATION)
+    return f"{text} ({plain(str(where))})" if where else text or "failed"
+
+
+def wait(node: Node, marks: Marks) -> str:
+    """What happened after an attempt that was retried: ``⏳ waited 0.41 s · Retry-After``; ``""`` after any other."""
+    if not node.get(names.RETRY_SCHEDULED):
+        return ""
+    seconds = float(node.get(names.RETRY_WAIT_S, 0.0))
+    reason = str(node.get(names.RETRY_REASON, ""))
+    said = [f"waited {took(seconds)}" if seconds else "retried at once", _REASONS.get(reason, plain(reason))]
+    if policy := node.get(names.RETRY_POLICY):
+        said.append(plain(str(policy)))
+    return f"{marks.wait} " + f" {marks.dot} ".join(filter(None, said))
+
+
+def fate_of_all(node: Node) -> str:
+    """How a group of nodes like this one ended."""
+    if node.is_failed:
+        return "all failed"
+    if node.get(names.CACHE_RESULT) == "hit":
+        return "all cache hits"
+    if node.outcome not in ("ok", ""):
+        return f"all {node.outcome}"
+    return f"all ok after {count(node.retries + 1, 'attempt')}" if node.retries else "all ok"
+
+
+def is_answered(node: Node) -> bool:
+    """Whether a call came back without running anything of its own."""
+    return node.kind == "task" and (node.get(names.CACHE_RESULT) in _ANSWERS or node.outcome == "replayed")
+
+
+def queued(node: Node) -> float:
+    """Seconds the call waited for a free worker, 0.0 when it is not worth mentioning."""
+    seconds = float(node.get(names.QUEUE_WAIT_S, 0.0))
+    return seconds if seconds >= _SHORTEST_QUEUE else 0.0
+
+
+def _fate(node: Node) -> Iterator[str]:
+    if node.kind == "missing":
+        yield "no end recorded: still running, or killed" if title(node).startswith("run ") else "not recorded"
+    if node.get(names.RUN_RESUMED):
+        yield "resumed"
+    if node.outcome in ("cancelled", "interrupted", "replayed"):
+        yield node.outcome
+    if node.get(names.ATTEMPT_ABANDONED):
+        yield "abandoned, its thread ran on"
+
+
+def _cache(node: Node) -> Iterator[str]:
+    result = node.get(names.CACHE_RESULT)
+    if result == "hit":
+        yield f"cache hit, {age(float(node.get(names.CACHE_AGE_S, 0.0)))} old"
+    elif result == "negative":
+        yield f"remembered failure, {age(float(node.get(names.CACHE_AGE_S, 0.0)))} old"
+    elif result == "coalesced":
+        yield "shared with an equal call"
+    elif result == "error":
+        yield "cache failed"
+
+
+def _arguments(node: Node) -> str:
+    """Captured arguments without their names: ``("Oslo", 3)``; ``""`` when none were captured."""
+    try:
+        captured: Any = msgspec.json.decode(str(node.get(names.INPUT, "")))
+    except msgspec.DecodeError:  # not captured, or cut to its limit
+        return ""
+    values: list[Any] = [*captured.values()] if isinstance(captured, dict) else [captured]
+    text = plain(", ".join(msgspec.json.encode(value).decode() for value in values))
+    return f"({text})" if cells(text) <= _LONGEST_ARGUMENTS else f"({text[: _LONGEST_ARGUMENTS - 2]}..)"

@@ -1,0 +1,69 @@
+"""The signs and the wording of durations that the terminal output is made of, for terminals with and without Unicode."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rich.cells import cell_len
+
+
+class Marks(NamedTuple):
+    """One set of signs."""
+
+    ok: str
+    failed: str
+    retried: str
+    answered: str
+    stopped: str
+    unknown: str
+    other: str
+    wait: str
+    more: str
+    dot: str
+    at_most: str
+    branch: str
+    last: str
+    through: str
+    bar: str
+
+
+UNICODE = Marks("✓", "✗", "↻", "⚡", "■", "?", "·", "⏳", "…", "·", "≤", "├─ ", "└─ ", "│  ", "━")
+ASCII = Marks("+", "x", "~", "*", "-", "?", ".", "..", "...", "|", "<=", "|- ", "`- ", "|  ", "=")
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal ``text`` takes; East Asian letters and most pictures take two."""
+    return cell_len(text)
+
+
+def plain(text: str) -> str:
+    """The first line of ``text``, without anything that could steer a terminal: it may come from a stranger's server."""
+    first = text.strip().splitlines()[0] if text.strip() else ""
+    return "".join(letter if letter.isprintable() else " " for letter in first)
+
+
+def took(seconds: float) -> str:
+    """A duration in at most three digits: ``0.1 ms``, ``41 ms``, ``0.41 s``, ``12.3 s``, ``2 min 05 s``, ``3 h 20 min``."""
+    if seconds < 0.1:  # noqa: PLR2004 - here and below the numbers are the rule
+        return f"{seconds * 1000:.1f} ms" if seconds < 0.01 else f"{seconds * 1000:.0f} ms"  # noqa: PLR2004
+    if seconds < 59.95:  # noqa: PLR2004
+        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"  # noqa: PLR2004
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:  # noqa: PLR2004
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def age(seconds: float) -> str:
+    """An age in its largest unit: ``12 s``, ``4 min``, ``3 h``, ``2 d``."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def count(number: int, noun: str) -> str:
+    """``1 retry``, ``2 retries``, ``3 calls``."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun[:-1]}ies" if noun.endswith("ry") else f"{number} {noun}s"

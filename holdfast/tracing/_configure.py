@@ -1,0 +1,293 @@
+"""configure: start observing and say where spans and lines go."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from difflib import get_close_matches
+from hashlib import blake2b
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+
+from holdfast import events
+from holdfast.errors import HoldfastError, PolicyError
+from holdfast.events import INFO, WARNING
+from holdfast.tracing import capture as capturing
+from holdfast.tracing import detect, exporters, firewall
+from holdfast.tracing.guard import Guarded
+from holdfast.tracing.lines import LEVELS, LineObserver
+from holdfast.tracing.spans import Settings, SpanObserver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from holdfast.events import Observer
+
+BACKENDS = ("local", "console", "jaeger", "otlp", "auto")
+_ATTEMPT_SPANS = ("auto", "always")
+_OTLP_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+_lock = threading.RLock()
+
+
+class _Session:
+    """What is observed with, and where to: one per process.
+
+    Attributes:
+        settings: Changed in place, so that calls under way see changes too.
+        lines: Writes lines.
+        observer: Installed in `holdfast.events`; None while nothing is observed.
+        previous: The observer it replaced.
+        handles: The backends, by name and place.
+    """
+
+    def __init__(self) -> None:
+        self.settings = Settings()
+        self.lines = LineObserver(WARNING)
+        self.observer: Guarded | None = None
+        self.previous: Observer | None = None
+        self.handles: dict[tuple[str, str], Handle] = {}
+
+    def adopt(self, settings: Settings) -> None:
+        """Take over options."""
+        self.settings.capture = settings.capture
+        self.settings.attempt_spans = settings.attempt_spans
+        self.settings.max_hit_spans = settings.max_hit_spans
+        self.settings.salt = self.settings.salt or _key_salt()
+
+    def start(self, level: int | None, *, with_lines: bool) -> None:
+        """Observe, with lines from ``level`` on where the application has not configured structlog."""
+        self.lines.level = level
+        self.lines.refresh()
+        spans = SpanObserver(settings=self.settings)
+        observer = Guarded(spans, self.lines) if with_lines else Guarded(spans)
+        previous = events.observe(observer)
+        if previous is not self.observer:
+            self.previous = previous
+        self.observer = observer
+
+    def stop(self) -> None:
+        """Stop observing, unless somebody else has taken over."""
+        if self.observer is not None and events.observer is self.observer:
+            events.observe(self.previous)
+        self.observer = self.previous = None
+
+
+class Handle:
+    """What `configure` returns. As a context manager it shuts down at the end of the block."""
+
+    def __init__(self, backend: str, processor: exporters.LaneProcessor, key: tuple[str, str]) -> None:
+        """Hold on to a backend that was added."""
+        self.backend = backend
+        self._processor = processor
+        self._key = key
+
+    def flush(self, timeout: float = firewall.EXIT_TIMEOUT) -> bool:
+        """Wait until all spans ended so far have left for this backend; False when ``timeout`` seconds were not enough."""
+        return self._processor.lane.flush(timeout)
+
+    def shutdown(self) -> None:
+        """Flush, for at most two seconds, and stop this backend. With the last one, observing ends."""
+        with _lock:
+            if _session.handles.get(self._key) is not self:
+                return
+            del _session.handles[self._key]
+            if not _session.handles:
+                _session.stop()
+        self._processor.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.shutdown()
+
+    def __repr__(self) -> str:
+        return f"<tracing to {self.backend}: {', '.join(part for part in self._key if part)}>"
+
+
+_session = _Session()
+
+
+def configure(
+    backend: str = "local",
+    *,
+    endpoint: str | None = None,
+    service_name: str | None = None,
+    capture: str | None = None,
+    attempt_spans: str = "auto",
+    max_hit_spans: int = 100,
+    lines: bool | str = True,
+    path: str | os.PathLike[str] | None = None,
+) -> Handle:
+    """Record every run, call and attempt from now on, and send the spans to ``backend``.
+
+    Several calls add up: ``configure()`` and ``configure("jaeger")`` give both. The options that are not about one backend hold for all;
+    those of the last call count. A tracer provider that the application has set is used and never replaced.
+
+    Args:
+        backend: ``local`` (the trace store that ``holdfast runs`` and ``holdfast show`` read), ``console`` (trees on stderr), ``jaeger``
+            or ``otlp`` (OTLP over HTTP), ``auto`` (``otlp`` when the environment has an OTLP endpoint, else ``local``).
+        endpoint: Where ``jaeger`` and ``otlp`` send to; None for what ``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` or
+            ``OTEL_EXPORTER_OTLP_ENDPOINT`` say, else ``http://localhost:4318/v1/traces``.
+        service_name: Name of the program in traces; None for what ``OTEL_SERVICE_NAME`` or ``OTEL_RESOURCE_ATTRIBUTES`` say, else the
+            script's name.
+        capture: What spans may hold of arguments and results where a task does not say: ``none``, ``shape`` (types and sizes) or
+            ``values``; None for what ``HOLDFAST_CAPTURE`` says, else ``none``.
+        attempt_spans: ``auto``: a task that can have one attempt only is its own attempt; ``always``: every attempt has its own span.
+        max_hit_spans: At most so many spans per run for calls answered by cache or journal; the others are only counted.
+        lines: Whether to write log lines: through structlog as the application configured it, else to stderr from INFO on;
+            ``"debug"``, ``"info"``, ``"warning"`` or ``"error"`` is the least level there. False writes none at all.
+        path: Database of the ``local`` backend; None for the user's own.
+
+    Returns:
+        A handle to flush or shut down this backend.
+
+    Raises:
+        PolicyError: An option that cannot work.
+        HoldfastError: A package is missing, or the application's tracer provider takes no span processors.
+    """
+    backend = _resolved(backend)
+    _check_place(backend, endpoint, path)
+    settings = Settings(capture=_capture(capture), attempt_spans=_attempt_spans(attempt_spans), max_hit_spans=_hit_spans(max_hit_spans))
+    level = _level(lines)
+    with _lock:
+        provider = _provider(service_name)
+        key = (backend, str(_full(endpoint) or path or ""))
+        handle = _session.handles.get(key)
+        if handle is None:
+            processor = _processor(backend, _full(endpoint), path)
+            provider.add_span_processor(processor)
+            handle = _session.handles[key] = Handle(backend, processor, key)
+        _session.adopt(settings)
+        _session.start(level, with_lines=lines is not False)
+    return handle
+
+
+def observe() -> Observer | None:
+    """Start observing without a backend of our own: for an application with its own tracer provider or structlog configuration."""
+    with _lock:
+        if _session.observer is None:
+            _session.adopt(Settings(capture=_capture(None)))
+            _session.start(WARNING, with_lines=True)
+        return _session.observer
+
+
+def _provider(service_name: str | None) -> Any:
+    """The application's tracer provider, or one of ours when it has none."""
+    current = trace.get_tracer_provider()
+    if isinstance(current, trace.ProxyTracerProvider):
+        current = TracerProvider(
+            resource=Resource.create(_resource(service_name)), id_generator=exporters.RunIdGenerator(), shutdown_on_exit=False
+        )
+        trace.set_tracer_provider(current)
+        detect.ours = current
+    elif not hasattr(current, "add_span_processor"):
+        kind = f"{type(current).__module__}.{type(current).__qualname__}"
+        raise HoldfastError(f"the application's tracer provider, a {kind}, takes no span processors: set one of opentelemetry.sdk.trace")
+    elif service_name is not None and _name_of(current) != service_name:
+        raise PolicyError(
+            f"service_name={service_name!r} comes too late: a tracer provider is set, with service.name={_name_of(current)!r}; "
+            "name the service there, or where configure is called first"
+        )
+    return current
+
+
+def _name_of(provider: Any) -> Any:
+    resource = getattr(provider, "resource", None)
+    return None if resource is None else resource.attributes.get(SERVICE_NAME)
+
+
+def _resource(service_name: str | None) -> dict[str, Any]:
+    """The service's name, unless the environment has one: what is given here would win over it."""
+    if service_name is None:
+        if os.environ.get("OTEL_SERVICE_NAME") or "service.name" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+            return {}
+        service_name = PurePath(sys.argv[0]).stem if sys.argv and sys.argv[0] not in {"", "-c", "-m"} else "holdfast"
+    return {SERVICE_NAME: service_name}
+
+
+def _processor(backend: str, endpoint: str | None, path: str | os.PathLike[str] | None) -> exporters.LaneProcessor:
+    makers: dict[str, Callable[[], exporters.LaneProcessor]] = {
+        "local": lambda: exporters.local(path),
+        "console": exporters.to_console,
+        "jaeger": lambda: exporters.otlp(endpoint),
+        "otlp": lambda: exporters.otlp(endpoint),
+    }
+    return makers[backend]()
+
+
+def _key_salt() -> bytes:
+    """From the user's secret, so that hashes of cache keys agree between this user's processes and tell nobody else anything."""
+    from holdfast.values.secret import load_secret
+
+    try:
+        secret = load_secret()
+    except (HoldfastError, OSError):  # no secret, then hashes agree within this process only
+        secret = os.urandom(32)
+    return blake2b(secret, person=b"holdfast.keyhash", digest_size=32).digest()
+
+
+def _resolved(backend: str) -> str:
+    if backend not in BACKENDS:
+        close = get_close_matches(str(backend).lower(), BACKENDS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise PolicyError(f"backend={backend!r} is not known: use one of {', '.join(map(repr, BACKENDS))}{hint}")
+    if backend != "auto":
+        return backend
+    return "otlp" if any(os.environ.get(name) for name in _OTLP_VARIABLES) else "local"
+
+
+def _check_place(backend: str, endpoint: str | None, path: str | os.PathLike[str] | None) -> None:
+    if path is not None and backend != "local":
+        raise PolicyError(f"path={os.fspath(path)!r} means nothing to backend {backend!r}: only 'local' keeps a file")
+    if endpoint is None:
+        return
+    if backend not in {"jaeger", "otlp"}:
+        raise PolicyError(f"endpoint={endpoint!r} means nothing to backend {backend!r}: use 'otlp' or 'jaeger'")
+    parts = urlsplit(endpoint)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise PolicyError(f"endpoint={endpoint!r} is not a URL: write for example {exporters.JAEGER_ENDPOINT!r}")
+
+
+def _full(endpoint: str | None) -> str | None:
+    """With the path that OTLP has by convention, when it has none."""
+    if endpoint is None or urlsplit(endpoint).path not in {"", "/"}:
+        return endpoint
+    return endpoint.rstrip("/") + urlsplit(exporters.JAEGER_ENDPOINT).path
+
+
+def _capture(capture: str | None) -> str:
+    where, chosen = "capture", capture
+    if chosen is None:
+        where, chosen = "HOLDFAST_CAPTURE", os.environ.get("HOLDFAST_CAPTURE", "").strip().lower() or "none"
+    if chosen not in capturing.CHOICES:
+        raise PolicyError(f"{where}={chosen!r} is not known: use one of {', '.join(map(repr, capturing.CHOICES))}")
+    return chosen
+
+
+def _attempt_spans(choice: str) -> str:
+    if choice not in _ATTEMPT_SPANS:
+        raise PolicyError(f"attempt_spans={choice!r} is not known: use 'auto' or 'always'")
+    return choice
+
+
+def _hit_spans(number: int) -> int:
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise PolicyError(f"max_hit_spans={number!r} must be a whole number from 0")
+    return number
+
+
+def _level(lines: bool | str) -> int | None:  # noqa: FBT001 - it is the option's own value
+    if isinstance(lines, bool):
+        return INFO if lines else None
+    if lines not in LEVELS:
+        raise PolicyError(f"lines={lines!r} is not known: use True, False or one of {', '.join(map(repr, LEVELS))}")
+    return LEVELS[lines]

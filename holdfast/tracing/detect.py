@@ -1,0 +1,87 @@
+"""detect: whether somebody wants to watch although nobody said so to holdfast."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from holdfast.events import Observer
+
+_module = sys.modules.get
+_OFF = frozenset({"off", "0", "false", "no", "none"})
+
+_has_read_environment = False
+_is_off = False
+ours: Any = None
+"""The tracer provider that `configure` set, which is no sign of anybody else's interest."""
+
+
+def detect() -> Observer | None:
+    """Install and return our observer when there is a reason to observe, else None. Never raises.
+
+    Reasons: ``HOLDFAST_TRACING`` names a backend (looked at once), the application has set a tracer provider, or it has configured
+    structlog. Called for each call and run while nobody observes, so it costs 0.1 us when neither library is loaded.
+    """
+    if _is_off:
+        return None
+    trace = _module("opentelemetry.trace")
+    if trace is not None and getattr(trace, "_TRACER_PROVIDER", None) not in (None, ours):
+        return _install()
+    log = _module("structlog")
+    if log is not None and _is_configured(log):
+        return _install()
+    return None if _has_read_environment else _read_environment()
+
+
+def _is_configured(log: Any) -> bool:
+    test = getattr(log, "is_configured", None)  # absent while structlog is being imported by another thread
+    return test is not None and bool(test())
+
+
+def _install() -> Observer | None:
+    """The application traces or logs already: join in, unless it was told not to."""
+    if not _has_read_environment and (observer := _read_environment()) is not None:
+        return observer
+    if _is_off:
+        return None
+    from holdfast.tracing._configure import observe
+
+    return _guarded(observe)
+
+
+def _read_environment() -> Observer | None:
+    global _has_read_environment, _is_off  # noqa: PLW0603 - read once per process
+    names = [name.strip().lower() for name in os.environ.get("HOLDFAST_TRACING", "").split(",") if name.strip()]
+    if not names:
+        _has_read_environment = True
+        return None
+    _is_off = not _OFF.isdisjoint(names)
+    try:
+        return None if _is_off else _guarded(lambda: _configure(names))
+    finally:
+        _has_read_environment = True  # after the work: a second thread may do it again, to no effect, rather than miss its first call
+
+
+def _configure(names: list[str]) -> Observer | None:
+    from holdfast import events
+    from holdfast.tracing._configure import configure
+
+    for name in names:
+        configure(name)
+    return events.observer
+
+
+def _guarded(work: Any) -> Observer | None:
+    """What goes wrong here is said once, and nothing is observed: it is no fault of the call."""
+    global _is_off  # noqa: PLW0603 - said once per process
+    try:
+        observer: Observer | None = work()
+    except Exception as error:  # noqa: BLE001 - see above
+        from holdfast.tracing import firewall
+
+        _is_off = True
+        firewall.stderr(f"holdfast: tracing could not be set up, calls go on without it: {firewall.describe(error)}")
+        return None
+    return observer

@@ -1,0 +1,104 @@
+"""Which classes an annotation names: directly, inside ``list[...] | None`` and the like, and in the fields of those classes."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import typing
+from enum import Enum
+from types import FunctionType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from holdfast.values import records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+
+def return_annotation(fn: Callable[..., Any]) -> Any:
+    """The resolved return annotation of ``fn``; Any when it has none, or one that cannot be resolved.
+
+    Only the return annotation is looked at, so that a parameter annotated with a name that exists for type checkers only does no harm,
+    and the function's own closure is searched too. Names defined further down in a module are found once that has been run: call this
+    late.
+    """
+    inner: Any = fn
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    if not hasattr(inner, "__annotations__") and not isinstance(inner, type):
+        inner = getattr(type(inner), "__call__", inner)  # noqa: B004 - an object called like a function
+    annotation = getattr(inner, "__annotations__", {}).get("return", Any)
+    while hasattr(inner, "__wrapped__"):
+        inner = inner.__wrapped__
+    inner = getattr(inner, "__func__", inner)
+    if not isinstance(inner, FunctionType):
+        return annotation
+    return _resolve(annotation, inner.__globals__, _closure_of(inner))
+
+
+def classes_in(annotations: Iterable[Any]) -> list[type]:
+    """Every class that ``annotations`` name, each once, in order of appearance; fields of dataclasses and their like are followed."""
+    found: dict[type, None] = {}
+    met: list[Any] = []
+    waiting = list(annotations)[::-1]
+    while waiting:
+        annotation = waiting.pop()
+        if any(annotation is each for each in met):
+            continue
+        met.append(annotation)
+        if isinstance(annotation, type) and typing.get_origin(annotation) is None:
+            found[annotation] = None
+            waiting.extend(list(_field_annotations(annotation))[::-1])
+        else:
+            waiting.extend(list(_parts(annotation))[::-1])
+    return list(found)
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """What an annotation that is no class is made of."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Literal:
+        yield from {type(value): None for value in typing.get_args(annotation) if isinstance(value, Enum)}
+        return
+    if isinstance(origin, type):
+        yield origin
+    for argument in typing.get_args(annotation):
+        yield from argument if isinstance(argument, list) else (argument,)
+    for name in ("__supertype__", "__bound__", "__value__"):  # a NewType, a TypeVar, a type alias
+        behind = getattr(annotation, name, None)
+        if behind is not None and not isinstance(annotation, str):
+            yield behind
+    yield from getattr(annotation, "__constraints__", ())
+
+
+def _field_annotations(cls: Any) -> Iterator[Any]:
+    if records.is_pydantic(cls):
+        fields = getattr(cls, "__pydantic_fields__", None) or cls.model_fields
+        yield from (field.annotation for field in fields.values())
+        return
+    declares = records.field_names(cls) is not None or hasattr(cls, "_fields") or hasattr(cls, "__total__")
+    if not declares or issubclass(cls, Enum):
+        return
+    for owner in cls.__mro__[:-1]:
+        names = vars(sys.modules.get(owner.__module__, SimpleNamespace()))
+        for annotation in owner.__dict__.get("__annotations__", {}).values():
+            yield _resolve(annotation, names, {owner.__name__: owner, **vars(owner)})
+
+
+def _resolve(annotation: Any, names: dict[str, Any], more: dict[str, Any]) -> Any:
+    """``annotation`` with text evaluated; Any when it names something that is not there."""
+    holder = SimpleNamespace(__annotations__={"return": annotation})
+    try:
+        return typing.get_type_hints(holder, names, more, include_extras=True)["return"]
+    except Exception:  # noqa: BLE001 - an annotation may be any expression and fail in any way; such a class is then refused when met
+        return Any
+
+
+def _closure_of(fn: FunctionType) -> dict[str, Any]:
+    cells: dict[str, Any] = {}
+    for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
+        try:
+            cells[name] = cell.cell_contents
+        except ValueError:  # not bound yet
+            continue
+    return cells

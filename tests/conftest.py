@@ -1,0 +1,82 @@
+"""Fixtures of holdfast's own suite: time, failures and both colours. Stores are isolated by the plugin, `holdfast.testing.plugin`."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from holdfast.testing import FakeClock, flaky_async, scripted, scripted_async
+from holdfast.testing import flaky as flaky_function
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+
+@pytest.fixture
+def clock() -> Iterator[FakeClock]:
+    """Virtual time, installed; jitter draws are 1.0, so each wait is as long as its interval."""
+    with FakeClock() as clock:
+        yield clock
+
+
+@pytest.fixture
+def flaky() -> Callable[..., Any]:
+    """A function that always fails, with `holdfast.testing.Flake`."""
+    return flaky_function(None)
+
+
+class Colour:
+    """One of the two colours of functions; a test that uses it runs once as ``def`` and once as ``async def``.
+
+    Attributes:
+        name: ``"sync"`` or ``"async"``.
+        is_async: Which of them, as a bool.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_async = name == "async"
+
+    def define(self, body: Callable[..., Any]) -> Callable[..., Any]:
+        """Give ``body``, a plain function that does not wait, this colour: same name, same parameters."""
+        if not self.is_async:
+            return body
+
+        @functools.wraps(body)
+        async def coloured(*args: Any, **kwargs: Any) -> Any:
+            return body(*args, **kwargs)
+
+        return coloured
+
+    def scripted(self, outcomes: Iterable[object], **options: Any) -> Any:
+        """`scripted` or `scripted_async`."""
+        return (scripted_async if self.is_async else scripted)(outcomes, **options)
+
+    def flaky(self, *args: Any, **options: Any) -> Any:
+        """`flaky` or `flaky_async`."""
+        return (flaky_async if self.is_async else flaky_function)(*args, **options)
+
+    def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call ``function`` and return its result; in async, on an event loop of its own, with its awaitable awaited."""
+        if not self.is_async:
+            return function(*args, **kwargs)
+
+        async def main() -> Any:
+            value = function(*args, **kwargs)
+            return await value if inspect.isawaitable(value) else value
+
+        return asyncio.run(main())
+
+    def invoke(self, runnable: Any, *args: Any, **kwargs: Any) -> Any:
+        """``runnable.invoke(...)`` or ``await runnable.ainvoke(...)``: a task or an entrypoint."""
+        return self.run(runnable.ainvoke if self.is_async else runnable.invoke, *args, **kwargs)
+
+
+@pytest.fixture(params=["sync", "async"])
+def colour(request: pytest.FixtureRequest) -> Colour:
+    """Sync, then async: see `Colour`."""
+    return Colour(request.param)

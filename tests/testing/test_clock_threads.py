@@ -1,0 +1,350 @@
+"""FakeClock under threads: order of wake-ups, limits, what time waits for, stepping by hand."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from holdfast.testing import FakeClock
+
+ROUNDS = 200
+
+
+def run_threads(*bodies):
+    """Run the bodies on threads of their own; fail rather than hang."""
+    threads = [threading.Thread(target=body, daemon=True) for body in bodies]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert [] == [thread.name for thread in threads if thread.is_alive()]
+
+
+def sleeper(clock, lengths, log, who=None):
+    """A body that sleeps several times and logs when it woke."""
+
+    def body():
+        for length in lengths:
+            clock.sleep(length)
+            log.append((clock.now, who))
+
+    return body
+
+
+def wake_moments(programs):
+    """The oracle: each thread wakes at the running sums of its lengths, whatever the others do."""
+    return sorted((moment / 10, who) for who, lengths in enumerate(programs) for moment in itertools.accumulate(lengths))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(st.integers(1, 50), min_size=1, max_size=4), min_size=1, max_size=8))
+def test_threads_wake_in_the_order_of_their_deadlines(programs):
+    """Any number of threads, any lengths: everybody wakes at the very moment, and the log is in order of time."""
+    clock, log = FakeClock(), []
+    with clock:
+        run_threads(*(sleeper(clock, [n / 10 for n in lengths], log, who) for who, lengths in enumerate(programs)))
+
+    assert wake_moments(programs) == sorted(log)
+    assert sorted(moment for moment, _ in log) == [moment for moment, _ in log]
+
+
+def test_no_round_of_many_deadlocks_or_comes_out_of_order():
+    """The same race two hundred times: eight threads that start while others sleep already."""
+    programs = [[(7 * who + 3 * step) % 11 + 1 for step in range(3)] for who in range(8)]
+    expected = wake_moments(programs)
+    for _ in range(ROUNDS):
+        clock, log = FakeClock(), []
+        with clock:
+            run_threads(*(sleeper(clock, [n / 10 for n in lengths], log, who) for who, lengths in enumerate(programs)))
+        assert expected == sorted(log)
+        assert [moment for moment, _ in expected] == [moment for moment, _ in log]
+
+
+def test_a_hundred_threads_share_a_moment():
+    """All wake at it, and time goes no further."""
+    clock, log = FakeClock(), []
+    with clock:
+        run_threads(*(sleeper(clock, [5], log) for _ in range(100)))
+
+    assert [(5.0, None)] * 100 == log
+
+
+def test_slept_is_in_the_order_of_the_calls():
+    """Not in the order of the wake-ups."""
+    clock = FakeClock()
+    with clock:
+        first = threading.Thread(target=clock.sleep, args=(2,))
+        first.start()
+        while not clock.slept:
+            time.sleep(0.001)
+        clock.sleep(1)
+        first.join()
+
+    assert [2, 1] == clock.slept
+
+
+def test_a_limit_expires_while_another_thread_sleeps_longer():
+    """``wait(event, 5)`` beside ``sleep(10)`` is over at 5."""
+    clock = FakeClock()
+    with clock:
+        other = threading.Thread(target=clock.sleep, args=(10,))
+        other.start()
+        is_set = clock.wait(threading.Event(), 5)
+        moment = clock.now
+        other.join()
+
+    assert (False, 5.0, 10.0) == (is_set, moment, clock.now)
+
+
+@pytest.mark.parametrize("method", ["wait", "pause"])
+def test_an_event_set_in_time_ends_the_wait(method):
+    """By a thread that slept less than the limit."""
+    clock, event = FakeClock(), threading.Event()
+
+    def set_later():
+        clock.sleep(3)
+        event.set()
+
+    with clock:
+        other = threading.Thread(target=set_later)
+        other.start()
+        is_set = clock.wait(event, 5) if method == "wait" else clock.pause(5, event)
+        other.join()
+
+    assert (True, 3.0) == (is_set, clock.now)
+
+
+def test_a_wait_without_limit_is_real():
+    """It ends when the event is set, however long that takes."""
+    clock, event = FakeClock(), threading.Event()
+    with clock:
+        other = threading.Thread(target=lambda: (clock.sleep(3600), event.set()))
+        other.start()
+        assert clock.wait(event, None)
+        other.join()
+
+    assert 3600.0 == clock.now
+
+
+def test_time_waits_for_a_thread_that_computes():
+    """A sleeper of 2 s does not overtake a thread that is busy before its sleep of 1 s."""
+    clock, log = FakeClock(), []
+
+    def late():
+        until = time.monotonic() + 0.1
+        while time.monotonic() < until:
+            pass
+        sleeper(clock, [1], log, "late")()
+
+    with clock:
+        run_threads(sleeper(clock, [2], log, "early"), late)
+
+    assert [(1.0, "late"), (2.0, "early")] == log
+
+
+def test_a_limit_holds_while_real_work_goes_on():
+    """A real answer after 0.1 s comes before a virtual timeout of 5 s, even from a socket."""
+    clock, event = FakeClock(), threading.Event()
+    here, there = socket.socketpair()
+
+    def work():
+        here.recv(1)
+        event.set()
+
+    def answer():
+        time.sleep(0.1)
+        there.send(b"x")
+
+    with here, there, clock:
+        threads = [threading.Thread(target=work), threading.Thread(target=answer)]
+        for thread in threads:
+            thread.start()
+        assert clock.wait(event, 5)
+        for thread in threads:
+            thread.join()
+
+    assert 0.0 == clock.now
+
+
+def test_work_that_never_ends_does_not_hold_time_for_ever():
+    """A thread that hangs in a real call only costs patience."""
+    clock = FakeClock(patience=0.05)
+    here, there = socket.socketpair()
+    with here, there, clock:
+        hanging = threading.Thread(target=here.recv, args=(1,))
+        hanging.start()
+        is_set = clock.wait(threading.Event(), 5)
+        clock.sleep(1)
+        there.send(b"x")
+        hanging.join()
+
+    assert (False, 6.0) == (is_set, clock.now)
+
+
+def test_a_thread_that_never_rests_does_not_hold_time_for_ever():
+    """About a second of it is enough."""
+    clock, stop = FakeClock(), threading.Event()
+
+    def spin():
+        while not stop.is_set():
+            pass
+
+    with clock:
+        spinning = threading.Thread(target=spin)
+        spinning.start()
+        begun = time.monotonic()
+        clock.sleep(60)
+        took = time.monotonic() - begun
+        stop.set()
+        spinning.join()
+
+    assert 60.0 == clock.now
+    assert took < 20
+
+
+def test_threads_that_blocked_before_are_no_reason_to_wait():
+    """The helpers of a test runner sit in calls of their own all the time."""
+    here, there = socket.socketpair()
+    with here, there:
+        blocked = threading.Thread(target=here.recv, args=(1,))
+        blocked.start()
+        time.sleep(0.05)
+        begun = time.monotonic()
+        with FakeClock(patience=30) as clock:
+            clock.wait(threading.Event(), 5)
+        took = time.monotonic() - begun
+        there.send(b"x")
+        blocked.join()
+
+    assert took < 5
+
+
+@pytest.mark.parametrize("place", ["pool", "queue", "event", "semaphore", "barrier", "join", "future"])
+def test_parked_threads_cost_nothing(place):
+    """Threads that wait for each other in the usual ways are recognised: a limit expires at once, whatever the patience."""
+    clock = FakeClock(patience=30)
+    release = threading.Event()
+    blocker = threading.Thread(target=release.wait)
+    semaphore, barrier, items = threading.Semaphore(0), threading.Barrier(2), queue.Queue()
+
+    with clock, ThreadPoolExecutor(2) as pool:
+        held = pool.submit(release.wait)
+        pool.submit(int).result()
+        blocker.start()
+        targets = {
+            "pool": int,
+            "queue": items.get,
+            "event": release.wait,
+            "semaphore": semaphore.acquire,
+            "barrier": barrier.wait,
+            "join": blocker.join,
+            "future": held.result,
+        }
+        waiting = threading.Thread(target=targets[place])
+        waiting.start()
+        begun = time.monotonic()
+        assert not clock.wait(threading.Event(), 5)
+        took = time.monotonic() - begun
+        release.set()
+        semaphore.release()
+        items.put(None)
+        if place == "barrier":
+            barrier.wait()
+        waiting.join()
+        blocker.join()
+
+    assert took < 5
+
+
+def test_a_woken_thread_runs_before_time_goes_on():
+    """It takes part with what it does next: the chain of three hand-overs is in order, two hundred times."""
+    for _ in range(ROUNDS):
+        clock, log, items = FakeClock(), [], queue.Queue()
+
+        def consumer(clock=clock, log=log, items=items):
+            for _ in range(3):
+                items.get()
+                clock.sleep(1)
+                log.append(("consumed", clock.now))
+
+        def producer(clock=clock, log=log, items=items):
+            for _ in range(3):
+                clock.sleep(2)
+                log.append(("produced", clock.now))
+                items.put(None)
+
+        with clock:
+            run_threads(consumer, producer)
+        names = ["produced", "consumed"] * 3
+        assert list(zip(names, [2.0, 3.0, 4.0, 5.0, 6.0, 7.0], strict=True)) == log
+
+
+def test_pool_workers_sleep_in_order():
+    """Queued work starts when a worker is free: two workers, sleeps of 3, 1, 1 and 1 s."""
+    clock, log = FakeClock(), []
+    with clock, ThreadPoolExecutor(2) as pool:
+        for who, length in enumerate([3, 1, 1, 1]):
+            pool.submit(sleeper(clock, [length], log, who))
+
+    # At 3 s two wake; who is first then is not determined.
+    assert [(1.0, 1), (2.0, 2), (3.0, 0), (3.0, 3)] == sorted(log)
+    assert 3.0 == clock.now
+
+
+def test_leaving_lets_sleepers_go():
+    """A thread that was given up does not sleep on after the test."""
+    with FakeClock(auto=False) as clock:
+        forgotten = threading.Thread(target=clock.sleep, args=(10,))
+        forgotten.start()
+        while not clock.slept:
+            time.sleep(0.001)
+    forgotten.join(5)
+
+    assert not forgotten.is_alive()
+    assert 0.0 == clock.now
+
+
+def test_advance_wakes_whoever_is_due():
+    """And nobody else."""
+    clock, log = FakeClock(auto=False), []
+    with clock:
+        threads = [threading.Thread(target=sleeper(clock, [n], log, n)) for n in (3, 1, 2)]
+        for thread in threads:
+            thread.start()
+        clock.advance(2)
+        assert [(1.0, 1), (2.0, 2)] == log
+        clock.advance(1)
+        assert [(1.0, 1), (2.0, 2), (3.0, 3)] == log
+        for thread in threads:
+            thread.join()
+
+
+def test_advance_passes_through_every_moment():
+    """Who wakes and sleeps again within the span is woken again, at its own moments."""
+    clock, log = FakeClock(auto=False), []
+    with clock:
+        thread = threading.Thread(target=sleeper(clock, [1, 1, 1, 5], log))
+        thread.start()
+        clock.advance(4)
+        assert [1.0, 2.0, 3.0] == [moment for moment, _ in log]
+        assert 4.0 == clock.now
+        clock.advance(4)
+        thread.join()
+
+    assert 8.0 == clock.now
+
+
+def test_two_threads_may_advance():
+    """One after the other."""
+    clock = FakeClock()
+    run_threads(*(lambda: clock.advance(1) for _ in range(4)))
+
+    assert 4.0 == clock.now
