@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import shutil
 import sys
 from contextlib import closing
 from tempfile import TemporaryDirectory
@@ -23,8 +22,7 @@ from flaky_server import CITIES, FlakyServer
 import holdfast.tracing
 from holdfast import CachePolicy, DiskCache, RetryPolicy, entrypoint, get_stream_writer, task
 from holdfast.cache.default import set_default_cache
-from holdfast.cli.render import render_run
-from holdfast.tracing import tree
+from holdfast.cli.app import app as holdfast_command
 from holdfast.tracing.store import RunSummary, TraceStore
 
 if TYPE_CHECKING:
@@ -44,9 +42,12 @@ class Forecast(TypedDict):
     wind: float
 
 
+Results = dict[str, Forecast | BaseException]
+
+
 def tell(state: AttemptState, retry: Retry) -> None:
     """Before each wait, send a line to whoever reads the run's stream."""
-    get_stream_writer()(f"{retry.detail} on attempt {state.attempt}, next in {retry.delay:.2f} s")
+    get_stream_writer()(f"{retry.detail}: attempt {state.attempt + 1} in {retry.delay:.2f} s")
 
 
 flaky_call = task(
@@ -61,30 +62,30 @@ flaky_call = task(
 
 
 @flaky_call
-async def forecast(client: httpx.AsyncClient, city: str) -> Forecast:
+async def forecast(city: str, client: httpx.AsyncClient) -> Forecast:
     """Ask for one city."""
     return read(await client.get(f"/forecast/{city}"))
 
 
 @flaky_call
-def forecast_blocking(client: httpx.Client, city: str) -> Forecast:
+def forecast_blocking(city: str, client: httpx.Client) -> Forecast:
     """The same with a client that blocks: it gets a thread, beside all the others."""
     return read(client.get(f"/forecast/{city}"))
 
 
 def read(answer: httpx.Response) -> Forecast:
-    """The forecast in an answer; raises when the status is an error or the body no JSON."""
+    """The forecast in an answer; raises when the status is an error or the body is no JSON."""
     answer.raise_for_status()
     found: Forecast = answer.json()
     return found
 
 
 @entrypoint
-async def weather(url: str) -> dict[str, Forecast | BaseException]:
+async def weather(url: str) -> Results:
     """Ask for every city at once; where one fails, its error stands in place of its forecast."""
     with httpx.Client(base_url=url) as blocking:
         async with httpx.AsyncClient(base_url=url) as client:
-            calls = [forecast_blocking(blocking, city) if n % 4 == 0 else forecast(client, city) for n, city in enumerate(ASKED)]
+            calls = [forecast_blocking(city, blocking) if n % 4 == 1 else forecast(city, client) for n, city in enumerate(ASKED)]
             answers = await asyncio.gather(*calls, return_exceptions=True)
     return dict(zip(ASKED, answers, strict=True))
 
@@ -92,10 +93,10 @@ async def weather(url: str) -> dict[str, Forecast | BaseException]:
 # -- the show: run it twice and look ---------------------------------------------------------------------------------------------------
 
 
-async def follow(url: str) -> dict[str, Forecast | BaseException]:
+async def follow(url: str) -> Results:
     """Run `weather`, with a line of progress made from what the run streams meanwhile."""
     done, retries, last = 0, 0, ""
-    results: dict[str, Forecast | BaseException] = {}
+    results: Results = {}
     async for mode, chunk in weather.astream(url, stream_mode=["tasks", "custom", "updates"]):
         if mode == "custom":
             retries, last = retries + 1, f" ({chunk})"
@@ -105,58 +106,54 @@ async def follow(url: str) -> dict[str, Forecast | BaseException]:
             results = chunk[weather.plan.name]
         line = f"  {done} of {len(ASKED)} calls done, {retries} retries{last}"
         if sys.stdout.isatty():
-            print(f"\r{line:100.100}", end="", flush=True)
-        elif mode == "custom" and retries % 4 == 0:
-            print(line, flush=True)
+            print(f"\r{line:79.79}", end="", flush=True)
+        elif (mode == "custom" and retries % 4 == 0) or results:
+            print(line)
     print()
     return results
 
 
-def run(title: str, server: FlakyServer) -> tuple[RunSummary, int]:
-    """Run once; print results and trace; return the run's figures and how many requests reached the server."""
-    print(f"\n{title}\n")
-    before = server.stats()["total"]
-    results = asyncio.run(follow(server.url))
-    requests = server.stats()["total"] - before
+def show(results: Results) -> None:
+    """Print a few of the forecasts, and what failed."""
     found = [answer for answer in results.values() if not isinstance(answer, BaseException)]
     for answer in found[:SHOWN]:
-        print(f"  {answer['city']:<14}{answer['temperature']:>5} °C {answer['wind']:>6} km/h")
+        print(f"  {answer['city']:<12}{answer['temperature']:>6} °C{answer['wind']:>7} km/h")
     print(f"  ... {len(found) - SHOWN} more")
     for city, error in results.items():
         if isinstance(error, BaseException):
-            print(f"  {city:<14}{type(error).__name__}: {str(error).splitlines()[0]}")
-    print()
+            print(f"  {city:<12}{type(error).__name__}: {str(error).splitlines()[0]}")
 
+
+def run(title: str, server: FlakyServer) -> tuple[RunSummary, int]:
+    """Run once and print what came of it; return the run's figures and how many requests reached the server."""
+    print(f"\n{title}\n")
+    before = server.stats()["total"]
+    show(asyncio.run(follow(server.url)))
     holdfast.tracing.flush()
-    store = TraceStore()
-    summary = store.runs(1, name=weather.plan.name)[0]
-    spans = store.spans(summary.trace_id)
-    computed = store.durations(tree.origins(tree.build(spans)))
-    print(render_run(spans, width=shutil.get_terminal_size((100, 24)).columns, color=sys.stdout.isatty(), durations=computed))
-    return summary, requests
+    figures = TraceStore().runs(1, name=weather.plan.name)[0]
+    print(f"\n$ holdfast show {figures.run_id}\n")
+    holdfast_command(["show", figures.run_id], standalone_mode=False)
+    return figures, server.stats()["total"] - before
 
 
 def main() -> None:
-    """Run twice over an empty cache, then compare."""
-    parser = argparse.ArgumentParser(description="A flaky API, retried, cached and traced.")
+    """Run twice over a cache that is empty at first, then compare."""
+    parser = argparse.ArgumentParser(description="A flaky API: retried, cached and traced.")
     parser.add_argument("--jaeger", action="store_true", help="send the traces to Jaeger on this machine as well")
-    options = parser.parse_args()
-    for backend in ("local", "jaeger") if options.jaeger else ("local",):
+    for backend in ("local", "jaeger") if parser.parse_args().jaeger else ("local",):
         holdfast.tracing.configure(backend, capture="values", lines=False)
     with FlakyServer() as server, TemporaryDirectory() as folder, closing(DiskCache(folder)) as cache:
-        set_default_cache(cache)  # an empty one; yours stays as it is
-        runs = [run("First run: the service misbehaves", server), run("Second run: the cache answers", server)]
+        set_default_cache(cache)  # your own stays as it is
+        runs = {"first": run("First run: the service misbehaves", server), "second": run("Second run: the cache answers", server)}
         set_default_cache(None)
 
-    print("\n  run      calls  attempts  retries  cache hits  requests at the server     took    saved")
-    for name, (figures, requests) in zip(("first", "second"), runs, strict=True):
-        s = figures.summary
-        print(
-            f"  {name:<7}{s.calls:>7}{s.attempts:>10}{s.retries:>9}{s.hits:>12}{requests:>24}{figures.duration_s:>7.2f} s{s.saved_s:>7.2f} s"
-        )
-    print("\nSee the first run again:       .venv/bin/holdfast show", runs[0][0].run_id[:13])
-    print("Send the same to Jaeger:       docker run --rm -p 16686:16686 -p 4318:4318 jaegertracing/jaeger")
-    print("                               make demo ARGS=--jaeger          (then open http://localhost:16686)")
+    print("\n  run      calls  attempts  retries  cache hits  requests the server saw      took     saved")
+    for name, (figures, seen) in runs.items():
+        n = figures.summary
+        print(f"  {name:<7}{n.calls:>7}{n.attempts:>10}{n.retries:>9}{n.hits:>12}{seen:>25}{figures.duration_s:>8.2f} s{n.saved_s:>8.2f} s")
+    print(f"\nSee the first run again:   .venv/bin/holdfast show {runs['first'][0].run_id}")
+    print("Send the same to Jaeger:   docker run --rm -p 16686:16686 -p 4318:4318 jaegertracing/jaeger")
+    print("                           make demo ARGS=--jaeger      and open http://localhost:16686")
 
 
 if __name__ == "__main__":

@@ -135,7 +135,8 @@ class Entrypoint(Generic[R]):
 
         configs = self._configs(inputs, config)
         runs = [self.ainvoke(item, each) for item, each in zip(inputs, configs, strict=True)]
-        return list(await asyncio.gather(*runs, return_exceptions=return_exceptions))  # type: ignore[arg-type]
+        results: list[Any] = list(await asyncio.gather(*runs, return_exceptions=return_exceptions))
+        return results
 
     def _configs(self, inputs: Sequence[Any], config: Config | Sequence[Config] | None) -> list[Config | None]:
         if config is None or isinstance(config, dict):
@@ -248,7 +249,7 @@ def entrypoint(
         timeout: Time for one attempt of the body.
         name: Name in traces; None takes the function's.
         max_concurrency: Bodies that may run at once, sync and async together, not counting those that wait for tasks of their own;
-            None: 64 sync bodies and any number of async ones.
+            None: 128 sync bodies and any number of async ones.
         capture: As for `task`.
 
     Raises:
@@ -292,18 +293,16 @@ def _check_parameters(plan: Plan) -> None:
 def _resolving(plan: Plan) -> Callable[..., Any]:
     """The body, with a future or other awaitable that it returns awaited before anything is saved."""
     fn = plan.fn
-    if plan.is_async:
 
-        @functools.wraps(fn)
-        async def body(*args: Any, **kwargs: Any) -> Any:
-            return await _ports.resolve_async(await fn(*args, **kwargs))
-    else:
+    @functools.wraps(fn)
+    async def body_async(*args: Any, **kwargs: Any) -> Any:
+        return await _ports.resolve_async(await fn(*args, **kwargs))
 
-        @functools.wraps(fn)
-        def body(*args: Any, **kwargs: Any) -> Any:
-            return _ports.resolve_sync(fn(*args, **kwargs))
+    @functools.wraps(fn)
+    def body_sync(*args: Any, **kwargs: Any) -> Any:
+        return _ports.resolve_sync(fn(*args, **kwargs))
 
-    return body
+    return body_async if plan.is_async else body_sync
 
 
 def single_call(plan: Plan) -> Entrypoint[Any]:

@@ -104,11 +104,12 @@ def is_async_callable(fn: Callable[..., Any]) -> bool:
 
 def function_name(fn: Any) -> str:
     """Module and qualified name."""
-    inner = fn
+    inner: Any = fn
     while isinstance(inner, functools.partial):
         inner = inner.func
-    named = inner if hasattr(inner, "__qualname__") else type(inner)
-    return f"{named.__module__}.{named.__qualname__}"
+    if not hasattr(inner, "__qualname__"):
+        inner = type(inner)
+    return f"{inner.__module__}.{inner.__qualname__}"
 
 
 def check_name(name: str | None, fn: Any) -> str:
@@ -125,12 +126,12 @@ def as_policies(given: Any) -> tuple[RetryPolicy, ...]:
     """One policy, a sequence of them, or None, as a tuple."""
     if given is None:
         return ()
-    policies = (given,) if isinstance(given, RetryPolicy) else tuple(given) if isinstance(given, list | tuple) else (given,)
+    policies: Any = given if isinstance(given, list | tuple) else (given,)
     for policy in policies:
         if not isinstance(policy, RetryPolicy):
             msg = f"retry_policy={given!r}: give a RetryPolicy or a sequence of them, e.g. RetryPolicy(max_attempts=5)"
             raise PolicyError(msg)
-    return policies
+    return tuple(policies)
 
 
 def _as_cache_policy(given: Any) -> CachePolicy | None:

@@ -66,10 +66,10 @@ def open_run(settings: Settings, input: Any, config: Config | None, *, thread_id
     run = Run(facts, cache=settings.open_cache, max_concurrency=check_concurrency(config.get("max_concurrency", settings.max_concurrency)))
     run.config = {**config, "configurable": {**configurable, "thread_id": thread, "run_id": run_id}}
     run.store, run.context = settings.store, _as_context(settings.context_schema, context)
-    if settings.checkpointer is not None:
-        input = _open_journal(settings.checkpointer, plan, run, input)
-    facts.input = None if input is NO_INPUT else input
-    return run, _body_call(settings, run, () if input is NO_INPUT else (input,))
+    saver = settings.checkpointer
+    given = input if saver is None else _open_journal(saver, plan, run, input)
+    facts.input = None if given is NO_INPUT else given
+    return run, _body_call(settings, run, () if given is NO_INPUT else (given,))
 
 
 def _body_call(settings: Settings, run: Run, args: tuple[Any, ...]) -> Call:

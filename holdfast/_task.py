@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from holdfast._plans import Retries, Seconds, Timeout
-    from holdfast.cache.keys import KeyExplanation
+    from holdfast.cache.explanation import KeyExplanation
+    from holdfast.cache.keys import KeyMaker
     from holdfast.policies import CachePolicy
     from holdfast.policies.plan import Plan
     from holdfast.runtime.future import TaskFuture
@@ -34,13 +35,15 @@ class Task(Generic[P, R_co]):
     Attributes:
         plan: What a call does, in order.
         func: The user's function, as it was.
+        step_key: What `options` gave to set this task's calls apart in the journal.
     """
 
-    def __init__(self, plan: Plan, *, step_key: str = "") -> None:
-        """Wrap a plan; use ``@task``."""
+    def __init__(self, plan: Plan, *, step_key: str = "", bound: tuple[Any, ...] = ()) -> None:
+        """Wrap a plan; use ``@task``. ``bound`` are leading arguments: the instance, for a method."""
         self.plan = plan
         self.func = plan.fn
-        self._step_key = step_key
+        self.step_key = step_key
+        self._bound = bound
         functools.update_wrapper(self, plan.fn)
 
     def __repr__(self) -> str:
@@ -55,25 +58,25 @@ class Task(Generic[P, R_co]):
             TypeError: The arguments do not fit.
             NotKeyable: The task is cached and an argument cannot be part of a key.
         """
-        return steps.submit(scope_for(self.plan.name), self.plan, args, kwargs, self._step_key)
+        return steps.submit(scope_for(self.plan.name), self.plan, self._bound + args, kwargs, self.step_key)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Task[..., R_co]:
         """On a method: the task bound to its instance."""
         if instance is None:
             return self
-        return BoundTask(self, instance)
+        return Task(self.plan, step_key=self.step_key, bound=(instance,))
 
     def invoke(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Make a run of this one call, anywhere, and return its result."""
         from holdfast._entrypoint import single_call
 
-        return cast("R_co", single_call(self.plan).invoke((args, kwargs)))
+        return cast("R_co", single_call(self.plan).invoke((self._bound + args, kwargs)))
 
     async def ainvoke(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """`invoke` for async code."""
         from holdfast._entrypoint import single_call
 
-        return cast("R_co", await single_call(self.plan).ainvoke((args, kwargs)))
+        return cast("R_co", await single_call(self.plan).ainvoke((self._bound + args, kwargs)))
 
     def options(
         self,
@@ -111,7 +114,7 @@ class Task(Generic[P, R_co]):
             capture=capture or plan.capture,
             kind=plan.kind if kind is None else kind,
         )
-        return Task(changed, step_key=step_key or self._step_key)
+        return Task(changed, step_key=step_key or self.step_key, bound=self._bound)
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> CacheKey:
         """The cache key of a call with these arguments.
@@ -120,11 +123,11 @@ class Task(Generic[P, R_co]):
             PolicyError: The task has no cache policy.
             NotKeyable: An argument cannot be part of a key.
         """
-        return key_maker(self.plan).make(args, kwargs)
+        return key_maker(self.plan).make(self._bound + args, kwargs)
 
     def explain_key(self, *args: P.args, **kwargs: P.kwargs) -> KeyExplanation:
         """What the key of a call is made of, part by part; print it."""
-        return key_maker(self.plan).explain(args, kwargs)
+        return key_maker(self.plan).explain(self._bound + args, kwargs)
 
     def purge(self, *, cache: Cache | None = None) -> int:
         """Forget every cached result of this task, of any version; return how many there were.
@@ -149,47 +152,18 @@ class Task(Generic[P, R_co]):
         await _ports.store_call_async(cache.is_blocking, self.clear_cache, cache)
 
 
-class BoundTask(Task[P, R_co]):
-    """A task that is a method, with its instance as the first argument."""
-
-    def __init__(self, task: Task[..., R_co], instance: Any) -> None:
-        """Bind ``task`` to ``instance``."""
-        super().__init__(task.plan, step_key=task._step_key)
-        self._instance = instance
-
-    def __call__(self, *args: Any, **kwargs: Any) -> TaskFuture[R_co]:
-        """Start a call in the current run, on the instance."""
-        return super().__call__(self._instance, *args, **kwargs)
-
-    def invoke(self, *args: Any, **kwargs: Any) -> R_co:
-        """Make a run of this one call on the instance."""
-        return super().invoke(self._instance, *args, **kwargs)
-
-    async def ainvoke(self, *args: Any, **kwargs: Any) -> R_co:
-        """`invoke` for async code."""
-        return await super().ainvoke(self._instance, *args, **kwargs)
-
-    def options(self, **changes: Any) -> BoundTask[..., R_co]:
-        """The same method with some settings changed, still bound."""
-        return BoundTask(super().options(**changes), self._instance)
-
-    def key(self, *args: Any, **kwargs: Any) -> CacheKey:
-        """The cache key of a call on the instance."""
-        return super().key(self._instance, *args, **kwargs)
-
-    def explain_key(self, *args: Any, **kwargs: Any) -> KeyExplanation:
-        """What the key of a call on the instance is made of."""
-        return super().explain_key(self._instance, *args, **kwargs)
+def _given_or_default(cache: Cache | None) -> Cache:
+    return default_cache() if cache is None else cache
 
 
-def key_maker(plan: Plan) -> Any:
+def key_maker(plan: Plan) -> KeyMaker:
     """The plan's key maker, or a PolicyError that says there is none."""
     from holdfast.errors import PolicyError
 
     if plan.keys is None:
         msg = f"{plan.name} has no cache_policy, so it has no cache keys: add cache_policy=CachePolicy(ttl='1h')"
         raise PolicyError(msg)
-    return plan.keys
+    return cast("KeyMaker", plan.keys)
 
 
 def purge_all(plan: Plan, cache: Cache | None) -> int:
@@ -350,9 +324,9 @@ def resilient(
             kind=kind,
             inject=False,
         )
-        opened = None if plan.cache is None else (default_cache if cache is None else lambda: cache)
+        opened = None if plan.cache is None else functools.partial(_given_or_default, cache)
         make = make_async_wrapper if plan.is_async else make_sync_wrapper
-        wrapper = functools.update_wrapper(make(plan, opened), function)
+        wrapper: Any = functools.update_wrapper(make(plan, opened), function)
         wrapper.plan = plan
         return wrapper
 

@@ -8,7 +8,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from holdfast.cache._notes import Trouble
+from holdfast.cache._trouble import Trouble
 from holdfast.values._private import check_file, check_folder, create_file, make_folder
 
 if TYPE_CHECKING:

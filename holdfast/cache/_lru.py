@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
-_new_entry: Callable[[type[Entry], tuple[Any, ...]], Entry] = tuple.__new__
+_new_entry: Callable[[type[Entry], tuple[Any, ...]], Entry] = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):

@@ -1,4 +1,4 @@
-"""Trouble with a store, and the notes about it: the first at once, the same again at most once a minute."""
+"""Notes about a store in trouble: the first at once, the same again at most once a minute."""
 
 from __future__ import annotations
 
@@ -9,20 +9,6 @@ from holdfast import clock, events
 EVENT = "holdfast.cache.error"
 INTERVAL = 60.0
 """Seconds between two notes of the same reason."""
-
-
-class Trouble(Exception):  # noqa: N818 - never leaves holdfast.cache: the cache turns it into a miss and a note
-    """Something the store could not do.
-
-    Attributes:
-        reason: ``locked``, ``full``, ``read_only``, ``broken``, ``poisoned``, ``refused`` or ``io``.
-        text: What happened, for a person.
-    """
-
-    def __init__(self, reason: str, text: str) -> None:
-        super().__init__(text)
-        self.reason = reason
-        self.text = text
 
 
 class Notes:

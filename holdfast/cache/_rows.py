@@ -1,70 +1,42 @@
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownParameterType=false, reportMissingParameterType=false
-# diskcache has no types; what it returns is checked here.
-"""The rows of one cache database: written through diskcache, read by a SELECT of our own. The one file that imports diskcache.
+"""The rows of one cache database: written through diskcache's table, read by a SELECT of our own.
 
-Theory of operation. diskcache gives the table, its indexes and the transaction around a write. Three things are replaced:
+Reads borrow a connection from a small pool: half the cost of ``diskcache.Cache.get``, and readers do not wait for a writer.
 
-- *What is stored*: `OwnBytes` lets bytes through and nothing else, so that pickle is never reached (CVE-2025-69872) and no column is
-  ever used as the path of a file. A row that says otherwise was not written by us: `Rows.read` reports it as poisoned.
-- *Connections*: diskcache keeps one per thread, made by that thread and closed by nobody. `_Table` gives it a single one, opened the
-  house's way (`holdfast.values._sqlite`), used under a lock and closed before a fork. This overrides ``Cache._con`` and ``Cache.close``,
-  whose meaning tests/cache/test_rows.py guards.
-- *Eviction*: diskcache removes at most ten rows at each write, so a few large values after many small ones grow the file without bound,
-  and its ``cull`` has no bound on time. `Rows` sweeps after every `SWEEP_EVERY` bytes written, at most `SWEEP_ROWS` rows at a time.
-
-Reads borrow a connection from a small pool: 3.3 us instead of 5.7 with ``Cache.get``, and readers do not wait for a writer.
+Eviction is our own. diskcache removes at most ten rows at each write, so a few large values after many small ones would grow the file
+without bound, and its ``cull`` has no bound on time. `Rows` sweeps after every `SWEEP_EVERY` bytes written, `SWEEP_ROWS` rows at most.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import diskcache
-
-from holdfast.cache._folder import DATABASE
-from holdfast.cache._notes import Trouble
-from holdfast.errors import StoreError
-from holdfast.values._sqlite import Connection, Database, Schema, is_corrupt
+from holdfast.cache._table import RAW, File, Table
+from holdfast.cache._trouble import Trouble, judge, telling
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
-BUSY_TIMEOUT = 0.05
-"""Seconds that a call waits for another process's write lock."""
+    from holdfast.values._sqlite import Connection
+
 PURGE_PATIENCE = 40
-"""How many times `BUSY_TIMEOUT` a purge waits: nobody's task stands behind it."""
+"""How many times as long as a call a purge waits: nobody's task stands behind it."""
 FORK_PATIENCE = 1.0
 """Seconds that a fork waits for each write or read under way."""
 SWEEP_EVERY = 1 << 20
 SWEEP_ROWS = 2000
 PURGE_ROWS = 1000
-_RAW = diskcache.core.MODE_RAW
-_SCHEMA = Schema("cache", 0x48464361, ("SELECT 1;",))  # "HFca"; diskcache makes the tables itself
-_CACHE_SIZE = -8000  # KiB; with SQLite's 2 MB, values of 1 MB take five times as long
-_SETTINGS = {
-    **diskcache.DEFAULT_SETTINGS,  # all of them, so that none is taken from the file
-    "cull_limit": 0,  # see Eviction above
-    "sqlite_mmap_size": 0,  # a damaged file is then an error, not a SIGBUS
-    "sqlite_cache_size": _CACHE_SIZE,
-}
-_KNOWN_SETTINGS = {*diskcache.DEFAULT_SETTINGS, *diskcache.core.METADATA}
 _READ = "SELECT raw, mode, filename, value FROM Cache WHERE key = ?"
 _SCAN = (
     "SELECT rowid, key, store_time, expire_time, tag, length(value) FROM Cache"
     " WHERE rowid > ? AND key >= ? AND key < ? ORDER BY rowid LIMIT 500"
 )
 _PURGE = "DELETE FROM Cache WHERE rowid IN (SELECT rowid FROM Cache WHERE rowid <= ? AND {where} LIMIT ?)"
-_REASONS = {5: "locked", 6: "locked", 8: "read_only", 11: "broken", 13: "full", 26: "broken"}  # SQLite's primary result codes
-_ERRNOS = {errno.ENOSPC: "full", errno.EDQUOT: "full", errno.EFBIG: "full", errno.EROFS: "read_only", errno.EACCES: "read_only"}
-
-
 _abandoned: list[Rows] = []
 
 
@@ -76,107 +48,6 @@ class Row(NamedTuple):
     remove_after: float | None
     tags: str
     size: int
-
-
-class OwnBytes(diskcache.Disk):  # type: ignore[misc]
-    """Keys and values are bytes and stand in the row; every way to pickle, text or files is closed."""
-
-    def put(self, key: Any) -> tuple[bytes, bool]:
-        """The key as it is."""
-        if type(key) is not bytes:
-            raise TypeError(f"a cache row is named by bytes, not {type(key).__name__}")
-        return key, True
-
-    def get(self, key: Any, raw: Any) -> bytes:
-        """The key as it is; an empty one for a key that is not ours."""
-        return key if raw and type(key) is bytes else b""
-
-    def store(self, value: Any, read: Any, key: Any = None) -> tuple[int, int, None, bytes]:  # noqa: ARG002 - diskcache's signature
-        """The value as it is, in the row, whatever its size."""
-        if type(value) is not bytes:
-            raise TypeError(f"a cache row holds bytes, not {type(value).__name__}")
-        return 0, _RAW, None, value
-
-    def fetch(self, mode: Any, filename: Any, value: Any, read: Any) -> bytes:  # noqa: ARG002 - diskcache's signature
-        """The value as it is; an empty one for a row that is not ours."""
-        return value if mode == _RAW and filename is None and type(value) is bytes else b""
-
-    def filename(self, key: Any = None, value: Any = None) -> tuple[str, str]:  # noqa: ARG002 - diskcache's signature
-        """No value has a file."""
-        raise TypeError("cache values have no files")
-
-    def remove(self, file_path: Any) -> None:
-        """Nothing: a path that comes from a row is never used."""
-
-    def _write(self, full_path: Any, iterator: Any, mode: Any, encoding: Any = None) -> int:  # noqa: ARG002 - diskcache's signature
-        raise TypeError("cache values have no files")
-
-
-class _File(Database):
-    """The database file, opened and checked the house's way."""
-
-    def __init__(self, folder: Path, *, is_reader: bool = False) -> None:
-        super().__init__(folder / DATABASE, _SCHEMA, synchronous="NORMAL", busy_timeout=BUSY_TIMEOUT, is_reader=is_reader)
-
-    def open(self) -> Connection:
-        """A new connection, which is the caller's to close."""
-        return self._connect()
-
-    def _configure(self, connection: Connection) -> None:
-        if not self._is_reader:
-            connection.execute("PRAGMA auto_vacuum = FULL")  # only possible in an empty file; eviction must shrink it
-        connection.execute(f"PRAGMA cache_size = {_CACHE_SIZE}")
-        try:
-            super()._configure(connection)
-        except StoreError as error:  # the file is somebody else's, or of another version
-            raise Trouble("broken", str(error)) from error
-
-
-class _Table(diskcache.Cache):  # type: ignore[misc]
-    """diskcache on one connection that we open and close. Use it under `Rows`' lock."""
-
-    def __init__(self, file: _File, size_limit: int) -> None:
-        self._file = file
-        self._connection: Connection | None = None
-        connection = self._con
-        try:
-            connection.execute("BEGIN IMMEDIATE")  # processes that start at once take turns (diskcache issue 85); also 3 ms quicker
-            _refuse_strange_settings(connection)
-            # The directory is only used to find connections and files, which are ours; diskcache would expand $ and ~ in a real one.
-            super().__init__(os.sep, timeout=BUSY_TIMEOUT, disk=OwnBytes, **{**_SETTINGS, "size_limit": size_limit})
-            connection.execute("COMMIT")
-        except BaseException:
-            self.disconnect()
-            raise
-
-    @property
-    def _con(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._file.open()
-        return self._connection
-
-    @property
-    def connection(self) -> Connection:
-        """The one connection, opened when there is none."""
-        return self._con
-
-    def close(self) -> None:
-        """Nothing: diskcache calls it while it sets up. `disconnect` closes."""
-
-    def disconnect(self) -> None:
-        """Close the connection; the next use opens another."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-
-def _refuse_strange_settings(connection: Connection) -> None:
-    """Raise Trouble when the file has settings that diskcache would turn into pragmas and attributes."""
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'Settings'").fetchone() is None:
-        return
-    strange = {name for (name,) in connection.execute("SELECT key FROM Settings")} - _KNOWN_SETTINGS
-    if strange:
-        raise Trouble("broken", f"the cache's settings table was changed by somebody else: {sorted(map(repr, strange))}")
 
 
 class _Reader:
@@ -203,8 +74,8 @@ class Rows:
     """
 
     def __init__(self, folder: Path, size_limit: int) -> None:
-        self._file = _File(folder)
-        self._reader_file = _File(folder, is_reader=True)
+        self._file = File(folder)
+        self._reader_file = File(folder, is_reader=True)
         self._size_limit = size_limit
         self._sweep_every = min(SWEEP_EVERY, size_limit // 16)
         self._unswept = 0
@@ -213,7 +84,7 @@ class Rows:
         self._readers: list[_Reader] = []
         self._paused: list[threading.Lock] = []
         with telling(self._file.path):
-            self._table = _Table(self._file, size_limit)
+            self._table = Table(self._file, size_limit)
             self._identity = _identity(self._file.path)
         self._finalizer = weakref.finalize(self, _disconnect, self._table, self._readers)
 
@@ -225,7 +96,7 @@ class Rows:
         if row is None:
             return None
         raw, mode, filename, value = row
-        if raw != 1 or mode != _RAW or filename is not None or type(value) is not bytes:
+        if raw != 1 or mode != RAW or filename is not None or type(value) is not bytes:
             raise Trouble("poisoned", "a row of the cache was not written by holdfast")
         return value
 
@@ -262,7 +133,7 @@ class Rows:
                 return connection.execute(statement, parameters).fetchone()
         except Exception as error:  # SQLite's errors, and Python's for what it cannot convert
             reader.disconnect()
-            raise _trouble(error, self._file.path) from error
+            raise judge(error, self._file.path) from error
         finally:
             self._idle.append(reader)
 
@@ -297,7 +168,7 @@ class Rows:
             lifetime: Seconds after which a sweep may remove the row; None keeps it until there is no more room.
         """
         with self._writing() as table:
-            table.set(name, value, expire=lifetime, tag=tag_text(tags) or None)
+            table.put(name, value, tag=tag_text(tags) or None, lifetime=lifetime)
             self._unswept += len(value)
             if self._unswept >= self._sweep_every:
                 self._unswept = 0
@@ -354,7 +225,7 @@ class Rows:
         if excess <= 0 or rows == 0:
             return
         oldest = connection.execute("SELECT rowid, length(value) FROM Cache ORDER BY store_time LIMIT ?", (SWEEP_ROWS,)).fetchall()
-        doomed = []
+        doomed: list[tuple[int]] = []
         for rowid, length in oldest:
             if excess <= 0:
                 break
@@ -364,7 +235,7 @@ class Rows:
             connection.executemany("DELETE FROM Cache WHERE rowid = ?", doomed)
 
     @contextlib.contextmanager
-    def _writing(self) -> Generator[_Table]:
+    def _writing(self) -> Generator[Table]:
         with self._lock, telling(self._file.path):
             try:
                 yield self._table
@@ -421,7 +292,7 @@ def tags_from_text(text: str) -> tuple[str, ...]:
     return tuple(part.replace("%0A", "\n").replace("%25", "%") for part in text[1:-1].split("\n\n")) if text else ()
 
 
-def _disconnect(table: _Table, readers: list[_Reader]) -> None:
+def _disconnect(table: Table, readers: list[_Reader]) -> None:
     for reader in readers:
         reader.disconnect()
     table.disconnect()
@@ -433,29 +304,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return info.st_dev, info.st_ino
-
-
-@contextlib.contextmanager
-def telling(path: Path) -> Generator[None]:
-    """Turn whatever goes wrong inside into Trouble about ``path``."""
-    try:
-        yield
-    except Exception as error:  # diskcache lets TypeErrors and AssertionErrors out of a damaged file
-        raise _trouble(error, path) from error
-
-
-def _trouble(error: BaseException, path: Path) -> Trouble:
-    """What an error means for the cache, judged by SQLite's result code or the errno that lies beneath it."""
-    text = f"cache {path}: {str(error) or type(error).__name__}"
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, Trouble):
-            return cause
-        code = getattr(cause, "sqlite_errorcode", None)
-        if code is not None:
-            text = f"cache {path}: {cause}"
-            return Trouble(_REASONS.get(code & 0xFF, "broken" if is_corrupt(cause) or code == 1 else "io"), text)
-        if isinstance(cause, OSError) and cause.errno is not None:
-            return Trouble(_ERRNOS.get(cause.errno, "refused" if cause.errno == errno.ELOOP else "io"), text)
-        cause = cause.__cause__ or cause.__context__
-    return Trouble("refused" if isinstance(error, StoreError) else "broken", text)

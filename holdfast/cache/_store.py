@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.cache._folder import GENERATIONS, exclusive, prepare, set_aside
 from holdfast.cache._generations import Generations, bucket_of
-from holdfast.cache._notes import Trouble
-from holdfast.cache._rows import Rows, tags_from_text, telling
+from holdfast.cache._rows import Rows, tags_from_text
+from holdfast.cache._trouble import Trouble, telling
 from holdfast.cache.info import EntryInfo
 from holdfast.typing import CacheKey
 from holdfast.values.secret import load_secret

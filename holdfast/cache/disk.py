@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from holdfast import clock
 from holdfast.cache import _fork
 from holdfast.cache._lru import Lru, decode, encode, hold
-from holdfast.cache._notes import Notes, Trouble
+from holdfast.cache._notes import Notes
+from holdfast.cache._trouble import Trouble
 from holdfast.cache.info import CacheStats, EntryInfo
 from holdfast.errors import PolicyError
 from holdfast.typing import CacheKey, Codec, Entry

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from holdfast.policies.cache import CachePolicy
     from holdfast.values.binding import Binder
 
-_new_key: Callable[[type[CacheKey], tuple[str, bytes]], CacheKey] = tuple.__new__
+_new_key: Callable[[type[CacheKey], tuple[str, bytes]], CacheKey] = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 class KeyMaker:

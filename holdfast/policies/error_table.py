@@ -49,6 +49,11 @@ def _by(judge: Callable[[BaseException], rules.Answer], on: str) -> Rule:
     return Rule("depends", on, judge)
 
 
+def _in(family: Mapping[str, Rule], *packages: str) -> dict[str, Rule]:
+    """The same classes in several packages."""
+    return {f"{package}.{name}": rule for package in packages for name, rule in family.items()}
+
+
 _TIMEOUT = _yes("a timeout")
 _BROKEN = _yes("a connection that failed or broke")
 _CUT_OFF = _yes("an answer that was cut off")
@@ -98,27 +103,24 @@ _PYTHON: Mapping[str, Rule] = {
     "ExceptionGroup": _by(rules.by_members, "yes when every member is"),
 }
 
+_HTTPCORE: Mapping[str, Rule] = {
+    "TimeoutException": _TIMEOUT,
+    "ConnectError": _CONNECTION,
+    "NetworkError": _BROKEN,
+    "RemoteProtocolError": _CUT_OFF,
+    "ProxyError": _PROXY,
+    "LocalProtocolError": _BAD_REQUEST,
+    "UnsupportedProtocol": _BAD_ADDRESS,
+}
+
 _HTTPX: Mapping[str, Rule] = {
-    "httpx.TimeoutException": _TIMEOUT,
-    "httpx.ConnectError": _CONNECTION,
-    "httpx.NetworkError": _BROKEN,
-    "httpx.RemoteProtocolError": _CUT_OFF,
-    "httpx.LocalProtocolError": _BAD_REQUEST,
-    "httpx.UnsupportedProtocol": _BAD_ADDRESS,
-    "httpx.ProxyError": _PROXY,
-    "httpx.HTTPStatusError": _STATUS,
-    "httpx.DecodingError": _MALFORMED,
-    "httpx.TooManyRedirects": _REDIRECTS,
-    "httpx.InvalidURL": _BAD_ADDRESS,
-    "httpx.CookieConflict": _BAD_REQUEST,
-    "httpx.StreamError": _BUG,
-    "httpcore.TimeoutException": _TIMEOUT,
-    "httpcore.ConnectError": _CONNECTION,
-    "httpcore.NetworkError": _BROKEN,
-    "httpcore.RemoteProtocolError": _CUT_OFF,
-    "httpcore.LocalProtocolError": _BAD_REQUEST,
-    "httpcore.UnsupportedProtocol": _BAD_ADDRESS,
-    "httpcore.ProxyError": _PROXY,
+    **_HTTPCORE,
+    "HTTPStatusError": _STATUS,
+    "DecodingError": _MALFORMED,
+    "TooManyRedirects": _REDIRECTS,
+    "InvalidURL": _BAD_ADDRESS,
+    "CookieConflict": _BAD_REQUEST,
+    "StreamError": _BUG,
 }
 
 _REQUESTS: Mapping[str, Rule] = {
@@ -166,20 +168,10 @@ _AIOHTTP: Mapping[str, Rule] = {
 }
 
 _MODELS: Mapping[str, Rule] = {
-    f"{package}.{name}": rule
-    for package in ("openai", "anthropic")
-    for name, rule in {
-        "APITimeoutError": _TIMEOUT,
-        "APIConnectionError": _CONNECTION,
-        "APIResponseValidationError": _MALFORMED,
-        "APIError": _LLM,
-    }.items()
-} | {
-    "openai.WebSocketConnectionClosedError": _BROKEN,
-    "openai.OpenAIError": _BAD_REQUEST,
-    "anthropic.ContractSpendLimitReachedError": _no("an exhausted quota"),
-    "anthropic.EnforcedSpendLimitReachedError": _no("an exhausted quota"),
-    "anthropic.AnthropicError": _BAD_REQUEST,
+    "APITimeoutError": _TIMEOUT,
+    "APIConnectionError": _CONNECTION,
+    "APIResponseValidationError": _MALFORMED,
+    "APIError": _LLM,
 }
 
 _CLOUD: Mapping[str, Rule] = {
@@ -251,10 +243,17 @@ _WRAPPERS: Mapping[str, Rule] = {
 
 TABLE: Mapping[str, Mapping[str, Rule]] = {
     "Python's standard library": _PYTHON,
-    "httpx and httpcore": _HTTPX,
+    "httpx and httpcore": _in(_HTTPX, "httpx", "httpx2") | _in(_HTTPCORE, "httpcore", "httpcore2"),
     "requests and urllib3": _REQUESTS,
     "aiohttp": _AIOHTTP,
-    "openai and anthropic": _MODELS,
+    "openai and anthropic": _in(_MODELS, "openai", "anthropic")
+    | {
+        "openai.WebSocketConnectionClosedError": _BROKEN,
+        "openai.OpenAIError": _BAD_REQUEST,
+        "anthropic.ContractSpendLimitReachedError": _no("an exhausted quota"),
+        "anthropic.EnforcedSpendLimitReachedError": _no("an exhausted quota"),
+        "anthropic.AnthropicError": _BAD_REQUEST,
+    },
     "botocore, Google and gRPC": _CLOUD,
     "Databases": _DATABASES,
     "holdfast and msgspec": _OTHERS,

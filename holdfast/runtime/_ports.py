@@ -19,7 +19,8 @@ from holdfast.runtime.future import TaskFuture, post, running_loop
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+    from contextvars import Context
 
     from holdfast.runtime.run import Run
     from holdfast.runtime.state import Call
@@ -222,6 +223,7 @@ async def in_thread(fn: Callable[[], Any]) -> Any:
             answer.set_exception(error)
 
     def job() -> None:
+        outcome: tuple[Any, BaseException | None]
         try:
             outcome = (fn(), None)
         except Exception as error:  # noqa: BLE001 - handed to the waiting task
@@ -245,7 +247,8 @@ async def resolve_async(value: Any) -> Any:
 def resolve_sync(value: Any) -> Any:
     """Wait for what a body returned, if it is a task's future."""
     while isinstance(value, TaskFuture):
-        value = value.result()
+        future: TaskFuture[Any] = value
+        value = future.result()
     return value
 
 
@@ -281,11 +284,11 @@ def on_a_thread(fn: Callable[[], Any]) -> Any:
     return all_on_threads([fn], return_exceptions=False)[0]
 
 
-def all_on_threads(jobs: list[Callable[[], Any]], *, return_exceptions: bool) -> list[Any]:
+def all_on_threads(jobs: Sequence[Callable[[], Any]], *, return_exceptions: bool) -> list[Any]:
     """Run every job on a worker thread of its own, in a copy of this context; wait for all."""
     futures: list[Future[Any]] = [Future() for _ in jobs]
     for fn, future in zip(jobs, futures, strict=True):
-        workers.run(partial(copy_context().run, _settle, fn, future))
+        workers.run(partial(_settle, copy_context(), fn, future))
     errors = [future.exception() for future in futures]
     first = next((error for error in errors if error is not None), None)
     if first is not None and not return_exceptions:
@@ -293,9 +296,9 @@ def all_on_threads(jobs: list[Callable[[], Any]], *, return_exceptions: bool) ->
     return [future.result() if error is None else error for future, error in zip(futures, errors, strict=True)]
 
 
-def _settle(fn: Callable[[], Any], future: Future[Any]) -> None:
+def _settle(context: Context, fn: Callable[[], Any], future: Future[Any]) -> None:
     try:
-        future.set_result(fn())
+        future.set_result(context.run(fn))
     except BaseException as error:  # noqa: BLE001 - handed to whoever waits
         future.set_exception(error)
 
@@ -323,7 +326,7 @@ class ChunksSync:
     def start(self, fn: Callable[[], Any]) -> None:
         """Run ``fn`` on a worker thread."""
         self._outcome.add_done_callback(lambda _: self._queue.put((_END, None)))
-        workers.run(partial(copy_context().run, _settle, fn, self._outcome))
+        workers.run(partial(_settle, copy_context(), fn, self._outcome))
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Yield chunks until the run ends; raise what it raised."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DEFAULT_SYNC_LIMIT = 64
+DEFAULT_SYNC_LIMIT = 128
 IDLE_SECONDS = 5.0
 MOST_WAITING_THREADS = 1_000
 """Above this many worker threads a backoff keeps its slot: it ends by itself, so it cannot deadlock, and threads stay bounded."""

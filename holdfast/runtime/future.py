@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from contextvars import Context
     from types import TracebackType
 
-R_co = TypeVar("R_co", covariant=True)
+R = TypeVar("R")
 
 _lock = threading.Lock()
 _DONE = frozenset((FINISHED, CANCELLED_AND_NOTIFIED))
@@ -51,11 +51,11 @@ class Work(Protocol):
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
     """The loop running on this thread, without importing asyncio for those who do not use it."""
-    asyncio = sys.modules.get("asyncio")
-    return None if asyncio is None else cast("asyncio.AbstractEventLoop | None", asyncio._get_running_loop())  # noqa: SLF001 - asyncio's own way to ask without an exception
+    loaded: Any = sys.modules.get("asyncio")
+    return None if loaded is None else cast("asyncio.AbstractEventLoop | None", loaded._get_running_loop())  # noqa: SLF001 - asyncio's own way to ask without an exception
 
 
-class TaskFuture(Future[R_co]):
+class TaskFuture(Future[R]):
     """The result of a task that may not have finished yet: ``.result()`` in sync code, ``await`` in async code."""
 
     _asyncio_future_blocking = False  # what asyncio.isfuture looks for; `await` uses a future of the waiting loop instead
@@ -91,7 +91,7 @@ class TaskFuture(Future[R_co]):
         """True when it was cancelled."""
         return self._state is CANCELLED_AND_NOTIFIED
 
-    def result(self, timeout: float | None = None) -> R_co:
+    def result(self, timeout: float | None = None) -> R:
         """The task's result; waits for it.
 
         Args:
@@ -107,7 +107,7 @@ class TaskFuture(Future[R_co]):
         self.is_collected = True
         if self._exception is not None:
             raise self._exception.with_traceback(self._traceback)
-        return cast("R_co", self._result)
+        return cast("R", self._result)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the task raised, or None; waits like `result`."""
@@ -116,7 +116,7 @@ class TaskFuture(Future[R_co]):
         self.is_collected = True
         return self._exception
 
-    def __await__(self) -> Generator[Any, None, R_co]:
+    def __await__(self) -> Generator[Any, None, R]:
         """Wait without blocking the loop. Cancelling the waiter cancels the task, as with `asyncio.Task`."""
         if self._state not in _DONE:
             try:
@@ -167,7 +167,7 @@ class TaskFuture(Future[R_co]):
             work.withdrawn()
         return True
 
-    def add_done_callback(self, fn: Callable[[Any], object], *, context: Context | None = None) -> None:  # type: ignore[override]
+    def add_done_callback(self, fn: Callable[[Any], object], *, context: Context | None = None) -> None:
         """Call ``fn(self)`` when done: on this event loop if one is running here, else on whichever thread finishes the task."""
         loop = running_loop()
         with _lock:
@@ -267,7 +267,7 @@ class TaskFuture(Future[R_co]):
     # -- blocking -----------------------------------------------------------------------------------------------------------------
 
     @property
-    def _condition(self) -> threading.Condition:  # type: ignore[override]  # made on demand; cf.wait and as_completed use it
+    def _condition(self) -> threading.Condition:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # made on demand, for cf.wait and as_completed
         with _lock:
             if self._cond is None:
                 self._cond = threading.Condition()

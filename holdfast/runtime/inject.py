@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from collections.abc import Callable
 
 from holdfast.errors import TaskContextError
 from holdfast.runtime.context import current
 
 if TYPE_CHECKING:
-
     from holdfast.policies.plan import Plan
     from holdfast.runtime.run import Run
 

@@ -133,6 +133,6 @@ def _collect(error: BaseException | None, seen: set[int]) -> None:
     seen.add(id(error))
     _collect(error.__cause__, seen)
     _collect(error.__context__, seen)
-    if isinstance(error, BaseExceptionGroup):
-        for member in error.exceptions:
-            _collect(member, seen)
+    members: tuple[BaseException, ...] = getattr(error, "exceptions", ()) if isinstance(error, BaseExceptionGroup) else ()  # pyright: ignore[reportUnknownArgumentType]
+    for member in members:
+        _collect(member, seen)

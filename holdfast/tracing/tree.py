@@ -224,12 +224,12 @@ def _omitted(every: list[Node], hits: list[Node], replayed: list[Node]) -> tuple
 
 
 def _cut_circles(nodes: dict[str, Node], roots: list[Node], orphans: dict[str, list[Node]]) -> None:
-    """Make orphans of spans that are their own ancestors: damaged data must not make other spans disappear."""
+    """Make roots and orphans of spans that are their own ancestors: damaged data must not make other spans disappear."""
     reached = {node.row.span_id for node in walk([*roots, *(node for group in orphans.values() for node in group)])}
-    for span_id, node in nodes.items():
-        if span_id not in reached:
+    for node in sorted(nodes.values(), key=lambda node: node.kind != "run"):
+        if node.row.span_id not in reached:
             nodes[node.row.parent_id].children.remove(node)
-            orphans[node.row.parent_id].append(node)
+            (roots if node.kind == "run" else orphans[node.row.parent_id]).append(node)
             reached.update(each.row.span_id for each in walk([node]))
 
 
@@ -239,11 +239,12 @@ def _adopt(orphans: dict[str, list[Node]], nodes: dict[str, Node], roots: list[N
     homeless: dict[str, list[Node]] = defaultdict(list)
     for parent_id, group in orphans.items():
         run_id = group[0].get(names.RUN_ID, "")
-        is_task = all(node.kind == "attempt" for node in group) and run_id
+        run = runs.get(run_id)
+        is_task = run_id and all(node.kind == "attempt" for node in group)
         name = str(group[0].get(names.TASK_NAME, "")) if is_task else ""
-        if run_id in runs:
-            runs[run_id].children.append(_stand_in(parent_id, name or "span", group))
-        elif run_id:
+        if run is not None and all(node is not run for node in walk(group)):
+            run.children.append(_stand_in(parent_id, name or "span", group))
+        elif run is None and run_id:
             homeless[run_id].extend([_stand_in(parent_id, name, group)] if name else group)
         else:
             roots.append(_stand_in(parent_id, "span", group))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import typing
 from enum import Enum
@@ -22,30 +23,34 @@ def return_annotation(fn: Callable[..., Any]) -> Any:
     and the function's own closure is searched too. Names defined further down in a module are found once that has been run: call this
     late.
     """
-    inner: Any = fn
-    while isinstance(inner, functools.partial):
-        inner = inner.func
+    inner = unwrapped_partial(fn)
     if not hasattr(inner, "__annotations__") and not isinstance(inner, type):
         inner = getattr(type(inner), "__call__", inner)  # noqa: B004 - an object called like a function
     annotation = getattr(inner, "__annotations__", {}).get("return", Any)
-    while hasattr(inner, "__wrapped__"):
-        inner = inner.__wrapped__
-    inner = getattr(inner, "__func__", inner)
-    if not isinstance(inner, FunctionType):
+    defined = inspect.unwrap(getattr(inner, "__func__", inner))
+    if not isinstance(defined, FunctionType):
         return annotation
-    return _resolve(annotation, inner.__globals__, _closure_of(inner))
+    return _resolve(annotation, defined.__globals__, _closure_of(defined))
+
+
+def unwrapped_partial(fn: Any) -> Any:
+    """The function behind any partials."""
+    while isinstance(fn, functools.partial):
+        partial: Any = fn
+        fn = partial.func
+    return fn
 
 
 def classes_in(annotations: Iterable[Any]) -> list[type]:
     """Every class that ``annotations`` name, each once, in order of appearance; fields of dataclasses and their like are followed."""
     found: dict[type, None] = {}
-    met: list[Any] = []
+    met: dict[int, Any] = {}
     waiting = list(annotations)[::-1]
     while waiting:
         annotation = waiting.pop()
-        if any(annotation is each for each in met):
+        if id(annotation) in met:
             continue
-        met.append(annotation)
+        met[id(annotation)] = annotation  # kept, so that the id is not used again
         if isinstance(annotation, type) and typing.get_origin(annotation) is None:
             found[annotation] = None
             waiting.extend(list(_field_annotations(annotation))[::-1])
@@ -73,15 +78,14 @@ def _parts(annotation: Any) -> Iterator[Any]:
 
 def _field_annotations(cls: Any) -> Iterator[Any]:
     if records.is_pydantic(cls):
-        fields = getattr(cls, "__pydantic_fields__", None) or cls.model_fields
-        yield from (field.annotation for field in fields.values())
+        yield from (field.annotation for field in records.pydantic_fields(cls).values())
         return
     declares = records.field_names(cls) is not None or hasattr(cls, "_fields") or hasattr(cls, "__total__")
     if not declares or issubclass(cls, Enum):
         return
     for owner in cls.__mro__[:-1]:
         names = vars(sys.modules.get(owner.__module__, SimpleNamespace()))
-        for annotation in owner.__dict__.get("__annotations__", {}).values():
+        for annotation in inspect.get_annotations(owner).values():
             yield _resolve(annotation, names, {owner.__name__: owner, **vars(owner)})
 
 

@@ -21,13 +21,15 @@ def is_scalar_class(cls: type) -> bool:
 
 def reduce_array(value: Any) -> list[Any]:
     """``[dtype, shape, order, content]``; order is "F" only for arrays that are column-major and not row-major."""
+    if value.dtype.itemsize == 0 and value.shape:
+        raise Refused("is a numpy array of items without content")
     order = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
     return [_describe(value.dtype), list(value.shape), order, value.tobytes(order)]
 
 
 def restore_array(_: Any, payload: Any) -> Any:
     """The array `reduce_array` took apart, with memory of its own."""
-    import numpy as np  # noqa: PLC0415 - only who stores arrays pays for it
+    import numpy as np
 
     description, shape, order, content = payload
     dtype = _dtype(description)
@@ -36,7 +38,7 @@ def restore_array(_: Any, payload: Any) -> Any:
         if type(extent) is not int or extent < 0:
             raise ValueError("a shape holds numbers from 0")
         size *= extent
-    if size != len(content) or order not in ("C", "F"):
+    if (dtype.itemsize == 0 and shape) or size != len(content) or order not in ("C", "F"):
         raise ValueError("content and shape differ")
     return np.ndarray(tuple(shape), dtype, buffer=content, order=order).copy(order)
 
@@ -64,7 +66,7 @@ def _describe(dtype: Any) -> Any:
 
 
 def _dtype(description: Any) -> Any:
-    import numpy as np  # noqa: PLC0415 - see restore_array
+    import numpy as np
 
     if isinstance(description, str):
         _check_text(description)

@@ -99,7 +99,7 @@ def _not_keyable(refused: Refused, where: str) -> NotKeyable:
 
 
 def _write(value: Any, depth: int) -> bytes:
-    kind = type(value)
+    kind: Any = type(value)
     try:
         if kind is tuple:
             if are_plain(value, depth):
@@ -180,12 +180,12 @@ def _write_nan(_value: float, _: int) -> bytes:
 
 
 _WRITERS: dict[type, Writer] = {
-        int: _write_int,
-        str: _write_text,
-        float: _write_nan,
-        tuple: lambda value, depth: _counted(b"T", _write_items(value, depth)),
-        list: lambda value, depth: _counted(b"L", _write_items(value, depth)),
-        dict: lambda value, depth: _counted(b"D", _write_entries(value, depth)),
-        set: lambda value, depth: _counted(b"S", _write_members(value, depth)),
-        frozenset: lambda value, depth: _counted(b"F", _write_members(value, depth)),
+    int: _write_int,
+    str: _write_text,
+    float: _write_nan,
+    tuple: lambda value, depth: _counted(b"T", _write_items(value, depth)),
+    list: lambda value, depth: _counted(b"L", _write_items(value, depth)),
+    dict: lambda value, depth: _counted(b"D", _write_entries(value, depth)),
+    set: lambda value, depth: _counted(b"S", _write_members(value, depth)),
+    frozenset: lambda value, depth: _counted(b"F", _write_members(value, depth)),
 }

@@ -6,6 +6,7 @@ that class, or a record of one, turns up; both stand in this file, never in data
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,19 +26,29 @@ class Kind(NamedTuple):
         code: Its MessagePack extension type, 1-127; also its tag in a key.
         module: Where the class stands.
         name: What it is called there.
-        reduce: Takes a value, returns plain values or values of other kinds that say all there is to say about it.
-        restore: Takes the class and what ``reduce`` returned, returns an equal value of the same type; any exception means bad data.
+        reduce: Takes a value, returns simpler values that say all there is to say about it.
+        payload: The type of what ``reduce`` returns. Checked before ``restore``: ``bytearray(10**12)`` or ``tuple(range(10**12))`` would
+            let a few bytes of bad data claim all memory.
+        restore: Takes the class and the payload, returns an equal value of the same type; any exception means bad data.
     """
 
     code: int
     module: str
     name: str
+    payload: type
     reduce: Callable[[Any], Any]
     restore: Callable[[Any, Any], Any]
 
-    def load_class(self) -> Any:
-        """The class itself; imports its module, which this file names."""
-        return getattr(importlib.import_module(self.module), self.name)
+    def rebuild(self, payload: Any) -> Any:
+        """The value that ``reduce`` took apart. Imports its class's module, which this file names."""
+        if type(payload) is not self.payload:
+            raise TypeError(f"a {self.name} is not made of {type(payload).__name__}")
+        return self.restore(_load_class(self.module, self.name), payload)
+
+
+@functools.cache
+def _load_class(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
 
 
 def kind_of(cls: type) -> Kind | None:
@@ -118,6 +129,20 @@ def _from_deque(cls: Any, payload: Any) -> Any:
     return cls(items, maxlen)
 
 
+def _complex(value: Any) -> list[float]:
+    return [value.real, value.imag]
+
+
+def _fraction(value: Any) -> list[int]:
+    return [value.numerator, value.denominator]
+
+
+def _from_fraction(cls: Any, payload: Any) -> Any:
+    if not all(type(part) is int for part in payload):  # Fraction("1e999999999") would be computed
+        raise TypeError("a fraction is made of two integers")
+    return cls(*payload)
+
+
 def _date(value: Any) -> list[int]:
     return [value.year, value.month, value.day]
 
@@ -144,6 +169,15 @@ def _timezone(value: Any) -> list[Any]:
     return list(value.__getinitargs__())  # the offset, and the name if one was given: what pickle keeps
 
 
+def _uuid(value: Any) -> bytes:
+    data: bytes = value.bytes
+    return data
+
+
+def _from_uuid(cls: Any, payload: Any) -> Any:
+    return cls(bytes=payload)
+
+
 def _zone(value: Any) -> str:
     if value.key is None:
         raise Refused("is a ZoneInfo without a key", fix="make it with ZoneInfo(key)")
@@ -159,7 +193,7 @@ def _pattern(value: Any) -> list[Any]:
 
 
 def _compile(_: Any, payload: Any) -> Any:
-    import re  # noqa: PLC0415 - a module of rows; each imports its own class late
+    import re
 
     pattern, flags = payload
     return re.compile(pattern, flags)
@@ -169,46 +203,50 @@ def _nothing(_: Any) -> None:
     return None
 
 
+def _ellipsis(_cls: Any, _payload: Any) -> Any:
+    return ...
+
+
 _NUMPY_ARRAY, _NUMPY_SCALAR = 40, 41
 
 KINDS: tuple[Kind, ...] = (
-    Kind(1, "builtins", "tuple", list, _call),
-    Kind(2, "builtins", "set", list, _call),
-    Kind(3, "builtins", "frozenset", list, _call),
-    Kind(4, "builtins", "dict", _pairs, _from_pairs),
-    Kind(5, "builtins", "int", _big_int, _from_big_int),
-    Kind(6, "builtins", "str", _wide_text, _from_wide_text),
-    Kind(7, "builtins", "complex", lambda value: [value.real, value.imag], _spread),
-    Kind(8, "builtins", "bytearray", bytes, _call),
-    Kind(9, "collections", "OrderedDict", _pairs, _from_pairs),
-    Kind(10, "collections", "Counter", dict, _call),
-    Kind(11, "collections", "defaultdict", _default_dict, _from_default_dict),
-    Kind(12, "collections", "deque", _deque, _from_deque),
-    Kind(13, "decimal", "Decimal", str, _call),
-    Kind(14, "fractions", "Fraction", lambda value: [value.numerator, value.denominator], _spread),
-    Kind(15, "datetime", "date", _date, _spread),
-    Kind(16, "datetime", "time", _time, _from_time),
-    Kind(17, "datetime", "datetime", _datetime, _from_time),
-    Kind(18, "datetime", "timedelta", _timedelta, _spread),
-    Kind(19, "datetime", "timezone", _timezone, _spread),
-    Kind(20, "zoneinfo", "ZoneInfo", _zone, _call),
-    Kind(21, "uuid", "UUID", lambda value: value.bytes, lambda cls, payload: cls(bytes=payload)),
-    Kind(22, "pathlib", "PurePosixPath", str, _call),
-    Kind(23, "pathlib", "PureWindowsPath", str, _call),
-    Kind(24, "pathlib", "PosixPath", str, _call),
-    Kind(25, "pathlib", "WindowsPath", str, _call),
-    Kind(26, "builtins", "range", _range, _spread),
-    Kind(27, "builtins", "slice", _range, _spread),
-    Kind(28, "re", "Pattern", _pattern, _compile),
-    Kind(29, "ipaddress", "IPv4Address", str, _call),
-    Kind(30, "ipaddress", "IPv6Address", str, _call),
-    Kind(31, "ipaddress", "IPv4Network", str, _call),
-    Kind(32, "ipaddress", "IPv6Network", str, _call),
-    Kind(33, "ipaddress", "IPv4Interface", str, _call),
-    Kind(34, "ipaddress", "IPv6Interface", str, _call),
-    Kind(35, "types", "EllipsisType", _nothing, lambda _cls, _payload: ...),
-    Kind(_NUMPY_ARRAY, "numpy", "ndarray", arrays.reduce_array, arrays.restore_array),
-    Kind(_NUMPY_SCALAR, "numpy", "generic", arrays.reduce_scalar, arrays.restore_scalar),
+    Kind(1, "builtins", "tuple", list, list, _call),
+    Kind(2, "builtins", "set", list, list, _call),
+    Kind(3, "builtins", "frozenset", list, list, _call),
+    Kind(4, "builtins", "dict", list, _pairs, _from_pairs),
+    Kind(5, "builtins", "int", bytes, _big_int, _from_big_int),
+    Kind(6, "builtins", "str", bytes, _wide_text, _from_wide_text),
+    Kind(7, "builtins", "complex", list, _complex, _spread),
+    Kind(8, "builtins", "bytearray", bytes, bytes, _call),
+    Kind(9, "collections", "OrderedDict", list, _pairs, _from_pairs),
+    Kind(10, "collections", "Counter", dict, dict, _call),
+    Kind(11, "collections", "defaultdict", list, _default_dict, _from_default_dict),
+    Kind(12, "collections", "deque", list, _deque, _from_deque),
+    Kind(13, "decimal", "Decimal", str, str, _call),
+    Kind(14, "fractions", "Fraction", list, _fraction, _from_fraction),
+    Kind(15, "datetime", "date", list, _date, _spread),
+    Kind(16, "datetime", "time", list, _time, _from_time),
+    Kind(17, "datetime", "datetime", list, _datetime, _from_time),
+    Kind(18, "datetime", "timedelta", list, _timedelta, _spread),
+    Kind(19, "datetime", "timezone", list, _timezone, _spread),
+    Kind(20, "zoneinfo", "ZoneInfo", str, _zone, _call),
+    Kind(21, "uuid", "UUID", bytes, _uuid, _from_uuid),
+    Kind(22, "pathlib", "PurePosixPath", str, str, _call),
+    Kind(23, "pathlib", "PureWindowsPath", str, str, _call),
+    Kind(24, "pathlib", "PosixPath", str, str, _call),
+    Kind(25, "pathlib", "WindowsPath", str, str, _call),
+    Kind(26, "builtins", "range", list, _range, _spread),
+    Kind(27, "builtins", "slice", list, _range, _spread),
+    Kind(28, "re", "Pattern", list, _pattern, _compile),
+    Kind(29, "ipaddress", "IPv4Address", str, str, _call),
+    Kind(30, "ipaddress", "IPv6Address", str, str, _call),
+    Kind(31, "ipaddress", "IPv4Network", str, str, _call),
+    Kind(32, "ipaddress", "IPv6Network", str, str, _call),
+    Kind(33, "ipaddress", "IPv4Interface", str, str, _call),
+    Kind(34, "ipaddress", "IPv6Interface", str, str, _call),
+    Kind(35, "types", "EllipsisType", type(None), _nothing, _ellipsis),
+    Kind(_NUMPY_ARRAY, "numpy", "ndarray", list, arrays.reduce_array, arrays.restore_array),
+    Kind(_NUMPY_SCALAR, "numpy", "generic", list, arrays.reduce_scalar, arrays.restore_scalar),
 )
 
 BY_CODE = {kind.code: kind for kind in KINDS}

@@ -20,18 +20,26 @@ def _slice_bytes(value: Any) -> bytes:
     return bytes.__getitem__(value, slice(None))
 
 
+def _iterate(cls: Any) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        return cls(cls.__iter__(value))
+
+    return read
+
+
+def _entries(value: Any) -> Any:
+    entries: Any = dict.items(value)
+    return dict(entries)
+
+
 CONTENT: dict[type, Callable[[Any], Any]] = {
     str: str.__str__,
     int: int.__int__,
     float: float.__float__,
     complex: complex.__complex__,
     bytes: _slice_bytes,
-    bytearray: lambda value: bytearray(bytearray.__iter__(value)),
-    tuple: lambda value: tuple(tuple.__iter__(value)),
-    list: lambda value: list(list.__iter__(value)),
-    set: lambda value: set(set.__iter__(value)),
-    frozenset: lambda value: frozenset(frozenset.__iter__(value)),
-    dict: lambda value: dict(dict.items(value)),
+    **{cls: _iterate(cls) for cls in (bytearray, tuple, list, set, frozenset)},
+    dict: _entries,
 }
 """How to read the builtin content of a subclass, past any method it overrides."""
 
@@ -52,6 +60,12 @@ def is_pydantic(cls: type) -> bool:
     return main is not None and issubclass(cls, main.BaseModel)
 
 
+def pydantic_fields(cls: Any) -> dict[str, Any]:
+    """The declared fields of a pydantic model class."""
+    fields: dict[str, Any] = getattr(cls, "__pydantic_fields__", None) or cls.model_fields  # the first is quicker, and newer
+    return fields
+
+
 def is_struct(cls: type) -> bool:
     """True for msgspec Structs."""
     return hasattr(cls, "__struct_fields__")
@@ -60,14 +74,14 @@ def is_struct(cls: type) -> bool:
 def field_names(cls: type) -> tuple[str, ...] | None:
     """Names of the fields that ``cls`` declares, in order; None for a class that declares none of the known ways."""
     if is_pydantic(cls):
-        return tuple(getattr(cls, "__pydantic_fields__", None) or getattr(cls, "model_fields", ()))
+        return tuple(pydantic_fields(cls))
     if is_struct(cls):
         return tuple(cls.__struct_fields__)  # type: ignore[attr-defined]
     attrs_fields = getattr(cls, "__attrs_attrs__", None)
     if attrs_fields is not None:
         return tuple(field.name for field in attrs_fields)
     if hasattr(cls, "__dataclass_fields__"):
-        import dataclasses  # noqa: PLC0415 - imported already by whoever made one
+        import dataclasses
 
         return tuple(field.name for field in dataclasses.fields(cls))
     return None

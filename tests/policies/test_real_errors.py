@@ -9,6 +9,7 @@ import urllib.request
 
 import aiohttp
 import httpx
+import httpx2
 import pytest
 import requests
 import urllib3
@@ -21,6 +22,11 @@ TIMEOUT = 0.2
 
 def fetch_httpx(url):
     with httpx.Client(trust_env=False, timeout=TIMEOUT) as client:
+        client.get(url).raise_for_status()
+
+
+def fetch_httpx2(url):
+    with httpx2.Client(trust_env=False, timeout=TIMEOUT) as client:
         client.get(url).raise_for_status()
 
 
@@ -64,7 +70,7 @@ def fetch_urllib(url):
             raise
 
 
-CLIENTS = [fetch_httpx, fetch_httpx_async, fetch_requests, fetch_urllib3, fetch_aiohttp, fetch_urllib]
+CLIENTS = [fetch_httpx, fetch_httpx_async, fetch_httpx2, fetch_requests, fetch_urllib3, fetch_aiohttp, fetch_urllib]
 
 
 def error_of(fetch, url):

@@ -107,7 +107,7 @@ def test_after_the_block_nobody_waits():
 @pytest.mark.parametrize("seconds", [-1, -0.001, float("inf"), float("nan")])
 def test_impossible_lengths_are_refused(seconds):
     """Virtual time would never reach them, or run backwards."""
-    with pytest.raises(ValueError, match="cannot wait .* seconds: give a finite number, 0 or more"):
+    with pytest.raises(ValueError, match=r"cannot wait .* seconds: give a finite number, 0 or more"):
         FakeClock().sleep(seconds)
 
 

@@ -102,9 +102,8 @@ def test_the_outer_of_two_timeouts_may_expire():
 
     async def main(clock):
         with pytest.raises(TimeoutError):
-            async with clock.timeout(2) as outer:
-                async with clock.timeout(5) as inner:
-                    await clock.sleep_async(10)
+            async with clock.timeout(2) as outer, clock.timeout(5) as inner:
+                await clock.sleep_async(10)
         return outer.expired(), inner.expired()
 
     expired, clock = run(main)
@@ -309,7 +308,7 @@ def test_advance_refuses_to_block_its_own_loop():
         with FakeClock(auto=False) as clock:
             task = asyncio.create_task(clock.sleep_async(1))
             await asyncio.sleep(0)
-            with pytest.raises(RuntimeError, match="await clock.advance_async"):
+            with pytest.raises(RuntimeError, match=r"await clock\.advance_async"):
                 clock.advance(1)
             task.cancel()
 
