@@ -16,8 +16,10 @@ from holdfast.values import failure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+Rest = tuple[float, float | None, int, str, bool, str, str]
+"""All fields of `Entry` but the first."""
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
-_new_entry: Callable[[type[Entry], tuple[Any, ...]], Entry] = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+new_entry: Callable[[type[Entry], tuple[Any, ...]], Entry] = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
@@ -36,7 +38,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     content: Any
     is_plain: bool
     codec: int
-    rest: tuple[float, float | None, int, str, bool, str, str]
+    rest: Rest
     tags: tuple[str, ...] = ()
     bucket: int = 0
     word: int = 0
@@ -54,12 +56,10 @@ class Held(msgspec.Struct, frozen=True, gc=False):
         """
         rest = self.rest
         value = self.content if self.is_plain else decode(self.content, self.codec, codec, negative=rest[4])
-        return _new_entry(Entry, (value, *rest))  # 0.2 us less than Entry(...)
+        return new_entry(Entry, (value, *rest))  # 0.2 us less than Entry(...)
 
 
-def hold(  # what is stored has this many sides
-    value: Any, payload: bytes, codec: int, rest: tuple[float, float | None, int, str, bool, str, str], **more: Any
-) -> Held:
+def hold(value: Any, payload: bytes, codec: int, rest: Rest, tags: tuple[str, ...] = (), bucket: int = 0, word: int = 0) -> Held:
     """What to keep in memory of a value: itself when nobody can change it, else its encoded bytes.
 
     Args:
@@ -67,11 +67,12 @@ def hold(  # what is stored has this many sides
         payload: The same, encoded.
         codec: Id of the codec that encoded it.
         rest: All fields of `Entry` but the first.
-        more: The remaining fields of `Held`.
+        tags: The tags it was stored with.
+        bucket: See `Held`.
+        word: See `Held`.
     """
-    if not rest[4] and type(value) in _PLAIN:
-        return Held(value, is_plain=True, codec=codec, rest=rest, **more)
-    return Held(payload, is_plain=False, codec=codec, rest=rest, **more)
+    is_plain = type(value) in _PLAIN
+    return Held(value if is_plain else payload, is_plain, codec, rest, tags, bucket, word)
 
 
 def encode(value: Any, codec: Codec, *, negative: bool) -> bytes:

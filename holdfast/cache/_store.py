@@ -5,7 +5,7 @@ Imported on first use, since it loads diskcache and SQLite. Every method raises 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from holdfast.cache._folder import GENERATIONS, exclusive, prepare, set_aside
 from holdfast.cache._generations import Generations, bucket_of
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 
 _DIGEST = 16
 _DAY = 86_400.0
-
-
-class Found(NamedTuple):
-    """A row that was read, and what must still hold for it to be current."""
-
-    sealed: bytes
-    bucket: int
-    word: int
 
 
 class Store:
@@ -56,11 +48,14 @@ class Store:
                 if self.repaired is not None:
                     self._generations.bump_all()
 
-    def read(self, key: CacheKey) -> Found | None:
-        """The sealed value of a key, or None. A row that was not written by us is Trouble ``poisoned``."""
-        bucket, word = self.generation(key)  # before the row: a write in between is then seen at the next look
-        sealed = self._rows.read(_row_name(key))
-        return None if sealed is None else Found(sealed, bucket, word)
+    def read(self, key: CacheKey) -> tuple[bytes | None, int, int]:
+        """The sealed value of a key, or None; with its bucket, and the word there for as long as the value is current.
+
+        A row that was not written by us is Trouble ``poisoned``.
+        """
+        bucket = bucket_of(key)
+        word = self.words[bucket]  # before the row: a write in between is then seen at the next look
+        return self._rows.read(_row_name(key)), bucket, word
 
     def generation(self, key: CacheKey) -> tuple[int, int]:
         """The key's bucket and the word that stands there now."""
@@ -157,7 +152,7 @@ def _lifetime(ttl: float | None) -> float | None:
 
 
 def _row_name(key: CacheKey) -> bytes:
-    return b"%b\0%b" % (key.namespace.encode(), key.digest)
+    return key.namespace.encode() + b"\0" + key.digest
 
 
 def _key(name: bytes) -> CacheKey | None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
 from holdfast.cache import _fork
-from holdfast.cache._lru import Lru, decode, encode, hold
+from holdfast.cache._lru import Lru, decode, encode, hold, new_entry
 from holdfast.cache._notes import Notes
 from holdfast.cache._trouble import Trouble
 from holdfast.cache.info import CacheStats, EntryInfo
@@ -120,29 +120,31 @@ class DiskCache:
         entry = self.peek(key, codec)
         if entry is not None:
             return entry
-        store = self._open()
+        store = self._store or self._open()
         if store is None:
             return None
         try:
-            found = store.read(key)
+            sealed, bucket, word = store.read(key)
         except Trouble as trouble:
             self._handle(store, trouble, key)
             return None
-        if found is None:
+        if sealed is None:
             if store.has_moved():
                 self._leave(store)
             return None
         try:
-            record = envelope.unseal(found.sealed, secret=store.secret, key=key)
+            record = envelope.unseal(sealed, secret=store.secret, key=key)
             value = decode(record.payload, record.codec, codec, negative=record.negative)
         except Exception as error:  # noqa: BLE001 - decoding builds the user's classes
             self._note_corrupt(key, error)
-            self._discard(store, key, found.sealed)
+            self._discard(store, key, sealed)
             return None
-        size = len(record.payload)
-        rest = (record.stored_at, record.ttl, size, "memory", record.negative, *record.origin)
-        self._memory.put(key, hold(value, record.payload, record.codec, rest, bucket=found.bucket, word=found.word))
-        return Entry(value, record.stored_at, record.ttl, size, "disk", record.negative, *record.origin)
+        payload, _, stored_at, ttl, negative, (trace_id, span_id) = record
+        size = len(payload)
+        if self._memory.max_entries:
+            rest = (stored_at, ttl, size, "memory", negative, trace_id, span_id)
+            self._memory.put(key, hold(value, payload, record.codec, rest, (), bucket, word))
+        return new_entry(Entry, (value, stored_at, ttl, size, "disk", negative, trace_id, span_id))
 
     def set(
         self,
@@ -184,12 +186,12 @@ class DiskCache:
             now = store.write(key, sealed, ttl=ttl, tags=tags)
         except Trouble as trouble:  # no longer on disk than it takes, and until somebody changes the entry, memory serves
             self._handle(store, trouble, key)
-            self._memory.put(key, hold(value, payload, codec.id, rest, tags=tags, bucket=bucket, word=word))
+            self._memory.put(key, hold(value, payload, codec.id, rest, tags, bucket, word))
             return None
         if now is None:  # another process was here meanwhile: the next look reads what it left
             self._memory.pop(key)
         else:
-            self._memory.put(key, hold(value, payload, codec.id, rest, tags=tags, bucket=bucket, word=now))
+            self._memory.put(key, hold(value, payload, codec.id, rest, tags, bucket, now))
         return size
 
     def delete(self, key: CacheKey, /) -> bool:

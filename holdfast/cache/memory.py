@@ -76,7 +76,7 @@ class InMemoryCache:
         """Keep a value; see `holdfast.typing.Cache.set`."""
         payload = encode(value, codec, negative=negative)
         rest = (clock.current.time(), ttl, len(payload), "memory", negative, *origin)
-        if self._memory.put(key, hold(value, payload, codec.id, rest, tags=tags)):
+        if self._memory.put(key, hold(value, payload, codec.id, rest, tags)):
             return len(payload)
         text = f"a value of {len(payload)} bytes was not cached: the largest kept is {self._memory.largest}"
         self._notes.warn("too_large", text, namespace=key.namespace)

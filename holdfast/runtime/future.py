@@ -49,10 +49,18 @@ class Work(Protocol):
         """It was cancelled before it began."""
 
 
+_ask_loop: Callable[[], asyncio.AbstractEventLoop | None] | None = None
+
+
 def running_loop() -> asyncio.AbstractEventLoop | None:
     """The loop running on this thread, without importing asyncio for those who do not use it."""
-    loaded: Any = sys.modules.get("asyncio")
-    return None if loaded is None else cast("asyncio.AbstractEventLoop | None", loaded._get_running_loop())  # noqa: SLF001 - asyncio's own way to ask without an exception
+    global _ask_loop
+    if _ask_loop is None:
+        loaded: Any = sys.modules.get("asyncio")
+        if loaded is None or not hasattr(loaded, "_get_running_loop"):
+            return None
+        _ask_loop = cast("Callable[[], asyncio.AbstractEventLoop | None]", loaded._get_running_loop)  # noqa: SLF001 - get_running_loop raises
+    return _ask_loop()
 
 
 class TaskFuture(Future[R]):

@@ -99,6 +99,14 @@ def landed(call: Call, leader: TaskFuture[Landed]) -> Entry | None:
     return Entry(value if error is None else error, now, None, 0, "", negative=error is not None)
 
 
+def is_worth_storing(call: Call) -> bool:
+    """True for a success, and for a failure whose policy remembers failures; never for a cancellation."""
+    if call.error is None:
+        return True
+    policy = call.plan.cache
+    return policy is not None and policy.negative_ttl is not None and isinstance(call.error, Exception)
+
+
 def write(call: Call, value: Any) -> None:
     """Store what the call produced, if its policy says so. Trouble is a note, never an error."""
     policy = call.plan.cache
@@ -108,10 +116,8 @@ def write(call: Call, value: Any) -> None:
         ttl = policy.ttl
         if not _is_wanted(call, value):
             return
-    elif policy.negative_ttl is not None and isinstance(call.error, Exception):
-        ttl, value = policy.negative_ttl, call.error
     else:
-        return
+        ttl, value = policy.negative_ttl, call.error
     facts = call.facts
     origin = ("", "") if facts is None else (facts.trace_id, facts.span_id)
     try:

@@ -3,6 +3,7 @@
 Without any fixture being asked for, each test has an empty default cache and an empty trace store in a temporary folder, and the secret
 that seals cache entries is not the user's. Subprocesses inherit this through the environment. No folder is made until something is stored,
 and nothing heavy is imported until a fixture is used: test sessions that never call holdfast pay for the import of this module only.
+What holdfast writes behind the scenes (warnings on stderr, log lines, traces) is written before its test ends, so that pytest shows it there.
 """
 
 from __future__ import annotations
@@ -79,7 +80,18 @@ def _holdfast_stores(_holdfast_folder: Path) -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(hookwrapper=True, trylast=True)
+def pytest_runtest_call() -> Generator[None]:
+    """Let what the test made holdfast write leave while pytest still captures for this test."""
+    yield
+    firewall = sys.modules.get("holdfast.tracing.firewall")
+    if firewall is not None:
+        firewall.flush(_FLUSH_SECONDS)
+
+
 _numbers = itertools.count(1)
+_FLUSH_SECONDS = 0.2
+"""Real seconds that a sink may take at the end of a test; it is waited for only when something is on its way."""
 
 
 @contextmanager

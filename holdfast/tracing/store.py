@@ -19,7 +19,7 @@ from holdfast.policies.duration import seconds
 from holdfast.tracing import convention as names
 from holdfast.tracing import tree
 from holdfast.tracing.records import SpanRow, decode, encode
-from holdfast.values._sqlite import Connection, Database, Schema, is_corrupt, version_warning
+from holdfast.values._sqlite import Connection, Database, EmptyStoreError, Schema, is_corrupt, version_warning
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -261,11 +261,12 @@ class TraceStore:
 
     @contextlib.contextmanager
     def _read(self) -> Generator[Connection | None]:
-        """One state of the file, or None when there is no file yet."""
-        if not self.path.exists():
-            yield None
-            return
-        with self._reader.snapshot() as connection:
+        """One state of the file, or None when there is nothing in it yet."""
+        with contextlib.ExitStack() as stack:
+            try:
+                connection = stack.enter_context(self._reader.snapshot())
+            except EmptyStoreError:
+                connection = None
             yield connection
 
 

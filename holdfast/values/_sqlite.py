@@ -35,7 +35,7 @@ from holdfast.values._private import check_file, check_folder, create_file, make
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-__all__ = ["Connection", "Database", "Schema", "is_corrupt", "version_warning"]
+__all__ = ["Connection", "Database", "EmptyStoreError", "Schema", "is_corrupt", "version_warning"]
 
 _FORK_PATIENCE = 2.0  # seconds
 _WAL_RESET_FIXED = (3, 51, 3)
@@ -55,6 +55,10 @@ class Schema(NamedTuple):
     migrations: tuple[str, ...]
 
 
+class EmptyStoreError(StoreError):
+    """A reader found no file, or one in which nothing has been written yet."""
+
+
 class Database:
     """One private SQLite file in WAL mode, opened on first use; safe for threads and forks.
 
@@ -63,7 +67,7 @@ class Database:
         schema: Identity and migrations.
         synchronous: ``"FULL"`` keeps commits through power loss, ``"NORMAL"`` through the death of the process.
         busy_timeout: Seconds to wait for another process's lock.
-        is_reader: Only read: the file must exist, is never changed, and never checkpointed.
+        is_reader: Only read: the file must exist (else `EmptyStoreError`), is never changed, and never checkpointed.
 
     Every method raises `StoreError` for whatever SQLite or the file system refuses.
     """
@@ -164,6 +168,8 @@ class Database:
             raise StoreError(f"this process was forked while {self.path} was being written: it cannot use that {self.schema.name} safely")
         if not self._is_reader:
             make_folder(self.path.parent)
+        elif not self.path.is_symlink() and not self.path.exists():
+            raise EmptyStoreError(f"there is no {self.schema.name} {self.path} yet")
         check_folder(self.path.parent, self.schema.name)
         if not self._is_reader:
             with _creating:
@@ -178,8 +184,7 @@ class Database:
         if self._is_reader:
             connection.execute("PRAGMA query_only = ON")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
-            if version < len(self.schema.migrations):
-                raise StoreError(self._too_old(version))
+            self._refuse_old(version)
             return
         for companion in ("", "-wal", "-shm"):
             make_private(self.path.with_name(self.path.name + companion))
@@ -204,10 +209,14 @@ class Database:
             )
         return version
 
-    def _too_old(self, version: int) -> str:
+    def _refuse_old(self, version: int) -> None:
+        """A reader does not migrate."""
         if version == 0:
-            return f"the {self.schema.name} {self.path} is empty: nothing has been recorded in it yet"
-        return f"the {self.schema.name} {self.path} has schema {version} of an older holdfast: it is upgraded when next written to"
+            raise EmptyStoreError(f"the {self.schema.name} {self.path} is empty: nothing has been recorded in it yet")
+        if version < len(self.schema.migrations):
+            raise StoreError(
+                f"the {self.schema.name} {self.path} has schema {version} of an older holdfast: it is upgraded when next written to"
+            )
 
     def _migrate(self, connection: Connection) -> None:
         with _within(connection, "BEGIN IMMEDIATE"):

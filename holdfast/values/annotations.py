@@ -25,7 +25,7 @@ def return_annotation(fn: Callable[..., Any]) -> Any:
     """
     inner = unwrapped_partial(fn)
     if not hasattr(inner, "__annotations__") and not isinstance(inner, type):
-        inner = getattr(type(inner), "__call__", inner)  # noqa: B004 - an object called like a function
+        inner = inner.__call__
     annotation = getattr(inner, "__annotations__", {}).get("return", Any)
     defined = inspect.unwrap(getattr(inner, "__func__", inner))
     if not isinstance(defined, FunctionType):
@@ -35,9 +35,8 @@ def return_annotation(fn: Callable[..., Any]) -> Any:
 
 def unwrapped_partial(fn: Any) -> Any:
     """The function behind any partials."""
-    while isinstance(fn, functools.partial):
-        partial: Any = fn
-        fn = partial.func
+    while type(fn) is functools.partial:
+        fn = fn.func
     return fn
 
 

@@ -98,8 +98,8 @@ def _not_keyable(refused: Refused, where: str) -> NotKeyable:
     )
 
 
-def _write(value: Any, depth: int) -> bytes:
-    kind: Any = type(value)
+def _write(value: object, depth: int) -> bytes:
+    kind = type(value)
     try:
         if kind is tuple:
             if are_plain(value, depth):
@@ -114,7 +114,7 @@ def _write(value: Any, depth: int) -> bytes:
 
 
 def _write_viewed(value: Any, depth: int) -> bytes:
-    view = view_of(type(value))(value)
+    view = view_of(value)
     data = view.head + _write(view.content, depth)
     return data if view.attributes is None else data + _counted(b"A", _write_attributes(view.attributes, depth))
 

@@ -12,7 +12,7 @@ import opcode
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from holdfast.values.names import a_class, qualified_name
+from holdfast.values.names import kind_name, qualified_name
 from holdfast.values.refusal import Refused
 
 if TYPE_CHECKING:
@@ -81,13 +81,13 @@ class _Walk:
         return {"builtin": fn.__qualname__} | self._carried([("__self__", owner)])
 
     def _other(self, fn: Any) -> dict[str, Any]:
-        if isinstance(fn, (staticmethod, classmethod)):
+        if type(fn) in (staticmethod, classmethod):
             return self._carried([("__func__", fn.__func__)])
         if hasattr(fn, "__objclass__"):  # str.upper
             return {"builtin": f"{qualified_name(fn.__objclass__)}.{fn.__name__}", **self._bound(fn)}
         if hasattr(fn, "__wrapped__"):  # an lru_cache
             return {"type": qualified_name(type(fn))} | self._wrapped(fn)
-        raise Refused(f"is {a_class(type(fn))}")
+        raise Refused(f"is {kind_name(fn)}")
 
     def _bound(self, fn: Any) -> dict[str, Any]:
         return self._carried([("__self__", fn.__self__)]) if hasattr(fn, "__self__") else {}

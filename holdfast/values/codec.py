@@ -21,15 +21,14 @@ from holdfast.values.kinds import BY_CODE, kind_of
 from holdfast.values.names import a_class
 from holdfast.values.plain import is_plain
 from holdfast.values.refusal import MAX_DEPTH, Refused, too_deep
-from holdfast.values.registry import Table, class_kind, registered
-from holdfast.values.registry import register as register
+from holdfast.values.registry import Table, class_kind, register, registered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from holdfast.typing import Codec
     from holdfast.values.kinds import Kind
     from holdfast.values.registry import ClassKind
+
+__all__ = ["MsgpackCodec", "PickleCodec", "codec_for", "register"]
 
 _CLASS = 100
 _INT_RANGE = range(-(2**63), 2**64)
@@ -103,9 +102,9 @@ class MsgpackCodec:
         except Exception as error:
             raise CorruptRecord(f"a stored value cannot be decoded: {error}") from error
 
-    def _lower(self, value: Any, depth: int) -> Any:
+    def _lower(self, value: object, depth: int) -> Any:
         """``value`` in terms of what msgspec writes exactly."""
-        cls: Any = type(value)
+        cls = type(value)
         if cls in _UNCHANGED or (cls is str and _is_utf8(value)) or (cls is int and value in _INT_RANGE):
             return value
         if depth <= 0:
@@ -119,7 +118,7 @@ class MsgpackCodec:
             return _Ext(kind.code, _pack(self._lower(kind.reduce(value), depth - 1)))
         return self._lower_instance(value, self._kind_of_class(cls), depth - 1)
 
-    def _lower_items(self, values: Iterable[Any], depth: int) -> list[Any]:
+    def _lower_items(self, values: Any, depth: int) -> list[Any]:
         lowered: list[Any] = []
         try:
             for value in values:
@@ -129,7 +128,7 @@ class MsgpackCodec:
             raise
         return lowered
 
-    def _lower_dict(self, value: dict[Any, Any], depth: int) -> Any:
+    def _lower_dict(self, value: Any, depth: int) -> Any:
         """A map where all keys are text, else an extension with keys and values in turn."""
         lowered = [(self._lower(key, depth), self._lower_at(key, item, depth)) for key, item in value.items()]
         if all(type(key) is str for key in value) and all(type(key) is str for key, _ in lowered):
@@ -177,7 +176,7 @@ class MsgpackCodec:
 _DICT: Kind = BY_CODE[4]
 
 
-def _is_utf8(text: str) -> bool:
+def _is_utf8(text: Any) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:

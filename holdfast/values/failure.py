@@ -11,7 +11,7 @@ from typing import Any
 
 from holdfast.errors import CorruptRecord, NotSerializable, ReplayedError
 from holdfast.values.codec import MsgpackCodec
-from holdfast.values.names import a_class
+from holdfast.values.names import kind_name
 from holdfast.values.raising import rebuild_exception, take_apart
 
 _codec = MsgpackCodec()
@@ -39,7 +39,7 @@ def _record(error: BaseException, chain: int) -> dict[str, Any]:
     cls = type(error)
     lost: list[str] = []
     args, state = _parts(error)
-    members: Any = error.exceptions if isinstance(error, BaseExceptionGroup) else None
+    members: Any = getattr(error, "exceptions", None) if issubclass(cls, BaseExceptionGroup) else None
     if members is not None:
         args = args[:1]  # the rest are the members
     cause = error.__cause__
@@ -79,7 +79,7 @@ def _is_kept(value: Any, name: str, lost: list[str]) -> bool:
 
 
 def _kept(value: Any, name: str, lost: list[str]) -> Any:
-    return value if _is_kept(value, name, lost) else f"<{a_class(type(value))}>"
+    return value if _is_kept(value, name, lost) else f"<{kind_name(value)}>"
 
 
 def _failure(record: Any) -> Exception:

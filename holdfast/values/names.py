@@ -35,7 +35,12 @@ def _script(module: str) -> str:
     return os.path.abspath(path) if path else "__main__"  # noqa: PTH100 - pathlib costs 8 ms to import
 
 
+def kind_name(value: object) -> str:
+    """What a value is, for error texts: see `a_class`."""
+    return a_class(type(value))
+
+
 def a_class(cls: type) -> str:
-    """The name of a class with its article, for error texts: ``"an app.Item"``, ``"a file"``."""
+    """The name of a class with its article: ``"an app.Item"``, ``"a list"``."""
     name = qualified_name(cls).removeprefix("builtins.")
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"

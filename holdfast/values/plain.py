@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from typing import Any
 
 _ATOMS = frozenset({str, int, bool, type(None), bytes})
 
 
-def is_plain(value: Any, depth: int) -> bool:  # Any: any value at all
+def is_plain(value: object, depth: int) -> bool:
     """True for exact str, int, float, bool, None, bytes, and lists and str-keyed dicts of them, at most ``depth`` levels deep.
 
     Exact: subclasses are not plain, since they would come back as their base; nor are tuples and sets (they would come back as lists),
@@ -20,7 +17,7 @@ def is_plain(value: Any, depth: int) -> bool:  # Any: any value at all
     Written out by hand because it is most of what a key costs: 0.1 us for an atom, 0.4 us for ``{"city": "Oslo", "days": 3}``. Asking
     ``set(map(type, value))`` costs twice that for small values and `gc.get_referents` thrice, though it wins for large ones.
     """
-    kind: Any = type(value)
+    kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
     if kind is dict:
         for key in value:
             if type(key) is not str:
@@ -31,10 +28,10 @@ def is_plain(value: Any, depth: int) -> bool:  # Any: any value at all
     return kind in _ATOMS or (kind is float and value == value)  # noqa: PLR0124 - false for NaN
 
 
-def are_plain(values: Iterable[Any], depth: int) -> bool:
+def are_plain(values: Any, depth: int) -> bool:
     """True when every one of ``values`` is plain; see `is_plain`."""
     for value in values:
-        kind: Any = type(value)
+        kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
         if kind in _ATOMS:
             continue
         if kind is float:

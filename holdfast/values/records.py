@@ -27,9 +27,11 @@ def _iterate(cls: Any) -> Callable[[Any], Any]:
     return read
 
 
+_items: Callable[[Any], Any] = dict[Any, Any].items
+
+
 def _entries(value: Any) -> Any:
-    entries: Any = dict.items(value)
-    return dict(entries)
+    return dict(_items(value))
 
 
 CONTENT: dict[type, Callable[[Any], Any]] = {
@@ -76,7 +78,8 @@ def field_names(cls: type) -> tuple[str, ...] | None:
     if is_pydantic(cls):
         return tuple(pydantic_fields(cls))
     if is_struct(cls):
-        return tuple(cls.__struct_fields__)  # type: ignore[attr-defined]
+        names: tuple[str, ...] = getattr(cls, "__struct_fields__")  # noqa: B009 - type checkers do not know it
+        return names
     attrs_fields = getattr(cls, "__attrs_attrs__", None)
     if attrs_fields is not None:
         return tuple(field.name for field in attrs_fields)
@@ -97,7 +100,7 @@ def read_fields(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
 
 def other_attributes(value: Any, names: tuple[str, ...] = ()) -> dict[str, Any]:
     """Attributes in ``value``'s ``__dict__`` and slots beside ``names``."""
-    found = dict(getattr(value, "__dict__", ()))
+    found: dict[str, Any] = dict(getattr(value, "__dict__", {}))
     for cls in type(value).__mro__:
         slots = cls.__dict__.get("__slots__", ())
         for slot in (slots,) if isinstance(slots, str) else slots:

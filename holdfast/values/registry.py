@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from holdfast.errors import PolicyError
 from holdfast.values import records
 from holdfast.values.annotations import classes_in
-from holdfast.values.names import a_class, qualified_name
+from holdfast.values.names import kind_name, qualified_name
 from holdfast.values.raising import rebuild_exception, take_apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    Dump = Callable[[Any], tuple[Any, dict[str, Any]]]
+    Load = Callable[[Any, dict[str, Any]], Any]
 
 C = TypeVar("C", bound=type)
 
@@ -34,8 +37,8 @@ class ClassKind(NamedTuple):
 
     cls: type
     name: str
-    dump: Callable[[Any], tuple[Any, dict[str, Any]]]
-    load: Callable[[Any, dict[str, Any]], Any]
+    dump: Dump
+    load: Load
 
 
 class Table:
@@ -123,13 +126,16 @@ def register(
 
 
 def _custom_kind(cls: type, dump: Callable[[Any], Any], load: Callable[[Any], Any]) -> ClassKind:
-    def checked(content: Any, _: dict[str, Any]) -> Any:
-        value = load(content)
+    def checked(stored: Any, _: dict[str, Any]) -> Any:
+        value = load(stored)
         if type(value) is not cls:
-            raise TypeError(f"load= of {cls.__name__} returned {a_class(type(value))}")
+            raise TypeError(f"load= of {cls.__name__} returned {kind_name(value)}")
         return value
 
-    return ClassKind(cls, qualified_name(cls), lambda value: (dump(value), {}), checked)
+    def content(value: Any) -> tuple[Any, dict[str, Any]]:
+        return dump(value), {}
+
+    return ClassKind(cls, qualified_name(cls), content, checked)
 
 
 def class_kind(cls: type) -> ClassKind | None:
@@ -141,29 +147,30 @@ def class_kind(cls: type) -> ClassKind | None:
     return None
 
 
-def _enum(cls: Any) -> tuple[Any, Any]:
+def _enum(cls: Any) -> tuple[Dump, Load]:
     if issubclass(cls, Flag):
         return lambda value: (value.value, {}), lambda content, _: cls(content)
     return lambda value: (value.name, {}), lambda content, _: cls.__members__[content]
 
 
-def _exception(cls: Any) -> tuple[Any, Any]:
+def _exception(cls: Any) -> tuple[Dump, Load]:
     return take_apart, lambda content, state: rebuild_exception(cls, content, state)
 
 
-def _builtin_subclass(cls: Any) -> tuple[Any, Any]:
+def _builtin_subclass(cls: Any) -> tuple[Dump, Load]:
     base: Any = records.builtin_base(cls, records.CONTENT.__contains__)
     read = records.CONTENT[base]
+    make, fill = getattr(base, "__new__"), getattr(base, "__init__")  # noqa: B009 - mypy reads base.__init__ as an instance's
     fields = getattr(cls, "_fields", None) if base is tuple else None
 
     def load(content: Any, state: dict[str, Any]) -> Any:
         if type(content) is not base or (fields is not None and len(content) != len(fields)):
             raise TypeError("the class has changed")
         if base in _FILLED_LATER:
-            value = base.__new__(cls)
-            base.__init__(value, content)
+            value = make(cls)
+            fill(value, content)
         else:
-            value = base.__new__(cls, content)
+            value = make(cls, content)
         return _set_all(value, state)
 
     return lambda value: (read(value), records.other_attributes(value)), load
@@ -172,7 +179,7 @@ def _builtin_subclass(cls: Any) -> tuple[Any, Any]:
 _FILLED_LATER = frozenset({list, dict, set, bytearray})
 
 
-def _pydantic(cls: Any) -> tuple[Any, Any]:
+def _pydantic(cls: Any) -> tuple[Dump, Load]:
     names = frozenset(records.field_names(cls) or ())
 
     def dump(value: Any) -> tuple[Any, dict[str, Any]]:
@@ -189,7 +196,7 @@ def _pydantic(cls: Any) -> tuple[Any, Any]:
     return dump, load
 
 
-def _struct(cls: Any) -> tuple[Any, Any]:
+def _struct(cls: Any) -> tuple[Dump, Load]:
     names = records.field_names(cls) or ()
 
     def load(others: Any, attributes: dict[str, Any]) -> Any:
@@ -199,7 +206,7 @@ def _struct(cls: Any) -> tuple[Any, Any]:
     return lambda value: (records.other_attributes(value, names), records.read_fields(value, names)), load
 
 
-def _fields(cls: Any) -> tuple[Any, Any]:
+def _fields(cls: Any) -> tuple[Dump, Load]:
     names = records.field_names(cls) or ()
 
     def dump(value: Any) -> tuple[Any, dict[str, Any]]:
@@ -240,12 +247,16 @@ def _has_builtin_content(cls: type) -> bool:
     return records.builtin_base(cls, records.CONTENT.__contains__) is not None
 
 
+def _is_object(cls: type) -> bool:
+    return cls is object
+
+
 def _has_fields_only(cls: type) -> bool:
     """Fields and no state in C: what ``object.__new__`` can make."""
-    return records.field_names(cls) is not None and records.builtin_base(cls, object.__eq__) is object
+    return records.field_names(cls) is not None and records.builtin_base(cls, _is_object) is object
 
 
-_RULES: tuple[tuple[Callable[[type], bool], Callable[[Any], tuple[Any, Any]]], ...] = (
+_RULES: tuple[tuple[Callable[[type], bool], Callable[[Any], tuple[Dump, Load]]], ...] = (
     (lambda cls: issubclass(cls, Enum), _enum),
     (lambda cls: issubclass(cls, BaseException), _exception),
     (_has_builtin_content, _builtin_subclass),

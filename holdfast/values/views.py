@@ -25,8 +25,8 @@ from weakref import WeakKeyDictionary
 from holdfast.values import arrays, records
 from holdfast.values.code import describe
 from holdfast.values.kinds import kind_of
-from holdfast.values.names import a_class, qualified_name
-from holdfast.values.plain import are_plain, is_plain
+from holdfast.values.names import kind_name, qualified_name
+from holdfast.values.plain import are_plain
 from holdfast.values.refusal import MAX_DEPTH, Refused
 
 if TYPE_CHECKING:
@@ -51,8 +51,16 @@ if TYPE_CHECKING:
     Viewer = Callable[[Any], View]
 
 
-def view_of(cls: type) -> Viewer:
-    """The function that views instances of ``cls``."""
+def view_of(value: object) -> View:
+    """The view of ``value``.
+
+    Raises:
+        Refused: It has no content to tell it by.
+    """
+    return _viewer_of(type(value))(value)
+
+
+def _viewer_of(cls: type) -> Viewer:
     try:
         return _viewers[cls]
     except KeyError:
@@ -102,7 +110,7 @@ def _subclass_viewer(head: bytes, base: type) -> Viewer:
     if content is not None:
         read = content
         return lambda value: View(head, read(value), records.other_attributes(value))
-    viewer = view_of(base)
+    viewer = _viewer_of(base)
     return lambda value: View(head, list(viewer(value)[:2]), _attributes_beyond(base, value))
 
 
@@ -124,18 +132,22 @@ def _view_by_own_method(value: Any) -> View:
     return View(_head(type(value), b"#k"), value.__holdfast_key__())
 
 
-def _view_enum(value: Enum) -> View:
+def _view_enum(value: Any) -> View:
     """By class and name; by value too where that is plain, so that an edited value is another key."""
-    content = value.value
-    is_simple = is_plain(content, MAX_DEPTH) or (type(content) is tuple and are_plain(content, MAX_DEPTH))
-    return View(_head(type(value), b"#e"), [value.name, content if is_simple else None])
+    content: Any = value.value
+    return View(_head(type(value), b"#e"), [value.name, content if _is_simple(content) else None])
 
 
-def _view_class(value: type) -> View:
+def _is_simple(content: Any) -> bool:
+    items: Any = content if issubclass(type(content), tuple) else (content,)
+    return are_plain(items, MAX_DEPTH)
+
+
+def _view_class(value: Any) -> View:
     return View(_head(value, b"#c"), None)
 
 
-def _view_module(value: ModuleType) -> View:
+def _view_module(value: Any) -> View:
     return View(_head(value, b"#m"), value.__name__)
 
 
@@ -172,7 +184,7 @@ def _view_time_zone(value: Any) -> View:
 
 
 def _refuse(value: Any) -> View:
-    raise Refused(f"is {a_class(type(value))}")
+    raise Refused(f"is {kind_name(value)}")
 
 
 _FUNCTION_TYPES: tuple[type, ...] = (
@@ -186,7 +198,7 @@ _FUNCTION_TYPES: tuple[type, ...] = (
     type(functools.lru_cache(len)),
 )
 
-_BY_BASE: dict[type, Viewer] = {
+_BY_BASE: dict[Any, Viewer] = {
     Enum: _view_enum,
     type: _view_class,
     ModuleType: _view_module,

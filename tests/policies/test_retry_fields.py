@@ -146,7 +146,7 @@ def test_stop_replaces_only_the_default_of_max_attempts():
         (RetryPolicy(retry_on=is_busy, retry_on_result=lambda _: False), "RetryPolicy(retry_on=is_busy, retry_on_result=<lambda>)"),
         (
             RetryPolicy(stop=tenacity.stop_after_attempt(7) | tenacity.stop_after_delay(10), wait=tenacity.wait_fixed(1)),
-            "RetryPolicy(max_attempts=None, wait=wait_fixed(1), stop=stop_any(stop_after_attempt(7), stop_after_delay(10)))",
+            "RetryPolicy(max_attempts=None, wait=wait_fixed(1.0), stop=stop_any(stop_after_attempt(7), stop_after_delay(10.0)))",
         ),
     ],
 )

@@ -51,7 +51,8 @@ async def compute(call: Call) -> Any:
     """Run the body for everybody who waits for this key, and store what it returned."""
     try:
         value = await run_attempts(call)
-        await _ports.store_call_async(lookup.may_block(call), lookup.write, call, value)
+        if lookup.is_worth_storing(call):
+            await _ports.store_call_async(lookup.may_block(call), lookup.write, call, value)
     except BaseException as error:
         flight.land(call, None, error)
         raise

@@ -54,7 +54,8 @@ def compute(call: Call) -> Any:
     """Run the body for everybody who waits for this key, and store what it returned."""
     try:
         value = run_attempts(call)
-        _ports.store_call_sync(lookup.may_block(call), lookup.write, call, value)
+        if lookup.is_worth_storing(call):
+            _ports.store_call_sync(lookup.may_block(call), lookup.write, call, value)
     except BaseException as error:
         flight.land(call, None, error)
         raise

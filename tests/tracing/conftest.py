@@ -1,0 +1,181 @@
+"""Facts made by hand in the order of the rules of `holdfast.events`, and spans as plain literals."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import contextmanager
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.util._once import Once
+
+from holdfast import events
+from holdfast.events import AttemptFacts, CallFacts, RunFacts
+from holdfast.tracing import _configure, detect, firewall
+from holdfast.tracing.spans import Settings, SpanObserver
+
+RUN_ID = "01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10"
+
+
+class Counted(IdGenerator):
+    """Trace ids 1, 2, ... and span ids 1, 2, ..."""
+
+    def __init__(self) -> None:
+        self._traces = itertools.count(1)
+        self._spans = itertools.count(1)
+
+    def generate_trace_id(self) -> int:
+        return next(self._traces)
+
+    def generate_span_id(self) -> int:
+        return next(self._spans)
+
+
+def literal(span):
+    """A span as a dict; what is empty is left out."""
+    parts = {
+        "parent": None if span.parent is None else span.parent.span_id,
+        "time": (span.start_time, span.end_time),
+        "status": span.status.status_code.name if span.status.description is None else (span.status.status_code.name, span.status.description),
+        "kind": span.kind.name,
+        "attributes": dict(span.attributes),
+        "events": [(event.name, event.timestamp, dict(event.attributes)) for event in span.events],
+        "links": [(link.context.trace_id, link.context.span_id, dict(link.attributes)) for link in span.links],
+    }
+    dull = {"status": "UNSET", "kind": "INTERNAL", "events": [], "links": []}
+    return {name: part for name, part in parts.items() if name not in dull or dull[name] != part}
+
+
+class Recorder:
+    """A real SDK with an exporter in memory."""
+
+    def __init__(self) -> None:
+        self.exporter = InMemorySpanExporter()
+        self.provider = TracerProvider(id_generator=Counted(), shutdown_on_exit=False)
+        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.tracer = self.provider.get_tracer("holdfast")
+
+    def spans(self):
+        """Ended spans, in the order of their ends."""
+        return list(self.exporter.get_finished_spans())
+
+    def literals(self):
+        """The same by name, as dicts."""
+        return {span.name: literal(span) for span in self.spans()}
+
+    def attributes(self, name):
+        """Attributes of the span of this name."""
+        return self.literals()[name]["attributes"]
+
+
+class Play:
+    """Tells an observer what the runtime would tell it; time advances by 1 second at each boundary."""
+
+    def __init__(self, observer) -> None:
+        self.observer = observer
+        self._seconds = itertools.count(1)
+
+    def now(self) -> int:
+        return next(self._seconds) * 1_000_000_000
+
+    @contextmanager
+    def run(self, name="plan", *, outcome="ok", **more):
+        facts = RunFacts(**{"run_id": RUN_ID, "thread_id": RUN_ID, "name": name, "function": f"app.{name}", "started_ns": self.now(), **more})
+        self.observer.run_started(facts)
+        yield facts
+        facts.ended_ns, facts.outcome = self.now(), facts.outcome or outcome
+        self.observer.run_ended(facts)
+
+    @contextmanager
+    def call(self, run=None, name="forecast", *, outcome="ok", **more):
+        if run is not None and not more.get("is_body"):
+            run.calls += 1
+        facts = CallFacts(**{"run": run, "name": name, "function": f"app.{name}", "started_ns": self.now(), "index": 0 if run is None else run.calls, **more})
+        self.observer.call_started(facts)
+        yield facts
+        facts.ended_ns, facts.outcome = self.now(), facts.outcome or outcome
+        self.observer.call_ended(facts)
+
+    @contextmanager
+    def attempt(self, call, *, outcome="ok", **more):
+        call.attempts += 1
+        facts = AttemptFacts(**{"call": call, "number": call.attempts, "started_ns": self.now(), **more})
+        self.observer.attempt_started(facts)
+        yield facts
+        facts.ended_ns, facts.outcome = self.now(), facts.outcome or outcome
+        self.observer.attempt_ended(facts)
+
+    def failing(self, call, error, **more):
+        """An attempt that raised ``error``."""
+        with self.attempt(call) as attempt:
+            attempt.outcome, attempt.error = "error", raised(error)
+            for name, value in more.items():
+                setattr(attempt, name, value)
+        return attempt
+
+
+def raised(error):
+    """The error with a traceback."""
+    try:
+        raise error
+    except type(error) as caught:
+        return caught
+
+
+@pytest.fixture
+def recorder():
+    return Recorder()
+
+
+@pytest.fixture
+def settings():
+    return Settings(salt=b"salt")
+
+
+@pytest.fixture
+def play(recorder, settings):
+    return Play(SpanObserver(recorder.tracer, settings))
+
+
+@pytest.fixture
+def make_play():
+    return Play
+
+
+@pytest.fixture
+def with_traceback():
+    return raised
+
+
+@pytest.fixture
+def inline():
+    """Everything that leaves is written on the caller's thread."""
+    previous = firewall.synchronous(True)
+    yield
+    firewall.synchronous(previous)
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """A process in which nobody has set up tracing: no provider, no observer, nothing configured."""
+    for name in ("HOLDFAST_TRACING", "HOLDFAST_CAPTURE", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"):
+        monkeypatch.delenv(name, raising=False)
+    for name in _configure._OTLP_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOLDFAST_SECRET", "a secret for tests, long enough")
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", Once())
+    monkeypatch.setattr(events, "observer", None)
+    monkeypatch.setattr(detect, "ours", None)
+    monkeypatch.setattr(detect, "_has_read_environment", False)
+    monkeypatch.setattr(detect, "_is_off", False)
+    session = _configure._Session()
+    monkeypatch.setattr(_configure, "_session", session)
+    yield session
+    for handle in list(session.handles.values()):
+        handle.shutdown()
+
