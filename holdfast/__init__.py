@@ -9,11 +9,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from holdfast import _wiring as _wiring
 from holdfast._entrypoint import Entrypoint, entrypoint
-from holdfast._task import Task, resilient, task
+from holdfast._resilient import Resilient, resilient
+from holdfast._task import Task, task
 from holdfast.cache.disk import DiskCache
 from holdfast.cache.memory import InMemoryCache
 from holdfast.checkpoint.memory import InMemorySaver
@@ -51,6 +52,7 @@ __all__ = [
     "NotSerializable",
     "PolicyError",
     "ReplayedError",
+    "Resilient",
     "RetryPolicy",
     "Runtime",
     "StopReason",
@@ -70,7 +72,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Load on first use what pulls in OpenTelemetry, and the version."""
     if name == "flush":
         from holdfast.tracing import flush
@@ -82,3 +84,7 @@ def __getattr__(name: str) -> Any:
         return version("holdfast")
     msg = f"module 'holdfast' has no attribute {name!r}"
     raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

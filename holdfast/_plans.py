@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from holdfast.cache.keys import KeyMaker
 from holdfast.errors import PolicyError
@@ -107,9 +107,8 @@ def function_name(fn: Any) -> str:
     inner: Any = fn
     while isinstance(inner, functools.partial):
         inner = inner.func
-    if not hasattr(inner, "__qualname__"):
-        inner = type(inner)
-    return f"{inner.__module__}.{inner.__qualname__}"
+    named = inner if hasattr(inner, "__qualname__") else inner.__class__
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def check_name(name: str | None, fn: Any) -> str:
@@ -126,12 +125,12 @@ def as_policies(given: Any) -> tuple[RetryPolicy, ...]:
     """One policy, a sequence of them, or None, as a tuple."""
     if given is None:
         return ()
-    policies: Any = given if isinstance(given, list | tuple) else (given,)
+    policies = cast("tuple[Any, ...]", tuple(given) if isinstance(given, (list, tuple)) else (given,))  # pyright: ignore[reportUnknownArgumentType]
     for policy in policies:
         if not isinstance(policy, RetryPolicy):
             msg = f"retry_policy={given!r}: give a RetryPolicy or a sequence of them, e.g. RetryPolicy(max_attempts=5)"
             raise PolicyError(msg)
-    return tuple(policies)
+    return policies
 
 
 def _as_cache_policy(given: Any) -> CachePolicy | None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
+from holdfast._keys import key_maker, purge_all
 from holdfast._plans import build_plan
 from holdfast.cache.default import default_cache
 from holdfast.runtime import steps
-from holdfast.runtime._async.resilient import make_wrapper as make_async_wrapper
-from holdfast.runtime._sync.resilient import make_wrapper as make_sync_wrapper
 from holdfast.runtime.context import scope_for
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from holdfast._plans import Retries, Seconds, Timeout
     from holdfast.cache.explanation import KeyExplanation
-    from holdfast.cache.keys import KeyMaker
     from holdfast.policies import CachePolicy
     from holdfast.policies.plan import Plan
     from holdfast.runtime.future import TaskFuture
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
-F = TypeVar("F", bound="Callable[..., Any]")
 
 
 class Task(Generic[P, R_co]):
@@ -152,26 +149,6 @@ class Task(Generic[P, R_co]):
         await _ports.store_call_async(cache.is_blocking, self.clear_cache, cache)
 
 
-def _given_or_default(cache: Cache | None) -> Cache:
-    return default_cache() if cache is None else cache
-
-
-def key_maker(plan: Plan) -> KeyMaker:
-    """The plan's key maker, or a PolicyError that says there is none."""
-    from holdfast.errors import PolicyError
-
-    if plan.keys is None:
-        msg = f"{plan.name} has no cache_policy, so it has no cache keys: add cache_policy=CachePolicy(ttl='1h')"
-        raise PolicyError(msg)
-    return cast("KeyMaker", plan.keys)
-
-
-def purge_all(plan: Plan, cache: Cache | None) -> int:
-    """Forget every version of a plan's cached results."""
-    namespace = key_maker(plan).namespace.rsplit("@", 1)[0] + "@*"
-    return (default_cache() if cache is None else cache).purge(namespace=namespace)
-
-
 class TaskDecorator(Protocol):
     """What ``@task(...)`` with arguments returns."""
 
@@ -247,87 +224,5 @@ def task(
                 kind=kind,
             )
         )
-
-    return decorate if fn is None else decorate(fn)
-
-
-class ResilientDecorator(Protocol):
-    """What ``@resilient(...)`` with arguments returns."""
-
-    def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]: ...
-
-
-@overload
-def resilient(fn: Callable[P, R], /) -> Callable[P, R]: ...
-@overload
-def resilient(
-    *,
-    name: str | None = None,
-    retry_policy: Retries = None,
-    cache_policy: CachePolicy | None = None,
-    timeout: Timeout = None,
-    deadline: Seconds = None,
-    capture: str = "",
-    kind: str = "internal",
-    cache: Cache | None = None,
-) -> ResilientDecorator: ...
-def resilient(
-    fn: Any = None,
-    /,
-    *,
-    name: str | None = None,
-    retry_policy: Retries = None,
-    cache_policy: CachePolicy | None = None,
-    timeout: Timeout = None,
-    deadline: Seconds = None,
-    capture: str = "",
-    kind: str = "internal",
-    cache: Cache | None = None,
-) -> Any:
-    """Make a plain function hold fast: retried, cached, timed out and traced, and otherwise what it was.
-
-    ``def`` stays ``def``, ``async def`` stays ``async def``; the call returns the value itself and works anywhere. Bare ``@resilient``
-    retries with the defaults of `RetryPolicy`.
-
-    Args:
-        fn: The function; left out when settings are given.
-        name: Name in traces and errors; None takes the function's.
-        retry_policy: As for `task`; None is ``RetryPolicy()``, and an empty sequence means a single attempt.
-        cache_policy: As for `task`.
-        timeout: As for `task`.
-        deadline: As for `task`.
-        capture: As for `task`.
-        kind: As for `task`.
-        cache: Where results are kept; None is the default disk cache.
-
-    Raises:
-        PolicyError: Something given cannot work.
-
-    >>> @resilient
-    ... def answer() -> int:
-    ...     return 42
-    >>> answer()
-    42
-    """
-    from holdfast.policies import RetryPolicy
-
-    def decorate(function: Any) -> Any:
-        plan = build_plan(
-            function,
-            decorator="resilient",
-            name=name,
-            retry_policy=RetryPolicy() if retry_policy is None else retry_policy,
-            cache_policy=cache_policy,
-            timeout=timeout,
-            deadline=deadline,
-            capture=capture,
-            kind=kind,
-            inject=False,
-        )
-        opened = None if plan.cache is None else functools.partial(_given_or_default, cache)
-        make = make_async_wrapper if plan.is_async else make_sync_wrapper
-        wrapper: Any = functools.update_wrapper(make(plan, opened), function)
-        wrapper.plan = plan
-        return wrapper
 
     return decorate if fn is None else decorate(fn)

@@ -6,7 +6,7 @@ import contextlib
 import errno
 from typing import TYPE_CHECKING
 
-from holdfast.errors import StoreError
+from holdfast.errors import HoldfastError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -61,4 +61,4 @@ def judge(error: BaseException, path: Path) -> Trouble:
         if isinstance(cause, OSError) and cause.errno is not None:
             return Trouble(_ERRNOS.get(cause.errno, "refused" if cause.errno == errno.ELOOP else "io"), text)
         cause = cause.__cause__ or cause.__context__
-    return Trouble("refused" if isinstance(error, StoreError) else "broken", text)
+    return Trouble("refused" if isinstance(error, HoldfastError) else "broken", text)

@@ -12,7 +12,7 @@ def main() -> None:
     try:
         from holdfast.cli.app import app
     except ModuleNotFoundError as error:
-        if error.name not in ("click", "rich"):
+        if (error.name or "").partition(".")[0] not in ("click", "rich"):
             raise
         sys.stderr.write("the holdfast command needs its extra: pip install 'holdfast[cli]'\n")
         sys.exit(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
@@ -76,7 +77,7 @@ def render_run(
     shown = groups.with_errors(nodes) if errors_only else nodes
     drawing = _Drawing(shown, max(width, _NARROWEST), ASCII if is_ascii else UNICODE, expand=expand)
     lines = [drawing.text(line) for line in drawing.lines()] or [Text("nothing failed")]
-    lines += [Text(), *(Text(line, "bold") for line in _summary_lines(nodes, drawing, durations))]
+    lines += [Text(), *(drawing.text(Line("", [(line, "bold")])) for line in _summary_lines(nodes, drawing, durations))]
     return write(lines, color=color)
 
 
@@ -120,14 +121,14 @@ def _summary_lines(nodes: Sequence[Node], drawing: _Drawing, durations: Mapping[
 
 
 def _wrap(parts: Sequence[str], drawing: _Drawing) -> list[str]:
-    """Join with dots into lines of the width."""
+    """Join with dots into lines of the width; a part that is longer itself is broken between words."""
     dot = f" {drawing.marks.dot} "
-    lines = [parts[0]]
-    for part in parts[1:]:
-        if cells(lines[-1] + dot + part) <= drawing.width:
+    lines: list[str] = []
+    for part in parts:
+        if lines and cells(lines[-1] + dot + part) <= drawing.width:
             lines[-1] += dot + part
         else:
-            lines.append(part)
+            lines += textwrap.wrap(part, drawing.width)
     return lines
 
 

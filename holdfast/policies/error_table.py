@@ -176,6 +176,8 @@ _MODELS: Mapping[str, Rule] = {
 
 _CLOUD: Mapping[str, Rule] = {
     "botocore.ClientError": _by(rules.by_aws_code, "error code: timeouts and throttling yes; else status"),
+    "botocore.ConnectTimeoutError": _TIMEOUT,
+    "botocore.ReadTimeoutError": _TIMEOUT,
     "botocore.SSLError": _TLS,
     "botocore.ConnectionError": _CONNECTION,
     "botocore.HTTPClientError": _CONNECTION,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from holdfast.errors import TaskContextError
 from holdfast.runtime.context import current
@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from holdfast.policies.plan import Plan
     from holdfast.runtime.run import Run
 
-StreamWriter = Callable[[Any], None]
-"""What a ``writer`` parameter is: a function that sends a value to ``stream(stream_mode="custom")``."""
+
+class StreamWriter(Protocol):
+    """What a ``writer`` parameter is: a function that sends a value to ``stream(stream_mode="custom")``."""
+
+    def __call__(self, value: Any, /) -> None:
+        """Send a value."""
+        ...
+
 
 _ANNOTATIONS = {
     "config": ("RunnableConfig", "Config", "dict"),
@@ -44,7 +50,7 @@ class Runtime:
     thread_id: str
     context: Any
     store: Any
-    stream_writer: Callable[[Any], None]
+    stream_writer: StreamWriter
     previous: Any
 
 
@@ -101,7 +107,7 @@ def _value(name: str, run: Run) -> Any:
     )
 
 
-def writer_of(run: Run) -> Callable[[Any], None]:
+def writer_of(run: Run) -> StreamWriter:
     """Sends a value to the run's ``custom`` stream; does nothing when nobody streams."""
 
     def write(value: Any) -> None:
@@ -111,7 +117,7 @@ def writer_of(run: Run) -> Callable[[Any], None]:
     return write
 
 
-def get_stream_writer() -> Callable[[Any], None]:
+def get_stream_writer() -> StreamWriter:
     """A function that sends a value to whoever reads ``stream(stream_mode="custom")``; it does nothing when nobody does.
 
     Raises:

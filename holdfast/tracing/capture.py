@@ -118,11 +118,11 @@ def _text(plain: Any) -> str:
 def _plain(value: Any, depth: int, budget: _Budget, cost: int) -> Any:
     """``value`` as JSON types within the budget, which pays ``cost`` and the value."""
     budget.left -= cost
-    if isinstance(value, str):
+    if _is(value, str):
         return _string(str.__str__(value), budget)
     if type(value) in _SCALARS:
         return _scalar(value, budget)
-    if isinstance(value, enum.Enum):
+    if _is(value, enum.Enum):
         return _string(f"{type(value).__qualname__}.{value._name_}", budget)
     if type(value) in _PRINTED:
         return _string(str(value), budget)

@@ -63,7 +63,7 @@ def render(error: BaseException) -> str:
         chain.append(_one(current))
         cause = current.__cause__
         following = cause if cause is not None or current.__suppress_context__ else current.__context__
-        if following is not None:
+        if following is not None and id(following) not in seen:
             chain.append("The above was the direct cause of:" if cause is not None else "While that was handled, this happened:")
         current = following
     return "\n".join(reversed(chain))

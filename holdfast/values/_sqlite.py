@@ -243,7 +243,7 @@ class Database:
         self._owner = 0
         connection, self._connection = self._connection, None
         if connection is not None:
-            import ctypes  # noqa: PLC0415 - only a child that inherits an open transaction needs it
+            import ctypes
 
             _abandoned.add(self.path)
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # never freed, so never closed, not even at exit

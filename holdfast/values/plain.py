@@ -7,7 +7,7 @@ from typing import Any
 _ATOMS = frozenset({str, int, bool, type(None), bytes})
 
 
-def is_plain(value: object, depth: int) -> bool:
+def is_plain(value: Any, depth: int) -> bool:
     """True for exact str, int, float, bool, None, bytes, and lists and str-keyed dicts of them, at most ``depth`` levels deep.
 
     Exact: subclasses are not plain, since they would come back as their base; nor are tuples and sets (they would come back as lists),

@@ -61,14 +61,14 @@ class RawServer:
     def rubbish(self, connection):
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>")
 
-    def answer(self, status, headers=""):
-        reply = f"HTTP/1.1 {status} Text\r\nContent-Length: 2\r\nConnection: close\r\n{headers}\r\n{{}}".encode()
+    def answer(self, status, headers="", body="{}"):
+        reply = f"HTTP/1.1 {status} Text\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{headers}\r\n{body}".encode()
         return lambda connection: connection.sendall(reply)
 
 
 @pytest.fixture
 def serve():
-    """A context that serves one behaviour: a method of RawServer, or a status and header lines."""
+    """A context that serves one behaviour: a method of RawServer, or a status, header lines and a body."""
 
     @contextmanager
     def serving(behaviour):

@@ -148,12 +148,12 @@ def test_async_strategies_are_refused():
         RetryPolicy(retry=retry_if_exception_async(lambda _: True))
 
 
-def test_a_reading_of_the_outcome_raises_what_the_attempt_raised():
-    """As tenacity's own outcome does."""
-    policy = RetryPolicy(wait=lambda state: state.outcome.result(), max_attempts=9)
+def test_strategies_read_the_result_as_they_do_in_tenacity():
+    """The outcome gives what the attempt returned, or raises what it raised."""
+    policy = RetryPolicy(wait=lambda state: state.outcome.result(), retry=tenacity.retry_always)
 
-    assert "raised TimeoutError: slow" in policy.decide(after()).detail
-    assert "raised TimeoutError: slow" not in policy.replace(retry_on_result=lambda _: True).decide(after(result=3)).reason
+    assert 3 == policy.decide(after(result=3)).delay
+    assert policy.decide(after()).detail.endswith("raised TimeoutError: slow")
 
 
 def test_tenacity_is_loaded_by_whoever_uses_it():

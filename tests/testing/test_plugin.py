@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
+
+# Loaded here, so that the sessions below share them: pytester forgets what is first imported inside one.
+import holdfast.cache.disk
+import holdfast.testing.capture
+import holdfast.tracing.lines  # noqa: F401
 
 pytest_plugins = ["pytester"]
 
@@ -19,7 +23,9 @@ STORES = ("HOLDFAST_CACHE_DIR", "HOLDFAST_TRACES", "HOLDFAST_CONFIG_DIR")
 @pytest.fixture
 def session(pytester, monkeypatch):
     """Run a test file in a pytest session of its own, with the plugin loaded as for any user; return the result."""
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:cacheprovider -W error")
+    for name in STORES:
+        monkeypatch.delenv(name, raising=False)  # this session's own isolation
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:cacheprovider -p no:hypothesispytest -W error")  # hypothesis takes a second to load
 
     def run(code, *options, subprocess=False):
         pytester.makepyfile(code)
@@ -172,17 +178,23 @@ def test_a_test_may_choose_its_own_folder(session):
 
 
 def test_nothing_is_left_behind(session):
-    """Neither variables nor folders."""
+    """Neither variables nor folders, although something was stored."""
     before = {name: os.environ.get(name) for name in STORES}
-    folders = set(Path(tempfile.gettempdir()).glob("holdfast-*"))
-    result = session(f"""{CACHED}
-    def test_it():
+    result = session(
+        f"""{CACHED}
+    def test_it(holdfast_cache):
         assert 1 == fetch("Oslo")
-    """)
+        folder = Path(holdfast_cache.path).parent
+        assert folder.is_dir()
+        print("folder:", folder.parent)
+    """,
+        "-s",
+    )
+    (folder,) = [line.split("folder: ")[1] for line in result.outlines if "folder: " in line]
 
     result.assert_outcomes(passed=1)
     assert before == {name: os.environ.get(name) for name in STORES}
-    assert set() == {path for path in Path(tempfile.gettempdir()).glob("holdfast-*") if path not in folders and not any(path.iterdir())}
+    assert not Path(folder).exists()
 
 
 def test_warnings_are_shown_with_their_test(session):
@@ -222,13 +234,6 @@ def test_it_can_be_switched_off(session):
 
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*fixture 'holdfast_clock' not found*"])
-
-
-@pytest.fixture(autouse=True)
-def _no_isolation_here(request, monkeypatch):
-    """The sessions above start without what this session has set."""
-    for name in STORES:
-        monkeypatch.delenv(name, raising=False)
 
 
 def test_a_session_without_holdfast_stays_light(session):

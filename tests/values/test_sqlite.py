@@ -315,7 +315,7 @@ def test_a_reader_sees_commits_and_cannot_write(open_notes):
 
 def test_a_reader_makes_nothing(open_notes, path):
     """A reader of a missing file fails without leaving folder or file behind."""
-    with pytest.raises(EmptyStoreError, match="there is no note store .*notes.db yet"), open_notes(is_reader=True).snapshot():
+    with pytest.raises(EmptyStoreError, match=r"there is no note store .*notes\.db yet"), open_notes(is_reader=True).snapshot():
         pass
     assert not path.parent.exists()
 
@@ -332,7 +332,7 @@ def test_a_reader_does_not_upgrade(open_notes, path):
 
     path.write_bytes(b"")
     with (
-        pytest.raises(EmptyStoreError, match="notes.db is empty: nothing has been recorded in it yet"),
+        pytest.raises(EmptyStoreError, match=r"notes\.db is empty: nothing has been recorded in it yet"),
         open_notes(is_reader=True).snapshot(),
     ):
         pass

@@ -1,0 +1,36 @@
+"""What a decorated function offers about its cached results: keys, explanations, purging."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from holdfast.cache.default import default_cache
+from holdfast.errors import PolicyError
+
+if TYPE_CHECKING:
+    from holdfast.cache.keys import KeyMaker
+    from holdfast.policies.plan import Plan
+    from holdfast.typing import Cache
+
+
+def given_or_default(cache: Cache | None) -> Cache:
+    """The cache given, else the default one, opened now."""
+    return default_cache() if cache is None else cache
+
+
+def key_maker(plan: Plan) -> KeyMaker:
+    """The plan's key maker.
+
+    Raises:
+        PolicyError: It has no cache policy, and so no keys.
+    """
+    if plan.keys is None:
+        msg = f"{plan.name} has no cache_policy, so it has no cache keys: add cache_policy=CachePolicy(ttl='1h')"
+        raise PolicyError(msg)
+    return cast("KeyMaker", plan.keys)
+
+
+def purge_all(plan: Plan, cache: Cache | None) -> int:
+    """Forget every version of a plan's cached results; return how many there were."""
+    namespace = key_maker(plan).namespace.rsplit("@", 1)[0] + "@*"
+    return given_or_default(cache).purge(namespace=namespace)

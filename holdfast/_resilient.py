@@ -1,0 +1,163 @@
+"""``@resilient``: the pipeline of a call on a plain function, callable anywhere."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
+
+from holdfast._keys import given_or_default, key_maker, purge_all
+from holdfast._plans import build_plan
+from holdfast.policies import RetryPolicy
+from holdfast.runtime._async.resilient import make_wrapper as make_async_wrapper
+from holdfast.runtime._sync.resilient import make_wrapper as make_sync_wrapper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast._plans import Retries, Seconds, Timeout
+    from holdfast.cache.explanation import KeyExplanation
+    from holdfast.policies import CachePolicy
+    from holdfast.policies.plan import Plan
+    from holdfast.typing import Cache, CacheKey
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+S = TypeVar("S")
+
+
+class Resilient(Protocol[P, R_co]):
+    """What ``@resilient`` makes of a function: the function, called as before, and what it offers besides.
+
+    Attributes:
+        plan: What a call does, in order.
+    """
+
+    plan: Plan
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Call the function, through its policies."""
+        ...
+
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> Self: ...
+    @overload
+    def __get__(self: Resilient[Concatenate[S, Q], R_co], instance: S, owner: type, /) -> Callable[Q, R_co]: ...
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> CacheKey:
+        """The cache key of a call with these arguments; PolicyError without a cache policy."""
+        ...
+
+    def explain_key(self, *args: P.args, **kwargs: P.kwargs) -> KeyExplanation:
+        """What that key is made of, part by part; print it."""
+        ...
+
+    def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Forget the cached result of one call; True when there was one."""
+        ...
+
+    def purge(self) -> int:
+        """Forget every cached result of the function, of any version; return how many there were."""
+        ...
+
+
+class ResilientDecorator(Protocol):
+    """What ``@resilient(...)`` with arguments returns."""
+
+    def __call__(self, fn: Callable[P, R], /) -> Resilient[P, R]: ...
+
+
+@overload
+def resilient(fn: Callable[P, R], /) -> Resilient[P, R]: ...
+@overload
+def resilient(
+    *,
+    name: str | None = None,
+    retry_policy: Retries = None,
+    cache_policy: CachePolicy | None = None,
+    timeout: Timeout = None,
+    deadline: Seconds = None,
+    capture: str = "",
+    kind: str = "internal",
+    cache: Cache | None = None,
+) -> ResilientDecorator: ...
+def resilient(
+    fn: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    retry_policy: Retries = None,
+    cache_policy: CachePolicy | None = None,
+    timeout: Timeout = None,
+    deadline: Seconds = None,
+    capture: str = "",
+    kind: str = "internal",
+    cache: Cache | None = None,
+) -> Any:
+    """Make a plain function hold fast: retried, cached, timed out and traced, and otherwise what it was.
+
+    ``def`` stays ``def``, ``async def`` stays ``async def``; the call returns the value itself and works anywhere. Bare ``@resilient``
+    retries with the defaults of `RetryPolicy`.
+
+    Args:
+        fn: The function; left out when settings are given.
+        name: Name in traces and errors; None takes the function's.
+        retry_policy: As for `task`; None is ``RetryPolicy()``, and an empty sequence means a single attempt.
+        cache_policy: As for `task`.
+        timeout: As for `task`.
+        deadline: As for `task`.
+        capture: As for `task`.
+        kind: As for `task`.
+        cache: Where results are kept; None is the default disk cache.
+
+    Raises:
+        PolicyError: Something given cannot work.
+
+    >>> @resilient
+    ... def answer() -> int:
+    ...     return 42
+    >>> answer()
+    42
+    """
+
+    def decorate(function: Any) -> Any:
+        plan = build_plan(
+            function,
+            decorator="resilient",
+            name=name,
+            retry_policy=RetryPolicy() if retry_policy is None else retry_policy,
+            cache_policy=cache_policy,
+            timeout=timeout,
+            deadline=deadline,
+            capture=capture,
+            kind=kind,
+            inject=False,
+        )
+        opened = None if plan.cache is None else functools.partial(given_or_default, cache)
+        make = make_async_wrapper if plan.is_async else make_sync_wrapper
+        wrapper = functools.update_wrapper(make(plan, opened), function)
+        return _equip(wrapper, plan, cache)
+
+    return decorate if fn is None else decorate(fn)
+
+
+def _equip(wrapper: Any, plan: Plan, cache: Cache | None) -> Any:
+    """Give the wrapper what `Resilient` promises."""
+
+    def key(*args: Any, **kwargs: Any) -> CacheKey:
+        return key_maker(plan).make(args, kwargs)
+
+    def explain_key(*args: Any, **kwargs: Any) -> KeyExplanation:
+        return key_maker(plan).explain(args, kwargs)
+
+    def forget(*args: Any, **kwargs: Any) -> bool:
+        return given_or_default(cache).delete(key(*args, **kwargs))
+
+    def purge() -> int:
+        return purge_all(plan, cache)
+
+    wrapper.plan = plan
+    for extra in (key, explain_key, forget, purge):
+        setattr(wrapper, extra.__name__, extra)
+    return wrapper

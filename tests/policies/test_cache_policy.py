@@ -1,0 +1,145 @@
+"""CachePolicy: what it may be built from, how it reads, and what is fresh."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfast.errors import PolicyError
+from holdfast.policies import CachePolicy
+from holdfast.policies.cache import CLOCK_SLACK
+
+
+class Plain:
+    """A codec, as far as a policy can tell."""
+
+    id = 200
+
+    def encode(self, value):
+        return value
+
+    def decode(self, data):
+        return data
+
+
+def lower(city):
+    return city.lower()
+
+
+async def lower_async(city):
+    return city.lower()
+
+
+@pytest.mark.parametrize("ttl", [3600, 3600.0, timedelta(hours=1), "1h", "60m"])
+def test_ttl_may_be_written_in_any_form(ttl):
+    """Seconds, timedelta and text are one."""
+    assert CachePolicy(ttl=3600.0) == CachePolicy(ttl=ttl)
+
+
+def test_the_default_remembers_every_result_for_ever():
+    """As in LangGraph, where ttl is None too."""
+    policy = CachePolicy()
+
+    assert (None, None, (), None, None, None, (), None) == dataclasses.astuple(policy)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"ttl": 0}, "ttl=0 is no time at all: leave it out to keep entries for ever"),
+        ({"ttl": -5}, "ttl=-5 is negative"),
+        ({"ttl": True}, "ttl=True is not a duration"),
+        ({"ttl": "1 hour"}, "ttl='1 hour' is not a duration"),
+        ({"ttl": [60]}, "ttl=[60] is not a duration"),
+        ({"negative_ttl": 0}, "negative_ttl=0 is no time at all: leave it out to remember no failures"),
+        ({"key_func": lower_async}, "key_func=lower_async is async or a generator: give a plain function"),
+        ({"key_func": "city"}, "key_func='city' is not a function"),
+        ({"cache_if": lower_async}, "cache_if=lower_async is async or a generator"),
+        ({"cache_if": True}, "cache_if=True is not a function"),
+        ({"ignore": "client"}, "ignore='client' is one text: give a tuple, ignore=('client',)"),
+        ({"ignore": 5}, "ignore=5 is not a tuple of texts"),
+        ({"ignore": ("client", 5)}, "ignore=('client', 5) holds 5"),
+        ({"ignore": ("",)}, "holds ''"),
+        ({"tags": "weather"}, "tags='weather' is one text: give a tuple, tags=('weather',)"),
+        ({"tags": [" "]}, "tags=[' '] holds ' '"),
+        ({"version": ""}, "version='' names no version"),
+        ({"version": True}, "version=True names no version"),
+        ({"version": 1.5}, "version=1.5 names no version"),
+        ({"codec": object}, "codec=object is a class: give an instance, codec=object(...)"),
+        ({"codec": "pickle"}, "codec='pickle' has no id and no decode"),
+        ({"key_func": lower, "ignore": ("client",)}, "ignore=('client',) does nothing beside key_func"),
+    ],
+)
+def test_what_cannot_work_is_refused_when_built(wrong, text):
+    """The error names the parameter, its value and the fix."""
+    with pytest.raises(PolicyError) as caught:
+        CachePolicy(**wrong)
+
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (CachePolicy(), "CachePolicy()"),
+        (CachePolicy(ttl="1h"), "CachePolicy(ttl=1h)"),
+        (CachePolicy(ttl=90, negative_ttl="5s", key_func=lower), "CachePolicy(ttl=1m30s, key_func=lower, negative_ttl=5s)"),
+        (CachePolicy(ignore=["client"], version=2, tags=("a", "b")), "CachePolicy(ignore=('client',), version='2', tags=('a', 'b'))"),
+    ],
+)
+def test_reads_as_what_differs_from_the_defaults(policy, expected):
+    """Short enough for a plan."""
+    assert expected == repr(policy)
+
+
+def test_is_a_value():
+    """Equal fields, equal policy: as a dict key, through pickle and through copies."""
+    policy = CachePolicy(ttl="1h", key_func=lower, tags=["a"])
+
+    assert [policy] * 4 == [CachePolicy(ttl=3600, key_func=lower, tags=("a",)), pickle.loads(pickle.dumps(policy)), copy.copy(policy), policy.replace()]
+    assert {policy: 1} == {policy.replace(ttl=3600): 1}
+    assert policy != policy.replace(ttl=60)
+
+
+def test_is_frozen():
+    """Tasks share it."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        CachePolicy().ttl = 5
+
+
+def test_a_codec_is_kept():
+    """An object with id, encode and decode."""
+    codec = Plain()
+
+    assert codec is CachePolicy(codec=codec).codec
+
+
+@given(ttl=st.floats(0.001, 1e9), stored_at=st.floats(0, 4e9), age=st.floats(-1e6, 1e9), ttl_stored=st.none() | st.floats(0.001, 1e9))
+def test_an_entry_is_fresh_while_it_is_younger_than_the_ttl_in_force(ttl, stored_at, age, ttl_stored):
+    """Whatever ttl it was stored with: a changed ttl acts at once. Up to a minute from the future is a clock that differs."""
+    now = stored_at + age
+
+    assert (-CLOCK_SLACK <= now - stored_at < ttl) == CachePolicy(ttl=ttl).is_fresh(stored_at, ttl_stored, now)
+
+
+@pytest.mark.parametrize(("age", "expected"), [(0, True), (59.9, True), (60, False), (61, False), (-60, True), (-61, False)])
+def test_the_bounds_of_fresh(age, expected):
+    """The ttl itself is too old; more than a minute from the future is of unknown age."""
+    assert expected == CachePolicy(ttl=60).is_fresh(1000.0, 60.0, 1000.0 + age)
+
+
+def test_without_a_ttl_an_entry_never_expires():
+    """Not after years, and not when the clock was set back."""
+    assert [True, True] == [CachePolicy().is_fresh(1000.0, 60.0, now) for now in (1e12, 0.0)]
+
+
+@pytest.mark.parametrize(("policy", "expected"), [(CachePolicy(), False), (CachePolicy(ttl=60, negative_ttl=5), False), (CachePolicy(negative_ttl=50), True)])
+def test_a_remembered_failure_has_a_ttl_of_its_own(policy, expected):
+    """Without ``negative_ttl`` none is served, also one that was stored before the policy changed."""
+    assert expected == policy.is_fresh(1000.0, 60.0, 1010.0, negative=True)

@@ -1,0 +1,147 @@
+"""What a server says about when to come back, in every form and place."""
+
+from __future__ import annotations
+
+import urllib.error
+from datetime import UTC, datetime, timedelta
+from email.message import Message
+from email.utils import format_datetime
+from types import SimpleNamespace
+
+import httpx
+import multidict
+import pytest
+import requests.structures
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfast.policies.pushback import retry_after
+
+NOW = datetime(2015, 10, 21, 7, 28, tzinfo=UTC).timestamp()
+
+
+class Failed(Exception):
+    def __init__(self, **fields):
+        super().__init__("failed")
+        vars(self).update(fields)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("0", 0.0),
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("1.5", 1.5),
+        ("3600", 3600.0),
+        (b"7", 7.0),
+        (7, 7.0),
+        ("Wed, 21 Oct 2015 07:28:30 GMT", 30.0),
+        ("Wed, 21 Oct 2015 09:28:30 +0200", 30.0),
+        ("Wed, 21 Oct 2015 07:28:30 -0000", 30.0),
+        ("Wednesday, 21-Oct-15 07:28:30 GMT", 30.0),
+        ("Wed Oct 21 07:28:30 2015", 30.0),
+        ("Wed, 21 Oct 2015 07:27:00 GMT", 0.0),
+    ],
+)
+def test_every_form_of_the_header_is_read(value, expected):
+    """Seconds, and the three date forms of RFC 9110; a date that has passed is 0."""
+    assert expected == retry_after({"Retry-After": value}, now=NOW)
+
+
+@pytest.mark.parametrize("value", ["", "soon", "-5", "nan", "inf", "1e9", "1h", "９", "9" * 400, "Wed, 99 Oct 2015 07:28:30 GMT", None, [], True])
+def test_rubbish_is_no_hint(value):
+    """The computed delay is used then."""
+    assert retry_after({"Retry-After": value}, now=NOW) is None
+
+
+@given(st.text() | st.binary() | st.floats() | st.integers())
+def test_whatever_a_server_sends_is_a_wait_or_nothing(value):
+    """No header can raise, or lead to a negative or endless wait."""
+    hint = retry_after({"Retry-After": value}, now=NOW)
+
+    assert hint is None or 0 <= hint < 1e15
+
+
+@given(st.datetimes(min_value=datetime(1990, 1, 1), max_value=datetime(2200, 1, 1), timezones=st.just(UTC)))
+def test_a_date_is_measured_against_now(moment):
+    """Independent oracle: the difference of two datetimes, in whole seconds, never negative."""
+    moment = moment.replace(microsecond=0)
+
+    assert max(0.0, moment.timestamp() - NOW) == retry_after({"retry-after": format_datetime(moment, usegmt=True)}, now=NOW)
+
+
+@pytest.mark.parametrize("name", ["retry-after-ms", "Retry-After-Ms", "RETRY-AFTER-MS", b"retry-after-ms", "grpc-retry-pushback-ms"])
+def test_milliseconds_go_first(name):
+    """They are the finer figure."""
+    assert 0.25 == retry_after({"retry-after": "1", name: "250"}, now=NOW)
+
+
+def test_milliseconds_that_are_rubbish_leave_the_seconds():
+    """One bad header does not spoil the other."""
+    assert 1.0 == retry_after({"retry-after-ms": "soon", "retry-after": "1"}, now=NOW)
+
+
+def message(**headers):
+    mail = Message()
+    for name, value in headers.items():
+        mail[name.replace("_", "-")] = value
+    return mail
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"RETRY-after": "7"},
+        [("Retry-After", "7")],
+        (("retry-after", "7"), ("other", "8")),
+        [(b"Retry-After", b"7")],
+        httpx.Headers({"Retry-After": "7"}),
+        requests.structures.CaseInsensitiveDict({"Retry-After": "7"}),
+        multidict.CIMultiDictProxy(multidict.CIMultiDict({"Retry-After": "7"})),
+        message(Retry_After="7"),
+    ],
+    ids=lambda headers: type(headers).__name__,
+)
+def test_every_kind_of_mapping_is_read(headers):
+    """On the error itself, and on its response."""
+    places = [Failed(headers=headers), Failed(response=SimpleNamespace(headers=headers)), SimpleNamespace(headers=headers)]
+
+    assert [7.0] * 3 == [retry_after(place, now=NOW) for place in places]
+
+
+@pytest.mark.parametrize(("value", "expected"), [(7, 7.0), (0.5, 0.5), ("7", 7.0), (timedelta(minutes=1), 60.0), (timedelta(-1), 0.0), (True, None), (print, None)])
+def test_an_attribute_may_hold_it(value, expected):
+    """Many clients read the header themselves."""
+    assert expected == retry_after(Failed(retry_after=value), now=NOW)
+
+
+def test_the_hint_of_what_it_was_raised_from_counts():
+    """Wrapping an error must not lose what the server said."""
+    error = Failed()
+    error.__cause__ = Failed(headers={"Retry-After": "7"})
+
+    assert 7.0 == retry_after(error, now=NOW)
+
+
+def test_a_real_urllib_error_has_its_headers():
+    """They stand in an email message."""
+    with urllib.error.HTTPError("http://x/", 503, "busy", message(Retry_After="7"), None) as error:
+        assert 7.0 == retry_after(error, now=NOW)
+
+
+@pytest.mark.parametrize("source", [None, "text", 5, Failed(), Failed(headers=None), Failed(headers="text"), Failed(headers=5), Failed(response=None), [], {}])
+def test_where_nothing_is_there_is_no_hint(source):
+    """Most failures have no headers."""
+    assert retry_after(source, now=NOW) is None
+
+
+def test_what_raises_when_looked_at_is_no_hint():
+    """Looking at an error must never replace it."""
+
+    class Shy(Exception):
+        @property
+        def headers(self):
+            raise RuntimeError("not set")
+
+    assert retry_after(Shy(), now=NOW) is None

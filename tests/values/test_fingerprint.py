@@ -1,0 +1,193 @@
+"""Fingerprints change with the code, and with nothing else."""
+
+from __future__ import annotations
+
+import functools
+import string
+
+import pytest
+
+from holdfast.values.fingerprint import fingerprint
+
+
+def compiled(source, name="f", filename="a.py"):
+    """The function that ``source`` defines."""
+    scope: dict = {}
+    exec(compile(source, filename, "exec"), scope)
+    return scope[name]
+
+
+BASE = "def f(city, days=3, *, units='metric'):\n    total = city * 2\n    return total, units, 3.5\n"
+
+SAME = {
+    "again": BASE,
+    "other lines": "\n\n\n" + BASE,
+    "comments and blank lines": "def f(city, days=3, *, units='metric'):\n    # why\n\n    total = city * 2\n\n    return total, units, 3.5\n",
+    "docstring": BASE.replace("\n", "\n    '''What it does.'''\n", 1),
+    "local name": BASE.replace("total", "double"),
+    "annotations": BASE.replace("city,", "city: str,"),
+}
+
+OTHER = {
+    "constant": BASE.replace("2", "3"),
+    "constant type": BASE.replace("city * 2", "city * 2.0"),
+    "operator": BASE.replace("*", "+", 1).replace("city *", "city +"),
+    "default": BASE.replace("days=3", "days=4"),
+    "keyword default": BASE.replace("'metric'", "'imperial'"),
+    "parameter name": BASE.replace("days", "nights"),
+    "keyword-only": BASE.replace("*, ", ""),
+    "global name": BASE.replace("city * 2", "str(city)"),
+    "async": "async " + BASE,
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_what_does_not_count(name):
+    """Place, comments, docstrings, local names and annotations are not code."""
+    assert fingerprint(compiled(BASE)) == fingerprint(compiled(SAME[name], filename=f"{name}.py"))
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_what_counts(name):
+    """Constants with their types, operations, names, defaults and the kind of function are code."""
+    assert fingerprint(compiled(BASE)) != fingerprint(compiled(OTHER[name]))
+
+
+def test_is_16_hex_digits():
+    """It stands in cache namespaces, so its form is fixed."""
+    text = fingerprint(compiled(BASE))
+
+    assert 16 == len(text)
+    assert set(text) <= set(string.hexdigits.lower())
+
+
+def test_nested_code_counts():
+    """A change within an inner function is a change."""
+    source = "def f():\n    def inner():\n        '''Doc.'''\n        return {}\n    return inner\n"
+
+    assert fingerprint(compiled(source.format(1))) != fingerprint(compiled(source.format(2)))
+    assert fingerprint(compiled(source.format(1))) == fingerprint(compiled(source.format(1).replace("'''Doc.'''", "'''Other.'''")))
+
+
+def test_order_of_set_constants_does_not_count():
+    """A set in the source is a frozenset constant, whose order changes with the hash seed."""
+    source = "def f(x):\n    return x in {%s}\n"
+
+    assert fingerprint(compiled(source % "'a', 'b', 'c'")) == fingerprint(compiled(source % "'c', 'b', 'a'"))
+
+
+def test_minus_zero_is_not_zero():
+    """Equal constants of other meaning are told apart."""
+    assert fingerprint(compiled("def f(x=0.0): return x")) != fingerprint(compiled("def f(x=-0.0): return x"))
+
+
+def test_many_constants():
+    """Constants beyond the 256th, which take a second instruction to load, count too."""
+    source = "def f():\n    return [{}, {}]\n"
+    numbers = ", ".join(f"{n}.5 + x" for n in range(300))
+
+    left = compiled("x = 1\n" + source.format(numbers, "1.25 + x"))
+    right = compiled("x = 1\n" + source.format(numbers, "1.75 + x"))
+    assert fingerprint(left) != fingerprint(right)
+
+
+def closure(value):
+    """A function that carries ``value``."""
+
+    def f():
+        return value
+
+    return f
+
+
+def test_closure_cells_count():
+    """What a function carries is part of what it does."""
+    assert fingerprint(closure(1)) == fingerprint(closure(1))
+    assert fingerprint(closure(1)) != fingerprint(closure(2))
+
+
+def test_unkeyable_cells_count_by_type():
+    """A client in a closure does not make the fingerprint differ from process to process."""
+    assert fingerprint(closure(object())) == fingerprint(closure(object()))
+    assert fingerprint(closure(object())) != fingerprint(closure(iter([])))
+
+
+def test_functions_in_cells_count_by_code():
+    """A wrapped function is opened, not named."""
+    assert fingerprint(closure(lambda: 1)) == fingerprint(closure(lambda: 1))
+    assert fingerprint(closure(lambda: 1)) != fingerprint(closure(lambda: 2))
+
+
+def test_empty_cells_are_all_right():
+    """A variable that is bound later does not stop a fingerprint."""
+
+    def outer():
+        def early():
+            return late
+
+        text = fingerprint(early)
+        late = 1
+        return text, late
+
+    assert 16 == len(outer()[0])
+
+
+def wrapping(fn):
+    """A decorator as people write them."""
+
+    @functools.wraps(fn)
+    def wrapper(*args, **kwargs):
+        return fn(*args, **kwargs)
+
+    return wrapper
+
+
+def test_decorated_functions_count_with_what_they_wrap():
+    """A decorator neither hides the function nor is hidden by it."""
+    one, two = compiled("def f(): return 1"), compiled("def f(): return 2")
+
+    assert fingerprint(wrapping(one)) == fingerprint(wrapping(compiled("def f(): return 1")))
+    assert fingerprint(wrapping(one)) != fingerprint(wrapping(two))
+    assert fingerprint(wrapping(one)) != fingerprint(one)
+    assert fingerprint(functools.lru_cache(one)) != fingerprint(functools.lru_cache(two))
+
+
+class Greeter:
+    def __init__(self, greeting):
+        self.greeting = greeting
+
+    def __call__(self, name):
+        return self.greeting + name
+
+    def __holdfast_key__(self):
+        return self.greeting
+
+    def greet(self, name):
+        return self.greeting + name
+
+    @staticmethod
+    def wave():
+        return "o/"
+
+
+def test_methods_and_callable_objects():
+    """The object counts as well as the code."""
+    assert fingerprint(Greeter("a").greet) == fingerprint(Greeter("a").greet)
+    assert fingerprint(Greeter("a").greet) != fingerprint(Greeter("b").greet)
+    assert fingerprint(Greeter("a")) == fingerprint(Greeter("a"))
+    assert fingerprint(Greeter("a")) != fingerprint(Greeter("b"))
+    assert fingerprint(Greeter.__dict__["wave"]) != fingerprint(Greeter.greet)
+
+
+def test_partials_count_with_their_arguments():
+    """Two partials of one function differ by what they fix."""
+    f = compiled(BASE)
+
+    assert fingerprint(functools.partial(f, days=1)) == fingerprint(functools.partial(f, days=1))
+    assert fingerprint(functools.partial(f, days=1)) != fingerprint(functools.partial(f, days=2))
+    assert fingerprint(functools.partial(f, 1)) != fingerprint(functools.partial(f, days=1))
+
+
+def test_builtins_and_classes_count_by_name():
+    """What has no Python code is told apart by its qualified name."""
+    assert 4 == len({fingerprint(each) for each in (len, repr, int, str.upper)})

@@ -1,0 +1,50 @@
+"""Names that mean the same in every process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import OrderedDict
+
+import pytest
+
+from holdfast.values.names import kind_name, qualified_name
+
+SCRIPT = "from holdfast.values.names import qualified_name\nclass A: pass\nprint(qualified_name(A))\n"
+
+
+def run(*arguments, cwd):
+    """What a fresh interpreter prints."""
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_module_and_qualified_name():
+    """Classes and functions are named by where they are defined."""
+    assert "collections.OrderedDict" == qualified_name(OrderedDict)
+    assert "builtins.len" == qualified_name(len)
+
+
+def test_a_script_s_classes_are_named_by_its_path(tmp_path):
+    """Two scripts with a class of one name do not share it, whatever the working folder."""
+    (tmp_path / "job.py").write_text(SCRIPT)
+
+    assert f"{tmp_path}/job.py.A" == run("job.py", cwd=tmp_path)
+    assert f"{tmp_path}/job.py.A" == run(str(tmp_path / "job.py"), cwd="/")
+
+
+def test_a_module_run_as_script_keeps_its_name(tmp_path):
+    """``python -m job`` and ``import job`` agree."""
+    (tmp_path / "job.py").write_text(SCRIPT)
+
+    assert "job.A" == run("-m", "job", cwd=tmp_path)
+
+
+def test_a_prompt_has_no_path(tmp_path):
+    """Without a script, ``__main__`` stays."""
+    assert "__main__.A" == run("-c", SCRIPT, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(("value", "expected"), [([], "a list"), (1, "an int"), (OrderedDict(), "a collections.OrderedDict")])
+def test_kind_name(value, expected):
+    """Error texts say what a value is in words."""
+    assert expected == kind_name(value)
