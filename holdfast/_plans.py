@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from holdfast.cache.keys import KeyMaker
 from holdfast.errors import PolicyError
@@ -125,12 +125,16 @@ def as_policies(given: Any) -> tuple[RetryPolicy, ...]:
     """One policy, a sequence of them, or None, as a tuple."""
     if given is None:
         return ()
-    policies = cast("tuple[Any, ...]", tuple(given) if isinstance(given, (list, tuple)) else (given,))  # pyright: ignore[reportUnknownArgumentType]
+    policies = _as_tuple(given)
     for policy in policies:
         if not isinstance(policy, RetryPolicy):
             msg = f"retry_policy={given!r}: give a RetryPolicy or a sequence of them, e.g. RetryPolicy(max_attempts=5)"
             raise PolicyError(msg)
     return policies
+
+
+def _as_tuple(given: Any) -> tuple[Any, ...]:
+    return tuple(given) if isinstance(given, (list, tuple)) else (given,)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
 def _as_cache_policy(given: Any) -> CachePolicy | None:

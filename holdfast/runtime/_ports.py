@@ -247,9 +247,12 @@ async def resolve_async(value: Any) -> Any:
 def resolve_sync(value: Any) -> Any:
     """Wait for what a body returned, if it is a task's future."""
     while isinstance(value, TaskFuture):
-        future: TaskFuture[Any] = value
-        value = future.result()
+        value = _result_of(value)
     return value
+
+
+def _result_of(future: TaskFuture[Any]) -> Any:
+    return future.result()
 
 
 async def drain_async(run: Run, seconds: float | None) -> bool:

@@ -54,7 +54,7 @@ _ask_loop: Callable[[], asyncio.AbstractEventLoop | None] | None = None
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
     """The loop running on this thread, without importing asyncio for those who do not use it."""
-    global _ask_loop
+    global _ask_loop  # noqa: PLW0603 - filled once
     if _ask_loop is None:
         loaded: Any = sys.modules.get("asyncio")
         if loaded is None or not hasattr(loaded, "_get_running_loop"):

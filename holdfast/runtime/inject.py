@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,6 +10,8 @@ from holdfast.errors import TaskContextError
 from holdfast.runtime.context import current
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdfast.policies.plan import Plan
     from holdfast.runtime.run import Run
 
