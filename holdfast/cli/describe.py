@@ -57,7 +57,7 @@ def facts(node: Node) -> Iterator[str]:
         yield f"thread {plain(str(node.get(names.THREAD_ID)))}"
     stop = node.get(names.RETRY_STOP_REASON, _NO_POLICY)
     if node.is_failed and stop != _NO_POLICY:
-        yield f"stopped: {plain(str(stop))}"
+        yield plain(str(stop))
     if node.is_failed and not any(child.is_failed and child.row.status_text == node.row.status_text for child in node.children):
         yield error(node)  # else the child says it
 
@@ -129,11 +129,14 @@ def _cache(node: Node) -> Iterator[str]:
 
 
 def _arguments(node: Node) -> str:
-    """Captured arguments without their names: ``("Oslo", 3)``; ``""`` when none were captured."""
+    """Captured arguments without their names: ``("Oslo", 3)``; ``""`` when none were captured, or none that say anything."""
     try:
         captured: Any = msgspec.json.decode(str(node.get(names.INPUT, "")))
     except msgspec.DecodeError:  # not captured, or cut to its limit
         return ""
     values: list[Any] = [*captured.values()] if isinstance(captured, dict) else [captured]
-    text = plain(", ".join(msgspec.json.encode(value).decode() for value in values))
+    texts = [msgspec.json.encode(value).decode() for value in values]
+    text = plain(", ".join(text for text in texts if not text.startswith('"<')))  # "<httpx.Client>": an object without a value
+    if not text:
+        return ""
     return f"({text})" if cells(text) <= _LONGEST_ARGUMENTS else f"({text[: _LONGEST_ARGUMENTS - 2]}..)"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from holdfast.cli.describe import queued
 from holdfast.tracing import convention as names
 from holdfast.tracing import tree
@@ -63,6 +65,19 @@ def collapsed(siblings: Sequence[Node], numbers: dict[int, int]) -> Iterator[Nod
         if is_large and node is group[SHOWN - 1]:
             rest = group[SHOWN:]
             yield More(node, len(rest), max(each.row.seconds for each in rest))
+
+
+def folded(nodes: Sequence[Node]) -> list[Node]:
+    """Copies of the trees in which a task with a single attempt is that attempt: one line instead of two that say the same."""
+    copies: dict[int, Node] = {}
+    for node in reversed(list(tree.walk(nodes))):  # children before parents
+        children = [copies[id(child)] for child in node.children]
+        row = node.row
+        if node.kind == "task" and len(children) == 1 and children[0].kind == "attempt" and not children[0].get(names.RETRY_SCHEDULED):
+            (only,) = children
+            row, children = msgspec.structs.replace(row, attributes=only.row.attributes | row.attributes), only.children
+        copies[id(node)] = tree.Node(row, node.kind, children)
+    return [copies[id(node)] for node in nodes]
 
 
 def with_errors(nodes: Sequence[Node]) -> list[Node]:

@@ -74,7 +74,9 @@ def render_run(
     nodes = tree.of_run(tree.build(rows), run_id)
     if not nodes:
         return ""
-    shown = groups.with_errors(nodes) if errors_only else nodes
+    shown = groups.folded(nodes)
+    if errors_only:
+        shown = groups.with_errors(shown)
     drawing = _Drawing(shown, max(width, _NARROWEST), ASCII if is_ascii else UNICODE, expand=expand)
     lines = [drawing.text(line) for line in drawing.lines()] or [Text("nothing failed")]
     lines += [Text(), *(drawing.text(Line("", [(line, "bold")])) for line in _summary_lines(nodes, drawing, durations))]

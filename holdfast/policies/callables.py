@@ -50,9 +50,9 @@ def name_of(value: Any) -> str:
 
 def _parts(strategy: Any) -> Iterator[str]:
     """The numbers, functions and strategies that one of tenacity's strategies is made of; tenacity gives them no repr."""
-    for part in vars(strategy).values():
-        for each in part if isinstance(part, tuple) else (part,):  # pyright: ignore[reportUnknownVariableType] - of anything
-            yield name_of(each)
+    parts: dict[str, Any] = vars(strategy)
+    for part in parts.values():
+        yield from map(name_of, part if isinstance(part, tuple) else (part,))
 
 
 def _is_lazy(value: Any) -> bool:

@@ -246,13 +246,13 @@ async def resolve_async(value: Any) -> Any:
 
 def resolve_sync(value: Any) -> Any:
     """Wait for what a body returned, if it is a task's future."""
-    while isinstance(value, TaskFuture):
-        value = _result_of(value)
+    while _is_future(value):
+        value = value.result()
     return value
 
 
-def _result_of(future: TaskFuture[Any]) -> Any:
-    return future.result()
+def _is_future(value: Any) -> bool:
+    return isinstance(value, TaskFuture)
 
 
 async def drain_async(run: Run, seconds: float | None) -> bool:

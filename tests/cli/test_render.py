@@ -89,7 +89,7 @@ BUSY = """\
 │  └─ ✓  attempt 3                                                         50 ms
 ├─ ⚡ forecast · cache hit, 12 s old                                      0.1 ms
 ├─ ⚡ forecast · shared with an equal call                                0.1 ms
-├─ ✗  forecast · stopped: not_retryable · HTTPStatusError: 404 Not F…      31 ms
+├─ ✗  forecast · not_retryable · HTTPStatusError: 404 Not Found            31 ms
 ├─ ✓  geocode · queued 0.80 s                                              90 ms
 ├─ ✓  geocode · queued 0.80 s                                              91 ms
 ├─ ✓  geocode · queued 0.80 s                                              92 ms
@@ -106,7 +106,7 @@ BUSY_ERRORS_ASCII = """\
 |  |     .. waited 0.41 s | transient
 |  `- x  attempt 2 | HTTPStatusError: 503 Service Unavailable              21 ms
 |        .. waited 0.70 s | Retry-After
-`- x  forecast | stopped: not_retryable | HTTPStatusError: 404 Not...      31 ms
+`- x  forecast | not_retryable | HTTPStatusError: 404 Not Found            31 ms
 
 35 calls | 35 attempts | 2 retries | 1 failed | 1 cache hit | 1 shared
 waited 1.11 s | time saved unknown: what filled the cache is not in this store
@@ -194,7 +194,7 @@ def test_a_failed_run_says_why_once(rows):
 
     assert """\
 ✗  run plan                                                               0.10 s
-└─ ✗  fetch · 2 attempts · stopped: max_attempts                           90 ms
+└─ ✗  fetch · 2 attempts · max_attempts                                    90 ms
    ├─ ✗  attempt 1 · Down: down                                            10 ms
    │     ⏳ retried at once · transient · RetryPolicy 2 of 3
    └─ ✗  attempt 2 · Down: down                                            10 ms
@@ -208,17 +208,53 @@ def test_draws_the_other_fates(rows):
     rows.task("a", 1, 1, run, holdfast__task__outcome="replayed")
     rows.task("b", 2, 1, run, error="x.Gone", text="gone", holdfast__cache__result="negative", holdfast__cache__age_s=90.0)
     rows.task("c", 3, 1, run, holdfast__cache__result="error", holdfast__attempt__number=1)
-    task = rows.task("d", 4, 1, run, holdfast__task__outcome="cancelled")
-    rows.attempt(1, 4, 1, task, error="timeout", text="d did not finish within 1 s (timeout)", holdfast__attempt__abandoned=True)
+    task = rows.task("d", 4, 1, run, error="timeout", text="too late")
+    rows.attempt(1, 4, 1, task, error="timeout", text="too late", holdfast__attempt__abandoned=True)
+    rows.task("e", 5, 1, run, holdfast__task__outcome="cancelled")
 
     assert [
         "■  run plan · resumed · interrupted",
         "├─ ⚡ a · replayed",
         "├─ ✗  b · remembered failure, 1 min old · Gone: gone",
         "├─ ✓  c · cache failed",
-        "└─ ■  d · cancelled",
-        "   └─ ✗  attempt 1 · abandoned, its thread ran on · timeout: d did not finish w…",
+        "├─ ✗  d · abandoned, its thread ran on · timeout: too late",
+        "└─ ■  e · cancelled",
     ] == [line[:-11].rstrip() for line in render_run(rows.rows, width=91).splitlines()[:6]]
+
+
+def test_a_single_attempt_is_folded_into_its_task(rows):
+    """What happened inside the attempt stands under the task, and the task says where the error was."""
+    run = rows.run(30)
+    good = rows.task("good", 1, 10, run, holdfast__attempt__count=1)
+    rows.add("GET /", 2, 5, rows.attempt(1, 2, 8, good))
+    bad = rows.task("bad", 11, 10, run, error="x.Gone", text="gone", holdfast__retry__stop_reason="not_retryable")
+    rows.attempt(1, 11, 9, bad, error="x.Gone", text="gone", holdfast__error__location="a.py:7 in f")
+
+    assert """\
+✓  run plan                                                                30 ms
+├─ ✓  good                                                                 10 ms
+│  └─ ·  GET /                                                            5.0 ms
+└─ ✗  bad · not_retryable · Gone: gone (a.py:7 in f)                       10 ms
+
+2 calls · 2 attempts · 1 failed""" == render_run(rows.rows)
+
+
+@pytest.mark.parametrize(
+    ("captured", "expected"),
+    [
+        ('{"city":"Oslo","days":3}', 'a("Oslo", 3)'),
+        ('{"city":"Oslo","client":"<httpx.Client>"}', 'a("Oslo")'),
+        ('{"client":"<httpx.Client>"}', "a"),
+        ("{}", "a"),
+        ('{"city":"Os', "a"),
+        ('{"text":"' + "x" * 50 + '"}', 'a("' + "x" * 27 + "..)"),
+    ],
+)
+def test_captured_arguments_stand_in_brackets(rows, captured, expected):
+    """Values as in a call; objects that only have a name are left out, as is input that was cut to its limit; long ones are cut."""
+    rows.task("a", 0, 1, rows.run(2), holdfast__input=captured)
+
+    assert expected == render_run(rows.rows).splitlines()[1][6:-11].rstrip()
 
 
 def test_a_run_that_was_killed(rows):

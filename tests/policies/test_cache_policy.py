@@ -102,7 +102,12 @@ def test_is_a_value():
     """Equal fields, equal policy: as a dict key, through pickle and through copies."""
     policy = CachePolicy(ttl="1h", key_func=lower, tags=["a"])
 
-    assert [policy] * 4 == [CachePolicy(ttl=3600, key_func=lower, tags=("a",)), pickle.loads(pickle.dumps(policy)), copy.copy(policy), policy.replace()]
+    assert [policy] * 4 == [
+        CachePolicy(ttl=3600, key_func=lower, tags=("a",)),
+        pickle.loads(pickle.dumps(policy)),
+        copy.copy(policy),
+        policy.replace(),
+    ]
     assert {policy: 1} == {policy.replace(ttl=3600): 1}
     assert policy != policy.replace(ttl=60)
 
@@ -139,7 +144,9 @@ def test_without_a_ttl_an_entry_never_expires():
     assert [True, True] == [CachePolicy().is_fresh(1000.0, 60.0, now) for now in (1e12, 0.0)]
 
 
-@pytest.mark.parametrize(("policy", "expected"), [(CachePolicy(), False), (CachePolicy(ttl=60, negative_ttl=5), False), (CachePolicy(negative_ttl=50), True)])
+@pytest.mark.parametrize(
+    ("policy", "expected"), [(CachePolicy(), False), (CachePolicy(ttl=60, negative_ttl=5), False), (CachePolicy(negative_ttl=50), True)]
+)
 def test_a_remembered_failure_has_a_ttl_of_its_own(policy, expected):
     """Without ``negative_ttl`` none is served, also one that was stored before the policy changed."""
     assert expected == policy.is_fresh(1000.0, 60.0, 1010.0, negative=True)

@@ -82,8 +82,6 @@ def os_error(name):
         ConnectionAbortedError(),
         BrokenPipeError(),
         TimeoutError(),
-        asyncio.TimeoutError(),
-        socket.timeout(),
         socket.gaierror(socket.EAI_AGAIN, "try again"),
         *map(os_error, ["ECONNRESET", "ETIMEDOUT", "EPIPE", "ENETUNREACH", "EHOSTUNREACH", "EAGAIN", "EINTR", "ENETDOWN"]),
         ssl.SSLEOFError(8, "EOF occurred in violation of protocol"),

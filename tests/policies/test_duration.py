@@ -42,7 +42,28 @@ def test_reads_what_people_write(value, expected):
 
 @pytest.mark.parametrize(
     "value",
-    [True, False, None, "", "90", "1h1h", "h", "1 hour", "-1s", "1h-30m", "1x", "１s", b"90s", [1], math.nan, math.inf, -1, -0.5, timedelta(-1), 10**400],
+    [
+        True,
+        False,
+        None,
+        "",
+        "90",
+        "1h1h",
+        "h",
+        "1 hour",
+        "-1s",
+        "1h-30m",
+        "1x",
+        "\uff11s",
+        b"90s",
+        [1],
+        math.nan,
+        math.inf,
+        -1,
+        -0.5,
+        timedelta(-1),
+        10**400,
+    ],
 )
 def test_refuses_what_is_no_duration(value):
     """The error names the parameter and the value, and shows the accepted forms."""

@@ -32,7 +32,9 @@ def stand_in(dotted, *bases, **attributes):
 
 def ask(package, url, **options):
     """One call through a real client of openai or anthropic."""
-    client = (openai.OpenAI if package == "openai" else anthropic.Anthropic)(api_key="x", base_url=url, max_retries=0, timeout=0.3, **options)
+    client = (openai.OpenAI if package == "openai" else anthropic.Anthropic)(
+        api_key="x", base_url=url, max_retries=0, timeout=0.3, **options
+    )
     with client, pytest.raises(Exception) as caught:  # noqa: PT011 - which one is what the tests ask
         client.models.list()
     return caught.value
@@ -145,8 +147,16 @@ PSYCOPG_OPERATIONAL = stand_in("psycopg.OperationalError", stand_in("psycopg.Dat
     ("error", "is_transient"),
     [
         (sqlalchemy.exc.DBAPIError("SELECT 1", {}, Exception("gone"), connection_invalidated=True), True),
-        (sqlalchemy.exc.OperationalError("SELECT 1", {}, stand_in("psycopg.errors.DeadlockDetected", PSYCOPG_OPERATIONAL, sqlstate="40P01")()), True),
-        (sqlalchemy.exc.OperationalError("SELECT 1", {}, stand_in("psycopg.errors.DiskFull", PSYCOPG_OPERATIONAL, sqlstate="53100")()), False),
+        (
+            sqlalchemy.exc.OperationalError(
+                "SELECT 1", {}, stand_in("psycopg.errors.DeadlockDetected", PSYCOPG_OPERATIONAL, sqlstate="40P01")()
+            ),
+            True,
+        ),
+        (
+            sqlalchemy.exc.OperationalError("SELECT 1", {}, stand_in("psycopg.errors.DiskFull", PSYCOPG_OPERATIONAL, sqlstate="53100")()),
+            False,
+        ),
         (sqlalchemy.exc.IntegrityError("INSERT", {}, Exception("duplicate")), False),
         (sqlalchemy.exc.ProgrammingError("SELEC", {}, Exception("syntax")), False),
         (sqlalchemy.exc.DisconnectionError(), True),
@@ -316,7 +326,12 @@ def test_botocore_keeps_headers_in_the_metadata():
 
 @pytest.mark.parametrize(
     "wrapper",
-    [BOTO_CONNECTION, stand_in("httpx.ConnectError"), stand_in("requests.exceptions.SSLError"), stand_in("aiohttp.client_exceptions.ClientSSLError")],
+    [
+        BOTO_CONNECTION,
+        stand_in("httpx.ConnectError"),
+        stand_in("requests.exceptions.SSLError"),
+        stand_in("aiohttp.client_exceptions.ClientSSLError"),
+    ],
     ids=lambda cls: f"{cls.__module__}.{cls.__name__}",
 )
 def test_a_refused_certificate_is_found_underneath(wrapper):
@@ -374,4 +389,9 @@ def test_google_by_status_and_class(name, code, is_transient):
 @pytest.mark.parametrize("flag", [True, False])
 def test_google_auth_says_it_itself(flag):
     """Its errors have a flag."""
-    assert flag == classify(stand_in("google.auth.exceptions.RefreshError", stand_in("google.auth.exceptions.GoogleAuthError"), retryable=flag)()).is_transient
+    assert (
+        flag
+        == classify(
+            stand_in("google.auth.exceptions.RefreshError", stand_in("google.auth.exceptions.GoogleAuthError"), retryable=flag)()
+        ).is_transient
+    )

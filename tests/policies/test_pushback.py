@@ -49,7 +49,9 @@ def test_every_form_of_the_header_is_read(value, expected):
     assert expected == retry_after({"Retry-After": value}, now=NOW)
 
 
-@pytest.mark.parametrize("value", ["", "soon", "-5", "nan", "inf", "1e9", "1h", "９", "9" * 400, "Wed, 99 Oct 2015 07:28:30 GMT", None, [], True])
+@pytest.mark.parametrize(
+    "value", ["", "soon", "-5", "nan", "inf", "1e9", "1h", "\uff19", "9" * 400, "Wed, 99 Oct 2015 07:28:30 GMT", None, [], True]
+)
 def test_rubbish_is_no_hint(value):
     """The computed delay is used then."""
     assert retry_after({"Retry-After": value}, now=NOW) is None
@@ -63,12 +65,12 @@ def test_whatever_a_server_sends_is_a_wait_or_nothing(value):
     assert hint is None or 0 <= hint < 1e15
 
 
-@given(st.datetimes(min_value=datetime(1990, 1, 1), max_value=datetime(2200, 1, 1), timezones=st.just(UTC)))
-def test_a_date_is_measured_against_now(moment):
-    """Independent oracle: the difference of two datetimes, in whole seconds, never negative."""
-    moment = moment.replace(microsecond=0)
+@given(st.integers(-(10**9), 10**9))
+def test_a_date_is_measured_against_now(difference):
+    """Independent oracle: a date that was made by adding the seconds; one that has passed counts as now."""
+    moment = datetime.fromtimestamp(NOW, UTC) + timedelta(seconds=difference)
 
-    assert max(0.0, moment.timestamp() - NOW) == retry_after({"retry-after": format_datetime(moment, usegmt=True)}, now=NOW)
+    assert max(0, difference) == retry_after({"retry-after": format_datetime(moment, usegmt=True)}, now=NOW)
 
 
 @pytest.mark.parametrize("name", ["retry-after-ms", "Retry-After-Ms", "RETRY-AFTER-MS", b"retry-after-ms", "grpc-retry-pushback-ms"])
@@ -110,7 +112,10 @@ def test_every_kind_of_mapping_is_read(headers):
     assert [7.0] * 3 == [retry_after(place, now=NOW) for place in places]
 
 
-@pytest.mark.parametrize(("value", "expected"), [(7, 7.0), (0.5, 0.5), ("7", 7.0), (timedelta(minutes=1), 60.0), (timedelta(-1), 0.0), (True, None), (print, None)])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(7, 7.0), (0.5, 0.5), ("7", 7.0), (timedelta(minutes=1), 60.0), (timedelta(-1), 0.0), (True, None), (print, None)],
+)
 def test_an_attribute_may_hold_it(value, expected):
     """Many clients read the header themselves."""
     assert expected == retry_after(Failed(retry_after=value), now=NOW)
@@ -130,7 +135,9 @@ def test_a_real_urllib_error_has_its_headers():
         assert 7.0 == retry_after(error, now=NOW)
 
 
-@pytest.mark.parametrize("source", [None, "text", 5, Failed(), Failed(headers=None), Failed(headers="text"), Failed(headers=5), Failed(response=None), [], {}])
+@pytest.mark.parametrize(
+    "source", [None, "text", 5, Failed(), Failed(headers=None), Failed(headers="text"), Failed(headers=5), Failed(response=None), [], {}]
+)
 def test_where_nothing_is_there_is_no_hint(source):
     """Most failures have no headers."""
     assert retry_after(source, now=NOW) is None

@@ -6,6 +6,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -113,13 +114,10 @@ def test_the_hint_can_be_ignored():
 
 def test_a_result_may_carry_the_hint():
     """A response that was not raised has headers too."""
-
-    class Response:
-        headers = {"retry-after": "7"}
-
+    response = SimpleNamespace(headers={"retry-after": "7"})
     policy = RetryPolicy(retry_on_result=lambda _: True)
 
-    assert (7.0, "retry_after") == policy.decide(after(1, result=Response()))[:2]
+    assert (7.0, "retry_after") == policy.decide(after(1, result=response))[:2]
 
 
 def test_a_hint_beyond_the_deadline_stops_at_once():
@@ -131,9 +129,9 @@ def test_a_hint_beyond_the_deadline_stops_at_once():
 
 def test_a_hint_of_more_than_a_day_stops_at_once():
     """No process is held for that, deadline or not."""
-    assert Stop(
-        StopReason.RETRY_AFTER_TOO_LONG, "the server asks to wait 3d, and more than 1d is not waited"
-    ) == RetryPolicy().decide(after(1, Flake(str(3 * DAY))))
+    assert Stop(StopReason.RETRY_AFTER_TOO_LONG, "the server asks to wait 3d, and more than 1d is not waited") == RetryPolicy().decide(
+        after(1, Flake(str(3 * DAY)))
+    )
 
 
 @pytest.mark.parametrize(("remaining", "expected"), [(0.51, Retry), (0.5, Stop), (0.1, Stop)])
@@ -295,7 +293,12 @@ def test_two_hundred_callers_of_one_policy_each_get_their_attempts():
     [
         (Stop(StopReason.MAX_ATTEMPTS, "max_attempts=3"), 3, 1.7, "holdfast: gave up after 3 attempts in 1.7 s (max_attempts=3)"),
         (Stop(StopReason.CANCELLED, ""), 1, 0.012345, "holdfast: gave up after 1 attempt in 0.0123 s (cancelled)"),
-        (Stop(StopReason.DEADLINE, "the deadline has passed"), 9, 125.4, "holdfast: gave up after 9 attempts in 2m5s (the deadline has passed)"),
+        (
+            Stop(StopReason.DEADLINE, "the deadline has passed"),
+            9,
+            125.4,
+            "holdfast: gave up after 9 attempts in 2m5s (the deadline has passed)",
+        ),
     ],
 )
 def test_the_note_is_one_sentence(stop, attempts, elapsed, expected):

@@ -47,7 +47,9 @@ def test_wait_strategies_set_the_delay(wait, expected):
     assert expected == delays(wait)
 
 
-@pytest.mark.parametrize("wait", [tenacity.wait_random(1, 2), tenacity.wait_random_exponential(max=2), tenacity.wait_exponential_jitter(max=2)])
+@pytest.mark.parametrize(
+    "wait", [tenacity.wait_random(1, 2), tenacity.wait_random_exponential(max=2), tenacity.wait_exponential_jitter(max=2)]
+)
 def test_wait_strategies_may_draw_their_own_chance(wait):
     """Their bounds hold."""
     assert all(0 <= delay <= 2 for delay in delays(wait))

@@ -29,7 +29,7 @@ def test_what_is_no_limit_is_refused(value):
         as_timeout(value)
 
     assert str(caught.value).startswith(f"timeout={value!r} is ")
-    with pytest.raises(PolicyError, match="^run_timeout="):
+    with pytest.raises(PolicyError, match=r"^run_timeout="):
         TimeoutPolicy(value)
 
 

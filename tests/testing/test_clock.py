@@ -261,10 +261,10 @@ def test_no_waits_decorates(colour):
 
     @waits
     @colour.define
-    def test_something(x):
+    def checked(x):
         assert isinstance(clock_module.current, NoWaits)
         return x + 1
 
-    assert 2 == colour.run(test_something, 1)
-    assert "test_something" == test_something.__name__
+    assert 2 == colour.run(checked, 1)
+    assert "checked" == checked.__name__
     assert not isinstance(clock_module.current, NoWaits)

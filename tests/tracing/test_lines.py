@@ -188,7 +188,7 @@ def test_context_variables_of_structlog_are_on_our_own_lines(make_play, inline, 
     with structlog.contextvars.bound_contextvars(request_id="r1"), play.run():
         pass
 
-    assert " request_id=r1 " in capsys.readouterr().err
+    assert " request_id=r1\n" in capsys.readouterr().err
 
 
 def test_the_applications_processors_run_on_its_thread_and_its_sink_on_ours(make_play):

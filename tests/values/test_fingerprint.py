@@ -31,7 +31,7 @@ SAME = {
 OTHER = {
     "constant": BASE.replace("2", "3"),
     "constant type": BASE.replace("city * 2", "city * 2.0"),
-    "operator": BASE.replace("*", "+", 1).replace("city *", "city +"),
+    "operator": BASE.replace("city * 2", "city + 2"),
     "default": BASE.replace("days=3", "days=4"),
     "keyword default": BASE.replace("'metric'", "'imperial'"),
     "parameter name": BASE.replace("days", "nights"),

@@ -1,0 +1,335 @@
+"""Spans that leave: real OTLP bytes over a real socket, collectors that are gone, the local store."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import http.server
+import logging
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+from opentelemetry import context as otel_context
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from holdfast.tracing import exporters, firewall
+from holdfast.tracing.records import SpanRow
+from holdfast.tracing.spans import SpanObserver
+
+RUN_ID = "01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10"
+
+
+@contextlib.contextmanager
+def collector():
+    """An OTLP/HTTP collector on loopback that keeps what it gets."""
+    requests = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            requests.append((self.path, ExportTraceServiceRequest.FromString(body)))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1/traces", requests
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def black_hole():
+    """A port that accepts connections and never answers."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(64)
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/v1/traces"
+
+
+def closed_port():
+    """A port on which nobody listens."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{server.getsockname()[1]}/v1/traces"
+
+
+def provider(processor):
+    made = TracerProvider(id_generator=exporters.RunIdGenerator(), shutdown_on_exit=False)
+    made.add_span_processor(processor)
+    return made
+
+
+def values(attributes):
+    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in attributes}
+
+
+def test_otlp_bytes_arrive_and_hold_the_trace(make_play):
+    """Names, parents, times, kinds, status, attributes, events; the run id is the trace id."""
+    with collector() as (endpoint, requests):
+        processor = exporters.otlp(endpoint)
+        play = make_play(SpanObserver(provider(processor).get_tracer("holdfast", schema_url="holdfast/1")))
+        with play.run() as run, play.call(run, max_attempts=2, kind="client") as call:
+            play.failing(call, ConnectionError("reset"), will_retry=True, wait_s=0.5)
+            with play.attempt(call):
+                pass
+        assert processor.force_flush(5000)
+        processor.shutdown()
+
+    scopes = [scope for _, request in requests for resource in request.resource_spans for scope in resource.scope_spans]
+    spans = {span.name: span for scope in scopes for span in scope.spans}
+    assert {"/v1/traces"} == {path for path, _ in requests}
+    assert {("holdfast", "holdfast/1")} == {(scope.scope.name, scope.schema_url) for scope in scopes}
+    assert {"run plan", "forecast", "forecast attempt 1", "forecast attempt 2"} == set(spans)
+    assert {RUN_ID.replace("-", "")} == {span.trace_id.hex() for span in spans.values()}
+    assert spans["forecast"].span_id == spans["forecast attempt 1"].parent_span_id
+    assert (2, "reset") == (spans["forecast attempt 1"].status.code, spans["forecast attempt 1"].status.message)
+    assert 0 == spans["forecast"].status.code
+    assert 3 == spans["forecast attempt 2"].kind
+    assert 4_000_000_000 == spans["forecast attempt 1"].end_time_unix_nano
+    assert ["holdfast.retry.scheduled"] == [event.name for event in spans["forecast"].events]
+    assert {"holdfast.retry.wait_s": 0.5, "holdfast.attempt.number": 1}.items() <= values(spans["forecast attempt 1"].attributes).items()
+
+
+@pytest.mark.parametrize("where", ["closed port", "black hole"])
+def test_an_unreachable_collector_slows_no_call(make_play, where):
+    """Spans are queued; flushing gives up in time."""
+    with black_hole() as hole:
+        processor = exporters.otlp(hole if where == "black hole" else closed_port())
+        play = make_play(SpanObserver(provider(processor).get_tracer("holdfast")))
+        slowest = 0.0
+        for _ in range(200):
+            started = time.perf_counter()
+            with play.run() as run, play.call(run) as call, play.attempt(call):
+                pass
+            slowest = max(slowest, time.perf_counter() - started)
+        started = time.perf_counter()
+        is_flushed = processor.force_flush(100)
+        flushing = time.perf_counter() - started
+        processor._is_on = False
+        processor.lane.close(0.0)
+        processor._close()
+
+    assert not is_flushed
+    assert slowest < 0.1
+    assert flushing < 1.0
+
+
+@pytest.mark.parametrize("where", ["closed port", "black hole"])
+def test_exit_is_bounded_when_the_collector_is_unreachable(where):
+    """Within about two seconds, with a word about what was lost, and the SDK's own complaints said once."""
+    with black_hole() as hole:
+        endpoint = hole if where == "black hole" else closed_port()
+        started = time.monotonic()
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                textwrap.dedent(f"""
+                    import holdfast.tracing
+                    from holdfast.events import RunFacts
+                    from holdfast import events
+                    holdfast.tracing.configure("otlp", endpoint={endpoint!r}, lines=False)
+                    for n in range(700):
+                        run = RunFacts(run_id=str(n), thread_id="t", name="plan", function="f", started_ns=1)
+                        events.observer.run_started(run)
+                        run.outcome = "ok"
+                        events.observer.run_ended(run)
+                    print("work done", flush=True)
+                """),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+            env={**os.environ, "HOLDFAST_SECRET": "a secret for tests, long enough"},
+        )
+        took = time.monotonic() - started
+
+    assert ("work done\n", 0) == (done.stdout, done.returncode)
+    assert took < 6.0  # the interpreter's start included
+    assert f"700 items were still waiting for the export of spans to {endpoint}; they are lost" in done.stderr
+    assert done.stderr.count("does not work, calls go on without it") == (where == "closed port")
+    assert len(done.stderr.splitlines()) <= 2
+
+
+class Scripted(SpanExporter):
+    """Exports as told."""
+
+    def __init__(self, outcome=SpanExportResult.SUCCESS, logger="") -> None:
+        self.outcome, self.batches, self.logger, self.contexts, self.is_shut = outcome, [], logger, [], False
+
+    def export(self, spans):
+        self.batches.append([span.name for span in spans])
+        self.contexts.append(dict(otel_context.get_current()))
+        if self.logger:
+            logging.getLogger(self.logger).warning("cannot reach it")
+        return self.outcome
+
+    def shutdown(self):
+        self.is_shut = True
+
+
+def end_spans(processor, number):
+    tracer = provider(processor).get_tracer("x")
+    for index in range(number):
+        tracer.start_span(str(index)).end()
+
+
+def test_batches_follow_the_environment(monkeypatch):
+    """The variables of the SDK's batch processor mean the same here."""
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "3")
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "7")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")
+    exporter = Scripted()
+    processor = exporters.exporting(exporter, "a test")
+    processor.lane._say = lambda _text: None
+
+    end_spans(processor, 10)
+    processor.force_flush()
+
+    assert [["0", "1", "2"], ["3", "4", "5"], ["6"]] == exporter.batches
+    assert 3 == processor.lane.dropped
+    processor.shutdown()
+
+
+def test_its_own_requests_are_not_traced():
+    """Or each export would make a span that is exported in turn."""
+    exporter = Scripted()
+    processor = exporters.exporting(exporter, "a test")
+    end_spans(processor, 1)
+    processor.shutdown()
+
+    assert [True] == [value for name, value in exporter.contexts[0].items() if name.startswith("suppress_instrumentation")]
+
+
+def test_what_an_exporter_repeats_is_said_once(caplog, inline):
+    """And only what it says while it works for us."""
+    exporter = Scripted(SpanExportResult.FAILURE, "some.exporter")
+    processor = exporters.exporting(exporter, "a test", logger="some.exporter")
+    said = []
+    processor.lane._say = said.append
+    end_spans(processor, 3)
+    logging.getLogger("some.exporter").warning("for somebody else")
+    processor.shutdown()
+
+    assert ["for somebody else"] == caplog.messages
+    assert ["holdfast: the export of spans to a test does not work, calls go on without it: cannot reach it"] == said
+    assert 3 == processor.lane.failed
+
+
+def test_shutdown_flushes_and_closes(inline):
+    """And takes no more spans."""
+    exporter = Scripted()
+    processor = exporters.exporting(exporter, "a test")
+    end_spans(processor, 1)
+    processor.shutdown()
+    end_spans(processor, 1)
+    processor.shutdown()
+
+    assert ([["0"]], True) == (exporter.batches, exporter.is_shut)
+
+
+def test_unsampled_spans_stay_here(inline):
+    """The application's sampler decides."""
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+    exporter = Scripted()
+    processor = exporters.exporting(exporter, "a test")
+    made = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
+    made.add_span_processor(processor)
+    made.get_tracer("x").start_span("s").end()
+    processor.shutdown()
+
+    assert [] == exporter.batches
+
+
+def test_a_span_becomes_a_row(play, recorder):
+    """Everything the local store keeps."""
+    with play.run() as run, play.call(run, max_attempts=2, outcome="error") as call:
+        call.origin_trace_id, call.origin_span_id = "ab", "cd"
+        call.error = play.failing(call, ValueError("bad")).error
+    attempt, task, _ = (exporters.row(span) for span in recorder.spans())
+
+    assert SpanRow(
+        trace_id=f"{1:032x}",
+        span_id=f"{2:016x}",
+        parent_id=f"{1:016x}",
+        name="forecast",
+        start_ns=2_000_000_000,
+        end_ns=5_000_000_000,
+        status="error",
+        status_text="bad",
+        attributes=task.attributes,
+        events=[],
+        links=[("0" * 30 + "ab", "0" * 14 + "cd", {"holdfast.link.type": "cached_from"})],
+    ) == task
+    assert ("exception", 4_000_000_000) == attempt.events[0][:2]
+    assert "" == exporters.row(recorder.spans()[-1]).parent_id
+
+
+def test_the_local_store_gets_every_span(make_play, tmp_path):
+    """The user's own as well, since they nest in the attempts."""
+    from holdfast.tracing.store import TraceStore
+
+    path = tmp_path / "traces.db"
+    tmp_path.chmod(0o700)
+    processor = exporters.local(path)
+    tracer = provider(processor).get_tracer("holdfast")
+    play = make_play(SpanObserver(tracer))
+    with play.run() as run, play.call(run) as call, play.attempt(call), tracer.start_as_current_span("GET"):
+        pass
+    assert processor.force_flush(5000)
+    processor.shutdown()
+
+    stored = TraceStore(path)
+    assert {"run plan", "forecast", "GET"} == {row.name for row in stored.spans(RUN_ID.replace("-", ""))}
+    stored.close()
+
+
+def test_the_console_shows_the_tree(make_play, inline, capsys):
+    """On stderr, when the run has ended."""
+    play = make_play(SpanObserver(provider(exporters.to_console()).get_tracer("holdfast")))
+    with play.run() as run, play.call(run) as call, play.attempt(call):
+        assert "" == capsys.readouterr().err
+
+    assert ["run plan", "  forecast"] == [line[:12].rstrip() for line in capsys.readouterr().err.splitlines()]
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    """With the command that installs it."""
+    from holdfast.errors import HoldfastError
+
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+
+    with pytest.raises(HoldfastError, match=r"pip install 'holdfast\[otlp\]'"):
+        exporters.otlp("http://localhost:4318/v1/traces")
+
+
+def test_an_id_that_is_no_uuid_makes_a_random_trace(make_play):
+    """Callers may name runs as they like."""
+    ended = []
+    processor = exporters.LaneProcessor(firewall.Lane("test", ended.extend))
+    play = make_play(SpanObserver(provider(processor).get_tracer("holdfast")))
+    with play.run(run_id="order-42"):
+        pass
+    processor.shutdown()
+
+    assert ended[0].context.is_valid
