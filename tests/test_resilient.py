@@ -128,6 +128,30 @@ def test_retry_on_result_returns_the_last_result(colour: Colour, clock: FakeCloc
     assert (3, [0.5, 1.0]) == (flaky.calls, clock.slept)
 
 
+def test_a_before_retry_that_raises_ends_the_retries(colour: Colour, clock: FakeClock) -> None:
+    """The caller gets the attempt's own error, with a note that names the culprit."""
+
+    def refresh(*_: Any) -> None:
+        raise KeyError("token")
+
+    flaky = Flaky(ConnectionError("first"), ConnectionError("second"))
+    with pytest.raises(ConnectionError, match="first") as caught:
+        colour.make(flaky, retry_policy=RetryPolicy(before_retry=refresh))()
+    assert any("before_retry raised KeyError" in note for note in caught.value.__notes__)
+    assert 1 == flaky.calls
+
+
+def test_a_result_predicate_that_raises_is_the_callers_error(colour: Colour, clock: FakeClock) -> None:
+    """There is no other error to raise, and the note says where it comes from."""
+
+    def judge(_: Any) -> bool:
+        raise KeyError("judge")
+
+    with pytest.raises(KeyError, match="judge") as caught:
+        colour.make(Flaky(), retry_policy=RetryPolicy(retry_on_result=judge))()
+    assert any("retry_on_result" in note for note in caught.value.__notes__)
+
+
 def test_two_policies_have_a_counter_each(colour: Colour, clock: FakeClock) -> None:
     """Alternating errors under two policies of three attempts give five calls."""
     errors = [ConnectionError("c"), KeyError("k")] * 3

@@ -13,6 +13,8 @@ import itertools
 import mmap
 import os
 import struct
+import threading
+import weakref
 from typing import TYPE_CHECKING
 
 from holdfast.values._private import check_file, create_file, make_private
@@ -47,28 +49,37 @@ class Generations:
 
     def __init__(self, path: Path) -> None:
         self._fd = _open(path)
-        try:
-            mapping = mmap.mmap(self._fd, _SIZE, prot=mmap.PROT_READ)
-        except BaseException:
-            os.close(self._fd)
-            raise
+        self._close = weakref.finalize(self, os.close, self._fd)
+        self._lock = threading.Lock()
+        mapping = mmap.mmap(self._fd, _SIZE, prot=mmap.PROT_READ)
         self.words = memoryview(mapping).cast("Q")
         self._fresh = itertools.count(int.from_bytes(os.urandom(8), "little"))
 
     def bump(self, bucket: int) -> int:
         """Store a fresh word for one bucket and return it."""
         word = next(self._fresh) & _MASK
-        os.pwrite(self._fd, struct.pack("=Q", word), bucket * _WORD)
+        self._write(struct.pack("=Q", word), bucket * _WORD)
         return word
 
     def bump_all(self) -> None:
         """Store a fresh word for every bucket."""
         word = next(self._fresh) & _MASK
-        os.pwrite(self._fd, struct.pack("=Q", word) * BUCKETS, 0)
+        self._write(struct.pack("=Q", word) * BUCKETS, 0)
 
     def close(self) -> None:
         """Close the file. The mapping goes with the last thread that still looks at `words`."""
-        os.close(self._fd)
+        with self._lock:
+            self._close()
+
+    def after_fork_in_child(self) -> None:
+        """Close the inherited file; no other thread exists here to wait for."""
+        self._close()
+
+    def _write(self, data: bytes, offset: int) -> None:
+        with self._lock:  # once closed, the number of the descriptor may be that of another file
+            if not self._close.alive:
+                raise ValueError("the generations file is closed")
+            os.pwrite(self._fd, data, offset)
 
 
 def _open(path: Path) -> int:

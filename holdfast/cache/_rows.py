@@ -37,7 +37,6 @@ _SCAN = (
     " WHERE rowid > ? AND key >= ? AND key < ? ORDER BY rowid LIMIT 500"
 )
 _PURGE = "DELETE FROM Cache WHERE rowid IN (SELECT rowid FROM Cache WHERE rowid <= ? AND {where} LIMIT ?)"
-_abandoned: list[Rows] = []
 
 
 class Row(NamedTuple):
@@ -275,8 +274,10 @@ class Rows:
 
     def abandon(self) -> None:
         """After a fork that could not wait, in the child: never touch these connections, not even to close them."""
+        import ctypes  # only a child that inherits an open transaction needs it
+
         self._finalizer.detach()
-        _abandoned.append(self)
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))  # never freed, so never closed, not even at exit
 
 
 def tag_text(tags: tuple[str, ...]) -> str:

@@ -113,8 +113,7 @@ class Store:
         self._generations.close()
 
     def set_aside(self) -> Path | None:
-        """Close, and rename the database, unless another process was faster; return its new path."""
-        self.close()
+        """Rename the database, once closed, unless another process was faster; return its new path."""
         with telling(self.folder), exclusive(self.folder):
             return None if self._rows.has_moved() else set_aside(self.folder)
 
@@ -126,9 +125,11 @@ class Store:
         """See `Rows.resume`."""
         self._rows.resume()
 
-    def abandon(self) -> None:
-        """See `Rows.abandon`."""
-        self._rows.abandon()
+    def after_fork_in_child(self, *, is_closed: bool) -> None:
+        """Let go of what was inherited; of its connections too, unless they could not be closed before the fork."""
+        self._generations.after_fork_in_child()
+        if not is_closed:
+            self._rows.abandon()
 
     def _bump(self, bucket: int) -> int:
         with telling(self.folder):

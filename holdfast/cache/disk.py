@@ -39,7 +39,6 @@ FORK_PATIENCE = 1.0
 """Seconds that a fork waits for another thread that is just opening the store."""
 SMALLEST = 1 << 16
 LARGEST = 256 << 20
-_CLOSE_AFTER = {"io", "refused"}
 _FOLDER_VARIABLE = "HOLDFAST_CACHE_DIR"
 
 
@@ -290,13 +289,16 @@ class DiskCache:
 
     def _handle(self, store: Store, trouble: Trouble, key: CacheKey | None = None) -> None:
         """Note what went wrong, and do what helps the next call."""
+        if store.has_moved():  # deleted, or set aside by another process: nothing is wrong with what is there now
+            self._leave(store)
+            return
         fields = {} if key is None else {"namespace": key.namespace}
         if trouble.reason == "poisoned" and key is not None:
             self._discard(store, key, None)
         elif trouble.reason == "broken":
             moved_to = self._set_aside(store)
             fields["set_aside"] = "" if moved_to is None else str(moved_to)
-        elif trouble.reason in _CLOSE_AFTER:
+        elif trouble.reason == "refused":  # the folder has become somebody else's
             self._leave(store)
             self._rest_from = clock.current.monotonic()
         self._note(trouble, **fields)
@@ -351,7 +353,6 @@ class DiskCache:
         self._memory.after_fork_in_child()
         self._memory.clear()
         store, self._store = self._store, None
-        if not self._is_closed:
-            self._is_orphan = True
-            if store is not None:
-                store.abandon()
+        self._is_orphan = self._is_orphan or not self._is_closed
+        if store is not None:
+            store.after_fork_in_child(is_closed=self._is_closed)

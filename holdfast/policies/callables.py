@@ -50,9 +50,9 @@ def name_of(value: Any) -> str:
 
 def _parts(strategy: Any) -> Iterator[str]:
     """The numbers, functions and strategies that one of tenacity's strategies is made of; tenacity gives them no repr."""
-    parts: dict[str, Any] = vars(strategy)
-    for part in parts.values():
-        yield from map(name_of, part if isinstance(part, tuple) else (part,))
+    for part in strategy.__dict__.values():
+        parts: tuple[Any, ...] = part if isinstance(part, tuple) else (part,)  # pyright: ignore[reportUnknownVariableType]
+        yield from map(name_of, parts)
 
 
 def _is_lazy(value: Any) -> bool:

@@ -11,6 +11,7 @@ from holdfast.policies.retry import AttemptState, Retry, Stop, StopReason, decid
 from holdfast.runtime.traceback import user_frames
 
 if TYPE_CHECKING:
+    from holdfast.policies.retry import RetryPolicy
     from holdfast.runtime.state import Call
 
 
@@ -134,10 +135,18 @@ def _decide(call: Call, error: Exception | None, result: Any) -> tuple[Retry | S
     if isinstance(decision, Retry) and call.run is not None and call.run.is_stopping:
         return Stop(StopReason.CANCELLED, "the run is ending"), index
     if isinstance(decision, Retry):
-        before = plan.retry[index].before_retry
-        if before is not None:
-            before(state, decision)
+        return _before_retry(plan.retry[index], state, decision), index
     return decision, index
+
+
+def _before_retry(policy: RetryPolicy, state: AttemptState, decision: Retry) -> Retry | Stop:
+    """Call the policy's ``before_retry``; if that fails there is no retry, and the caller gets the attempt's own error with a note."""
+    if policy.before_retry is not None:
+        try:
+            policy.before_retry(state, decision)
+        except Exception as failure:  # noqa: BLE001 - the user's function
+            return Stop(StopReason.PREDICATE_FAILED, f"before_retry raised {type(failure).__name__}: {failure}", failure)
+    return decision
 
 
 def _will_retry(call: Call, decision: Retry, index: int, error: BaseException | None, result: Any) -> float:

@@ -72,6 +72,8 @@ class Database:
     Every method raises `StoreError` for whatever SQLite or the file system refuses.
     """
 
+    _connection: Connection | None = None
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -88,7 +90,6 @@ class Database:
         self._is_reader = is_reader
         self._lock = threading.Lock()
         self._owner = 0  # the thread that holds the lock
-        self._connection: Connection | None = None
         _databases.add(self)
 
     def __del__(self) -> None:

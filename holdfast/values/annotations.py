@@ -7,7 +7,7 @@ import inspect
 import sys
 import typing
 from enum import Enum
-from types import FunctionType, SimpleNamespace
+from types import FunctionType, SimpleNamespace, UnionType
 from typing import TYPE_CHECKING, Any
 
 from holdfast.values import records
@@ -50,6 +50,8 @@ def classes_in(annotations: Iterable[Any]) -> list[type]:
         if id(annotation) in met:
             continue
         met[id(annotation)] = annotation  # kept, so that the id is not used again
+        if annotation is Any:
+            continue
         if isinstance(annotation, type) and typing.get_origin(annotation) is None:
             found[annotation] = None
             waiting.extend(list(_field_annotations(annotation))[::-1])
@@ -64,7 +66,7 @@ def _parts(annotation: Any) -> Iterator[Any]:
     if origin is typing.Literal:
         yield from {type(value): None for value in typing.get_args(annotation) if isinstance(value, Enum)}
         return
-    if isinstance(origin, type):
+    if isinstance(origin, type) and origin is not UnionType:
         yield origin
     for argument in typing.get_args(annotation):
         yield from argument if isinstance(argument, list) else (argument,)

@@ -9,7 +9,6 @@ Extensions stand apart from the data, so no dict of the user's can be taken for 
 from __future__ import annotations
 
 import hmac
-import pickle
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -115,7 +114,7 @@ class MsgpackCodec:
             return self._lower_dict(value, depth - 1)
         kind = kind_of(cls)
         if kind is not None:
-            return _Ext(kind.code, _pack(self._lower(kind.reduce(value), depth - 1)))
+            return _Ext(kind.code, _pack(self._lower(kind.reduce(value), depth)))  # the parts are no level of their own
         return self._lower_instance(value, self._kind_of_class(cls), depth - 1)
 
     def _lower_items(self, values: Any, depth: int) -> list[Any]:
@@ -229,6 +228,8 @@ class PickleCodec:
         Raises:
             NotSerializable: The value cannot be pickled.
         """
+        import pickle
+
         try:
             data = pickle.dumps(value, protocol=5)
         except Exception as error:
@@ -241,6 +242,8 @@ class PickleCodec:
         Raises:
             CorruptRecord: The signature is wrong, or the pickle names what is no longer there.
         """
+        import pickle
+
         signature, pickled = data[:_SIGNATURE], data[_SIGNATURE:]
         if not hmac.compare_digest(signature, self._sign(pickled)):
             raise CorruptRecord("a stored pickle has the wrong signature")

@@ -119,8 +119,11 @@ def _loaded_class(module: str, qualified_name: str) -> type[Exception] | None:
 
 
 def _add_notes(error: Exception, record: dict[str, Any]) -> None:
+    """Notes go in by hand: `add_note` looks for attributes, which a half-made exception may answer by raising (urllib's HTTPError)."""
+    notes: list[str] = list(error.__dict__.get("__notes__", ()))
     if isinstance(error, ReplayedError) and record["name"] != "ReplayedError":
-        for note in record["state"].get("__notes__", ()):
-            error.add_note(note)
+        notes += record["state"].get("__notes__", ())
     if record["lost"]:
-        error.add_note(f"Raised again from a store, which could not hold: {', '.join(record['lost'])}")
+        notes.append(f"Raised again from a store, which could not hold: {', '.join(record['lost'])}")
+    if notes:
+        error.__dict__["__notes__"] = notes

@@ -47,7 +47,9 @@ CONTENT: dict[type, Callable[[Any], Any]] = {
 
 
 def builtin_base(cls: type, among: Callable[[type], object]) -> type | None:
-    """The nearest base of ``cls`` that ``among`` says yes to, if only Python classes stand between the two."""
+    """The nearest base of ``cls`` that ``among`` says yes to, if ``cls`` and all classes between the two are made by class statements."""
+    if not cls.__flags__ & _HEAP_TYPE or hasattr(cls, "n_sequence_fields"):  # time.struct_time holds more than its tuple shows
+        return None
     for base in cls.__mro__[1:]:
         if among(base):
             return base

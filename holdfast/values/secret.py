@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from hashlib import blake2b
 from pathlib import Path
@@ -68,9 +67,11 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         reason = "it is a symbolic link" if error.errno == errno.ELOOP else str(error)
         raise StoreError(f"the secret {path} cannot be read ({reason}): {_WAY_OUT}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         _check_private(path, os.fstat(descriptor))
-        text = file.read(1024).strip()
+        text = os.read(descriptor, 1024).strip()
+    finally:
+        os.close(descriptor)
     if len(text) < _SHORTEST:
         raise StoreError(f"the secret {path} is empty or cut short: delete it, and a new one is made (what was stored with it is lost)")
     return _from_text(os.fsdecode(text))
@@ -89,13 +90,13 @@ def _check_private(path: Path, status: os.stat_result) -> None:
 
 def _create(path: Path) -> None:
     """Make the file, unless another process does so first: it appears whole or not at all, and only ever once."""
-    draft = path.with_name(f"{_FILE}.{os.getpid()}.{secrets.token_hex(8)}")
+    draft = path.with_name(f"{_FILE}.{os.getpid()}.{os.urandom(8).hex()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_hex(32).encode() + b"\n")
+                file.write(os.urandom(32).hex().encode() + b"\n")
                 file.flush()
                 os.fsync(descriptor)
             _publish(draft, path)

@@ -42,8 +42,25 @@ def test_ways_of_writing_a_call_share_a_key():
 def test_different_calls_have_different_keys():
     """Values, types, and the parameter a value goes to all count."""
     key = keys_of(fetch)
-    calls = [key("Oslo"), key("oslo"), key(b"Oslo"), key("Oslo", 3.0), key("Oslo", True), key("Oslo", 1), key("Oslo", 3, 1), key("Oslo", x=1)]
-    calls += [key("Oslo", x=None), key("Oslo", y=1), key("Oslo", unit=1), key("Oslo", more=1), key(("Oslo",)), key(["Oslo"]), key("Oslo", None)]
+    calls = [
+        key("Oslo"),
+        key("oslo"),
+        key(b"Oslo"),
+        key("Oslo", 3.0),
+        key("Oslo", True),
+        key("Oslo", 1),
+        key("Oslo", 3, 1),
+        key("Oslo", x=1),
+    ]
+    calls += [
+        key("Oslo", x=None),
+        key("Oslo", y=1),
+        key("Oslo", unit=1),
+        key("Oslo", more=1),
+        key(("Oslo",)),
+        key(["Oslo"]),
+        key("Oslo", None),
+    ]
 
     assert len(calls) == len(set(calls))
 
@@ -163,7 +180,9 @@ def test_injected_parameters_do_not_count():
 
 def test_ignoring_what_is_no_parameter_is_refused():
     """A typing error would otherwise make keys that never match; the text names the parameters there are."""
-    with pytest.raises(PolicyError, match=r"\('clinet',\) names no parameter of .*fetch: its parameters are city, days, more, unit, options"):
+    with pytest.raises(
+        PolicyError, match=r"\('clinet',\) names no parameter of .*fetch: its parameters are city, days, more, unit, options"
+    ):
         maker(fetch, ignore=("clinet",))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -116,6 +117,11 @@ slowest: forecast("Lima") 1.20 s | forecast("Oslo") 0.41 s | geocode 0.12 s"""
 def test_draws_a_busy_run(busy):
     """Retries with their errors and waits, a hit, a shared call, a failure, many equal calls, and the figures."""
     assert BUSY == render_run(busy)
+
+
+def test_the_documentation_shows_it():
+    """The example in docs/cli.md is what is drawn."""
+    assert f"```text\n{BUSY}\n```" in (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 
 
 def test_the_order_of_the_rows_does_not_matter(busy):

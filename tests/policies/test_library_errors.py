@@ -44,7 +44,7 @@ PACKAGES = pytest.mark.parametrize("package", ["openai", "anthropic"])
 
 
 @PACKAGES
-@pytest.mark.parametrize("behaviour", ["reset", "hang_up", "cut_off", "silence", (408,), (429,), (500,), (503,), (529,)])
+@pytest.mark.parametrize("behaviour", ["reset", "cut_off", "silence", (429,), (503,), (529,)])
 def test_model_providers_in_a_bad_moment(package, behaviour, serve):
     """The real client, a real socket."""
     with serve(behaviour) as url:
@@ -54,7 +54,7 @@ def test_model_providers_in_a_bad_moment(package, behaviour, serve):
 
 
 @PACKAGES
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 501])
+@pytest.mark.parametrize("status", [401, 404, 409, 501])
 def test_model_providers_that_refuse(package, status, serve):
     """The same request would be refused again."""
     with serve((status,)) as url:

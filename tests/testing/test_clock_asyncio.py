@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import subprocess
+import sys
 import threading
 import time
 
@@ -175,25 +177,24 @@ def test_a_short_real_sleep_is_waited_for():
 
 
 def test_a_real_answer_is_waited_for():
-    """A server that answers after 0.1 real seconds beats a virtual timeout of 5."""
+    """A process that answers after 0.2 real seconds beats a virtual timeout of 5: the loop has something to wait for."""
+    code = "import sys, time; sys.stdin.read(1); time.sleep(0.2); print('answer', end='')"
+    command = [sys.executable, "-c", code]
 
-    async def serve(reader, writer):
-        await asyncio.sleep(0.1)
-        writer.write(b"answer\n")
-        writer.close()
-        await writer.wait_closed()
-
-    async def main(clock):
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        async with server:
-            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    async def main(process):
+        reader = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)
+        with FakeClock(patience=30) as clock:
+            process.stdin.write(b"go")
+            process.stdin.close()
             async with clock.timeout(5):
                 answer = await reader.read()
-            writer.close()
-            await writer.wait_closed()
-        return answer
+        pipe.close()
+        return answer, clock.now
 
-    assert b"answer\n" == run(main)[0]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert (b"answer", 0.0) == asyncio.run(main(process))
 
 
 def test_work_in_a_thread_is_waited_for():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import queue
 import socket
@@ -150,6 +151,21 @@ def test_time_waits_for_a_thread_that_computes():
     assert [(1.0, "late"), (2.0, "early")] == log
 
 
+def test_time_waits_for_a_thread_that_goes_from_call_to_call():
+    """Each of its real calls is short; together they would be taken for a hang."""
+    clock, log = FakeClock(), []
+
+    def late():
+        calls = "pause();" * 12  # twelve instructions: it does move
+        exec(calls, {"pause": functools.partial(time.sleep, 0.005)})
+        sleeper(clock, [1], log, "late")()
+
+    with clock:
+        run_threads(sleeper(clock, [2], log, "early"), late)
+
+    assert [(1.0, "late"), (2.0, "early")] == log
+
+
 def test_a_limit_holds_while_real_work_goes_on():
     """A real answer after 0.1 s comes before a virtual timeout of 5 s, even from a socket."""
     clock, event = FakeClock(), threading.Event()
@@ -285,6 +301,38 @@ def test_a_woken_thread_runs_before_time_goes_on():
             run_threads(consumer, producer)
         names = ["produced", "consumed"] * 3
         assert list(zip(names, [2.0, 3.0, 4.0, 5.0, 6.0, 7.0], strict=True)) == log
+
+
+def test_a_joined_thread_hands_over_in_order():
+    """Whoever waited for its end runs before time goes on, two hundred times."""
+    for _ in range(ROUNDS):
+        clock, log = FakeClock(), []
+        first = threading.Thread(target=clock.sleep, args=(1,))
+
+        def second(clock=clock, log=log, first=first):
+            first.join()
+            sleeper(clock, [1], log, "joined")()
+
+        with clock:
+            first.start()
+            run_threads(second, sleeper(clock, [3], log, "long"))
+        assert [(2.0, "joined"), (3.0, "long")] == log
+
+
+def test_a_job_for_an_idle_worker_is_begun_in_order():
+    """It has left the queue's owner but not yet reached its thread: that counts as work, two hundred times."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()
+        for _ in range(ROUNDS):
+            clock, log = FakeClock(), []
+
+            def hand_over(clock=clock, log=log):
+                clock.sleep(1)
+                pool.submit(sleeper(clock, [1], log, "job"))
+
+            with clock:
+                run_threads(hand_over, sleeper(clock, [3], log, "long"))
+            assert [(2.0, "job"), (3.0, "long")] == log
 
 
 def test_pool_workers_sleep_in_order():

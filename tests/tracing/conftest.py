@@ -40,7 +40,9 @@ def literal(span):
     parts = {
         "parent": None if span.parent is None else span.parent.span_id,
         "time": (span.start_time, span.end_time),
-        "status": span.status.status_code.name if span.status.description is None else (span.status.status_code.name, span.status.description),
+        "status": span.status.status_code.name
+        if span.status.description is None
+        else (span.status.status_code.name, span.status.description),
         "kind": span.kind.name,
         "attributes": dict(span.attributes),
         "events": [(event.name, event.timestamp, dict(event.attributes)) for event in span.events],
@@ -73,18 +75,20 @@ class Recorder:
 
 
 class Play:
-    """Tells an observer what the runtime would tell it; time advances by 1 second at each boundary."""
+    """Tells an observer what the runtime would tell it; time advances by 1 second at each boundary, from ``start`` on."""
 
-    def __init__(self, observer) -> None:
+    def __init__(self, observer, *, start=0) -> None:
         self.observer = observer
-        self._seconds = itertools.count(1)
+        self._seconds = itertools.count(start + 1)
 
     def now(self) -> int:
         return next(self._seconds) * 1_000_000_000
 
     @contextmanager
     def run(self, name="plan", *, outcome="ok", **more):
-        facts = RunFacts(**{"run_id": RUN_ID, "thread_id": RUN_ID, "name": name, "function": f"app.{name}", "started_ns": self.now(), **more})
+        facts = RunFacts(
+            **{"run_id": RUN_ID, "thread_id": RUN_ID, "name": name, "function": f"app.{name}", "started_ns": self.now(), **more}
+        )
         self.observer.run_started(facts)
         yield facts
         facts.ended_ns, facts.outcome = self.now(), facts.outcome or outcome
@@ -94,7 +98,16 @@ class Play:
     def call(self, run=None, name="forecast", *, outcome="ok", **more):
         if run is not None and not more.get("is_body"):
             run.calls += 1
-        facts = CallFacts(**{"run": run, "name": name, "function": f"app.{name}", "started_ns": self.now(), "index": 0 if run is None else run.calls, **more})
+        facts = CallFacts(
+            **{
+                "run": run,
+                "name": name,
+                "function": f"app.{name}",
+                "started_ns": self.now(),
+                "index": 0 if run is None else run.calls,
+                **more,
+            }
+        )
         self.observer.call_started(facts)
         yield facts
         facts.ended_ns, facts.outcome = self.now(), facts.outcome or outcome
@@ -178,4 +191,3 @@ def fresh(monkeypatch):
     yield session
     for handle in list(session.handles.values()):
         handle.shutdown()
-

@@ -8,8 +8,9 @@ import enum
 import json
 import pathlib
 import uuid
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import attrs
 import msgspec
@@ -51,7 +52,13 @@ def test_arguments_are_json_within_the_limit(arguments):
     json.loads(text)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text("abc xyz", max_size=8), lambda inner: st.lists(inner, max_size=4), max_leaves=12))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text("abc xyz", max_size=8),
+        lambda inner: st.lists(inner, max_size=4),
+        max_leaves=12,
+    )
+)
 def test_small_json_comes_back_equal(thing):
     """What fits is not changed."""
     text, is_cut = capture.result(thing, "values")
@@ -84,7 +91,9 @@ class Model(pydantic.BaseModel):
     key: pydantic.SecretStr = pydantic.SecretStr("abc")
 
 
-Pair = namedtuple("Pair", "left right")
+class Pair(NamedTuple):
+    left: int
+    right: int
 
 
 @pytest.mark.parametrize(

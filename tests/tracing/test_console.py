@@ -8,7 +8,9 @@ from holdfast.tracing.records import SpanRow
 
 
 def row(span_id, parent_id="", trace_id="t", **more):
-    return SpanRow(**{"trace_id": trace_id, "span_id": span_id, "parent_id": parent_id, "name": span_id, "start_ns": 0, "end_ns": 10**9, **more})
+    return SpanRow(
+        **{"trace_id": trace_id, "span_id": span_id, "parent_id": parent_id, "name": span_id, "start_ns": 0, "end_ns": 10**9, **more}
+    )
 
 
 def test_a_trace_is_a_tree_with_what_a_person_asks_for():

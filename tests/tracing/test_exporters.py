@@ -268,19 +268,22 @@ def test_a_span_becomes_a_row(play, recorder):
         call.error = play.failing(call, ValueError("bad")).error
     attempt, task, _ = (exporters.row(span) for span in recorder.spans())
 
-    assert SpanRow(
-        trace_id=f"{1:032x}",
-        span_id=f"{2:016x}",
-        parent_id=f"{1:016x}",
-        name="forecast",
-        start_ns=2_000_000_000,
-        end_ns=5_000_000_000,
-        status="error",
-        status_text="bad",
-        attributes=task.attributes,
-        events=[],
-        links=[("0" * 30 + "ab", "0" * 14 + "cd", {"holdfast.link.type": "cached_from"})],
-    ) == task
+    assert (
+        SpanRow(
+            trace_id=f"{1:032x}",
+            span_id=f"{2:016x}",
+            parent_id=f"{1:016x}",
+            name="forecast",
+            start_ns=2_000_000_000,
+            end_ns=5_000_000_000,
+            status="error",
+            status_text="bad",
+            attributes=task.attributes,
+            events=[],
+            links=[("0" * 30 + "ab", "0" * 14 + "cd", {"holdfast.link.type": "cached_from"})],
+        )
+        == task
+    )
     assert ("exception", 4_000_000_000) == attempt.events[0][:2]
     assert "" == exporters.row(recorder.spans()[-1]).parent_id
 
@@ -293,7 +296,7 @@ def test_the_local_store_gets_every_span(make_play, tmp_path):
     tmp_path.chmod(0o700)
     processor = exporters.local(path)
     tracer = provider(processor).get_tracer("holdfast")
-    play = make_play(SpanObserver(tracer))
+    play = make_play(SpanObserver(tracer), start=int(time.time()))  # the store forgets what is old
     with play.run() as run, play.call(run) as call, play.attempt(call), tracer.start_as_current_span("GET"):
         pass
     assert processor.force_flush(5000)

@@ -293,7 +293,7 @@ def test_a_forked_child_starts_afresh():
         os.waitpid(child, 0)
     """)
 
-    assert ["False [\"child's\"]", "True [\"parent's\"]"] == sorted(done.stdout.splitlines())
+    assert ['False ["child\'s"]', 'True ["parent\'s"]'] == sorted(done.stdout.splitlines())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")

@@ -36,7 +36,10 @@ def test_what_an_observer_raises_stays_with_it(name, inline, capsys):
 
     assert [(name, "facts"), (name, "more")] == sound.heard
     assert 2 == guarded.failures
-    assert "holdfast: a fault in tracing was kept from your call; the trace may have gaps: ZeroDivisionError: oops\n" == capsys.readouterr().err
+    assert (
+        "holdfast: a fault in tracing was kept from your call; the trace may have gaps: ZeroDivisionError: oops\n"
+        == capsys.readouterr().err
+    )
 
 
 def test_an_interrupt_is_passed_on():

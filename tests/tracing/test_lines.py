@@ -113,9 +113,13 @@ def test_a_retried_run_is_told_line_by_line(talk, sink):
 def test_a_failure_is_a_warning_until_it_fails_the_run(talk, sink):
     """The caller may still handle it; only the run's own failure is an ERROR."""
     error = ValueError("bad")
-    with talk.run(outcome="error", error=error) as run, talk.call(run, "plan", is_body=True, outcome="error", error=error) as body:
-        with talk.attempt(body, outcome="error", error=error), talk.call(run, outcome="error", error=error, stop_reason="max_attempts") as call:
-            talk.failing(call, error)
+    with (
+        talk.run(outcome="error", error=error) as run,
+        talk.call(run, "plan", is_body=True, outcome="error", error=error) as body,
+        talk.attempt(body, outcome="error", error=error),
+        talk.call(run, outcome="error", error=error, stop_reason="max_attempts") as call,
+    ):
+        talk.failing(call, error)
 
     told = [line for line in sink.lines if line["level"] != "debug"]
     assert [("warning", "holdfast.task.failed"), ("error", "holdfast.run.failed")] == [(line["level"], line["event"]) for line in told]
@@ -274,7 +278,9 @@ def test_the_library_never_configures_structlog(make_play):
 
 
 @pytest.mark.parametrize(
-    "sink", ["open('/dev/full', 'w')", "open(os.devnull, 'w'); out.close()", "os.fdopen(broken(), 'w')"], ids=["full", "closed", "broken pipe"]
+    "sink",
+    ["open('/dev/full', 'w')", "open(os.devnull, 'w'); out.close()", "os.fdopen(broken(), 'w')"],
+    ids=["full", "closed", "broken pipe"],
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")
 def test_a_sink_that_fails_harms_nobody(sink):

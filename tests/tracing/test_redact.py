@@ -9,13 +9,30 @@ import pytest
 from holdfast.tracing import redact
 
 
-@pytest.mark.parametrize("name", ["password", "api_key", "apiKey", "X-API-Key", "Authorization", "cookie", "client_secret", "access_token", "session_id", "DB_PASSWD", "user_ssn"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password",
+        "api_key",
+        "apiKey",
+        "X-API-Key",
+        "Authorization",
+        "cookie",
+        "client_secret",
+        "access_token",
+        "session_id",
+        "DB_PASSWD",
+        "user_ssn",
+    ],
+)
 def test_names_of_secrets_are_known(name):
     """In any spelling."""
     assert redact.is_secret(name)
 
 
-@pytest.mark.parametrize("name", ["city", "max_tokens", "prompt_tokens", "tokens", "keyboard", "author", "monkey", "compass", "className", "tokenizer"])
+@pytest.mark.parametrize(
+    "name", ["city", "max_tokens", "prompt_tokens", "tokens", "keyboard", "author", "monkey", "compass", "className", "tokenizer"]
+)
 def test_harmless_names_are_left_alone(name):
     """Counts of tokens are what people tune by."""
     assert not redact.is_secret(name)
@@ -31,7 +48,7 @@ def test_harmless_names_are_left_alone(name):
         ("got Bearer abcdef123456 back", "got Bearer [redacted] back"),
         ('password="two words" x', 'password="[redacted]" x'),
         ("{'client_secret': 'it is\\'s', 'a': 1}", "{'client_secret': '[redacted]', 'a': 1}"),
-        (r'body: {\"api_key\": \"abc\"}', r'body: {\"api_key\": \"[redacted]"'),
+        (r"body: {\"api_key\": \"abc\"}", r'body: {\"api_key\": \"[redacted]"'),
         ("max_tokens=500 is too much", "max_tokens=500 is too much"),
         ("an unfinished password='abc de", "an unfinished password='[redacted]'"),
         ("postgres://bob:hunter2@db/x", "postgres://[redacted]@db/x"),
@@ -47,7 +64,9 @@ def test_obvious_secrets_in_texts_are_masked(text, expected):
     assert expected == redact.scrub(text)
 
 
-@pytest.mark.parametrize("text", ["a-" * 1000, "token " * 400, "token" + " " * 2000, "password=" * 300, "://a:" * 400, "eyJ" + "a" * 2000, '"\\' * 1000])
+@pytest.mark.parametrize(
+    "text", ["a-" * 1000, "token " * 400, "token" + " " * 2000, "password=" * 300, "://a:" * 400, "eyJ" + "a" * 2000, '"\\' * 1000]
+)
 def test_no_text_takes_long(text):
     """Patterns over texts that strangers write must not explode."""
     started = time.thread_time()

@@ -179,9 +179,13 @@ def test_a_task_that_gives_up_is_an_error_and_says_why(play, recorder):
 
 def test_a_run_that_raises_is_an_error_without_a_second_stack(play, recorder):
     """The failure of a task that the body let through is recorded where it happened."""
-    with play.run(outcome="error") as run, play.call(run, "plan", is_body=True, outcome="error") as body, play.attempt(body, outcome="error") as own:
-        with play.call(run, outcome="error") as call:
-            call.error = own.error = body.error = run.error = play.failing(call, ValueError("bad")).error
+    with (
+        play.run(outcome="error") as run,
+        play.call(run, "plan", is_body=True, outcome="error") as body,
+        play.attempt(body, outcome="error") as own,
+        play.call(run, outcome="error") as call,
+    ):
+        call.error = own.error = body.error = run.error = play.failing(call, ValueError("bad")).error
 
     span = recorder.literals()["run plan"]
     assert ("ERROR", "bad") == span["status"]
@@ -217,9 +221,12 @@ def test_attempts_of_a_retried_body_are_children_of_the_run(play, recorder):
 def test_control_flow_is_never_an_error(play, recorder, outcome):
     """Cancellations and interrupts have an outcome, but neither status nor exception."""
     error = asyncio.CancelledError()
-    with play.run(outcome=outcome, error=error) as run, play.call(run, outcome=outcome, error=error, max_attempts=2) as call:
-        with play.attempt(call, outcome=outcome) as attempt:
-            attempt.error = error
+    with (
+        play.run(outcome=outcome, error=error) as run,
+        play.call(run, outcome=outcome, error=error, max_attempts=2) as call,
+        play.attempt(call, outcome=outcome, error=error),
+    ):
+        pass
 
     for span in recorder.literals().values():
         assert "status" not in span
@@ -231,9 +238,12 @@ def test_control_flow_is_never_an_error(play, recorder, outcome):
 def test_a_timeout_is_an_error_of_type_timeout(play, recorder):
     """With the limit on the event, and a word about a thread left behind."""
     error = NodeTimeoutError("forecast", 0.5)
-    with play.run() as run, play.call(run, outcome="timeout", error=error, max_attempts=2) as call:
-        with play.attempt(call, timeout_s=0.5, outcome="timeout") as attempt:
-            attempt.error, attempt.abandoned = error, True
+    with (
+        play.run() as run,
+        play.call(run, outcome="timeout", error=error, max_attempts=2) as call,
+        play.attempt(call, timeout_s=0.5, outcome="timeout", error=error, abandoned=True),
+    ):
+        pass
 
     span = recorder.literals()["forecast attempt 1"]
     assert ("holdfast.task.timeout", 4 * S, {"holdfast.timeout.limit_s": 0.5}) == span["events"][0]
@@ -369,7 +379,9 @@ def test_a_given_thread_is_named_for_session_views_too(play, recorder):
         pass
 
     for span in recorder.literals().values():
-        assert {"holdfast.thread.id": "trip-1", "session.id": "trip-1", "gen_ai.conversation.id": "trip-1"}.items() <= span["attributes"].items()
+        assert {"holdfast.thread.id": "trip-1", "session.id": "trip-1", "gen_ai.conversation.id": "trip-1"}.items() <= span[
+            "attributes"
+        ].items()
 
 
 def test_a_client_is_a_client_where_the_call_is_made(play, recorder):
@@ -435,9 +447,14 @@ def test_the_users_own_span_nests_in_the_attempt(play, recorder):
 
 def test_a_task_called_inside_a_task_is_a_child_of_the_attempt(play, recorder):
     """Its parent is what is current where it was called."""
-    with play.run() as run, play.call(run, "outer", max_attempts=2) as outer, play.attempt(outer):
-        with play.call(run, "inner") as inner, play.attempt(inner):
-            pass
+    with (
+        play.run() as run,
+        play.call(run, "outer", max_attempts=2) as outer,
+        play.attempt(outer),
+        play.call(run, "inner") as inner,
+        play.attempt(inner),
+    ):
+        pass
 
     ids = {span.name: span.context.span_id for span in recorder.spans()}
     assert ids["outer attempt 1"] == recorder.literals()["inner"]["parent"]
@@ -514,7 +531,11 @@ def test_a_note_is_an_event_on_the_span_of_its_call(play, recorder):
 
 @pytest.mark.parametrize(
     ("mode", "expected_input", "expected_output"),
-    [("none", None, None), ("shape", '{"city":"str[4]","api_key":"[redacted]"}', '"dict[1]"'), ("values", '{"city":"Oslo","api_key":"[redacted]"}', '{"temp":3}')],
+    [
+        ("none", None, None),
+        ("shape", '{"city":"str[4]","api_key":"[redacted]"}', '"dict[1]"'),
+        ("values", '{"city":"Oslo","api_key":"[redacted]"}', '{"temp":3}'),
+    ],
 )
 def test_arguments_and_results_are_captured_as_far_as_allowed(play, recorder, mode, expected_input, expected_output):
     """Nothing, types, or values without secrets."""

@@ -28,7 +28,9 @@ def test_it_is_what_python_prints_without_source_lines():
     """The standard formatter is the oracle."""
     error = caught(lambda: json.loads("{"))
     printed = traceback.format_exception(error)
-    expected = [line.split("\n")[0] for line in printed[1:-1]] + [f"json.decoder.{printed[-1].rstrip()}".replace("json.decoder.json.decoder.", "json.decoder.")]
+    expected = [line.split("\n")[0] for line in printed[1:-1]] + [
+        f"json.decoder.{printed[-1].rstrip()}".replace("json.decoder.json.decoder.", "json.decoder.")
+    ]
 
     assert expected == stack.render(error).split("\n")
 
@@ -89,7 +91,9 @@ def test_members_of_a_group_are_named():
     """The first few."""
     text = stack.render(ExceptionGroup("several", [ValueError(n) for n in range(9)]))
 
-    assert ["  | ValueError: 0", "  | ValueError: 4"] == [line for line in text.split("\n") if line.startswith("  | ")][:: stack.MAX_MEMBERS - 1]
+    assert ["  | ValueError: 0", "  | ValueError: 4"] == [line for line in text.split("\n") if line.startswith("  | ")][
+        :: stack.MAX_MEMBERS - 1
+    ]
 
 
 def test_the_location_is_in_the_users_own_code():
@@ -108,7 +112,9 @@ def test_without_a_stack_there_is_no_location():
     assert "" == stack.location(ValueError("x"))
 
 
-@pytest.mark.parametrize(("error", "expected"), [(ValueError(), "ValueError"), (json.JSONDecodeError("", "", 0), "json.decoder.JSONDecodeError")])
+@pytest.mark.parametrize(
+    ("error", "expected"), [(ValueError(), "ValueError"), (json.JSONDecodeError("", "", 0), "json.decoder.JSONDecodeError")]
+)
 def test_types_are_dotted_names(error, expected):
     """Without ``builtins``."""
     assert expected == stack.type_name(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import http
 import ipaddress
@@ -15,6 +16,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from time import gmtime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -31,7 +33,7 @@ from holdfast.values.codec import MsgpackCodec, PickleCodec, codec_for
 
 CODEC = codec_for()
 OSLO = ZoneInfo("Europe/Oslo")
-NOON = datetime(2024, 10, 27, 2, 30, 15, 250_000)
+NOON = datetime(2024, 10, 27, 2, 30, 15, 250_000)  # noqa: DTZ001 - naive on purpose
 
 KEPT = {
     "none": None,
@@ -97,11 +99,19 @@ KEPT = {
     "interface": ipaddress.ip_interface("::1/64"),
     "numpy float": np.float64(1.5),
     "numpy int": np.int8(-1),
-    "numpy bool": np.bool_(True),  # noqa: FBT003
+    "numpy bool": np.bool_(True),
     "numpy str": np.str_("å"),
     "numpy datetime": np.datetime64("2024-01-01T00:00", "m"),
     "deep": [[[[[[[[{"a": [({1},)]}]]]]]]]],
 }
+
+
+def typed(value):
+    """A hashable value together with the types of its parts."""
+    if isinstance(value, (set, frozenset, tuple)):
+        parts = map(typed, value)
+        return type(value), tuple(parts) if isinstance(value, tuple) else frozenset(parts)
+    return type(value), value
 
 
 def same(left, right):
@@ -116,7 +126,7 @@ def same(left, right):
     if isinstance(left, (list, tuple, deque)):
         return len(left) == len(right) and all(map(same, left, right))
     if isinstance(left, (set, frozenset)):
-        return {repr(x) for x in left} == {repr(x) for x in right}
+        return typed(left) == typed(right)
     if isinstance(left, (float, complex, Decimal)):
         return repr(left) == repr(right)
     if isinstance(left, datetime):
@@ -195,6 +205,7 @@ REFUSED = {
     "lambda": lambda: 1,
     "generator": (x for x in ()),
     "lock": threading.Lock(),
+    "struct_time": gmtime(0),
     "memoryview": memoryview(b"a"),
     "defaultdict of a function": defaultdict(lambda: 1),
     "object array": np.array([None]),
@@ -301,6 +312,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=60)
 @given(VALUES)
 def test_round_trip(value):
     """Arbitrary nested values come back equal, with the same types at every depth."""
@@ -323,10 +335,8 @@ def test_plain_values_are_plain_messagepack(value):
 @given(st.binary(max_size=60))
 def test_any_bytes_decode_or_are_corrupt(data):
     """No input makes decode raise anything else."""
-    try:
+    with contextlib.suppress(CorruptRecord):
         CODEC.decode(data)
-    except CorruptRecord:
-        pass
 
 
 def test_flipped_bytes_decode_or_are_corrupt():

@@ -386,6 +386,20 @@ def test_processes_create_and_write_one_file_at_once(open_notes, path):
     assert {str(n): 100 for n in range(4)} == {text: texts(open_notes()).count(text) for text in "0123"}
 
 
+def test_waits_while_another_process_makes_the_file(open_notes, path):
+    """SQLite refuses to switch to WAL at once while another writes; we ask again until it has finished."""
+    path.parent.mkdir(mode=0o700)
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    timer = threading.Timer(0.05, other.rollback)
+    timer.start()
+    add(open_notes(), "x")
+    timer.join()
+    other.close()
+
+    assert ["x"] == texts(open_notes())
+
+
 def test_waits_for_another_process_and_then_gives_up(open_notes, path):
     """Another writer's lock is waited for as long as asked; then the error says that the file is locked."""
     first, second = open_notes(), open_notes(busy_timeout=0.05)
@@ -542,6 +556,10 @@ def test_a_fork_inside_a_transaction_keeps_the_parents_half_only(open_notes, pat
                 pid = os.fork()
         except StoreError as error:
             assert pid == 0 and "forked inside a transaction" in str(error)
+        if pid == 0:
+            del connection
+            gc.collect()
+            assert is_open()  # closing the inherited connection would roll back the parent's transaction
             os._exit(3)
         assert 3 == exit_code_of(pid)
         """,

@@ -1,0 +1,318 @@
+"""A store in trouble is a miss and a note; the call goes on, and the next one finds a store that works where that is possible."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import sys
+import time
+
+import pytest
+
+from holdfast.cache import disk as disk_module
+from holdfast.values import secret as secret_module
+
+BROKEN = {
+    "garbage": lambda path: path.write_bytes(b"no database at all " * 1000),
+    "truncated": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "header only": lambda path: os.truncate(path, 100),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "foreign": lambda path: (
+        path.unlink(),
+        sqlite3.connect(path).executescript("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)").close(),
+    ),
+}
+
+
+def damage(folder, how):
+    """Damage the database of a cache that is closed."""
+    BROKEN[how](folder / "cache.db")
+
+
+@pytest.fixture
+def filled(open_cache, folder, codec, new_key):
+    """A folder with a closed cache of some entries."""
+    cache = open_cache()
+    for n in range(200):
+        cache.set(new_key(str(n)), "x" * 500, codec, ttl=60)
+    cache.close()
+    return folder
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_database_is_set_aside(filled, open_cache, codec, key, reasons, how):
+    """It is a miss and one note; a fresh database works at once, and the broken one is kept for a look."""
+    damage(filled, how)
+    cache = open_cache()
+
+    assert cache.get(key, codec) is None
+    cache.set(key, 1, codec, ttl=60)
+
+    assert 1 == open_cache().get(key, codec).value
+    assert ["broken"] == reasons()
+    assert (filled / "cache.db.broken-1").exists()
+
+
+def test_the_note_tells_where_the_broken_database_is(filled, open_cache, codec, key, notes):
+    """For machines and for a person."""
+    damage(filled, "garbage")
+    open_cache().get(key, codec)
+    (note,) = notes
+
+    assert str(filled / "cache.db.broken-1") == note.fields["set_aside"]
+    assert str(filled) == note.fields["path"]
+    assert "not a database" in note.text
+
+
+def test_an_emptied_database_is_simply_empty(filled, open_cache, codec, key, reasons):
+    """SQLite takes an empty file for a new database, and so do we."""
+    os.truncate(filled / "cache.db", 0)
+    cache = open_cache()
+
+    assert cache.get(key, codec) is None
+    cache.set(key, 1, codec, ttl=60)
+    assert 1 == open_cache().get(key, codec).value
+    assert [] == reasons()
+
+
+def test_a_database_that_breaks_while_open_is_set_aside(open_cache, folder, sql, codec, key, new_key, reasons):
+    """The call in which it shows is a miss; the next one has a fresh database."""
+    cache = open_cache(memory_entries=0)
+    cache.set(key, 1, codec, ttl=60)
+    sql("DROP TABLE Cache")
+
+    assert cache.get(key, codec) is None
+    assert cache.set(key, 2, codec, ttl=60) is not None
+    assert 2 == cache.get(key, codec).value
+    assert ["broken"] == reasons()
+
+
+def test_a_write_into_a_broken_database_is_skipped(open_cache, sql, codec, key, new_key, reasons):
+    """The value computed is not lost to the process: memory has it."""
+    cache = open_cache()
+    cache.get(key, codec)
+    sql("DROP TABLE Cache")
+
+    assert cache.set(key, 2, codec, ttl=60) is None
+    assert ["broken"] == reasons()
+    assert cache.set(key, 3, codec, ttl=60) is not None
+
+
+def test_only_one_process_sets_aside(open_cache, folder, sql, codec, key):
+    """The second, still holding the broken file, finds the fresh one and leaves it alone."""
+    here, there = open_cache(memory_entries=0), open_cache(memory_entries=0)
+    here.set(key, 1, codec, ttl=60)
+    there.get(key, codec)
+    sql("DROP TABLE Cache")
+
+    here.get(key, codec)
+    here.set(key, 2, codec, ttl=60)
+    there.get(key, codec)
+
+    assert 2 == there.get(key, codec).value
+    assert ["cache.db.broken-1"] == sorted(path.name for path in folder.glob("*broken-?"))
+
+
+def test_few_broken_databases_are_kept(filled, open_cache, codec, key):
+    """They do not fill the disk: the last three stay."""
+    for _ in range(5):
+        damage(filled, "garbage")
+        cache = open_cache()
+        cache.get(key, codec)
+        cache.close()
+
+    assert {"cache.db.broken-3", "cache.db.broken-4", "cache.db.broken-5"} == {path.name for path in filled.glob("*broken-?")}
+
+
+def test_strange_settings_in_the_file_are_refused(filled, sql, open_cache, codec, key, reasons):
+    """diskcache would turn them into pragmas and attributes."""
+    sql("INSERT INTO Settings VALUES ('sqlite_user_version = 7; --', 1)")
+    cache = open_cache()
+
+    assert cache.get(key, codec) is None
+    assert ["broken"] == reasons()
+    assert [(1,)] == sql("PRAGMA user_version")
+
+
+def test_a_deleted_folder_is_made_again(open_cache, folder, codec, key, new_key, reasons):
+    """``rm -r`` under a running process empties its cache; it does not break it."""
+    cache = open_cache()
+    cache.set(key, 1, codec, ttl=60)
+    shutil.rmtree(folder)
+
+    assert cache.get(new_key("a miss looks"), codec) is None
+    assert cache.get(key, codec) is None
+    assert cache.set(key, 2, codec, ttl=60) is not None
+    assert 2 == open_cache().get(key, codec).value
+    assert [] == reasons()
+
+
+def test_a_deleted_folder_is_made_again_for_a_write(open_cache, folder, codec, key):
+    """A value is never written into files that nobody can find."""
+    cache = open_cache()
+    cache.set(key, 1, codec, ttl=60)
+    shutil.rmtree(folder)
+    cache.set(key, 2, codec, ttl=60)
+
+    assert 2 == open_cache().get(key, codec).value
+
+
+def test_a_file_in_place_of_the_folder(tmp_path, open_cache, codec, key, reasons):
+    """Nothing can be opened: every call misses, none raises."""
+    (tmp_path / "file").write_text("mine")
+    cache = open_cache(tmp_path / "file")
+
+    assert (None, None) == (cache.set(key, 1, codec, ttl=60), cache.get(key, codec))
+    assert (False, 0, []) == (cache.delete(key), cache.purge(), list(cache.entries()))
+    assert 0 == cache.stats().entries
+    assert 1 == len(reasons())
+    assert "mine" == (tmp_path / "file").read_text()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder(folder, open_cache, codec, key, reasons):
+    """Every call misses, with one note."""
+    folder.mkdir(mode=0o500)
+    cache = open_cache()
+
+    assert (None, None) == (cache.set(key, 1, codec, ttl=60), cache.get(key, codec))
+    assert ["read_only"] == reasons()
+
+
+def test_a_store_that_cannot_be_opened_is_tried_again(tmp_path, clock, open_cache, codec, key):
+    """Not at every call, but after a second."""
+    path = tmp_path / "x"
+    path.write_text("")
+    cache = open_cache(path)
+    cache.get(key, codec)
+    path.unlink()
+
+    assert cache.set(key, 1, codec, ttl=60) is None
+    clock.advance(disk_module.REST)
+    assert cache.set(key, 1, codec, ttl=60) is not None
+
+
+def test_the_same_note_comes_once_a_minute(tmp_path, clock, open_cache, codec, key, notes):
+    """The next one tells how many were held back."""
+    (tmp_path / "x").write_text("")
+    cache = open_cache(tmp_path / "x")
+    for _ in range(30):
+        cache.get(key, codec)
+        clock.advance(2)
+    assert 1 == len(notes)
+
+    cache.get(key, codec)
+
+    assert [None, 29] == [note.fields.get("held_back") for note in notes]
+
+
+def test_a_secret_that_cannot_be_had(open_cache, codec, key, reasons, monkeypatch):
+    """Without a secret nothing is stored, and nothing read."""
+    monkeypatch.setenv(secret_module._VARIABLE, "short")
+    cache = open_cache()
+
+    assert cache.set(key, 1, codec, ttl=60) is None
+    assert ["refused"] == reasons()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_FSIZE stands in for a full disk")
+def test_a_full_disk(in_other_process, open_cache, folder, codec, key, new_key):
+    """What was computed is served from memory, what is on disk stays readable, and one note tells."""
+    open_cache().set(key, "on disk", codec, ttl=60)
+    lines = in_other_process("""
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+full = None
+for n in range(400):
+    if cache.set(key_of(str(n)), "x" * 10_000, codec, ttl=60) is None:
+        full = n
+print(full is not None, cache.get(key_of(str(full)), codec).tier, cache.get(key_of("k"), codec).value)
+""")
+
+    assert "True memory on disk" == lines[-1]
+    assert 2 == len(lines), lines
+    assert lines[0] in {"note: full", "note: io"}
+    assert "on disk" == open_cache().get(key, codec).value
+
+
+HOLD_THE_LOCK = """
+import sqlite3
+cache.set(key_of("k"), "before", codec, ttl=60)
+lock = sqlite3.connect(sys.argv[1] + "/cache.db", isolation_level=None)
+lock.execute("BEGIN EXCLUSIVE" if "exclusive" in sys.argv else "BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.readline()
+lock.execute("COMMIT")
+print("unlocked", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_locked_database_does_not_delay_a_call(other_process, open_cache, codec, key, new_key, reasons):
+    """Reads go on, a write is skipped promptly and kept in memory; afterwards all is well."""
+    cache = open_cache(memory_entries=10)
+    cache.get(key, codec)
+    holder = other_process(HOLD_THE_LOCK)
+    assert "locked\n" == holder.stdout.readline()
+
+    started = time.perf_counter()
+    hit = cache.get(key, codec)
+    stored = cache.set(new_key("new"), "meanwhile", codec, ttl=60)
+    took = time.perf_counter() - started
+
+    assert ("before", None, "meanwhile") == (hit.value, stored, cache.get(new_key("new"), codec).value)
+    assert took < 0.5
+    assert ["locked"] == reasons()
+    print("go", file=holder.stdin, flush=True)
+    assert "unlocked\n" == holder.stdout.readline()
+    assert cache.set(new_key("new"), "after", codec, ttl=60) is not None
+
+
+@pytest.mark.parametrize("kind", ["immediate", "exclusive"])
+def test_opening_a_locked_database_does_not_delay_a_call(other_process, open_cache, codec, key, reasons, kind):
+    """The first call of a process may be the one that meets the lock: diskcache alone would wait a minute."""
+    holder = other_process(HOLD_THE_LOCK, kind)
+    assert "locked\n" == holder.stdout.readline()
+    cache = open_cache()
+
+    started = time.perf_counter()
+    assert cache.get(key, codec) is None
+    assert cache.set(key, 1, codec, ttl=60) is None
+
+    assert time.perf_counter() - started < 1
+    assert ["locked"] == reasons()
+
+
+def test_a_purge_waits_longer_for_the_lock_than_a_call(other_process, open_cache, codec, key, reasons):
+    """Nobody's task stands behind it, and a purge that did nothing would be believed to have worked."""
+    cache = open_cache()
+    cache.get(key, codec)
+    holder = other_process(HOLD_THE_LOCK.replace("sys.stdin.readline()", "import time; time.sleep(0.3)", 1))
+    assert "locked\n" == holder.stdout.readline()
+
+    assert 1 == cache.purge()
+    assert [] == reasons()
+
+
+def test_a_lock_file_that_is_held_does_not_delay_a_call(folder, open_cache, codec, key, reasons):
+    """Another process that hangs while it opens the cache is passed by."""
+    import fcntl
+
+    folder.mkdir(mode=0o700)
+    with (folder / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        started = time.perf_counter()
+        assert open_cache().get(key, codec) is None
+
+    assert time.perf_counter() - started < 1
+    assert ["locked"] == reasons()
+
+
+def test_a_short_generations_file_is_filled_up(filled, open_cache, codec, new_key):
+    """Looking at a word beyond the end of the file would kill the process."""
+    os.truncate(filled / "generations", 100)
+    cache = open_cache()
+
+    assert "x" * 500 == cache.get(new_key("7"), codec).value
+    assert 4096 * 8 == (filled / "generations").stat().st_size

@@ -1,0 +1,176 @@
+"""Real processes: seeing each other's changes, starting at once, forking."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import pytest
+
+from holdfast.cache import _rows
+
+FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+FILES = Path("/proc/self/fd")
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # forking beside threads is what is tested
+
+
+def open_files():
+    """Names of the files that this process has open."""
+    return {path.resolve().name for path in FILES.iterdir()}
+
+
+def in_child(work):
+    """Run ``work`` in a forked child; True when it returned a true value."""
+    pid = os.fork()
+    if pid == 0:  # pragma: no cover - in the child
+        code = 2
+        try:
+            code = 0 if work() else 1
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status) == 0
+        time.sleep(0.005)
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+    pytest.fail("the child hung")
+
+
+def test_processes_see_each_others_writes_and_purges(other_process, open_cache, codec, key):
+    """Each look in memory notices what another process did since."""
+    cache = open_cache()
+    other = other_process(
+        """
+for line in sys.stdin:
+    match line.split():
+        case ["set", value]: print(cache.set(key_of("k"), value, codec, ttl=60, tags=("t",)) is not None, flush=True)
+        case ["get"]: print((cache.get(key_of("k"), codec) or (None,))[0], flush=True)
+        case ["purge"]: print(cache.purge(tag="t"), flush=True)
+"""
+    )
+
+    def ask(question):
+        print(question, file=other.stdin, flush=True)
+        return other.stdout.readline().strip()
+
+    assert "True" == ask("set theirs")
+    assert "theirs" == cache.get(key, codec).value
+    cache.set(key, "ours", codec, ttl=60, tags=("t",))
+    assert "ours" == ask("get")
+    assert ("memory", "ours") == (cache.get(key, codec).tier, cache.get(key, codec).value)
+    assert "1" == ask("purge")
+    assert cache.get(key, codec) is None
+    cache.set(key, "again", codec, ttl=60, tags=("t",))
+    assert "again" == ask("get")
+    cache.purge()
+    assert "None" == ask("get")
+
+
+def test_processes_that_start_at_once_all_get_a_cache(other_process):
+    """diskcache alone fails here now and then (its issue 85)."""
+    code = "sys.stdin.readline(); print(cache.set(key_of(sys.argv[2]), 1, codec, ttl=60) is not None)"
+    processes = [other_process(code, str(n)) for n in range(6)]
+    time.sleep(0.3)
+    for process in processes:
+        print("go", file=process.stdin, flush=True)
+
+    assert ["True"] * 6 == [process.communicate(timeout=30)[0].strip() for process in processes]
+
+
+def test_a_killed_process_leaves_a_cache_that_works(other_process, open_cache, codec, key, new_key, reasons):
+    """kill -9 in the middle of writing: nothing is broken, nothing is locked."""
+    writer = other_process("""
+for n in range(10**9):
+    cache.set(key_of(str(n % 50)), "x" * n, codec, ttl=60)
+    if n == 100: print("in the middle", flush=True)
+""")
+    writer.stdout.readline()
+    writer.kill()
+    writer.wait()
+    cache = open_cache()
+
+    assert cache.set(key, 1, codec, ttl=60) is not None
+    values = [cache.get(new_key(str(n)), codec) for n in range(50)]
+    assert any(values)
+    assert [] == reasons()
+
+
+@FORKS
+def test_a_forked_child_has_a_cache_of_its_own(open_cache, codec, key, new_key):
+    """It reads what the parent stored, the parent what it stores, and neither uses the other's connection."""
+    cache = open_cache()
+    cache.set(key, "parent", codec, ttl=60)
+    store = cache._store
+
+    def work():
+        mine = cache.get(key, codec)
+        cache.set(new_key("c"), "child", codec, ttl=60)
+        return mine.value == "parent" and mine.tier == "disk" and cache._store is not store
+
+    assert in_child(work)
+    assert "child" == cache.get(new_key("c"), codec).value
+    assert cache._store is store
+
+
+@FORKS
+@pytest.mark.skipif(not FILES.exists(), reason="needs /proc")
+def test_no_connection_is_open_while_forking(open_cache, codec, key):
+    """SQLite's locks are the parent's alone; a child that inherits a connection can ruin the file."""
+    cache = open_cache(memory_entries=0)
+    cache.set(key, 1, codec, ttl=60)
+    cache.get(key, codec)
+
+    assert "cache.db" in open_files()
+    assert in_child(lambda: open_files().isdisjoint({"cache.db", "cache.db-wal", "cache.db-shm"}))
+
+
+@FORKS
+def test_forks_while_threads_write(open_cache, codec, new_key):
+    """Every child gets to work promptly, whatever a thread was doing at that moment."""
+    cache = open_cache()
+    stop = threading.Event()
+
+    def write(name):
+        n = 0
+        while not stop.is_set():
+            n += 1
+            cache.set(new_key(f"{name}{n % 20}"), "x" * 3000, codec, ttl=60)
+            cache.get(new_key(f"{name}{n % 20}"), codec)
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    try:
+        assert [True] * 15 == [
+            in_child(
+                lambda n=n: cache.set(new_key(f"c{n}"), n, codec, ttl=60) is not None and cache.get(new_key(f"c{n}"), codec).value == n
+            )
+            for n in range(15)
+        ]
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert list(range(15)) == [cache.get(new_key(f"c{n}"), codec).value for n in range(15)]
+
+
+@FORKS
+def test_a_child_does_without_the_disk_when_a_write_took_too_long(open_cache, codec, key, monkeypatch):
+    """Its parent's connection came along in the middle of a transaction, and must not be touched."""
+    monkeypatch.setattr(_rows, "FORK_PATIENCE", 0.01)
+    cache = open_cache()
+    cache.set(key, 1, codec, ttl=60)
+
+    with cache._store._rows._writing():
+        assert in_child(lambda: cache.get(key, codec) is None and cache.set(key, 2, codec, ttl=60) is None)
+
+    assert 1 == cache.get(key, codec).value
+    assert cache.set(key, 3, codec, ttl=60) is not None

@@ -1,0 +1,353 @@
+"""configure: what it sets up, what it leaves alone, and what it refuses."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+import structlog
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+import holdfast.tracing
+from holdfast import events
+from holdfast.errors import HoldfastError, PolicyError
+from holdfast.events import DEBUG, INFO
+from holdfast.tracing import _configure, exporters
+from holdfast.tracing._configure import configure
+from holdfast.tracing.store import TraceStore
+
+RUN_ID = "01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    tmp_path.chmod(0o700)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def structlog_as_it_was(fresh):
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
+
+
+def one_run(make_play):
+    play = make_play(events.observer, start=int(time.time()))  # the store forgets what is old
+    with play.run() as run, play.call(run, max_attempts=2) as call, play.attempt(call):
+        pass
+
+
+def test_a_run_is_in_the_local_store(make_play, folder):
+    """Without any argument but the path; the run id is the trace id."""
+    with configure(path=folder / "t.db", lines=False) as handle:
+        one_run(make_play)
+        assert handle.flush()
+
+    store = TraceStore(folder / "t.db")
+    assert {"run plan", "forecast", "forecast attempt 1"} == {row.name for row in store.spans(RUN_ID.replace("-", ""))}
+    store.close()
+
+
+def test_backends_add_up(make_play, folder, inline, capsys):
+    """Local and console, one run in both."""
+    configure(path=folder / "t.db", lines=False)
+    configure("console", lines=False)
+    one_run(make_play)
+
+    store = TraceStore(folder / "t.db")
+    assert 3 == len(store.spans(RUN_ID.replace("-", "")))
+    assert capsys.readouterr().err.startswith("run plan")
+    store.close()
+
+
+def test_the_same_backend_twice_is_one(make_play, inline, capsys):
+    """A second call for the same place changes options only, and gives the same handle."""
+    first = configure("console", lines=False)
+    second = configure("console", lines=False, attempt_spans="always")
+    one_run(make_play)
+
+    assert first is second
+    assert 1 == capsys.readouterr().err.count("run plan")
+
+
+def test_options_change_for_everything_under_way(fresh):
+    """The settings of the last call count."""
+    configure("console", lines=False, capture="values", max_hit_spans=3)
+    configure("console", lines=False)
+
+    assert ("none", "auto", 100) == (fresh.settings.capture, fresh.settings.attempt_spans, fresh.settings.max_hit_spans)
+
+
+def test_the_applications_provider_is_used_and_kept(make_play, inline, capsys):
+    """Our processor is added to it; its own exporter gets the spans as well."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    configure("console", lines=False)
+    one_run(make_play)
+
+    assert provider is trace.get_tracer_provider()
+    assert 3 == len(exporter.get_finished_spans())
+    assert "run plan" in capsys.readouterr().err
+
+
+def test_a_provider_without_processors_is_refused():
+    """Rather than recording nothing in silence."""
+    trace.set_tracer_provider(trace.NoOpTracerProvider())
+
+    with pytest.raises(HoldfastError, match="NoOpTracerProvider, takes no span processors"):
+        configure("console")
+
+
+def test_shutdown_ends_observing_with_the_last_backend(folder):
+    """The first ones to go leave the others running."""
+    console, local = configure("console", lines=False), configure(path=folder / "t.db", lines=False)
+    console.shutdown()
+    assert events.observer is not None
+    local.shutdown()
+    local.shutdown()
+
+    assert events.observer is None
+    assert events.listener() is None
+
+
+def test_it_can_be_configured_again(make_play, inline, capsys):
+    """On the provider of before, which cannot be replaced."""
+    configure("console", lines=False).shutdown()
+    configure("console", lines=False)
+    one_run(make_play)
+
+    assert 1 == capsys.readouterr().err.count("run plan")
+
+
+def test_the_observer_of_before_is_back_after_shutdown(make_play):
+    """Whoever observed before configure."""
+    before = make_play(None)
+    events.observe(before)
+    configure("console", lines=False).shutdown()
+
+    assert before is events.observer
+    events.observe(None)
+
+
+@pytest.mark.parametrize(
+    ("service_name", "environment", "expected"),
+    [
+        ("shop", {}, "shop"),
+        (None, {"OTEL_SERVICE_NAME": "from-env"}, "from-env"),
+        (None, {"OTEL_RESOURCE_ATTRIBUTES": "service.name=from-attributes"}, "from-attributes"),
+        ("shop", {"OTEL_SERVICE_NAME": "from-env"}, "shop"),
+        (None, {}, "script"),
+    ],
+)
+def test_the_service_has_a_name(monkeypatch, service_name, environment, expected):
+    """The argument, else the environment, else the script."""
+    monkeypatch.setattr(sys, "argv", ["/somewhere/script.py"])
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    configure("console", service_name=service_name, lines=False)
+
+    assert expected == trace.get_tracer_provider().resource.attributes["service.name"]
+
+
+def test_a_service_name_that_comes_too_late_is_refused():
+    """It would do nothing."""
+    configure("console", service_name="shop", lines=False)
+    configure("console", service_name="shop", lines=False)
+
+    with pytest.raises(PolicyError, match=r"service_name='other' comes too late: .* service.name='shop'"):
+        configure("console", service_name="other", lines=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"backend": "jager"},
+            "backend='jager' is not known: use one of 'local', 'console', 'jaeger', 'otlp', 'auto'; did you mean 'jaeger'?",
+        ),
+        ({"backend": "zzz"}, "backend='zzz' is not known: use one of 'local', 'console', 'jaeger', 'otlp', 'auto'"),
+        ({"capture": "all"}, "capture='all' is not known: use one of 'none', 'shape', 'values'"),
+        ({"attempt_spans": "never"}, "attempt_spans='never' is not known: use 'auto' or 'always'"),
+        ({"max_hit_spans": -1}, "max_hit_spans=-1 must be a whole number from 0"),
+        ({"max_hit_spans": True}, "max_hit_spans=True must be a whole number from 0"),
+        ({"lines": "loud"}, "lines='loud' is not known: use True, False or one of 'debug', 'info', 'warning', 'error'"),
+        (
+            {"backend": "otlp", "endpoint": "localhost:4318"},
+            "endpoint='localhost:4318' is not a URL: write for example 'http://localhost:4318/v1/traces'",
+        ),
+        ({"endpoint": "http://x"}, "endpoint='http://x' means nothing to backend 'local': use 'otlp' or 'jaeger'"),
+        ({"backend": "console", "path": "t.db"}, "path='t.db' means nothing to backend 'console': only 'local' keeps a file"),
+    ],
+)
+def test_what_cannot_work_is_refused(arguments, message):
+    """At once, with the value and the fix; and nothing is set up."""
+    with pytest.raises(PolicyError) as caught:
+        configure(**arguments)
+
+    assert message == str(caught.value)
+    assert events.observer is None
+    assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
+def test_capture_may_come_from_the_environment(monkeypatch, fresh):
+    """And is checked there too."""
+    monkeypatch.setenv("HOLDFAST_CAPTURE", "Shape")
+    configure("console", lines=False)
+    assert "shape" == fresh.settings.capture
+
+    monkeypatch.setenv("HOLDFAST_CAPTURE", "everything")
+    with pytest.raises(PolicyError, match="HOLDFAST_CAPTURE='everything'"):
+        configure("console", lines=False)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "environment", "expected"),
+    [
+        (None, {}, "http://localhost:4318/v1/traces"),
+        ("http://host:4318", {}, "http://host:4318/v1/traces"),
+        ("http://host:4318/", {}, "http://host:4318/v1/traces"),
+        ("http://host/custom", {}, "http://host/custom"),
+        (None, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://env:4318"}, "http://env:4318/v1/traces"),
+        (None, {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://env/traces"}, "http://env/traces"),
+    ],
+)
+@pytest.mark.parametrize("backend", ["jaeger", "otlp"])
+def test_endpoints_are_completed_and_taken_from_the_environment(monkeypatch, backend, endpoint, environment, expected):
+    """The path OTLP has by convention is added where none is given."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    handle = configure(backend, endpoint=endpoint, lines=False)
+
+    assert f"the export of spans to {expected}" == handle._processor.lane.name
+
+
+@pytest.mark.parametrize(("environment", "expected"), [({}, "local"), ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h:4318"}, "otlp")])
+def test_auto_follows_the_environment(monkeypatch, folder, environment, expected):
+    """A collector when one is named, else the local store."""
+    monkeypatch.setenv("HOLDFAST_TRACES", str(folder / "t.db"))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert expected == configure("auto", lines=False).backend
+
+
+@pytest.mark.parametrize(("lines", "expected"), [(True, INFO), ("debug", DEBUG)])
+def test_lines_have_a_level(fresh, lines, expected):
+    """INFO unless said otherwise."""
+    configure("console", lines=lines)
+
+    assert expected == fresh.lines.level
+    assert fresh.lines in fresh.observer.observers
+
+
+def test_lines_can_be_left_out(fresh):
+    """Spans only."""
+    configure("console", lines=False)
+
+    assert fresh.lines not in fresh.observer.observers
+
+
+def test_hashes_of_keys_agree_between_processes_of_one_user(monkeypatch):
+    """They come from the user's secret; another secret makes others."""
+    monkeypatch.setenv("HOLDFAST_SECRET", "one secret for tests, long enough")
+    first, again = _configure._key_salt(), _configure._key_salt()
+    monkeypatch.setenv("HOLDFAST_SECRET", "another secret, also long enough")
+
+    assert first == again
+    assert first != _configure._key_salt()
+
+
+def test_the_handle_reads_well(folder):
+    """In a prompt."""
+    assert f"<tracing to local: local, {folder / 't.db'}>" == repr(configure(path=folder / "t.db", lines=False))
+
+
+def test_the_package_offers_it_lazily():
+    """Importing holdfast.tracing loads no tracing library, and says what it has."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            textwrap.dedent("""
+                import sys, holdfast.tracing
+                heavy = {"opentelemetry", "structlog", "sqlite3", "asyncio", "requests"}
+                print(sorted(heavy & {name.partition(".")[0] for name in sys.modules}))
+                from holdfast.tracing import Handle, configure, flush, warn
+                print(configure.__module__, flush())
+            """),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "[]\nholdfast.tracing._configure True\n" == done.stdout
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        holdfast.tracing.nonsense  # noqa: B018 - it is the point
+
+
+def test_spans_of_multiprocessing_children_are_kept(folder):
+    """They leave past atexit, where the SDK loses every span."""
+    code = textwrap.dedent(f"""
+        import multiprocessing, time, holdfast.tracing
+        from holdfast import events
+        from holdfast.events import RunFacts
+        holdfast.tracing.configure(path={str(folder / "t.db")!r}, lines=False)
+        def work():
+            run = RunFacts(run_id={RUN_ID!r}, thread_id="t", name="child", function="f", started_ns=time.time_ns())
+            events.observer.run_started(run)
+            run.outcome = "ok"
+            events.observer.run_ended(run)
+        process = multiprocessing.get_context("fork").Process(target=work)
+        process.start()
+        process.join()
+    """)
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ})
+
+    store = TraceStore(folder / "t.db")
+    assert ["run child"] == [row.name for row in store.spans(RUN_ID.replace("-", ""))]
+    store.close()
+
+
+def test_the_sdks_own_switch_is_honoured(monkeypatch, make_play, inline, capsys):
+    """``OTEL_SDK_DISABLED``."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    configure("console", lines=False)
+    one_run(make_play)
+
+    assert "" == capsys.readouterr().err
+
+
+def test_the_sampler_of_the_environment_is_honoured(monkeypatch, make_play, inline, capsys):
+    """``OTEL_TRACES_SAMPLER``."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    configure("console", lines=False)
+    one_run(make_play)
+
+    assert "" == capsys.readouterr().err
+
+
+def test_nothing_grows_with_the_number_of_runs(make_play, inline, monkeypatch):
+    """What is remembered of a run goes with it."""
+    monkeypatch.setattr(exporters.console.Trees, "add", lambda *_, **__: None)
+    configure("console", lines=False)
+
+    def grown():
+        before = len(gc.get_objects())
+        for _ in range(100):
+            one_run(make_play)
+        gc.collect()
+        return len(gc.get_objects()) - before
+
+    grown()
+    assert grown() < 100

@@ -1,0 +1,114 @@
+"""Sealed records open only whole, with the secret, and under their own key."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfast.errors import CorruptRecord
+from holdfast.typing import CacheKey
+from holdfast.values.envelope import Envelope, seal, unseal
+
+KEY = CacheKey("app.forecast:1", b"k" * 16)
+SECRET = b"s" * 32
+ORIGIN = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+
+
+def sealed(payload=b"payload", *, secret=SECRET, key=KEY, **options):
+    """A record with ordinary values where none are given."""
+    return seal(payload, secret=secret, key=key, **{"codec": 1, "stored_at": 1.5, "ttl": 60.0, "origin": ORIGIN, **options})
+
+
+@given(
+    st.binary(max_size=50),
+    st.integers(0, 255),
+    st.floats(allow_nan=False),
+    st.none() | st.floats(allow_nan=False),
+    st.booleans(),
+    st.sampled_from([("", ""), ORIGIN, (ORIGIN[0], ""), ("", ORIGIN[1])]),
+    st.text(),
+)
+def test_opens_as_it_was_sealed(payload, codec, stored_at, ttl, negative, origin, namespace):
+    """Every field comes back."""
+    key = CacheKey(namespace, b"d" * 16)
+    record = sealed(payload, key=key, codec=codec, stored_at=stored_at, ttl=ttl, negative=negative, origin=origin)
+
+    assert Envelope(payload, codec, stored_at, ttl, negative, origin) == unseal(record, secret=SECRET, key=key)
+
+
+def test_every_flipped_bit_is_noticed():
+    """Header, origin, seal and payload are all covered."""
+    record = sealed()
+    for at in range(len(record)):
+        for bit in range(8):
+            damaged = bytearray(record)
+            damaged[at] ^= 1 << bit
+            with pytest.raises(CorruptRecord):
+                unseal(bytes(damaged), secret=SECRET, key=KEY)
+
+
+def test_every_cut_and_addition_is_noticed():
+    """A record cut short anywhere, or longer than it was, does not open."""
+    record = sealed()
+    for damaged in [*(record[:length] for length in range(len(record))), record + b"\0", b"\0" + record, b""]:
+        with pytest.raises(CorruptRecord):
+            unseal(damaged, secret=SECRET, key=KEY)
+
+
+@pytest.mark.parametrize(
+    "key", [CacheKey("app.other:1", b"k" * 16), CacheKey("app.forecast:1", b"j" * 16), CacheKey("app.forecast:", b"1" + b"k" * 15)]
+)
+def test_a_record_moved_to_another_key_does_not_open(key):
+    """Swapping entries in a store is damage, not a wrong answer."""
+    with pytest.raises(CorruptRecord, match="seal"):
+        unseal(sealed(), secret=SECRET, key=key)
+
+
+def test_key_and_payload_cannot_trade_bytes():
+    """Where the key ends and the record begins is part of what is sealed."""
+    record = sealed(key=CacheKey("ab", b"c"))
+    with pytest.raises(CorruptRecord):
+        unseal(record, secret=SECRET, key=CacheKey("a", b"bc"))
+
+
+@pytest.mark.parametrize("secret", [b"t" * 32, SECRET + b"\0", SECRET[:-1]])
+def test_another_secret_does_not_open(secret):
+    """Who does not know the secret cannot write a record."""
+    with pytest.raises(CorruptRecord, match="seal"):
+        unseal(sealed(), secret=secret, key=KEY)
+
+
+def test_long_secrets_work():
+    """A secret longer than BLAKE2's key is hashed first."""
+    record = sealed(secret=b"x" * 200)
+
+    assert b"payload" == unseal(record, secret=b"x" * 200, key=KEY).payload
+    with pytest.raises(CorruptRecord):
+        unseal(record, secret=b"x" * 199, key=KEY)
+
+
+def test_another_version_does_not_open():
+    """A record of a later holdfast is told apart before anything else is read."""
+    record = bytearray(sealed())
+    record[2] = 2
+    with pytest.raises(CorruptRecord, match="another format"):
+        unseal(bytes(record), secret=SECRET, key=KEY)
+
+
+def test_an_empty_secret_seals_nothing():
+    """A seal that anybody can make is none."""
+    with pytest.raises(ValueError, match="empty secret"):
+        sealed(secret=b"")
+
+
+@pytest.mark.parametrize("origin", [("0a", ""), ("", "0a"), ("zz" * 16, "")])
+def test_origins_are_trace_and_span_ids(origin):
+    """Ids of another form are refused when sealing."""
+    with pytest.raises(ValueError, match=r"origin|hexadecimal"):
+        sealed(origin=origin)
+
+
+def test_the_payload_is_not_hidden():
+    """A seal authenticates; it does not encrypt."""
+    assert sealed(b"plain to see").endswith(b"plain to see")

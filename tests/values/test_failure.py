@@ -1,0 +1,205 @@
+"""Failures come back as themselves where that is safe, and as ReplayedError elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import threading
+import urllib.error
+from email.message import Message
+
+import pytest
+
+from holdfast.errors import CorruptRecord, NodeTimeoutError, ReplayedError
+from holdfast.values.codec import codec_for
+from holdfast.values.failure import decode_failure, encode_failure
+
+BUILT: list[str] = []
+
+
+class ServiceError(Exception):
+    def __init__(self, service, *, code):
+        BUILT.append(service)
+        super().__init__(f"{service} answered {code}")
+        self.code = code
+
+
+class Awkward(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class Unpicklable(Exception):
+    def __reduce__(self):
+        raise RuntimeError("no")
+
+
+def back(error):
+    """What a later process raises instead of ``error``."""
+    return decode_failure(encode_failure(error))
+
+
+def same(left, right):
+    """The same class, arguments, text and attributes."""
+    return (type(left), left.args, str(left), vars(left)) == (type(right), right.args, str(right), vars(right))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("bad", 1, (2, {"a"})),
+        KeyError("k"),
+        StopIteration(3),
+        TimeoutError(),
+        ConnectionResetError(104, "reset"),
+        FileNotFoundError(2, "gone", "/tmp/x"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
+        ImportError("no", name="m", path="p"),
+        asyncio.QueueFull(),
+        json.JSONDecodeError("bad", "{", 1),
+        NodeTimeoutError("task", 1.5),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_standard_exceptions_come_back(error):
+    """Class, arguments, text and attributes, those kept in C among them."""
+    again = back(error)
+
+    assert same(error, again)
+    for name in ("errno", "filename", "start", "name", "value"):
+        assert getattr(error, name, None) == getattr(again, name, None)
+
+
+def test_user_exceptions_come_back_without_init():
+    """An ``__init__`` with parameters of its own is not in the way, and not run again."""
+    error = ServiceError("maps", code=503)
+    BUILT.clear()
+    again = back(error)
+
+    assert same(error, again)
+    assert [] == BUILT
+
+
+def test_notes_and_cause_come_back():
+    """What was added to the exception is part of it."""
+    error = ValueError("outer")
+    error.add_note("while planning")
+    error.__cause__ = KeyError("inner")
+    again = back(error)
+
+    assert ["while planning"] == again.__notes__
+    assert same(error.__cause__, again.__cause__)
+
+
+def test_groups_come_back_with_their_members():
+    """Nested groups, too."""
+    error = ExceptionGroup("all", [ValueError(1), ExceptionGroup("some", [ServiceError("a", code=1)])])
+    again = back(error)
+
+    assert "all" == again.message
+    assert same(ValueError(1), again.exceptions[0])
+    assert 1 == again.exceptions[1].exceptions[0].code
+
+
+def test_what_cannot_be_stored_is_left_out_and_named():
+    """A response or a lock on an exception does not cost the exception."""
+    error = ValueError("bad", threading.Lock())
+    error.response = object()
+    error.code = 5
+    again = back(error)
+
+    assert ("bad", "<a _thread.lock>") == again.args
+    assert 5 == again.code
+    assert not hasattr(again, "response")
+    assert ["Raised again from a store, which could not hold: args[1], response"] == again.__notes__
+
+
+def test_http_errors_come_back():
+    """An error with an open file and headers keeps its code."""
+    again = back(urllib.error.HTTPError("http://x", 503, "busy", Message(), None))
+
+    assert (urllib.error.HTTPError, 503) == (type(again), again.code)
+
+
+def test_local_classes_become_replayed_errors():
+    """A class that cannot be found by name stands as its name and text."""
+
+    class Local(Exception):
+        pass
+
+    again = back(Local("here"))
+    assert isinstance(again, ReplayedError)
+    assert again.type_name.endswith("<locals>.Local")
+    assert "here" == again.text
+
+
+def test_notes_survive_on_replayed_errors():
+    """The stand-in tells what the original told."""
+
+    class Local(Exception):
+        pass
+
+    error = Local("here")
+    error.add_note("why")
+    assert ["why"] == back(error).__notes__
+
+
+def test_a_replayed_error_comes_back_as_itself():
+    """Recorded twice, it still names the first."""
+    again = back(ReplayedError("m.E", "text"))
+
+    assert (ReplayedError, "m.E", "text") == (type(again), again.type_name, again.text)
+
+
+@pytest.mark.parametrize("error", [Awkward("x"), Unpicklable("x")])
+def test_awkward_exceptions_do_not_escape(error):
+    """An exception whose own methods raise is recorded all the same."""
+    assert isinstance(back(error), (type(error), ReplayedError))
+
+
+def test_endless_cause_chains_end():
+    """A cause that leads back to the exception is cut."""
+    error = ValueError("a")
+    error.__cause__ = KeyError("b")
+    error.__cause__.__cause__ = error
+
+    assert same(error, back(error))
+
+
+def forged(**changes):
+    """A record with some fields replaced."""
+    record = codec_for().decode(encode_failure(ValueError("x")))
+    return codec_for().encode(record | changes)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("os", "system"), ("builtins", "SystemExit"), ("builtins", "int"), ("not.loaded", "E"), ("builtins", "exec"), ("os", "path.join")],
+)
+def test_only_loaded_exceptions_are_rebuilt(module, name):
+    """A record can name whatever it likes: anything but an Exception class that is loaded is a ReplayedError."""
+    again = decode_failure(forged(module=module, name=name))
+
+    assert (ReplayedError, f"{module}.{name}") == (type(again), again.type_name)
+
+
+@pytest.mark.parametrize("data", [b"", b"\xc0", codec_for().encode({}), codec_for().encode([1]), forged(text=1, name=None), forged(lost=3)])
+def test_other_bytes_are_corrupt(data):
+    """What is no failure is CorruptRecord."""
+    with pytest.raises(CorruptRecord):
+        decode_failure(data)
+
+
+def test_damaged_records_are_failures_or_corrupt():
+    """No flipped bit makes decoding raise anything else."""
+    chance = random.Random(3)
+    error = ServiceError("maps", code=503)
+    error.__cause__ = OSError(2, "gone", "f")
+    record = encode_failure(error)
+    for _ in range(500):
+        damaged = bytearray(record)
+        damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
+        with contextlib.suppress(CorruptRecord):
+            assert isinstance(decode_failure(bytes(damaged)), Exception)
