@@ -67,7 +67,7 @@ clean: ## remove environments, caches and builds
 # The stamps make a second run quick: uv is asked again only when pyproject.toml or uv.lock has changed.
 # The demo's set-up takes nothing away that the suite needs (--inexact), and the suite's holds all that the demo needs.
 $(VENV)/.demo: $(VENV)/.uv pyproject.toml uv.lock
-	@$(UV) sync --locked --inexact --no-default-groups --group demo --extra cli
+	@$(UV) sync --locked --inexact --no-default-groups --group demo --extra cli --extra otlp
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.uv pyproject.toml uv.lock

@@ -90,6 +90,11 @@ class Plan:
         return any(policy.checks_result for policy in self.retry)
 
     @property
+    def unshown(self) -> frozenset[str]:
+        """Parameters that no trace shows: those the runtime fills in, and those the cache key leaves out, such as clients."""
+        return frozenset(self.injected if self.cache is None else (*self.injected, *self.cache.ignore))
+
+    @property
     def is_plain(self) -> bool:
         """True when a call that succeeds at once needs nothing but the function."""
         return self.cache is None and self.timeout is None and self.deadline is None and not self.checks_result

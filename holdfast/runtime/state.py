@@ -111,6 +111,7 @@ class Call:
         if run is not None and not self.is_body:
             run.facts.calls = index = run.facts.calls + 1
         self.observer = observer
+        names, arguments = self._shown(self._values() if values is None else values)
         self.facts = events.CallFacts(
             run=None if run is None else run.facts,
             name=plan.name,
@@ -119,11 +120,18 @@ class Call:
             index=index,
             kind=plan.kind,
             capture=plan.capture,
-            names=plan.names,
-            arguments=self._values() if values is None else values,
+            names=names,
+            arguments=arguments,
             max_attempts=plan.max_attempts,
             is_body=self.is_body,
         )
+
+    def _shown(self, values: tuple[Any, ...]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        names, unshown = self.plan.names, self.plan.unshown
+        if not unshown or not values:
+            return names if values else (), values
+        kept = [(name, value) for name, value in zip(names, values, strict=True) if name not in unshown]
+        return tuple(name for name, _ in kept), tuple(value for _, value in kept)
 
     def _values(self) -> tuple[Any, ...]:
         try:

@@ -96,7 +96,8 @@ def _in_condition(local: dict[str, Any]) -> bool:
 
 
 def _in_join(local: dict[str, Any]) -> bool:
-    return bool(local["self"].is_alive())
+    # Not `is_alive`: it asks the very lock that the woken joiner holds before it gets the GIL.
+    return local["self"] in threading.enumerate()
 
 
 def _in_pool(local: dict[str, Any]) -> bool:

@@ -19,7 +19,7 @@ from holdfast import events
 from holdfast.errors import HoldfastError, PolicyError
 from holdfast.events import INFO, WARNING
 from holdfast.tracing import capture as capturing
-from holdfast.tracing import detect, exporters, firewall
+from holdfast.tracing import exporters, firewall
 from holdfast.tracing.guard import Guarded
 from holdfast.tracing.lines import LEVELS, LineObserver
 from holdfast.tracing.spans import Settings, SpanObserver
@@ -78,6 +78,12 @@ class _Session:
         if self.observer is not None and events.observer is self.observer:
             events.observe(self.previous)
         self.observer = self.previous = None
+
+
+class _OwnProvider(TracerProvider):
+    """Set by holdfast: to `holdfast.tracing.detect` no sign that the application traces."""
+
+    is_of_holdfast = True
 
 
 class Handle:
@@ -184,11 +190,10 @@ def _provider(service_name: str | None) -> Any:
     """The application's tracer provider, or one of ours when it has none."""
     current = trace.get_tracer_provider()
     if isinstance(current, trace.ProxyTracerProvider):
-        current = TracerProvider(
+        current = _OwnProvider(
             resource=Resource.create(_resource(service_name)), id_generator=exporters.RunIdGenerator(), shutdown_on_exit=False
         )
         trace.set_tracer_provider(current)
-        detect.ours = current
     elif not hasattr(current, "add_span_processor"):
         kind = f"{type(current).__module__}.{type(current).__qualname__}"
         raise HoldfastError(f"the application's tracer provider, a {kind}, takes no span processors: set one of opentelemetry.sdk.trace")

@@ -14,8 +14,6 @@ _OFF = frozenset({"off", "0", "false", "no", "none"})
 
 _has_read_environment = False
 _is_off = False
-ours: Any = None
-"""The tracer provider that `configure` set, which is no sign of anybody else's interest."""
 
 
 def detect() -> Observer | None:
@@ -27,12 +25,17 @@ def detect() -> Observer | None:
     if _is_off:
         return None
     trace = _module("opentelemetry.trace")
-    if trace is not None and getattr(trace, "_TRACER_PROVIDER", None) not in (None, ours):
+    if trace is not None and _is_set_by_application(trace):
         return _install()
     log = _module("structlog")
     if log is not None and _is_configured(log):
         return _install()
     return None if _has_read_environment else _read_environment()
+
+
+def _is_set_by_application(trace: Any) -> bool:
+    provider = getattr(trace, "_TRACER_PROVIDER", None)  # the public getter reads the environment each time
+    return provider is not None and not getattr(provider, "is_of_holdfast", False)
 
 
 def _is_configured(log: Any) -> bool:

@@ -58,7 +58,8 @@ def scrub(text: str) -> str:
 
 def _mask_assigned(text: str) -> str:
     """Mask the values that are given to names of secrets: ``token=...``, ``"api_key": "..."``, ``Authorization: ...``."""
-    done, start = [], 0
+    done: list[str] = []
+    start = 0
     for match in _ASSIGNMENT.finditer(text):
         if match.start() >= start and is_secret(match[1]) and (value := _VALUE.match(text, match.end())) is not None:
             quote = value[0][0] if value[0][0] in "\"'" else ""

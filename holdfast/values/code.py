@@ -27,32 +27,45 @@ _FUNCTIONS = (FunctionType, MethodType, functools.partial, BuiltinFunctionType)
 
 
 def describe(fn: Callable[..., Any], keep: Keep) -> dict[str, Any]:
-    """A function, partial, bound method or builtin, as nested plain data.
+    """A function, partial, bound method or builtin, and the functions it carries, as plain data.
+
+    Functions refer to each other by number, so that neither recursion nor sharing nor a long chain of decorators is a matter of depth.
 
     Args:
         fn: What to describe.
-        keep: Called with every value the function carries (defaults, closure cells, ``self``, a partial's arguments); what it returns
+        keep: Called with every value a function carries (defaults, closure cells, ``self``, a partial's arguments); what it returns
             stands for the value.
 
     Raises:
         Refused: ``fn`` is none of these.
     """
-    return _Walk(keep).nested(fn)
+    walk = _Walk(keep)
+    walk.number(fn)
+    first = walk.describe(fn)
+    carried: list[Any] = []
+    while len(carried) + 1 < len(walk.met):
+        each = walk.met[len(carried) + 1]
+        carried.append({"named": qualified_name(each)} | walk.describe(each))
+    return first | {"carried": carried}
 
 
 class _Walk:
-    """Describes one function and those it carries. A function met again is a reference: recursion ends, and sharing costs nothing."""
+    """Describes functions one by one, and numbers those it meets on the way."""
 
     def __init__(self, keep: Keep) -> None:
         self._keep = keep
-        self._met: dict[int, tuple[int, Any]] = {}
+        self._numbers: dict[int, int] = {}
+        self.met: list[Any] = []  # holding them keeps their ids from being used again
 
-    def nested(self, fn: Any) -> dict[str, Any]:
-        """Describe ``fn``, or refer to where it was described before."""
-        met = self._met.get(id(fn))
-        if met is not None:
-            return {"again": met[0]}
-        self._met[id(fn)] = (len(self._met), fn)  # the reference keeps the id from being used again
+    def number(self, fn: Any) -> int:
+        """The number of ``fn``; a new one when it has not been met."""
+        number = self._numbers.setdefault(id(fn), len(self.met))
+        if number == len(self.met):
+            self.met.append(fn)
+        return number
+
+    def describe(self, fn: Any) -> dict[str, Any]:
+        """One function; the functions it carries are numbers."""
         if isinstance(fn, FunctionType):
             return self._function(fn)
         if isinstance(fn, MethodType):
@@ -97,13 +110,14 @@ class _Walk:
         return {} if wrapped is None else self._carried([("__wrapped__", wrapped)])
 
     def _carried(self, items: list[tuple[str, Any]]) -> dict[str, Any]:
-        """Values by name; a function's name gets a pair of parentheses, so that no value looks like a function's description."""
-        return {
-            f"{name}()" if isinstance(value, _FUNCTIONS) else name: (
-                {"named": qualified_name(value)} | self.nested(value) if isinstance(value, _FUNCTIONS) else self._keep(value)
-            )
-            for name, value in items
-        }
+        """Values by name; a function's name gets a pair of parentheses, so that no value looks like a function's number."""
+        carried: dict[str, Any] = {}
+        for name, value in items:
+            if isinstance(value, _FUNCTIONS):
+                carried[f"{name}()"] = self.number(value)
+            else:
+                carried[name] = self._keep(value)
+        return carried
 
 
 def _content(cell: Any) -> Any:

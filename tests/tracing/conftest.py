@@ -183,7 +183,6 @@ def fresh(monkeypatch):
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
     monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", Once())
     monkeypatch.setattr(events, "observer", None)
-    monkeypatch.setattr(detect, "ours", None)
     monkeypatch.setattr(detect, "_has_read_environment", False)
     monkeypatch.setattr(detect, "_is_off", False)
     session = _configure._Session()

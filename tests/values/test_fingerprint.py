@@ -152,6 +152,25 @@ def test_decorated_functions_count_with_what_they_wrap():
     assert fingerprint(functools.lru_cache(one)) != fingerprint(functools.lru_cache(two))
 
 
+def test_long_chains_of_decorators():
+    """A thousand wrappers are no matter of depth."""
+    one, two = compiled("def f(): return 1"), compiled("def f(): return 2")
+    for _ in range(1000):
+        one, two = wrapping(one), wrapping(two)
+
+    assert fingerprint(one) != fingerprint(two)
+
+
+def test_calling_a_function_does_not_change_it():
+    """The interpreter rewrites bytecode while it runs; that does not show."""
+    f = compiled(BASE)
+    before = fingerprint(f)
+    for _ in range(100):
+        f("a")
+
+    assert before == fingerprint(f)
+
+
 class Greeter:
     def __init__(self, greeting):
         self.greeting = greeting

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from holdfast import events
+from holdfast import clock, events
 from holdfast.runtime import _ports, attempts, lookup
 from holdfast.runtime._sync.call import perform, run_attempts
 from holdfast.runtime.state import Call
@@ -34,11 +34,13 @@ def _quick(plan: Plan) -> Callable[..., Any]:
             call.observe()
             value = perform(call)
         else:
+            started = clock.current.monotonic()
             try:
                 return fn(*args, **kwargs)
             except Exception as error:  # noqa: BLE001 - the policy decides
                 failure = error
             call = Call(plan, args, kwargs)
+            call.started = started
             value = _after_failure(call, failure)
         if call.error is not None:
             raise call.error
