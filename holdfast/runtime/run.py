@@ -152,7 +152,7 @@ class Run:
                 self._stopped = threading.Event()
                 if self.is_stopping:
                     self._stopped.set()
-        return clock.current.wait(self._stopped, seconds)
+        return clock.current.pause(seconds, self._stopped)
 
     def tell_uncollected(self) -> None:
         """Say which calls failed without anybody having looked at their outcome."""

@@ -65,9 +65,9 @@ class _Session:
     def start(self, level: int | None, *, with_lines: bool) -> None:
         """Observe, with lines from ``level`` on where the application has not configured structlog."""
         self.lines.level = level
+        self.lines.is_on = with_lines
         self.lines.refresh()
-        spans = SpanObserver(settings=self.settings)
-        observer = Guarded(spans, self.lines) if with_lines else Guarded(spans)
+        observer = Guarded(SpanObserver(settings=self.settings), self.lines)
         previous = events.observe(observer)
         if previous is not self.observer:
             self.previous = previous
@@ -150,7 +150,8 @@ def configure(
         attempt_spans: ``auto``: a task that can have one attempt only is its own attempt; ``always``: every attempt has its own span.
         max_hit_spans: At most so many spans per run for calls answered by cache or journal; the others are only counted.
         lines: Whether to write log lines: through structlog as the application configured it, else to stderr from INFO on;
-            ``"debug"``, ``"info"``, ``"warning"`` or ``"error"`` is the least level there. False writes none at all.
+            ``"debug"``, ``"info"``, ``"warning"`` or ``"error"`` is the least level there. False writes none, apart from warnings about
+            trouble beside the calls, such as a cache or trace store that cannot be written.
         path: Database of the ``local`` backend; None for the user's own.
 
     Returns:

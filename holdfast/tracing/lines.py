@@ -85,10 +85,14 @@ class LineObserver:
     Args:
         level: Least level of the lines on stderr while the application has not configured structlog; None writes none then.
         logger: A structlog logger to use instead, whatever is configured (for tests).
+
+    Attributes:
+        is_on: False writes no lines; only notes of WARNING and above are told, plainly on stderr, as if nobody observed.
     """
 
     def __init__(self, level: int | None = None, logger: Any = None) -> None:
         self.level = level
+        self.is_on = True
         self._given = logger
         self._logger: Any = None
         self._seen: Any = None
@@ -100,11 +104,13 @@ class LineObserver:
         if self._given is not None:
             self._logger, self._is_enabled = self._given, lambda _level: True
             return
-        seen = (*_configuration(), self.level)
+        seen = (*_configuration(), self.level, self.is_on)
         if seen == self._seen and self._logger is not None:
             return
         self._seen = seen
-        if structlog.is_configured():
+        if not self.is_on:
+            self._is_enabled = lambda _level: False
+        elif structlog.is_configured():
             self._logger, self._is_enabled = _application_logger()
         else:
             threshold = self.level
@@ -171,6 +177,8 @@ class LineObserver:
 
     def noted(self, note: Note) -> None:
         """The note's own level, name, text and fields."""
+        if not self.is_on:
+            warn(note)
         if not self._is_enabled(note.level):
             return
         fields = {"text": scrub(note.text)} | {_free(name): _plain(name, item) for name, item in note.fields.items()}

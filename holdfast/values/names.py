@@ -32,7 +32,7 @@ def _script(module: str) -> str:
     if spec is not None and spec.name not in _SCRIPT_MODULES:
         return str(spec.name)
     path = getattr(main, "__file__", None)
-    return os.path.abspath(path) if path else "__main__"  # noqa: PTH100 - pathlib costs 8 ms to import
+    return os.path.abspath(path) if path else "__main__"  # noqa: PTH100 - pathlib takes over 10 ms to import
 
 
 def kind_name(value: object) -> str:

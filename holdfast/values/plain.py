@@ -14,8 +14,9 @@ def is_plain(value: Any, depth: int) -> bool:
     nor NaN, whose bits vary while a key must not. Text with lone surrogates and integers beyond 64 bits pass here and are refused by
     msgspec itself (`UnicodeEncodeError`, `OverflowError`).
 
-    Written out by hand because it is most of what a key costs: 0.1 us for an atom, 0.4 us for ``{"city": "Oslo", "days": 3}``. Asking
-    ``set(map(type, value))`` costs twice that for small values and `gc.get_referents` thrice, though it wins for large ones.
+    Written out by hand because it runs for every key and every result: 0.06 us for an atom, 0.3 us for ``{"city": "Oslo", "days": 3}``,
+    79 us for 100 dicts of four entries. Asking ``set(map(type, value))`` takes 0.08, 0.5 and 173 us; walking level by level with
+    `gc.get_referents` 0.5, 0.8 and 22 us: faster for large results, slower for the small ones that most calls have.
     """
     kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
     if kind is dict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import itertools
 import queue
 import socket
@@ -14,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.testing import FakeClock
+from holdfast.runtime.dispatch import workers
+from holdfast.testing import FakeClock, _threads
 
 ROUNDS = 200
 
@@ -396,3 +398,22 @@ def test_two_threads_may_advance():
     run_threads(*(lambda: clock.advance(1) for _ in range(4)))
 
     assert 4.0 == clock.now
+
+
+def test_known_places_exist():
+    """A function that was renamed would no longer be recognised, and each timeout test would cost half a second."""
+    for module, qualname in (place for place in _threads._PLACES if place[0].startswith("holdfast.")):
+        function = functools.reduce(getattr, qualname.split("."), importlib.import_module(module))
+        assert qualname == function.__code__.co_qualname
+
+
+def test_idle_workers_of_holdfast_cost_nothing():
+    """Their pool is recognised as resting."""
+    done = threading.Event()
+    with FakeClock(patience=30) as clock:
+        workers.run(done.set)
+        assert done.wait(5)
+        begun = time.monotonic()
+        assert not clock.wait(threading.Event(), 5)
+
+    assert time.monotonic() - begun < 5

@@ -250,11 +250,17 @@ def test_lines_have_a_level(fresh, lines, expected):
     assert fresh.lines in fresh.observer.observers
 
 
-def test_lines_can_be_left_out(fresh):
-    """Spans only."""
-    configure("console", lines=False)
+def test_lines_can_be_left_out(make_play, inline, capsys):
+    """Neither ours nor the application's; but trouble beside the calls is not passed over in silence."""
+    configure("jaeger", lines=False)
+    with structlog.testing.capture_logs() as lines:
+        play = make_play(events.observer)
+        with play.run(outcome="error", error=ValueError("x")):
+            events.note("holdfast.cache.error", events.WARNING, "the cache is gone")
+            events.note("holdfast.x", events.INFO, "not told")
 
-    assert fresh.lines not in fresh.observer.observers
+    assert [] == lines
+    assert "holdfast WARNING: the cache is gone [holdfast.cache.error]" == capsys.readouterr().err.splitlines()[0]
 
 
 def test_hashes_of_keys_agree_between_processes_of_one_user(monkeypatch):
