@@ -14,12 +14,15 @@ from holdfast.policies.duration import seconds
 from holdfast.policies.plan import Plan
 from holdfast.policies.timeout import as_timeout
 from holdfast.runtime.inject import injected_parameters
+from holdfast.values.annotations import unwrapped_partial
 from holdfast.values.binding import compile_binder
-from holdfast.values.codec import codec_for
+from holdfast.values.late import LateCodec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import timedelta
+
+    from holdfast.typing import Codec
 
     Retries = RetryPolicy | Sequence[RetryPolicy] | None
     Seconds = float | str | timedelta | None
@@ -152,33 +155,20 @@ def _required(fn: Callable[..., Any]) -> frozenset[str]:
     return frozenset(p.name for p in parameters if p.default is p.empty)
 
 
-def _codec(fn: Callable[..., Any], cache: CachePolicy | None) -> Any:
-    if cache is not None and cache.codec is not None:
-        return cache.codec
-    return codec_for(return_annotation(fn))
-
-
-def return_annotation(fn: Callable[..., Any]) -> Any:
-    """The resolved return annotation, or Any when there is none or it cannot be resolved here."""
-    return _hints(fn).get("return", Any)
+def _codec(fn: Callable[..., Any], cache: CachePolicy | None) -> Codec:
+    return LateCodec(fn) if cache is None or cache.codec is None else cache.codec
 
 
 def input_annotation(fn: Callable[..., Any]) -> Any:
-    """The resolved annotation of the first parameter, or Any; a list of it is what a run's input is kept as."""
-    hints = {name: hint for name, hint in _hints(fn).items() if name != "return"}
-    return list[next(iter(hints.values()))] if hints else Any  # type: ignore[misc]
-
-
-def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
-    inner: Any = fn
-    while isinstance(inner, functools.partial):
-        inner = inner.func
+    """The resolved annotation of the first parameter, in a list, as a run's input is kept; Any when it cannot be resolved here."""
+    inner: Any = unwrapped_partial(fn)
     if not inspect.isroutine(inner):
         inner = type(inner).__call__
     try:
-        return typing.get_type_hints(inner)
+        hints = [hint for name, hint in typing.get_type_hints(inner).items() if name != "return"]
     except (NameError, TypeError, AttributeError):  # a name that exists only for type checkers
-        return {}
+        return Any
+    return list[hints[0]] if hints else Any  # type: ignore[valid-type]
 
 
 def _timeout(given: Timeout) -> float | None:

@@ -57,6 +57,10 @@ class Task(Generic[P, R_co]):
         """
         return steps.submit(scope_for(self.plan.name), self.plan, self._bound + args, kwargs, self.step_key)
 
+    def __holdfast_key__(self) -> tuple[str, object]:
+        """What a task given as an argument counts as in keys: its name and its function."""
+        return self.plan.name, self.plan.fn
+
     def __get__(self, instance: Any, owner: type | None = None) -> Task[..., R_co]:
         """On a method: the task bound to its instance."""
         if instance is None:

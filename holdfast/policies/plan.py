@@ -51,7 +51,7 @@ class Plan:
         codec: Encodes results for the cache and the journal.
         timeout: Seconds for one attempt, or None.
         deadline: Seconds for all attempts and waits together, or None.
-        capture: ``none``, ``shape`` or ``values``: what traces may hold of arguments and result.
+        capture: What traces may hold of arguments and result: ``none``, ``shape``, ``values``, or empty for what tracing is set to.
         kind: ``internal`` or ``client`` (a call to another service).
     """
 
@@ -69,7 +69,7 @@ class Plan:
     codec: Codec | None = None
     timeout: float | None = None
     deadline: float | None = None
-    capture: str = "none"
+    capture: str = ""
     kind: str = "internal"
 
     @property
