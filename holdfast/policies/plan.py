@@ -105,7 +105,7 @@ class Plan:
 
     def __repr__(self) -> str:
         """The pipeline of one call in reading order, outermost first."""
-        parts = []
+        parts: list[str] = []
         if self.cache is not None:
             parts += [repr(self.cache), "single-flight"]
         if self.deadline is not None:

@@ -136,4 +136,5 @@ def policies_take_what_they_say(headers: dict[str, Any]) -> None:
     RetryPolicy(max_attempts="three")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     CachePolicy(ttl=timedelta(hours=1))
     CachePolicy(ttl="1h30m", version="2", ignore=("client",))
-    CachePolicy(key_func=lambda city: city.lower())
+    CachePolicy(key_func=bare)
+    CachePolicy(key_func=str.lower)
