@@ -124,11 +124,12 @@ class Rows:
             reader = self._new_reader()
         try:
             with reader.lock:
-                connection = reader.connection or self._connect(reader)
-                return connection.execute(statement, parameters).fetchone()
-        except Exception as error:  # SQLite's errors, and Python's for what it cannot convert
-            reader.disconnect()
-            raise judge(error, self._file.path) from error
+                try:
+                    connection = reader.connection or self._connect(reader)
+                    return connection.execute(statement, parameters).fetchone()
+                except Exception as error:  # SQLite's errors, and Python's for what it cannot convert
+                    reader.disconnect()
+                    raise judge(error, self._file.path) from error
         finally:
             self._idle.append(reader)
 
@@ -259,13 +260,19 @@ class Rows:
 
     def pause(self) -> bool:
         """Before a fork: wait for what is under way and close all connections; False when something took too long."""
-        for lock in (self._lock, *(reader.lock for reader in self._readers)):
-            if not lock.acquire(timeout=FORK_PATIENCE):
-                return False
-            self._paused.append(lock)
+        if not self._pause(self._lock):  # from here on there are no new readers
+            return False
+        if not all(self._pause(reader.lock) for reader in self._readers):
+            return False
         with contextlib.suppress(Exception):  # a failing last checkpoint loses nothing: the log stays
             _disconnect(self._table, self._readers)
         return True
+
+    def _pause(self, lock: threading.Lock) -> bool:
+        is_held = lock.acquire(timeout=FORK_PATIENCE)
+        if is_held:
+            self._paused.append(lock)
+        return is_held
 
     def resume(self) -> None:
         """After the fork, in the parent: let reads and writes go on."""

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT = 0.05
 """Seconds that a call waits for another process's write lock."""
+OPENING_PATIENCE = 4
+"""How many times `BUSY_TIMEOUT` the first call of a process waits."""
+SQLITE_BUSY = 5
 RAW: int = diskcache.core.MODE_RAW
 _SCHEMA = Schema("cache", 0x48464361, ("SELECT 1;",))  # "HFca"; diskcache makes the tables itself
 _CACHE_SIZE = -8000  # KiB; with SQLite's 2 MB, values of 1 MB take five times as long
@@ -102,7 +105,7 @@ class Table(diskcache.Cache):  # type: ignore[misc]
         self._connection: Connection | None = None
         connection = self._con
         try:
-            connection.execute("BEGIN IMMEDIATE")  # processes that start at once take turns (diskcache issue 85); also 3 ms quicker
+            _begin(connection)  # processes that start at once take turns (diskcache issue 85); also 3 ms quicker
             _refuse_strange_settings(connection)
             # The directory is only used to find connections and files, which are ours; diskcache would expand $ and ~ in a real one.
             super().__init__(os.sep, timeout=BUSY_TIMEOUT, disk=OwnBytes, **{**_SETTINGS, "size_limit": size_limit})
@@ -134,6 +137,18 @@ class Table(diskcache.Cache):  # type: ignore[misc]
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _begin(connection: Connection) -> None:
+    """Take the write lock, with more patience than a write has: without it there is no cache at all for a while."""
+    for tries_left in range(OPENING_PATIENCE, 0, -1):
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except Exception as error:
+            if getattr(error, "sqlite_errorcode", 0) != SQLITE_BUSY or tries_left == 1:
+                raise
+        else:
+            return
 
 
 def _refuse_strange_settings(connection: Connection) -> None:

@@ -218,6 +218,25 @@ def test_entries_long_expired_are_swept(open_cache, sql, codec, new_key):
     assert [new_key("kept"), new_key("large")] == [info.key for info in cache.entries()]
 
 
+def test_a_small_write_sweeps_nothing(disk, sql, codec, new_key):
+    """Removing is not the business of each single call."""
+    disk.set(new_key("old"), 1, codec, ttl=60)
+    sql("UPDATE Cache SET expire_time = 1")
+    disk.set(new_key("new"), 1, codec, ttl=60)
+
+    assert 2 == disk.stats().entries
+
+
+def test_room_is_given_back(disk, codec, new_key):
+    """The file shrinks when entries go; otherwise a full cache would stay full, and evict all that is stored."""
+    for n in range(50):
+        disk.set(new_key(str(n)), "x" * 20_000, codec, ttl=60)
+    full = disk.stats().bytes
+    disk.purge()
+
+    assert disk.stats().bytes < full / 5
+
+
 def test_entries_stay_long_after_their_ttl(disk, sql, codec, key):
     """A ttl may be raised while entries are there: twice the ttl and a day."""
     disk.set(key, 1, codec, ttl=1000)

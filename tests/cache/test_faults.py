@@ -114,6 +114,16 @@ def test_only_one_process_sets_aside(open_cache, folder, sql, codec, key):
     assert ["cache.db.broken-1"] == sorted(path.name for path in folder.glob("*broken-?"))
 
 
+def test_a_database_that_was_replaced_is_not_set_aside(open_cache, codec, key):
+    """What two processes found broken at once is repaired by the first; the second must not touch the repaired one."""
+    here, there = open_cache(), open_cache()
+    stores = [here._open(), there._open()]
+    here.close()
+    there.close()
+
+    assert [True, False] == [store.set_aside() is not None for store in stores for _ in (open_cache().get(key, codec),)]
+
+
 def test_few_broken_databases_are_kept(filled, open_cache, codec, key):
     """They do not fill the disk: the last three stay."""
     for _ in range(5):

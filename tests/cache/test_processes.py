@@ -129,7 +129,10 @@ def test_no_connection_is_open_while_forking(open_cache, codec, key):
     cache.get(key, codec)
 
     assert "cache.db" in open_files()
-    assert in_child(lambda: open_files().isdisjoint({"cache.db", "cache.db-wal", "cache.db-shm"}))
+    cache.before_fork()
+    assert open_files().isdisjoint({"cache.db", "cache.db-wal", "cache.db-shm"})
+    cache.after_fork_in_parent()
+    assert 1 == cache.get(key, codec).value
 
 
 @FORKS
@@ -149,17 +152,35 @@ def test_forks_while_threads_write(open_cache, codec, new_key):
     for thread in threads:
         thread.start()
     try:
-        assert [True] * 15 == [
-            in_child(
-                lambda n=n: cache.set(new_key(f"c{n}"), n, codec, ttl=60) is not None and cache.get(new_key(f"c{n}"), codec).value == n
-            )
-            for n in range(15)
-        ]
+        for n in range(15):
+            assert in_child(lambda n=n: (cache.set(new_key(f"c{n}"), n, codec, ttl=60), cache.get(new_key(f"c{n}"), codec).value == n)[1])
     finally:
         stop.set()
         for thread in threads:
             thread.join()
-    assert list(range(15)) == [cache.get(new_key(f"c{n}"), codec).value for n in range(15)]
+    assert cache.set(new_key("after"), 1, codec, ttl=60) is not None
+
+
+def test_a_reader_that_comes_while_a_fork_waits_is_waited_for(open_cache, codec, key):
+    """The first look of a new thread must not be under way in SQLite when the fork happens."""
+    cache = open_cache(memory_entries=0)
+    cache.set(key, 1, codec, ttl=60)
+    rows = cache._store._rows
+    late = _rows._Reader()
+    acquire = rows._pause
+
+    def acquire_late(lock):
+        held = acquire(lock)
+        if lock is rows._lock:
+            rows._readers.append(late)  # as _new_reader does, which holds this lock
+        return held
+
+    rows._pause = acquire_late
+    cache.before_fork()
+
+    assert late.lock.locked()
+    cache.after_fork_in_parent()
+    assert not late.lock.locked()
 
 
 @FORKS

@@ -78,6 +78,17 @@ def test_a_planted_file_name_is_never_opened_or_deleted(disk, sql, tmp_path, cod
     assert ["poisoned"] == reasons()
 
 
+@pytest.mark.parametrize("column", ["filename = 'f'", "raw = 0", "raw = NULL", "mode = 4"])
+def test_a_row_with_a_strange_column_is_discarded(disk, sql, codec, key, reasons, column):
+    """Even beside a value that is ours: none of our rows has it."""
+    disk.set(key, 1, codec, ttl=60)
+    sql(f"UPDATE Cache SET {column}")
+
+    assert disk.get(key, codec) is None
+    assert ["poisoned"] == reasons()
+    assert 0 == disk.stats().entries
+
+
 def test_a_sweep_deletes_no_file(open_cache, sql, tmp_path, codec, key, new_key):
     """Eviction removes rows, and nothing that a row names."""
     victim = tmp_path / "victim"
