@@ -15,7 +15,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from holdfast.cache._table import RAW, File, Table
+from holdfast.cache._table import File, Table
 from holdfast.cache._trouble import Trouble, judge, telling
 
 if TYPE_CHECKING:
@@ -31,9 +31,11 @@ FORK_PATIENCE = 1.0
 SWEEP_EVERY = 1 << 20
 SWEEP_ROWS = 2000
 PURGE_ROWS = 1000
-_READ = "SELECT raw, mode, filename, value FROM Cache WHERE key = ?"
+_OURS = "raw = 1 AND mode = 1 AND filename IS NULL AND typeof(value) = 'blob'"
+_BLOB = "CASE WHEN typeof(value) = 'blob' THEN value END"  # text is never decoded: it may be no UTF-8
+_READ = f"SELECT {_OURS}, {_BLOB} FROM Cache WHERE key = ?"  # noqa: S608 - constants
 _SCAN = (
-    "SELECT rowid, key, store_time, expire_time, tag, length(value) FROM Cache"
+    "SELECT rowid, key, store_time, expire_time, CAST(tag AS BLOB), length(value) FROM Cache"
     " WHERE rowid > ? AND key >= ? AND key < ? ORDER BY rowid LIMIT 500"
 )
 _PURGE = "DELETE FROM Cache WHERE rowid IN (SELECT rowid FROM Cache WHERE rowid <= ? AND {where} LIMIT ?)"
@@ -94,8 +96,8 @@ class Rows:
         row = self._select(_READ, (name,))
         if row is None:
             return None
-        raw, mode, filename, value = row
-        if raw != 1 or mode != RAW or filename is not None or type(value) is not bytes:
+        is_ours, value = row
+        if is_ours != 1 or type(value) is not bytes:
             raise Trouble("poisoned", "a row of the cache was not written by holdfast")
         return value
 
@@ -114,7 +116,7 @@ class Rows:
                 return
             last = rows[-1][0]
             for _, name, stored_at, remove_after, tags, size in rows:
-                yield Row(name, stored_at, remove_after, tags if isinstance(tags, str) else "", size)
+                yield Row(name, stored_at, remove_after, (tags or b"").decode(errors="replace"), size)
 
     def _select(self, statement: str, parameters: tuple[Any, ...]) -> Any:
         """The first row, or None. Written out for speed: it is the whole cost of a hit on disk."""
@@ -181,9 +183,8 @@ class Rows:
 
     def discard(self, name: bytes, value: bytes | None) -> None:
         """Remove a row that cannot be used, if it still holds ``value`` (None: if it was not written by us)."""
-        ours = "raw = 1 AND mode = 1 AND filename IS NULL AND typeof(value) = 'blob'"
         if value is None:
-            self._remove(f"key = ? AND ({ours}) IS NOT TRUE", (name,))
+            self._remove(f"key = ? AND ({_OURS}) IS NOT TRUE", (name,))
         else:
             self._remove("key = ? AND value = ?", (name, value))
 

@@ -75,8 +75,8 @@ class DiskCache:
         memory_entries: int = 10_000,
         memory_bytes: int = 64 << 20,
     ) -> None:
-        if size_limit < SMALLEST:
-            raise PolicyError(f"size_limit={size_limit} leaves no room for entries: give at least {SMALLEST} bytes")
+        if not isinstance(size_limit, int) or size_limit < SMALLEST:
+            raise PolicyError(f"size_limit={size_limit!r} leaves no room for entries: give at least {SMALLEST} bytes")
         self.path = default_folder() if path is None else Path(path).absolute()
         self.size_limit = size_limit
         self._memory = Lru(memory_entries, memory_bytes)

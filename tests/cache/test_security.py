@@ -78,7 +78,18 @@ def test_a_planted_file_name_is_never_opened_or_deleted(disk, sql, tmp_path, cod
     assert ["poisoned"] == reasons()
 
 
-@pytest.mark.parametrize("column", ["filename = 'f'", "raw = 0", "raw = NULL", "mode = 4"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        "filename = 'f'",
+        "raw = 0",
+        "raw = NULL",
+        "mode = 4",
+        "value = CAST(x'ff00' AS TEXT)",
+        "filename = CAST(x'ff00' AS TEXT)",
+        "mode = CAST(x'ff00' AS TEXT)",
+    ],
+)
 def test_a_row_with_a_strange_column_is_discarded(disk, sql, codec, key, reasons, column):
     """Even beside a value that is ours: none of our rows has it."""
     disk.set(key, 1, codec, ttl=60)
