@@ -8,13 +8,15 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := .venvs/bench
 UV_VERSION := 0.13.8
 # No other environment, active in this shell, may get in the way; no Python is ever downloaded.
-UV := env -u VIRTUAL_ENV UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(BIN)/uv --quiet
+UV_IN = env -u VIRTUAL_ENV UV_PROJECT_ENVIRONMENT=$(1) UV_PYTHON_DOWNLOADS=never $(BIN)/uv --quiet
+UV := $(call UV_IN,$(VENV))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint types layers sync sync-check docs bench wheel-test check format clean
+.PHONY: help demo test test-all lint types layers sync sync-check docs bench bench-smoke wheel-test check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,13 +50,16 @@ sync-check: $(VENV)/.dev ## fail when a sync twin is stale
 docs: $(VENV)/.dev ## run every code block of README and docs, and every doctest
 	@$(BIN)/python -m pytest tests/test_docs.py $(ARGS)
 
-bench: $(VENV)/.dev ## the benchmarks
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: $(BENCH)/.bench ## what calls cost, beside the peers
+	@$(BENCH)/bin/python -m benchmarks $(ARGS)
+
+bench-smoke: $(VENV)/.dev ## a few of these costs, against generous limits
+	@$(BIN)/python -m benchmarks --smoke
 
 wheel-test: $(VENV)/.dev ## build the wheel and run the suite against it, installed
 	@$(BIN)/python scripts/wheel_test.py
 
-check: lint types layers sync-check test wheel-test ## every gate
+check: lint types layers sync-check test bench-smoke wheel-test ## every gate
 
 format: $(VENV)/.dev ## let ruff repair what it can
 	@$(BIN)/ruff check --quiet --fix-only .
@@ -73,6 +78,11 @@ $(VENV)/.demo: $(VENV)/.uv pyproject.toml uv.lock
 $(VENV)/.dev: $(VENV)/.uv pyproject.toml uv.lock
 	@$(UV) sync --locked --all-extras
 	@touch $(VENV)/.demo $@
+
+# Peers stay out of the suite's environment: they bring pytest plugins and versions of their own.
+$(BENCH)/.bench: $(VENV)/.uv pyproject.toml uv.lock
+	@$(call UV_IN,$(BENCH)) sync --python $(BIN)/python --locked --all-extras --no-default-groups --group bench
+	@touch $@
 
 $(VENV)/.uv:
 	@command -v $(PYTHON) >/dev/null || { echo "holdfast needs Python >= 3.11, and '$(PYTHON)' was not found: make PYTHON=/path/to/python3" >&2; exit 1; }

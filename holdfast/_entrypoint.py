@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-from contextlib import closing
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
-from holdfast._plans import build_plan
+from holdfast._plans import build_plan, check_cache
 from holdfast._runs import NO_INPUT, Config, Settings, check_concurrency, open_run
 from holdfast.errors import PolicyError
 from holdfast.runtime import _ports, steps
@@ -14,9 +13,11 @@ from holdfast.runtime._async.call import perform as perform_async
 from holdfast.runtime._async.entry import execute_run as execute_async
 from holdfast.runtime._sync.call import perform as perform_sync
 from holdfast.runtime._sync.entry import execute_run as execute_sync
+from holdfast.runtime.chunks import ChunksAsync, ChunksSync
 from holdfast.runtime.context import scope_for
 from holdfast.runtime.future import running_loop
 from holdfast.runtime.stream import chosen_modes
+from holdfast.runtime.traceback import stripped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
@@ -44,7 +45,7 @@ class Entrypoint(Generic[R]):
         self.plan = settings.plan
         self.func = settings.plan.fn
         self._settings = settings
-        functools.update_wrapper(self, self.func)
+        functools.update_wrapper(self, self.func, updated=())  # as in Task
 
     def __repr__(self) -> str:
         """The entrypoint's name and its pipeline."""
@@ -79,7 +80,15 @@ class Entrypoint(Generic[R]):
             RuntimeError: The body is ``async def`` and an event loop is running here.
             Exception: Whatever the body raised.
         """
-        return self._invoke(open_run(self._settings, input, config, thread_id=thread_id, context=context))
+        if self.plan.is_async and running_loop() is not None:
+            msg = f"{self.plan.name} is async and an event loop is running on this thread: write `await {self.plan.name}.ainvoke(...)`"
+            raise RuntimeError(msg)
+        prepared = open_run(self._settings, input, config, thread_id=thread_id, context=context)
+        try:
+            return self._invoke(prepared)
+        except BaseException as error:
+            stripped(error)
+            raise
 
     async def ainvoke(
         self,
@@ -90,21 +99,24 @@ class Entrypoint(Generic[R]):
         context: Any = None,
     ) -> R:
         """`invoke` for async code: an async body runs on this loop, a sync body on a thread."""
-        return await self._ainvoke(open_run(self._settings, input, config, thread_id=thread_id, context=context))
+        prepared = open_run(self._settings, input, config, thread_id=thread_id, context=context)
+        try:
+            return await self._ainvoke(prepared)
+        except BaseException as error:
+            stripped(error)
+            raise
 
     def _invoke(self, prepared: tuple[Run, Call]) -> R:
         run, call = prepared
         if self.plan.is_async:
-            if running_loop() is not None:
-                msg = f"{self.plan.name} is async and an event loop is running on this thread: write `await {self.plan.name}.ainvoke(...)`"
-                raise RuntimeError(msg)
             import asyncio
 
             return asyncio.run(self._ainvoke(prepared))
         execute = functools.partial(execute_sync, run, call, functools.partial(perform_sync, call))
         if running_loop() is None:
             return execute()  # type: ignore[no-any-return]
-        return _ports.on_a_thread(execute)  # type: ignore[no-any-return]
+        run.avoid(running_loop())
+        return _ports.on_a_thread(execute, stop=run.stop)  # type: ignore[no-any-return]
 
     async def _ainvoke(self, prepared: tuple[Run, Call]) -> R:
         run, call = prepared
@@ -112,8 +124,12 @@ class Entrypoint(Generic[R]):
         if self.plan.is_async:
             body = functools.partial(perform_async, call)
         else:
-            body = functools.partial(_ports.in_thread, functools.partial(perform_sync, call))
-        return await execute_async(run, call, body)  # type: ignore[no-any-return]
+            body = functools.partial(_ports.perform_in_thread, run, call, perform_sync)
+        try:
+            return await execute_async(run, call, body)  # type: ignore[no-any-return]
+        except BaseException as error:
+            stripped(error)
+            raise
 
     def batch(self, inputs: Sequence[Any], config: Config | Sequence[Config] | None = None, *, return_exceptions: bool = False) -> list[R]:
         """Run the body once for each input, in parallel, and return the results in order.
@@ -124,8 +140,21 @@ class Entrypoint(Generic[R]):
             return_exceptions: Put a failed run's error in its place instead of raising the first one.
         """
         configs = self._configs(inputs, config)
-        jobs = [functools.partial(self.invoke, item, each) for item, each in zip(inputs, configs, strict=True)]
-        return _ports.all_on_threads(jobs, return_exceptions=return_exceptions)
+        opened: list[Run] = []
+        blocked = running_loop()
+
+        def invoke(item: Any, each: Config | None) -> R:
+            run, call = open_run(self._settings, item, each, thread_id=None, context=None)
+            opened.append(run)
+            run.avoid(blocked)
+            return self._invoke((run, call))
+
+        def stop() -> None:
+            for run in opened:
+                run.stop()
+
+        jobs = [functools.partial(invoke, item, each) for item, each in zip(inputs, configs, strict=True)]
+        return _ports.all_on_threads(jobs, stop=stop, return_exceptions=return_exceptions)
 
     async def abatch(
         self, inputs: Sequence[Any], config: Config | Sequence[Config] | None = None, *, return_exceptions: bool = False
@@ -135,7 +164,10 @@ class Entrypoint(Generic[R]):
 
         configs = self._configs(inputs, config)
         runs = [self.ainvoke(item, each) for item, each in zip(inputs, configs, strict=True)]
-        results: list[Any] = list(await asyncio.gather(*runs, return_exceptions=return_exceptions))
+        results: list[Any] = list(await asyncio.gather(*runs, return_exceptions=True))
+        first = next((result for result in results if isinstance(result, BaseException)), None)
+        if first is not None and not return_exceptions:
+            raise first  # not before the others have ended, too
         return results
 
     def _configs(self, inputs: Sequence[Any], config: Config | Sequence[Config] | None) -> list[Config | None]:
@@ -167,8 +199,8 @@ class Entrypoint(Generic[R]):
         """
         modes, as_pairs = chosen_modes(stream_mode)
         run, call = open_run(self._settings, input, config, thread_id=thread_id, context=context)
-        chunks = _ports.ChunksSync(run, modes)
-        with closing(chunks):
+        run.avoid(running_loop())
+        with ChunksSync(run, modes) as chunks:
             chunks.start(functools.partial(self._invoke, (run, call)))
             for mode, chunk in chunks:
                 yield (mode, chunk) if as_pairs else chunk
@@ -185,7 +217,7 @@ class Entrypoint(Generic[R]):
         """`stream` for async code."""
         modes, as_pairs = chosen_modes(stream_mode)
         run, call = open_run(self._settings, input, config, thread_id=thread_id, context=context)
-        chunks = _ports.ChunksAsync(run, modes)
+        chunks = ChunksAsync(run, modes)
         try:
             chunks.start(self._ainvoke((run, call)))
             async for mode, chunk in chunks:
@@ -280,7 +312,15 @@ def entrypoint(
     if callable(checkpointer) and not hasattr(checkpointer, "load"):  # bare @entrypoint
         function, checkpointer = checkpointer, None
         return decorate(function)
+    _check_stores(checkpointer, cache)
     return decorate
+
+
+def _check_stores(checkpointer: Any, cache: Any) -> None:
+    if checkpointer is not None and not (hasattr(checkpointer, "load") and hasattr(checkpointer, "begin")):
+        msg = f"checkpointer={checkpointer!r}: give a checkpointer, e.g. InMemorySaver(), and other settings by name, e.g. @entrypoint(name='x')"
+        raise PolicyError(msg)
+    check_cache(cache)
 
 
 def _check_parameters(plan: Plan) -> None:

@@ -14,6 +14,7 @@ from holdfast.policies.duration import seconds
 from holdfast.policies.plan import Plan
 from holdfast.policies.timeout import as_timeout
 from holdfast.runtime.inject import injected_parameters
+from holdfast.typing import Cache
 from holdfast.values.annotations import unwrapped_partial
 from holdfast.values.binding import compile_binder
 from holdfast.values.late import LateCodec
@@ -71,7 +72,7 @@ def build_plan(
         timeout=_timeout(timeout),
         deadline=_deadline(deadline, retries),
         capture=_check_capture(capture),
-        kind=kind,
+        kind=_check_kind(kind),
     )
 
 
@@ -82,6 +83,10 @@ def check_function(fn: Any, decorator: str) -> None:
         raise PolicyError(msg)
     if not callable(fn):
         msg = f"@{decorator} decorates a function, not {fn!r}: write @{decorator} without arguments, or name them, e.g. @{decorator}(name='x')"
+        raise PolicyError(msg)
+    if hasattr(fn, "abatch" if decorator == "entrypoint" else "ainvoke"):
+        first = type(fn).__name__.lower()
+        msg = f"@{decorator} decorates a function, and {function_name(fn)} has its @{first} already: give all settings to one decorator"
         raise PolicyError(msg)
     inner = _unwrapped(fn)
     if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
@@ -147,6 +152,13 @@ def _as_cache_policy(given: Any) -> CachePolicy | None:
     raise PolicyError(msg)
 
 
+def check_cache(given: Any) -> None:
+    """Refuse what is no cache, such as a path or a policy."""
+    if given is not None and not isinstance(given, Cache):
+        msg = f"cache={given!r}: give a cache, e.g. DiskCache('my-cache') or InMemoryCache()"
+        raise PolicyError(msg)
+
+
 def _required(fn: Callable[..., Any]) -> frozenset[str]:
     try:
         parameters = inspect.signature(fn).parameters.values()
@@ -180,6 +192,13 @@ def _deadline(given: Seconds, retries: tuple[RetryPolicy, ...]) -> float | None:
     if given is not None:
         return seconds(given, what="deadline")
     return retries[0].deadline if len(retries) == 1 else None
+
+
+def _check_kind(kind: str) -> str:
+    if not isinstance(kind, str) or not kind:
+        msg = f"kind={kind!r}: give 'internal', 'client' for calls to another service, or a word of your own"
+        raise PolicyError(msg)
+    return kind
 
 
 def _check_capture(capture: str) -> str:

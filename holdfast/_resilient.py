@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
 from holdfast._keys import given_or_default, key_maker, purge_all
-from holdfast._plans import build_plan
+from holdfast._plans import build_plan, check_cache
 from holdfast.policies import RetryPolicy
 from holdfast.runtime._async.resilient import make_wrapper as make_async_wrapper
 from holdfast.runtime._sync.resilient import make_wrapper as make_sync_wrapper
@@ -120,6 +120,7 @@ def resilient(
     >>> answer()
     42
     """
+    check_cache(cache)
 
     def decorate(function: Any) -> Any:
         plan = build_plan(

@@ -58,8 +58,8 @@ def open_run(settings: Settings, input: Any, config: Config | None, *, thread_id
         PolicyError: Something in ``config`` cannot work.
     """
     plan = settings.plan
-    config = dict(config or {})
-    configurable = dict(config.get("configurable") or {})
+    config = dict(_checked(config or {}, "config"))
+    configurable = dict(_checked(config.get("configurable") or {}, "configurable"))
     run_id = uuid7(clock.current.time_ns())
     thread = _thread_id(thread_id, configurable) or run_id
     facts = events.RunFacts(run_id=run_id, thread_id=thread, name=plan.name, function=plan.function, started_ns=0, capture=plan.capture)
@@ -67,9 +67,12 @@ def open_run(settings: Settings, input: Any, config: Config | None, *, thread_id
     run.config = {**config, "configurable": {**configurable, "thread_id": thread, "run_id": run_id}}
     run.store, run.context = settings.store, _as_context(settings.context_schema, context)
     saver = settings.checkpointer
-    given = input if saver is None else _open_journal(saver, plan, run, input)
+    given = input if saver is None else _load(saver, plan, run, input)
     facts.input = None if given is NO_INPUT else given
-    return run, _body_call(settings, run, () if given is NO_INPUT else (given,))
+    call = _body_call(settings, run, () if given is NO_INPUT else (given,))
+    if saver is not None and not facts.resumed:
+        _begin(saver, plan, run, given)  # now that the input fits: it makes the thread forget its last run's steps
+    return run, call
 
 
 def _body_call(settings: Settings, run: Run, args: tuple[Any, ...]) -> Call:
@@ -98,10 +101,9 @@ def _as_context(schema: type | None, context: Any) -> Any:
     return schema(**context) if schema is not None and isinstance(context, dict) else context
 
 
-def _open_journal(saver: Checkpointer, plan: Plan, run: Run, input: Any) -> Any:
-    """Begin a new run of the thread, or resume its failed one when the input is None; return the input to use."""
+def _load(saver: Checkpointer, plan: Plan, run: Run, input: Any) -> Any:
+    """What the thread's last run left; resume it if it failed and the input is None. Return the input to use."""
     facts = run.facts
-    codec = codec_for(input_annotation(plan.fn))
     saved = saver.load(facts.thread_id)
     if saved is not None and saved.previous is not None and plan.codec is not None:
         run.previous = plan.codec.decode(saved.previous)
@@ -109,11 +111,15 @@ def _open_journal(saver: Checkpointer, plan: Plan, run: Run, input: Any) -> Any:
         facts.run_id, facts.resumed = saved.run_id, True
         run.config["configurable"]["run_id"] = saved.run_id
         run.journal = Journal(saver, facts.thread_id, saved.run_id, saved.steps)
-        recorded = codec.decode(saved.input)
+        recorded = codec_for(input_annotation(plan.fn)).decode(saved.input)
         return recorded[0] if recorded else NO_INPUT
-    saver.begin(facts.thread_id, facts.run_id, codec.encode([] if input is NO_INPUT else [input]))
-    run.journal = Journal(saver, facts.thread_id, facts.run_id, {})
     return input
+
+
+def _begin(saver: Checkpointer, plan: Plan, run: Run, given: Any) -> None:
+    codec, facts = codec_for(input_annotation(plan.fn)), run.facts
+    saver.begin(facts.thread_id, facts.run_id, codec.encode([] if given is NO_INPUT else [given]))
+    run.journal = Journal(saver, facts.thread_id, facts.run_id, {})
 
 
 def _thread_id(given: str | None, configurable: dict[str, Any]) -> str | None:
@@ -124,6 +130,13 @@ def _thread_id(given: str | None, configurable: dict[str, Any]) -> str | None:
         msg = f"thread_id={thread!r}: give a non-empty text"
         raise PolicyError(msg)
     return thread
+
+
+def _checked(given: Any, what: str) -> dict[str, Any]:
+    if isinstance(given, dict) and (what == "configurable" or "thread_id" not in given):
+        return given  # pyright: ignore[reportUnknownVariableType]
+    msg = f"{what}={given!r}: give thread_id='t', or {{'configurable': {{'thread_id': 't'}}}}; an entrypoint takes a single input"
+    raise PolicyError(msg)
 
 
 def check_concurrency(limit: Any) -> int | None:

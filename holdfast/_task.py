@@ -41,7 +41,7 @@ class Task(Generic[P, R_co]):
         self.func = plan.fn
         self.step_key = step_key
         self._bound = bound
-        functools.update_wrapper(self, plan.fn)
+        functools.update_wrapper(self, plan.fn, updated=())  # not the function's attributes: one may be called "plan", as a resilient one's
 
     def __repr__(self) -> str:
         """The task's name and its pipeline."""

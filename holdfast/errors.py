@@ -28,7 +28,7 @@ class NodeTimeoutError(HoldfastError, TimeoutError):
 
     def __init__(self, task: str, limit: float, *, cause: str = "timeout") -> None:
         """Name the task, the limit in seconds and whether the ``timeout`` or the ``deadline`` set it."""
-        super().__init__(f"{task} did not finish within {limit:g} s ({cause})")
+        super().__init__(f"{task} did not finish within {round(limit, 3) or limit:g} s ({cause})")
         self.task = task
         self.limit = limit
         self.cause = cause

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import InMemorySaver, PolicyError, RetryPolicy, Runtime, entrypoint, flush, get_config, get_stream_writer, task
+from holdfast import InMemorySaver, PolicyError, RetryPolicy, Runtime, entrypoint, flush, get_config, get_stream_writer, resilient, task
 from holdfast.testing import FakeClock
 
 
@@ -465,6 +465,44 @@ def test_an_entrypoint_with_two_required_inputs_is_refused() -> None:
         @entrypoint
         def main(a: int, b: int) -> None:
             return None
+
+
+@pytest.mark.parametrize("bad", ["name", RetryPolicy()])
+def test_what_is_no_checkpointer_is_refused(bad: Any) -> None:
+    """Before there is a body; it is the first setting that can be given without its name."""
+    with pytest.raises(PolicyError, match=r"checkpointer=.*@entrypoint\(name='x'\)"):
+        entrypoint(bad)
+
+
+@pytest.mark.parametrize("decorator", [entrypoint, resilient])
+def test_what_is_no_cache_is_refused(decorator: Any) -> None:
+    """A path, for example."""
+    with pytest.raises(PolicyError, match="cache='folder': give a cache"):
+        decorator(cache="folder")
+
+
+@pytest.mark.parametrize("config", ["t", 2, {"thread_id": "t"}, {"configurable": "t"}])
+def test_a_config_that_is_none_is_refused(config: Any) -> None:
+    """A second input, or a thread id at the wrong place, is not passed over in silence."""
+    with pytest.raises(PolicyError, match="thread_id='t'"):
+        entrypoint(lambda x: x).invoke(1, config)
+
+
+def test_the_users_error_has_at_most_two_frames_of_ours_async() -> None:
+    """The same for ``async def``, where asyncio's own frames may stand between."""
+
+    @task
+    async def fail() -> None:
+        raise KeyError("boom")
+
+    @entrypoint
+    async def main() -> None:
+        await fail()
+
+    with pytest.raises(KeyError) as caught:
+        asyncio.run(main.ainvoke())
+    ours = [entry.name for entry in caught.traceback if "/holdfast/" in str(entry.path) and "/tests/" not in str(entry.path)]
+    assert len(ours) <= 2, ours
 
 
 def test_entrypoints_nest() -> None:

@@ -6,13 +6,14 @@ import asyncio
 import concurrent.futures as cf
 import contextvars
 import functools
+import re
 import threading
 import time
 from typing import Any
 
 import pytest
 
-from holdfast import PolicyError, TaskContextError, TaskFuture, entrypoint, task
+from holdfast import CachePolicy, PolicyError, TaskContextError, TaskFuture, entrypoint, resilient, task
 
 
 @task
@@ -187,7 +188,31 @@ def test_the_users_own_error_comes_back_itself_with_its_frames() -> None:
     files = [str(entry.path) for entry in caught.traceback]
     ours = [file for file in files if "/holdfast/" in file and "/tests/" not in file]
     assert "fail" == caught.traceback[-1].name
-    assert len(ours) <= 4, files
+    assert len(ours) <= 2, files
+
+
+def test_a_task_over_a_resilient_function_keeps_its_own_settings() -> None:
+    """Attributes of the function, such as the plan of a resilient one, do not take the place of the task's own."""
+    policy = CachePolicy(ttl=60)
+    done = task(cache_policy=policy)(resilient(lambda: "ok"))
+
+    assert policy == done.plan.cache
+    assert "ok" == done.invoke()
+
+
+@pytest.mark.parametrize("decorator", [task, resilient])
+@pytest.mark.parametrize("first", [task, entrypoint])
+def test_decorating_a_task_or_an_entrypoint_is_refused(decorator: Any, first: Any) -> None:
+    """The settings of one of the two would be lost."""
+    with pytest.raises(PolicyError, match=f"has its @{first.__name__} already: give all settings to one decorator"):
+        decorator(first(double.func))
+
+
+@pytest.mark.parametrize("kind", [3, ""])
+def test_a_kind_is_a_word(kind: Any) -> None:
+    """The error shows what it can be."""
+    with pytest.raises(PolicyError, match=re.escape(f"kind={kind!r}: give 'internal', 'client'")):
+        task(kind=kind)(double.func)
 
 
 @pytest.mark.parametrize("bad", [int, 5, None])

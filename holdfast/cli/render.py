@@ -109,7 +109,7 @@ def _saved(summary: Summary, marks: Marks) -> str:
     if summary.saved_unknown == summary.hits:
         return "time saved unknown: what filled the cache is not in this store"
     at_least = "≥" if marks is UNICODE else ">="
-    return f"saved {at_least} {took(summary.saved_s)} ({summary.saved_unknown} of the hits were computed outside this store)"
+    return f"saved {at_least} {took(summary.saved_s)} (unknown for {summary.saved_unknown} of the hits)"
 
 
 def _summary_lines(nodes: Sequence[Node], drawing: _Drawing, durations: Mapping[SpanKey, float] | None) -> list[str]:

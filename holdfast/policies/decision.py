@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from holdfast.policies.duration import spoken
 
 _MINUTE = 60
+_MILLISECOND = 0.001
 
 
 class AttemptState(NamedTuple):
@@ -105,4 +106,6 @@ def explain(stop: Stop, *, attempts: int, elapsed: float) -> str:
 
 def rounded(seconds: float) -> str:
     """Write seconds for a sentence, in three figures: ``1.7 s``, ``2m5s``."""
+    if 0 < seconds < _MILLISECOND:
+        return "less than 1 ms"
     return f"{seconds:.3g} s" if seconds < _MINUTE else spoken(round(seconds))

@@ -6,22 +6,23 @@ Nothing else in ``runtime/`` may sleep, spawn, wait or hop threads.
 from __future__ import annotations
 
 import threading
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, wait
 from contextvars import copy_context
 from functools import partial
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
 from holdfast.errors import NodeTimeoutError
+from holdfast.runtime.context import current
 from holdfast.runtime.dispatch import MOST_WAITING_THREADS, workers
 from holdfast.runtime.future import TaskFuture, post, running_loop
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from contextvars import Context
 
+    from holdfast.runtime.dispatch import Slots
     from holdfast.runtime.run import Run
     from holdfast.runtime.state import Call
 
@@ -33,12 +34,18 @@ DRAIN_SECONDS = 1.0
 
 
 def _limit(call: Call) -> tuple[float | None, str]:
-    """Seconds the next attempt may take, and which setting says so."""
+    """Seconds the next attempt may take, and which setting says so.
+
+    Raises:
+        NodeTimeoutError: The deadline passed while the call waited for its turn: an attempt that nobody waits for is not begun.
+    """
     timeout, remaining = call.plan.timeout, call.remaining()
     if remaining is None:
         return timeout, "timeout"
+    if remaining <= 0:
+        raise NodeTimeoutError(call.plan.name, call.plan.deadline or 0.0, cause="deadline")
     if timeout is None or remaining < timeout:
-        return max(remaining, 0.0), "deadline"
+        return remaining, "deadline"
     return timeout, "timeout"
 
 
@@ -70,7 +77,12 @@ def execute_sync(call: Call) -> Any:
         return plan.fn(*call.args, **call.kwargs)
     outcome = _Outcome()
     workers.run(partial(outcome.run, copy_context(), call))
-    if clock.current.wait(outcome.is_done, limit) or not outcome.abandon(call):
+    try:
+        is_done = clock.current.wait(outcome.is_done, limit)
+    except BaseException:  # Ctrl-C
+        outcome.abandon(call)
+        raise
+    if is_done or not outcome.abandon(call):
         return outcome.take()
     raise NodeTimeoutError(plan.name, limit, cause=cause)
 
@@ -101,10 +113,14 @@ class _Outcome:
         with self._lock:
             if self.is_done.is_set():
                 return False
-            if call.has_slot and call.slots is not None:
-                call.has_slot = False
+            if call.slots is not None and call.slots.detach(call):
                 self._leave = call.slots.leave
-            return True
+        scope = current.get()
+        if scope is not None and scope.call is call:
+            scope.is_abandoned = True
+        if call.attempt is not None:
+            call.attempt.abandoned = True
+        return True
 
     def take(self) -> Any:
         if self._error is not None:
@@ -124,7 +140,7 @@ async def pause_async(call: Call, seconds: float) -> None:
 
 
 def pause_sync(call: Call, seconds: float) -> None:
-    """Wait between two attempts, holding no slot; a run that ends wakes the sleeper."""
+    """Wait between two attempts, holding no slot; a run that ends wakes the sleeper, and makes no further attempt."""
     if seconds > 0:
         if workers.count < MOST_WAITING_THREADS:
             call.release_slot()
@@ -133,6 +149,8 @@ def pause_sync(call: Call, seconds: float) -> None:
         elif call.run.sleep(seconds):
             raise CancelledError
     take_slot_sync(call)
+    if call.run is not None and call.run.is_stopping:
+        raise CancelledError
 
 
 class _Turn:
@@ -142,8 +160,15 @@ class _Turn:
         self.future: TaskFuture[None] = TaskFuture()
 
     def start(self) -> bool:
+        if not self.future.claim():  # whoever waited has given up
+            return False
         self.future.set_result(None)
         return True
+
+    def give_up(self, slots: Slots) -> None:
+        self.future.cancel()
+        if not self.future.cancelled():  # the slot came at the same moment
+            slots.leave()
 
 
 async def take_slot_async(call: Call) -> None:
@@ -151,7 +176,11 @@ async def take_slot_async(call: Call) -> None:
     if call.slots is not None and not call.has_slot:
         turn = _Turn()
         call.slots.enter(turn, first=True)
-        await turn.future
+        try:
+            await turn.future
+        except BaseException:
+            turn.give_up(call.slots)
+            raise
         call.has_slot = True
 
 
@@ -160,7 +189,11 @@ def take_slot_sync(call: Call) -> None:
     if call.slots is not None and not call.has_slot:
         turn = _Turn()
         call.slots.enter(turn, first=True)
-        turn.future.result()
+        try:
+            turn.future.result()
+        except BaseException:
+            turn.give_up(call.slots)
+            raise
         call.has_slot = True
 
 
@@ -175,7 +208,7 @@ async def join_async(call: Call, flight: TaskFuture[Any]) -> None:
 def join_sync(call: Call, flight: TaskFuture[Any]) -> None:
     """Wait, holding no slot, until another call's computation has landed."""
     call.release_slot()
-    flight.exception()
+    wait([flight])
     take_slot_sync(call)
 
 
@@ -211,27 +244,40 @@ async def in_thread(fn: Callable[[], Any]) -> Any:
     if loop is None:
         msg = "no running event loop"
         raise RuntimeError(msg)
-    answer = loop.create_future()
+    answer: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
 
     def settle(outcome: tuple[Any, BaseException | None]) -> None:
-        if answer.done():
-            return
-        value, error = outcome
-        if error is None:
-            answer.set_result(value)
-        else:
-            answer.set_exception(error)
+        if not answer.done():
+            answer.set_result(outcome)  # an error too: a future of asyncio's does not take every one
 
     def job() -> None:
-        outcome: tuple[Any, BaseException | None]
         try:
-            outcome = (fn(), None)
-        except Exception as error:  # noqa: BLE001 - handed to the waiting task
-            outcome = (None, error)
-        post(loop, settle, outcome)
+            post(loop, settle, (fn(), None))
+        except BaseException as error:  # noqa: BLE001 - handed to the waiting task
+            post(loop, settle, (None, error))
 
     workers.run(partial(copy_context().run, job))
-    return await answer
+    value, error = await answer
+    if error is None:
+        return value
+    try:
+        raise error
+    finally:
+        del error
+
+
+async def perform_in_thread(run: Run, call: Call, perform: Callable[[Call], Any]) -> Any:
+    """Perform a sync body for an async caller. When that is cancelled the body stays open: it cannot be stopped, so the run waits for it."""
+
+    def job() -> Any:
+        if not run.opened(call):  # cancelled before it began
+            return None
+        try:
+            return perform(call)
+        finally:
+            run.closed(call)
+
+    return await in_thread(job)
 
 
 # -- bodies and runs --------------------------------------------------------------------------------------------------------------
@@ -260,11 +306,15 @@ async def drain_async(run: Run, seconds: float | None) -> bool:
     gate = run.close_gate()
     if gate is None:
         return True
+    if isinstance(run.error, GeneratorExit):
+        return False  # a coroutine that is being closed cannot wait
     import asyncio
 
     try:
         async with asyncio.timeout(seconds):
-            await _Waiting(gate)
+            while gate is not None:
+                await _Waiting(gate)
+                gate = run.close_gate()
     except TimeoutError:
         return False
     return True
@@ -272,26 +322,33 @@ async def drain_async(run: Run, seconds: float | None) -> bool:
 
 def drain_sync(run: Run, seconds: float | None) -> bool:
     """Wait until no call of the run is open; False when ``seconds`` passed first."""
-    gate = run.close_gate()
-    if gate is None:
-        return True
-    try:
-        gate.result(seconds)
-    except TimeoutError:
-        return False
+    while (gate := run.close_gate()) is not None:
+        try:
+            gate.result(seconds)
+        except TimeoutError:
+            return False
     return True
 
 
-def on_a_thread(fn: Callable[[], Any]) -> Any:
+def on_a_thread(fn: Callable[[], Any], *, stop: Callable[[], None]) -> Any:
     """Run ``fn`` on a worker thread, in a copy of this context, and block until it has ended."""
-    return all_on_threads([fn], return_exceptions=False)[0]
+    return all_on_threads([fn], stop=stop, return_exceptions=False)[0]
 
 
-def all_on_threads(jobs: Sequence[Callable[[], Any]], *, return_exceptions: bool) -> list[Any]:
-    """Run every job on a worker thread of its own, in a copy of this context; wait for all."""
-    futures: list[Future[Any]] = [Future() for _ in jobs]
-    for fn, future in zip(jobs, futures, strict=True):
-        workers.run(partial(_settle, copy_context(), fn, future))
+def all_on_threads(jobs: Sequence[Callable[[], Any]], *, stop: Callable[[], None], return_exceptions: bool) -> list[Any]:
+    """Run every job on a worker thread of its own, in a copy of this context; wait for all.
+
+    Interrupted by Ctrl-C, it calls ``stop`` and waits a moment.
+    """
+    futures: list[TaskFuture[Any]] = [TaskFuture() for _ in jobs]
+    try:
+        for fn, future in zip(jobs, futures, strict=True):
+            run_in_thread(fn, future)
+        wait(futures)
+    except BaseException:
+        stop()
+        wait(futures, DRAIN_SECONDS)
+        raise
     errors = [future.exception() for future in futures]
     first = next((error for error in errors if error is not None), None)
     if first is not None and not return_exceptions:
@@ -299,94 +356,13 @@ def all_on_threads(jobs: Sequence[Callable[[], Any]], *, return_exceptions: bool
     return [future.result() if error is None else error for future, error in zip(futures, errors, strict=True)]
 
 
-def _settle(context: Context, fn: Callable[[], Any], future: Future[Any]) -> None:
+def run_in_thread(fn: Callable[[], Any], future: TaskFuture[Any]) -> None:
+    """Run ``fn`` on a worker thread, in a copy of this context, and settle ``future`` with its outcome."""
+    workers.run(partial(_settle, copy_context(), fn, future))
+
+
+def _settle(context: Context, fn: Callable[[], Any], future: TaskFuture[Any]) -> None:
     try:
         future.set_result(context.run(fn))
     except BaseException as error:  # noqa: BLE001 - handed to whoever waits
         future.set_exception(error)
-
-
-# -- streams ----------------------------------------------------------------------------------------------------------------------
-
-_END = "end"
-
-
-class ChunksSync:
-    """The chunks of a run that goes on a worker thread; closing early stops the run."""
-
-    def __init__(self, run: Run, modes: tuple[str, ...]) -> None:
-        """Collect the chunks of ``modes``."""
-        self._run = run
-        self._modes = modes
-        self._queue: SimpleQueue[tuple[str, Any]] = SimpleQueue()
-        self._outcome: Future[Any] = Future()
-        run.sink = self._put
-
-    def _put(self, mode: str, chunk: Any) -> None:
-        if mode in self._modes:
-            self._queue.put((mode, chunk))
-
-    def start(self, fn: Callable[[], Any]) -> None:
-        """Run ``fn`` on a worker thread."""
-        self._outcome.add_done_callback(lambda _: self._queue.put((_END, None)))
-        workers.run(partial(_settle, copy_context(), fn, self._outcome))
-
-    def __iter__(self) -> Iterator[tuple[str, Any]]:
-        """Yield chunks until the run ends; raise what it raised."""
-        while True:
-            mode, chunk = self._queue.get()
-            if mode == _END:
-                break
-            yield mode, chunk
-        self._outcome.result()
-
-    def close(self) -> None:
-        """Stop a run that nobody reads any more, and wait for it."""
-        if not self._outcome.done():
-            self._run.stop()
-            self._outcome.exception()
-
-
-class ChunksAsync:
-    """The chunks of a run that goes on this loop; closing early cancels the run."""
-
-    def __init__(self, run: Run, modes: tuple[str, ...]) -> None:
-        """Collect the chunks of ``modes``."""
-        import asyncio
-
-        self._modes = modes
-        self._loop = asyncio.get_running_loop()
-        self._queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
-        self._task: asyncio.Task[Any] | None = None
-        run.sink = self._put
-
-    def _put(self, mode: str, chunk: Any) -> None:
-        if mode not in self._modes:
-            return
-        if running_loop() is self._loop:
-            self._queue.put_nowait((mode, chunk))
-        else:
-            post(self._loop, self._queue.put_nowait, (mode, chunk))
-
-    def start(self, body: Coroutine[Any, Any, Any]) -> None:
-        """Run ``body`` as a task of this loop."""
-        self._task = self._loop.create_task(body)
-        self._task.add_done_callback(lambda _: self._loop.call_soon(self._queue.put_nowait, (_END, None)))
-
-    async def __aiter__(self) -> AsyncIterator[tuple[str, Any]]:
-        """Yield chunks until the run ends; raise what it raised."""
-        while True:
-            mode, chunk = await self._queue.get()
-            if mode == _END:
-                break
-            yield mode, chunk
-        if self._task is not None:
-            await self._task
-
-    async def aclose(self) -> None:
-        """Cancel a run that nobody reads any more, and wait for it."""
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
-            import asyncio
-
-            await asyncio.wait([self._task])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from holdfast import clock, events
 from holdfast.errors import NodeTimeoutError
 from holdfast.policies.retry import AttemptState, Retry, Stop, StopReason, decide, explain
-from holdfast.runtime.traceback import user_frames
+from holdfast.runtime.foreign import add_note, described, shown
+from holdfast.runtime.traceback import stripped
 
 if TYPE_CHECKING:
     from holdfast.policies.retry import RetryPolicy
@@ -49,14 +50,14 @@ def _keep_result(call: Call, stop: Stop) -> None:
     """No further attempt for a result the policy dislikes: it is the caller's, unless judging it failed."""
     call.error = stop.failure
     if stop.failure is not None:
-        stop.failure.add_note(explain(stop, attempts=call.number, elapsed=_elapsed(call)))
+        add_note(stop.failure, explain(stop, attempts=call.number, elapsed=_elapsed(call)))
     if call.facts is not None:
         call.facts.stop_reason = str(stop.reason)
 
 
 def failed(call: Call, error: BaseException) -> float | None:
     """After a body that raised: seconds until the next attempt, or None with ``call.error`` set to what the caller gets."""
-    error.__traceback__ = user_frames(error.__traceback__)
+    stripped(error)
     if call.run is not None and call.run.journal is not None:
         call.run.journal.supersede(error)
     if not isinstance(error, Exception):
@@ -73,7 +74,7 @@ def failed(call: Call, error: BaseException) -> float | None:
     if isinstance(decision, Retry):
         return _will_retry(call, decision, index, error, None)
     call.error = error
-    error.add_note(explain(decision, attempts=call.number, elapsed=_elapsed(call)))
+    add_note(error, explain(decision, attempts=call.number, elapsed=_elapsed(call)))
     if call.facts is not None and call.attempt is not None:
         call.facts.stop_reason = str(decision.reason)
         call.attempt.reason = str(decision.reason)
@@ -113,8 +114,18 @@ def broke(call: Call, error: BaseException) -> None:
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """True for what asyncio and concurrent.futures raise on cancellation."""
-    return isinstance(error, FutureCancelled) or type(error).__name__ == "CancelledError"
+    """True for what asyncio and concurrent.futures raise on cancellation, without importing asyncio for those who do not use it."""
+    if isinstance(error, Exception):
+        return isinstance(error, FutureCancelled)
+    return any(cls.__name__ == "CancelledError" and cls.__module__ == "asyncio.exceptions" for cls in type(error).__mro__)
+
+
+def is_given_up(call: Call) -> bool:
+    """True for an outcome that says nothing about what another call would get: a cancellation, a failure whose run would not retry it."""
+    error = call.error
+    if error is None:
+        return False
+    return not isinstance(error, Exception) or is_cancellation(error) or (call.run is not None and call.run.is_stopping)
 
 
 def _decide(call: Call, error: Exception | None, result: Any) -> tuple[Retry | Stop, int]:
@@ -131,7 +142,10 @@ def _decide(call: Call, error: Exception | None, result: Any) -> tuple[Retry | S
         remaining=call.remaining(),
         waited=call.waited,
     )
-    decision, index = decide(plan.retry, call.counts, state)
+    try:
+        decision, index = decide(plan.retry, call.counts, state)
+    except Exception as failure:  # noqa: BLE001 - an error that cannot be looked at: its __str__ raises, say
+        return Stop(StopReason.PREDICATE_FAILED, f"it could not be judged: {described(failure)}", failure), 0
     if isinstance(decision, Retry) and call.run is not None and call.run.is_stopping:
         return Stop(StopReason.CANCELLED, "the run is ending"), index
     if isinstance(decision, Retry):
@@ -145,7 +159,7 @@ def _before_retry(policy: RetryPolicy, state: AttemptState, decision: Retry) -> 
         try:
             policy.before_retry(state, decision)
         except Exception as failure:  # noqa: BLE001 - the user's function
-            return Stop(StopReason.PREDICATE_FAILED, f"before_retry raised {type(failure).__name__}: {failure}", failure)
+            return Stop(StopReason.PREDICATE_FAILED, f"before_retry raised {described(failure)}", failure)
     return decision
 
 
@@ -159,7 +173,7 @@ def _will_retry(call: Call, decision: Retry, index: int, error: BaseException | 
             call.attempt.policy = f"RetryPolicy {index + 1} of {len(call.plan.retry)}"
         _end_attempt(call, "error" if error is None else _outcome(error), error)
     else:
-        what = f"{type(error).__name__}: {error}" if error is not None else f"result {result!r:.80}"
+        what = described(error) if error is not None else f"result {shown(result):.80}"
         events.note(
             "holdfast.retry.scheduled",
             events.WARNING,
@@ -181,7 +195,6 @@ def _end_attempt(call: Call, outcome: str, error: BaseException | None) -> None:
     attempt.ended_ns = clock.current.time_ns()
     attempt.outcome = outcome
     attempt.error = error
-    attempt.abandoned = isinstance(error, NodeTimeoutError) and not call.plan.is_async
     observer.attempt_ended(attempt)
 
 

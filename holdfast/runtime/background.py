@@ -1,4 +1,8 @@
-"""The process's background event loop: where async tasks of sync runs execute."""
+"""The process's background event loops: where async tasks of sync runs execute.
+
+One is enough as long as nobody blocks it. A body on it that invokes a sync run does: that run's own async tasks then go to a second loop,
+one level up, and so on.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +13,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
-_loop: asyncio.AbstractEventLoop | None = None
+_loops: list[asyncio.AbstractEventLoop] = []
 _lock = threading.Lock()
 
 
-def background_loop() -> asyncio.AbstractEventLoop:
-    """The loop, running on a daemon thread of its own; made at the first call."""
-    global _loop  # noqa: PLW0603 - one per process is the point
+def background_loop(level: int = 0) -> asyncio.AbstractEventLoop:
+    """The loop of a level, running on a daemon thread of its own; made at the first call."""
     import asyncio
 
     with _lock:
-        if _loop is None or _loop.is_closed():
-            _loop = asyncio.new_event_loop()
-            threading.Thread(target=_loop.run_forever, name="holdfast-loop", daemon=True).start()
-        return _loop
+        while len(_loops) <= level:
+            loop = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, name="holdfast-loop", daemon=True).start()
+            _loops.append(loop)
+        return _loops[level]
+
+
+def level_above(loop: asyncio.AbstractEventLoop | None) -> int:
+    """The lowest level whose loop goes on while ``loop`` is blocked."""
+    with _lock:
+        return next((level for level, each in enumerate(_loops, 1) if each is loop), 0)
 
 
 def _forget_in_child() -> None:
-    global _loop, _lock
-    _loop, _lock = None, threading.Lock()
+    global _loops, _lock
+    _loops, _lock = [], threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,7 +1,8 @@
-"""Where a task call belongs: the one context variable of holdfast, and the Scope it holds."""
+"""Where a task call belongs: the context variable that holds the Scope whose body is running."""
 
 from __future__ import annotations
 
+import os
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -21,15 +22,17 @@ class Scope:
         run: The run it is part of.
         call: The call whose body this is.
         occurrences: How often each (task name, fingerprint) was called in this scope.
+        is_abandoned: True once a sync attempt has run out of time: its body cannot be stopped, but starts nothing new.
     """
 
-    __slots__ = ("call", "occurrences", "run")
+    __slots__ = ("call", "is_abandoned", "occurrences", "run")
 
     def __init__(self, run: Run, call: Call) -> None:
         """Open a scope for one attempt of ``call``."""
         self.run = run
         self.call = call
         self.occurrences: dict[tuple[str, bytes], int] | None = None
+        self.is_abandoned = False
 
     @property
     def step(self) -> bytes:
@@ -44,14 +47,15 @@ def scope_for(task: str) -> Scope:
     """The scope a call of ``task`` made here belongs to.
 
     Raises:
-        TaskContextError: No run is active here, or the one that was has ended.
+        TaskContextError: No run is active here, or the one that was has ended, or the attempt was given up.
     """
     scope = current.get()
     if scope is None:
         msg = (
             f"task {task!r} was called outside a run, so nobody could retry, cache or trace it. Call it inside an @entrypoint or another "
             f"task; for a single call anywhere use {task}.invoke(...) (or `await {task}.ainvoke(...)`), or decorate the function with "
-            f"@resilient instead of @task. In a thread of your own, start it with contextvars.copy_context().run so that it sees the run."
+            f"@resilient instead of @task. In a thread of your own, start it with contextvars.copy_context().run so that it sees the run; "
+            f"a forked process is outside its parent's run."
         )
         raise TaskContextError(msg)
     if scope.run.is_over:
@@ -60,4 +64,14 @@ def scope_for(task: str) -> Scope:
             f"entrypoint. Wait for it inside the entrypoint, or call {task}.invoke(...) to make a run of its own."
         )
         raise TaskContextError(msg)
+    if scope.is_abandoned:
+        msg = f"task {task!r} was called by an attempt of {scope.call.plan.name!r} that had been given up when its time was over"
+        raise TaskContextError(msg)
     return scope
+
+
+def _leave_run_in_child() -> None:
+    current.set(None)  # its threads, its loop and its calls stayed with the parent
+
+
+os.register_at_fork(after_in_child=_leave_run_in_child)

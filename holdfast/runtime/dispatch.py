@@ -3,8 +3,8 @@
 Rules:
 
 1. A call waits in line only for a slot, never for a thread: with a slot in hand a thread is found or made.
-2. A body gives its slot back for good at its first task call, and for the time of every wait of the runtime's own (backoff, another's
-   computation of the same key). So whoever waits holds no slot, and no limit, not even 1, can deadlock.
+2. A body gives its slot back for good at its first task call or its first wait for a future, and for the time of every wait of the
+   runtime's own (backoff, another's computation of the same key). So whoever waits holds no slot, and no limit, not even 1, can deadlock.
 3. Worker threads are shared by all runs of the process, daemonic, and leave after `IDLE_SECONDS` without work.
 """
 
@@ -33,6 +33,12 @@ class Startable(Protocol):
         ...
 
 
+class Holder(Protocol):
+    """Something that may hold a slot."""
+
+    has_slot: bool
+
+
 class Slots:
     """Counts bodies at work against a limit; the others wait in the order they came."""
 
@@ -53,6 +59,12 @@ class Slots:
                 self._used += 1
         if not item.start():
             self.leave()
+
+    def detach(self, holder: Holder) -> bool:
+        """Take the slot off ``holder``; True for one caller only, who then owes a `leave`, however many threads ask at once."""
+        with self._lock:
+            had_slot, holder.has_slot = holder.has_slot, False
+            return had_slot
 
     def leave(self) -> None:
         """Give a slot back; whoever is next in line starts."""
@@ -79,16 +91,27 @@ class Workers:
         self.count = 0
 
     def run(self, job: Callable[[], object]) -> None:
-        """Run ``job`` on an idle thread, or on a new one. ``job`` must not raise."""
+        """Run ``job`` on an idle thread, or on a new one. ``job`` must not raise.
+
+        Raises:
+            RuntimeError: The system allows no more threads.
+        """
         with self._lock:
             if self._idle > 0:
                 self._idle -= 1
                 self._queue.put(job)
                 return
             self.count += 1
-        threading.Thread(target=self._work, args=(job,), name="holdfast-worker", daemon=True).start()
+        thread = threading.Thread(target=self._work, args=([job],), name="holdfast-worker", daemon=True)  # a Thread keeps its arguments
+        try:
+            thread.start()
+        except RuntimeError:
+            with self._lock:
+                self.count -= 1
+            raise
 
-    def _work(self, job: Callable[[], object] | None) -> None:
+    def _work(self, first: list[Callable[[], object]]) -> None:
+        job: Callable[[], object] | None = first.pop()
         while job is not None:
             job()
             del job  # what it holds must not live until the next job comes

@@ -1,16 +1,19 @@
 """Single-flight: among the threads and tasks of a process, one computation for one missing key.
 
-The first to board computes; the others wait for its future. A call that sits inside the computation of the same key (a task that calls
-itself with equal arguments) computes on its own instead of waiting for itself. A cancelled computation hands over to one of those waiting.
+The first to board computes; the others wait for its future. A call made inside the computation of its own key (a task that calls itself with
+equal arguments) computes on its own instead of waiting for itself: context variables say what it is inside of, in whichever thread or
+asyncio task it is made. A computation that is given up (cancelled, or cut short by the end of its run) hands over to one of those waiting.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from holdfast.runtime.future import TaskFuture
+from holdfast.runtime.attempts import is_given_up
+from holdfast.runtime.future import TaskFuture, running_loop
 
 if TYPE_CHECKING:
     from holdfast.runtime.state import Call
@@ -20,6 +23,7 @@ Landed = tuple[Any, "BaseException | None"]
 
 _flights: dict[tuple[int, CacheKey], tuple[TaskFuture[Landed], Call]] = {}
 _lock = threading.Lock()
+_inside: ContextVar[tuple[Call, ...]] = ContextVar("holdfast_flights", default=())
 
 
 def _name(call: Call) -> tuple[int, CacheKey]:
@@ -30,25 +34,31 @@ def _name(call: Call) -> tuple[int, CacheKey]:
 
 
 def board(call: Call) -> TaskFuture[Landed] | None:
-    """Join the computation of this key that is under way, or become it (None)."""
+    """Join the computation of this key that is under way, or compute (None)."""
     name = _name(call)
     with _lock:
         found = _flights.get(name)
         if found is None:
             _flights[name] = (TaskFuture(), call)
-            return None
+    if found is None:
+        _inside.set((*_inside.get(), call))
+        return None
     future, leader = found
-    return None if _is_inside(call, leader) else future
+    if any(leader is each for each in _inside.get()):
+        return None
+    if not call.plan.is_async and running_loop() is not None:
+        return None  # a sync call on a loop's own thread: the computation may need the very loop that waiting would block
+    return future
 
 
 def leave(call: Call) -> None:
-    """Step back from leading: the value was there after all. Whoever waits looks for itself."""
+    """Step back from leading, if it does: the value was there after all, or will not come. Whoever waits looks for itself."""
     _finish(call, None)
 
 
-def land(call: Call, value: Any, error: BaseException | None) -> None:
-    """Tell those who wait how the computation ended; cancellation lets one of them take over."""
-    _finish(call, (value, error) if error is None or isinstance(error, Exception) else None)
+def land(call: Call, value: Any) -> None:
+    """Tell those who wait how the computation ended; one that was given up lets one of them take over."""
+    _finish(call, None if is_given_up(call) else (value, call.error))
 
 
 def _finish(call: Call, outcome: Landed | None) -> None:
@@ -58,19 +68,11 @@ def _finish(call: Call, outcome: Landed | None) -> None:
         if found is None or found[1] is not call:  # it computed on its own inside a leader
             return
         del _flights[name]
+    _inside.set(tuple(each for each in _inside.get() if each is not call))
     if outcome is None:
         found[0].settle_cancelled()
     else:
         found[0].set_result(outcome)
-
-
-def _is_inside(call: Call, leader: Call) -> bool:
-    scope = call.parent
-    while scope is not None:
-        if scope.call is leader:
-            return True
-        scope = scope.call.parent
-    return False
 
 
 def _forget_in_child() -> None:

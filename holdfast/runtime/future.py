@@ -9,8 +9,11 @@ Rules:
 
 1. State changes happen under ``_lock``, shared by all futures and held for a few instructions; nobody is called while it is held.
 2. A callback added on a running loop is called on that loop; any other is called at once by whoever settles the future, as
-   `concurrent.futures` does.
-3. ``condition`` is published under ``_lock`` and the settler reads it under ``_lock``: a waiter either sees the future done or is notified.
+   `concurrent.futures` does. Both run in the context variables of whoever added them.
+3. The condition is published under ``_lock``. Once there is one, the state changes while it is held (condition first, then ``_lock``), and
+   its waiters are told before it is let go: `cf.wait` and `as_completed` count on seeing either an unfinished future or its notification,
+   never both.
+4. Whoever waits holds no slot: a body that waits for a future, in whatever way, gives its slot back (`dispatch.py`).
 """
 
 from __future__ import annotations
@@ -21,13 +24,18 @@ import threading
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING  # the states that cf.wait and as_completed compare
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+
+from holdfast.runtime.context import current
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Generator
     from contextvars import Context
     from types import TracebackType
+
+    _Calls = list[tuple[Callable[[Any], object], asyncio.AbstractEventLoop | None, Context]]
 
 R = TypeVar("R")
 
@@ -75,7 +83,7 @@ class TaskFuture(Future[R]):
         self._exception: BaseException | None = None
         self._traceback: TracebackType | None = None
         self._cond: threading.Condition | None = None
-        self._calls: list[tuple[Callable[[Any], object], asyncio.AbstractEventLoop | None, Context | None]] | None = None
+        self._calls: _Calls | None = None
         self._work = work
         self.is_collected = False
 
@@ -114,7 +122,10 @@ class TaskFuture(Future[R]):
             self._join(timeout)
         self.is_collected = True
         if self._exception is not None:
-            raise self._exception.with_traceback(self._traceback)
+            try:
+                raise self._exception.with_traceback(self._traceback)
+            finally:
+                del self  # error -> traceback -> this frame -> self -> error would live until the garbage collector comes
         return cast("R", self._result)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -150,7 +161,11 @@ class TaskFuture(Future[R]):
                 waiter.set_result(None)
 
         self.add_done_callback(wake)
-        yield from waiter
+        try:
+            yield from waiter
+        except BaseException:
+            self.remove_done_callback(wake)
+            raise
 
     # -- cancelling and callbacks -------------------------------------------------------------------------------------------------
 
@@ -178,12 +193,15 @@ class TaskFuture(Future[R]):
     def add_done_callback(self, fn: Callable[[Any], object], *, context: Context | None = None) -> None:
         """Call ``fn(self)`` when done: on this event loop if one is running here, else on whichever thread finishes the task."""
         loop = running_loop()
-        with _lock:
-            if self._state not in _DONE:
-                if self._calls is None:
-                    self._calls = []
-                self._calls.append((fn, loop, context))
-                return
+        if self._state not in _DONE:
+            _give_slot_back()
+            context = context or copy_context()
+            with _lock:
+                if self._state not in _DONE:
+                    if self._calls is None:
+                        self._calls = []
+                    self._calls.append((fn, loop, context))
+                    return
         if loop is not None:
             loop.call_soon(fn, self, context=context)
         else:
@@ -228,7 +246,14 @@ class TaskFuture(Future[R]):
         self._settle(FINISHED, result, None)
 
     def set_exception(self, exception: BaseException | None) -> None:
-        """Settle with an error; ignored when already settled."""
+        """Settle with an error; ignored when already settled.
+
+        StopIteration cannot be raised into a coroutine or a generator (PEP 479), and asyncio's combinators hang on it: it becomes the
+        RuntimeError that Python itself makes of it there.
+        """
+        if isinstance(exception, StopIteration):
+            cause, exception = exception, RuntimeError("a task raised StopIteration")
+            exception.__cause__ = cause
         self._settle(FINISHED, None, exception)
 
     def settle_cancelled(self, only_if: str | None = None) -> bool:
@@ -237,36 +262,45 @@ class TaskFuture(Future[R]):
 
     def _settle(self, state: str, result: Any, error: BaseException | None, only_if: str | None = None) -> bool:
         with _lock:
-            if self._state in _DONE or (only_if is not None and self._state is not only_if):
-                return False
-            self._result = result
-            self._exception = error
-            if error is not None:
-                self._traceback = error.__traceback__
-            self._state = state
-            condition, calls, self._calls, self._work = self._cond, self._calls, None, None
+            condition = self._cond
+            calls = self._assign(state, result, error, only_if) if condition is None else None
         if condition is not None:
-            self._notify(condition)
+            with condition:
+                with _lock:
+                    calls = self._assign(state, result, error, only_if)
+                if calls is not None:
+                    self._notify(condition)
         if calls:
             self._call_back(calls)
-        return True
+        return calls is not None
+
+    def _assign(self, state: str, result: Any, error: BaseException | None, only_if: str | None) -> _Calls | None:
+        """Change the state and return whom to call; None when that is not possible any more. ``_lock`` is held."""
+        if self._state in _DONE or (only_if is not None and self._state is not only_if):
+            return None
+        self._result = result
+        self._exception = error
+        if error is not None:
+            self._traceback = error.__traceback__
+        self._state = state
+        calls, self._calls, self._work = self._calls or [], None, None
+        return calls
 
     def _notify(self, condition: threading.Condition) -> None:
-        with condition:
-            for waiter in self._waiters:
-                if self._state is not FINISHED:
-                    waiter.add_cancelled(self)
-                elif self._exception is not None:
-                    waiter.add_exception(self)
-                else:
-                    waiter.add_result(self)
-            condition.notify_all()
+        for waiter in self._waiters:
+            if self._state is not FINISHED:
+                waiter.add_cancelled(self)
+            elif self._exception is not None:
+                waiter.add_exception(self)
+            else:
+                waiter.add_result(self)
+        condition.notify_all()
 
-    def _call_back(self, calls: list[tuple[Callable[[Any], object], asyncio.AbstractEventLoop | None, Context | None]]) -> None:
+    def _call_back(self, calls: _Calls) -> None:
         here = running_loop()
         for fn, loop, context in calls:
             if loop is None:
-                _call_safely(fn, self)
+                context.run(_call_safely, fn, self)
             elif loop is here:
                 loop.call_soon(fn, self, context=context)
             elif not loop.is_closed():
@@ -276,18 +310,22 @@ class TaskFuture(Future[R]):
 
     @property
     def _condition(self) -> threading.Condition:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # made on demand, for cf.wait and as_completed
+        if self._state not in _DONE:
+            _give_slot_back()
         with _lock:
             if self._cond is None:
-                self._cond = threading.Condition()
                 self._waiters: list[Any] = []
+                self._cond = threading.Condition()
             return self._cond
 
     def _join(self, timeout: float | None) -> None:
         if self._state not in _DONE:
             if running_loop() is not None:
                 _refuse_to_block(self)
-            if timeout is None and self._work is not None and self._state is PENDING:
-                self._work.help()
+            _give_slot_back()
+            work = self._work
+            if timeout is None and work is not None and self._state is PENDING:
+                work.help()
             if self._state not in _DONE:
                 condition = self._condition
                 with condition:
@@ -301,6 +339,13 @@ class TaskFuture(Future[R]):
         if running_loop() is not None:
             raise self._make_cancelled_error()
         raise CancelledError
+
+
+def _give_slot_back() -> None:
+    """The body that runs here, if one does, is about to wait."""
+    scope = current.get()
+    if scope is not None:
+        scope.call.release_slot()
 
 
 def _refuse_to_block(future: TaskFuture[Any]) -> None:
@@ -336,17 +381,18 @@ def post(loop: asyncio.AbstractEventLoop, fn: Callable[[Any], object], argument:
             return
         for key in [key for key, (other, _) in _mail.items() if other.is_closed()]:
             del _mail[key]
-        _mail[id(loop)] = (loop, [letter])
-    try:
-        loop.call_soon_threadsafe(_deliver, loop)
-    except RuntimeError:  # the loop was closed in between: nobody is left to hear
-        with _mail_lock:
+        try:
+            _mail[id(loop)] = (loop, [letter])
+            loop.call_soon_threadsafe(_deliver, loop)
+        except BaseException as error:  # a box that nobody comes to empty would swallow all later mail
             _mail.pop(id(loop), None)
+            if not isinstance(error, RuntimeError):  # Ctrl-C; a RuntimeError means that the loop was closed: nobody is left to hear
+                raise
 
 
 def _deliver(loop: asyncio.AbstractEventLoop) -> None:
     with _mail_lock:
-        _, letters = _mail.pop(id(loop))
+        _, letters = _mail.pop(id(loop), (loop, []))
     for fn, argument, context in letters:
         loop.call_soon(fn, argument, context=context)
 

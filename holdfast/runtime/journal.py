@@ -12,6 +12,7 @@ Rules:
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from holdfast import events
@@ -40,7 +41,8 @@ class Journal:
         self._failures: dict[StepId, Exception] = {}
         self._owners: dict[str, Any] = {}
         self._opaque_told: set[str] = set()
-        self.open: dict[StepId, TaskFuture[Any]] = {}
+        self._open: dict[StepId, TaskFuture[Any]] = {}
+        self._lock = threading.Lock()  # several threads and tasks make and end calls at once
         self.is_blocking = saver.is_blocking
 
     def name_step(self, plan: Plan, scope: Scope, values: tuple[Any, ...], step_key: str = "") -> StepId:
@@ -54,11 +56,12 @@ class Journal:
             msg = f"two different functions are tasks named {plan.name!r} in this run, so their steps cannot be told apart: pass task(name=...)"
             raise PolicyError(msg)
         fingerprint = self._fingerprint(plan, values, step_key)
-        if scope.occurrences is None:
-            scope.occurrences = {}
         kind = (plan.name, fingerprint)
-        occurrence = scope.occurrences.get(kind, 0)
-        scope.occurrences[kind] = occurrence + 1
+        with self._lock:
+            if scope.occurrences is None:
+                scope.occurrences = {}
+            occurrence = scope.occurrences.get(kind, 0)
+            scope.occurrences[kind] = occurrence + 1
         return StepId(scope.step, plan.name, fingerprint, occurrence)
 
     def _fingerprint(self, plan: Plan, values: tuple[Any, ...], step_key: str) -> bytes:
@@ -86,6 +89,26 @@ class Journal:
             parameter=parameter,
         )
 
+    # -- steps under way ----------------------------------------------------------------------------------------------------------
+
+    def started(self, step: StepId, future: TaskFuture[Any]) -> None:
+        """Remember a step that is under way."""
+        with self._lock:
+            self._open[step] = future
+
+    def under_way(self, step: StepId) -> TaskFuture[Any] | None:
+        """The future of a step that an earlier attempt of its body started and that is not done; one that is done, `find` knows about."""
+        future = self._open.get(step)
+        return None if future is None or future.done() else future
+
+    def ended(self, step: StepId, future: TaskFuture[Any]) -> None:
+        """It is under way no longer; a call that has taken its place since stays."""
+        with self._lock:
+            if self._open.get(step) is future:
+                del self._open[step]
+
+    # -- finished steps -----------------------------------------------------------------------------------------------------------
+
     def find(self, step: StepId, plan: Plan) -> tuple[Any, Exception | None]:
         """The recorded value or failure of a step, or `MISSING`."""
         payload = self._steps.get(step)
@@ -112,27 +135,33 @@ class Journal:
 
     def fail(self, step: StepId, error: Exception) -> None:
         """Remember a failure, in case the body catches it and goes on."""
-        self._failures[step] = error
+        with self._lock:
+            self._failures[step] = error
 
     def supersede(self, error: BaseException) -> None:
         """Forget the failures in the chain of an error that ended an attempt of a body."""
         if not self._failures:
             return
-        chain: set[int] = set()
-        _collect(error, chain)
-        self._failures = {step: failure for step, failure in self._failures.items() if id(failure) not in chain}
+        chain = _chain(error)
+        with self._lock:
+            for step in [step for step, failure in self._failures.items() if id(failure) in chain]:
+                del self._failures[step]
 
     def end(self, status: str, previous: bytes | None) -> None:
         """Record how the run ended."""
         self._saver.end(self._thread_id, self._run_id, status, previous)
 
 
-def _collect(error: BaseException | None, seen: set[int]) -> None:
-    if error is None or id(error) in seen:
-        return
-    seen.add(id(error))
-    _collect(error.__cause__, seen)
-    _collect(error.__context__, seen)
-    members: tuple[BaseException, ...] = getattr(error, "exceptions", ()) if isinstance(error, BaseExceptionGroup) else ()  # pyright: ignore[reportUnknownArgumentType]
-    for member in members:
-        _collect(member, seen)
+def _chain(error: BaseException) -> set[int]:
+    """The identities of an error, its causes and contexts, and the members of groups among them; a chain may be longer than the stack."""
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        each = left.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        left += (each.__cause__, each.__context__)
+        if isinstance(each, BaseExceptionGroup):
+            left += each.exceptions  # pyright: ignore[reportUnknownMemberType]
+    return seen

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
 from holdfast.errors import KeyFuncError, NotSerializable
+from holdfast.runtime.attempts import is_given_up
+from holdfast.runtime.foreign import shown
 from holdfast.typing import Entry
 
 if TYPE_CHECKING:
@@ -104,7 +106,7 @@ def is_worth_storing(call: Call) -> bool:
     if call.error is None:
         return True
     policy = call.plan.cache
-    return policy is not None and policy.negative_ttl is not None and isinstance(call.error, Exception)
+    return policy is not None and policy.negative_ttl is not None and not is_given_up(call)
 
 
 def write(call: Call, value: Any) -> None:
@@ -145,7 +147,7 @@ def _is_wanted(call: Call, value: Any) -> bool:
         events.note(
             "holdfast.cache.predicate_failed",
             events.WARNING,
-            f"cache_if of {call.plan.name} raised {error!r}; its result was returned but not cached",
+            f"cache_if of {call.plan.name} raised {shown(error)}; its result was returned but not cached",
             call=call.facts,
             task=call.plan.name,
         )

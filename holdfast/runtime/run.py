@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,22 +11,25 @@ from holdfast import clock, events
 from holdfast.runtime import steps
 from holdfast.runtime._async.step import run_step as run_step_async
 from holdfast.runtime._sync.step import run_step as run_step_sync
-from holdfast.runtime.background import background_loop
+from holdfast.runtime.attempts import is_cancellation
+from holdfast.runtime.background import background_loop, level_above
+from holdfast.runtime.context import current
 from holdfast.runtime.dispatch import DEFAULT_SYNC_LIMIT, Slots, workers
+from holdfast.runtime.foreign import shown
 from holdfast.runtime.future import TaskFuture, post, running_loop
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from holdfast.events import RunFacts
+    from holdfast.events import CallFacts, RunFacts
     from holdfast.runtime.journal import Journal
     from holdfast.runtime.state import Call
     from holdfast.runtime.stream import Sink
     from holdfast.typing import Cache
 
-MOST_NESTED_HELP = 50
-_help_depth: ContextVar[int] = ContextVar("holdfast_help_depth", default=0)
+DEEPEST_HELP = 100
+"""Frames on a stack above which a waiting thread does not help: the bodies it ran there would have less room for recursion of their own."""
 
 
 class Run:
@@ -41,9 +44,11 @@ class Run:
         cache: Opens the cache that tasks with a cache policy use.
         journal: The finished steps; None without a checkpointer.
         loop: Where async bodies run; None until the first one needs it.
+        level: Which background loop async bodies run on, if none is given; see `background`.
+        error: What it is about to raise; None while all is well.
         sink: Takes stream chunks; None when nobody streams.
         is_stopping: True once it has failed or was interrupted: nothing new is started.
-        is_over: True once it has ended.
+        is_over: True once its body and all calls have ended.
     """
 
     def __init__(self, facts: RunFacts, *, cache: Callable[[], Cache], max_concurrency: int | None = None) -> None:
@@ -56,35 +61,55 @@ class Run:
         self.previous: Any = None
         self.journal: Journal | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
+        around = current.get()
+        self.level = 0 if around is None else around.run.level
         self.sink: Sink | None = None
+        self.error: BaseException | None = None
         self.is_stopping = False
         self.is_over = False
         self.sync_slots = Slots(DEFAULT_SYNC_LIMIT if max_concurrency is None else max_concurrency)
         self.async_slots = Slots(None) if max_concurrency is None else self.sync_slots
         self._open: set[Call] = set()
-        self._failed: list[tuple[Call, TaskFuture[Any]]] = []
+        self._failed: list[tuple[str, CallFacts | None, BaseException, TaskFuture[Any]]] = []
         self._lock = threading.Lock()
         self._gate: TaskFuture[None] | None = None
         self._stopped: threading.Event | None = None
 
     # -- starting a call ----------------------------------------------------------------------------------------------------------
 
-    def opened(self, call: Call) -> None:
-        """Count a call that is about to wait for a slot."""
+    def opened(self, call: Call) -> bool:
+        """Count a call that is about to wait for a slot; False when the run takes no more."""
         with self._lock:
+            if self.is_stopping or self.is_over:
+                return False
             self._open.add(call)
+            return True
 
-    def start(self, call: Call) -> None:
-        """Run a call that has its slot: an async body on the loop, a sync body on a worker thread."""
+    def avoid(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Run async bodies where they go on while ``loop``, on whose thread this run is waited for, is blocked."""
+        self.level = max(self.level, level_above(loop))
+
+    def count_call(self) -> int:
+        """Ordinal of a call in this run, from 1."""
+        with self._lock:
+            self.facts.calls += 1
+            return self.facts.calls
+
+    def start(self, call: Call) -> bool:
+        """Run a call that has its slot: an async body on the loop, a sync body on a worker thread. False when it needs the slot no more."""
         if not call.plan.is_async:
-            workers.run(partial(_work, call))
-            return
+            try:
+                workers.run(partial(_work, call))
+            except RuntimeError as error:  # the system allows no more threads
+                return not _refuse(call, error)
+            return True
         if self.loop is None:
-            self.loop = background_loop()
+            self.loop = background_loop(self.level)
         if running_loop() is self.loop:
             self._spawn(call)
         else:
             post(self.loop, self._spawn, call)
+        return True
 
     def _spawn(self, call: Call) -> None:
         if self.loop is not None:
@@ -100,23 +125,19 @@ class Run:
             post(self.loop, _cancel_task, call)
 
     def help_out(self, call: Call) -> None:
-        """Run a started but still queued sync call here, in its own context: the waiting thread is idle anyway.
-
-        Nesting is bounded, because each level adds frames to one stack.
-        """
-        depth = _help_depth.get()
-        if depth < MOST_NESTED_HELP and call.context is not None and steps.claim(call):
-            call.context.run(_help_depth.set, depth + 1)
-            call.context.run(run_step_sync, call)
+        """Run a started but still queued sync call here, in its own context: the waiting thread is idle anyway."""
+        context = call.context
+        if context is not None and not _is_deep() and steps.claim(call):
+            context.run(run_step_sync, call)
 
     # -- ending a call ------------------------------------------------------------------------------------------------------------
 
     def closed(self, call: Call) -> None:
         """A call has ended; the last one to do so opens the gate."""
-        if call.error is not None and isinstance(call.error, Exception) and call.future is not None:
-            self._failed.append((call, call.future))
-        if self.journal is not None and call.step is not None:
-            self.journal.open.pop(call.step, None)
+        if call.future is not None and call.error is not None and not is_cancellation(call.error):
+            self._failed.append((call.plan.name, call.facts, call.error, call.future))
+        if self.journal is not None and call.step is not None and call.future is not None:
+            self.journal.ended(call.step, call.future)
         with self._lock:
             self._open.discard(call)
             gate = self._gate if not self._open else None
@@ -124,9 +145,10 @@ class Run:
             gate.set_result(None)
 
     def close_gate(self) -> TaskFuture[None] | None:
-        """A future for the end of every open call; None when none is open."""
+        """A future for the end of every open call; None when none is open: from then on none can be opened."""
         with self._lock:
             if not self._open:
+                self.is_over = True
                 return None
             self._gate = TaskFuture()
             return self._gate
@@ -145,6 +167,14 @@ class Run:
             if future is not None and (call.plan.is_async or not future.running()):
                 future.cancel()
 
+    def pop_error(self) -> BaseException:
+        """What the run raises, to be raised at once; see `Call.pop_error`."""
+        error, self.error = self.error, None
+        if error is None:
+            msg = "the run has no error"
+            raise RuntimeError(msg)
+        return error
+
     def sleep(self, seconds: float) -> bool:
         """Block for ``seconds``; True when the run began to stop first."""
         with self._lock:
@@ -156,30 +186,50 @@ class Run:
 
     def tell_uncollected(self) -> None:
         """Say which calls failed without anybody having looked at their outcome."""
-        for call, future in self._failed:
-            if not future.is_collected:
+        for name, facts, error, future in self._failed:
+            if not future.is_collected and not future.cancelled():
                 events.note(
                     "holdfast.task.uncollected_failure",
                     events.ERROR,
-                    f"{call.plan.name} failed in run {self.facts.run_id} and nobody looked at its future: {call.error!r}",
-                    call=call.facts,
-                    task=call.plan.name,
+                    f"{name} failed in run {self.facts.run_id} and nobody looked at its future: {shown(error)}",
+                    call=facts,
+                    task=name,
                     run_id=self.facts.run_id,
-                    error_type=type(call.error).__qualname__,
+                    error_type=type(error).__qualname__,
                 )
         self._failed.clear()
 
 
+def _is_deep() -> bool:
+    try:
+        sys._getframe(DEEPEST_HELP)  # noqa: SLF001 - documented, in spite of its name
+    except ValueError:
+        return False
+    return True
+
+
+def _refuse(call: Call, error: RuntimeError) -> bool:
+    """End a call that cannot be started, unless a waiting thread has taken it over."""
+    if not steps.claim(call):
+        return False
+    call.has_slot, call.error = False, error
+    steps.settle(call, None)
+    return True
+
+
 def _work(call: Call) -> None:
     """A worker thread's job. Claimed before the context is entered: a context can be entered by one thread only."""
-    if call.context is not None and steps.claim(call):
-        call.context.run(run_step_sync, call)
+    context = call.context
+    if context is not None and steps.claim(call):
+        context.run(run_step_sync, call)
 
 
 async def _begin(call: Call) -> None:
     """An asyncio task's job. Claimed inside: a task cancelled before its first step would never settle the future."""
     if steps.claim(call):
         await run_step_async(call)
+    elif call.run is not None:
+        call.run.closed(call)
 
 
 def _cancel_task(call: Call) -> None:

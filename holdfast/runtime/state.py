@@ -109,7 +109,7 @@ class Call:
         plan, run = self.plan, self.run
         index = 0
         if run is not None and not self.is_body:
-            run.facts.calls = index = run.facts.calls + 1
+            index = run.count_call()
         self.observer = observer
         names, arguments = self._shown(self._values() if values is None else values)
         self.facts = events.CallFacts(
@@ -141,9 +141,21 @@ class Call:
 
     def release_slot(self) -> None:
         """Give the slot back, if it holds one."""
-        if self.has_slot and self.slots is not None:
-            self.has_slot = False
+        if self.has_slot and self.slots is not None and self.slots.detach(self):
             self.slots.leave()
+
+    def pop_error(self) -> BaseException:
+        """The error, to be raised at once: what is raised and also kept in a frame is a cycle, and lives until the garbage collector comes."""
+        error, self.error = self.error, None
+        if error is None:
+            msg = "the call has no error"
+            raise RuntimeError(msg)
+        return error
+
+    def forget(self) -> None:
+        """Let go of everything that is not needed once the outcome is out: contexts and errors lead back here."""
+        self.args, self.kwargs = (), {}
+        self.context = self.asyncio_task = self.future = self.error = self.facts = None
 
     def remaining(self) -> float | None:
         """Seconds left of the deadline; None without one."""
@@ -157,8 +169,7 @@ class Call:
         if self.run is None or self.future is None or self.future.done():
             return False
         self.has_slot = True
-        self.run.start(self)
-        return True
+        return self.run.start(self)
 
     def stop(self, *, on_loop: bool) -> bool:
         """Ask the running body to stop; a sync body cannot, but on a loop its future may be given up."""
@@ -170,8 +181,8 @@ class Call:
         return on_loop and self.future.settle_cancelled()
 
     def withdrawn(self) -> None:
-        """It was cancelled before it began."""
-        if self.run is not None:
+        """It was cancelled before it began. An asyncio task that was made for it already ends first."""
+        if self.run is not None and not (self.plan.is_async and self.has_slot):
             self.run.closed(self)
 
     def help(self) -> None:

@@ -50,7 +50,7 @@ def _replay(call: Call, values: tuple[Any, ...], step_key: str) -> TaskFuture[An
         return None
     journal = run.journal
     call.step = journal.name_step(call.plan, scope, values, step_key)
-    under_way = journal.open.get(call.step)
+    under_way = journal.under_way(call.step)
     if under_way is not None:
         return under_way
     value, failure = journal.find(call.step, call.plan)
@@ -85,14 +85,13 @@ def _start(call: Call) -> TaskFuture[Any]:
     if run is None:
         return future
     call.future = future
-    if run.is_stopping:
-        future.settle_cancelled()
-        return future
     call.context = copy_context()
     call.slots = run.async_slots if call.plan.is_async else run.sync_slots
+    if not run.opened(call):
+        future.settle_cancelled()
+        return future
     if run.journal is not None and call.step is not None:
-        run.journal.open[call.step] = future
-    run.opened(call)
+        run.journal.started(call.step, future)
     call.slots.enter(call)
     return future
 
@@ -126,3 +125,4 @@ def settle(call: Call, value: Any) -> None:
     else:
         future.set_exception(call.error)
     run.closed(call)
+    call.forget()

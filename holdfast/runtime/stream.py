@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import PolicyError
+from holdfast.runtime.foreign import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,7 +49,7 @@ def task_ended(call: Call, value: Any, *, is_cached: bool = False) -> None:
     """Tell the stream how a call ended."""
     if call.run is None or call.run.sink is None:
         return
-    error = None if call.error is None else repr(call.error)
+    error = None if call.error is None else shown(call.error)
     call.run.sink("tasks", {"id": task_id(call), "name": call.plan.name, "error": error, "result": value, "interrupts": []})
     if call.error is None:
         update: dict[str, Any] = {call.plan.name: value}

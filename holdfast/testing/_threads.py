@@ -129,6 +129,6 @@ _PLACES: dict[tuple[str, str], Callable[[dict[str, Any]], bool]] = {
     ("threading", "Thread.join"): _in_join,  # join, from Python 3.13
     ("concurrent.futures.thread", "_worker"): _in_pool,
     ("holdfast.runtime.dispatch", "Workers._next"): _in_queue,  # an idle worker thread of ours
-    ("holdfast.runtime._ports", "ChunksSync.__iter__"): _in_queue,  # the reader of a stream
+    ("holdfast.runtime.chunks", "ChunksSync.__iter__"): _in_queue,  # the reader of a stream
 }
 """Module and function in which a thread blocks -> is it still blocked, judged by that function's local variables."""

@@ -168,7 +168,8 @@ def summarize(nodes: Sequence[Node], durations: Mapping[SpanKey, float] | None =
     tasks = [node for node in every if node.kind == "task"]
     hits = [node for node in tasks if _is_hit(node)]
     replayed = [node for node in tasks if node.outcome == "replayed"]
-    omitted_hits, omitted_replays = _omitted(every, hits, replayed)
+    coalesced = [node for node in tasks if node.get(names.CACHE_RESULT) == "coalesced"]
+    omitted_hits, omitted_replays = _omitted(every, hits + coalesced, replayed)
     known = {(node.row.trace_id, node.row.span_id): node.row.seconds for node in every} | dict(durations or {})
     saved = [known[key] for node in hits if (key := _origin(node)) in known]
     attempts = [node for node in every if node.is_attempt]
@@ -178,7 +179,7 @@ def summarize(nodes: Sequence[Node], durations: Mapping[SpanKey, float] | None =
         retries=sum(int(node.get(names.ATTEMPT_NUMBER, 1)) > 1 for node in attempts),
         failures=sum(node.is_failed for node in tasks),
         hits=len(hits) + omitted_hits,
-        coalesced=sum(node.get(names.CACHE_RESULT) == "coalesced" for node in tasks),
+        coalesced=len(coalesced),
         replayed=len(replayed) + omitted_replays,
         waited_s=sum((float(node.get(names.RETRY_WAIT_S, 0.0)) for node in attempts), 0.0),
         saved_s=sum(saved, 0.0),
@@ -210,9 +211,9 @@ def _origin(node: Node) -> SpanKey | None:
     return (trace_id, span_id) if trace_id and span_id else None
 
 
-def _omitted(every: list[Node], hits: list[Node], replayed: list[Node]) -> tuple[int, int]:
-    """Hits and replayed calls that got no span of their own, as their runs counted them."""
-    with_span = Counter((node.get(names.RUN_ID), "hit") for node in hits)
+def _omitted(every: list[Node], answered: list[Node], replayed: list[Node]) -> tuple[int, int]:
+    """Hits, shared ones included, and replayed calls that got no span of their own, as their runs counted them."""
+    with_span = Counter((node.get(names.RUN_ID), "hit") for node in answered)
     with_span.update((node.get(names.RUN_ID), "replayed") for node in replayed)
     omitted = Counter[str]()
     for run in every:

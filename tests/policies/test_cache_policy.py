@@ -150,3 +150,17 @@ def test_without_a_ttl_an_entry_never_expires():
 def test_a_remembered_failure_has_a_ttl_of_its_own(policy, expected):
     """Without ``negative_ttl`` none is served, also one that was stored before the policy changed."""
     assert expected == policy.is_fresh(1000.0, 60.0, 1010.0, negative=True)
+
+
+@pytest.mark.parametrize(("field", "example"), [("ignore", "client"), ("tags", "weather")])
+def test_words_that_are_none_are_refused_with_an_example(field, example):
+    """It can be pasted."""
+    with pytest.raises(PolicyError) as caught:
+        CachePolicy(**{field: 5})
+
+    assert f"{field}=5 is not a tuple of texts: give for example {field}=('{example}',)" == str(caught.value)
+
+
+def test_functions_are_shown_by_name():
+    """Not by address."""
+    assert "CachePolicy(key_func=lower, cache_if=bool)" == repr(CachePolicy(key_func=lower, cache_if=bool))

@@ -248,6 +248,34 @@ def test_chains_that_bite_their_tail_end():
     assert is_transient(first)
 
 
+def test_wrapped_errors_that_wrap_each_other_end():
+    """The same with errors that carry others."""
+    first, second = urllib.error.URLError("x"), urllib.error.URLError("x")
+    first.reason, second.reason = second, first
+
+    assert not is_transient(first)
+
+
+@pytest.mark.parametrize("judge", [is_transient, lambda error: classify(error).is_transient], ids=["is_transient", "classify"])
+def test_eight_errors_deep_is_looked(judge):
+    """Further down, what an error was raised from, or wraps, is hardly this failure any more."""
+
+    def raised_from(depth):
+        error = KeyError()
+        for _ in range(depth):
+            error = raised(Unknown(), cause=error)
+        return error
+
+    def wrapped(depth):
+        error = TimeoutError()
+        for _ in range(depth):
+            error = urllib.error.URLError(error)
+        return error
+
+    assert [False, True] == [judge(raised_from(depth)) for depth in (8, 9)]
+    assert [True, False] == [judge(wrapped(depth)) for depth in (8, 9)]
+
+
 def test_nested_groups_are_judged_by_every_member():
     """One failure that stays spoils the group."""
     inner = ExceptionGroup("inner", [TimeoutError(), KeyError()])

@@ -74,6 +74,12 @@ def test_refuses_what_is_no_duration(value):
     assert 'give seconds (90), a timedelta, or text such as "90s", "1h30m", "250ms"' in str(caught.value)
 
 
+def test_a_number_beyond_float_is_as_endless_as_infinity():
+    """It is a number, only none that can be waited for."""
+    with pytest.raises(PolicyError, match=r"^ttl=1000+ is not finite: "):
+        seconds(10**400, what="ttl")
+
+
 def test_zero_can_be_refused():
     """Where no time makes no sense, the error says what to write instead."""
     with pytest.raises(PolicyError, match=r"^ttl='0s' is no time at all: leave it out$"):
@@ -82,7 +88,17 @@ def test_zero_can_be_refused():
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0.0, "0s"), (0.5, "0.5s"), (45, "45s"), (60.0, "1m"), (5400, "1h30m"), (90061, "1d1h1m1s"), (604_800, "7d"), (61.5, "61.5s")],
+    [
+        (0.0, "0s"),
+        (0.5, "0.5s"),
+        (45, "45s"),
+        (60.0, "1m"),
+        (5400, "1h30m"),
+        (90061, "1d1h1m1s"),
+        (604_800, "7d"),
+        (61.5, "61.5s"),
+        (2.0**53, "9007199254740992s"),
+    ],
 )
 def test_speaks_plainly(value, expected):
     """The text is the shortest that loses nothing."""

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures as cf
+import contextlib
+import contextvars
+import gc
+import sys
 import threading
+import time
+import weakref
+from collections.abc import Callable, Generator
+from typing import Any
 
 import pytest
 
-from holdfast.runtime.future import TaskFuture
+from holdfast.runtime.future import TaskFuture, post
 
 
 def settle_soon(future: TaskFuture[int], value: int) -> threading.Thread:
@@ -216,3 +224,225 @@ def test_a_closed_loop_is_not_an_error_for_whoever_settles() -> None:
     future.set_result(1)
 
     assert 1 == future.result()
+
+
+def test_a_late_notification_does_not_confuse_cf_wait() -> None:
+    """`cf.wait` on futures that were waited for before: it sees each either unfinished or notified, never both, whatever the timing."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(200):
+            futures: list[TaskFuture[int]] = [TaskFuture() for _ in range(8)]
+            cf.wait(futures, timeout=0)  # from now on they have conditions
+            threads = [settle_soon(future, 1) for future in futures]
+            done, pending = cf.wait(futures, timeout=10)
+            assert (set(futures), set()) == (done, pending)
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_as_completed_yields_each_future_once() -> None:
+    """The same for `as_completed`."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(200):
+            futures: list[TaskFuture[int]] = [TaskFuture() for _ in range(8)]
+            cf.wait(futures, timeout=0)
+            threads = [settle_soon(future, 1) for future in futures]
+            assert sorted(map(id, futures)) == sorted(map(id, cf.as_completed(futures, timeout=10)))
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_the_state_changes_under_the_condition_once_there_is_one() -> None:
+    """While somebody holds a future's condition it stays as it is: what `cf.wait` relies on."""
+    future: TaskFuture[int] = TaskFuture()
+    with future._condition:
+        thread = settle_soon(future, 1)
+        time.sleep(0.02)
+        seen = future.done()
+    thread.join()
+
+    assert (False, True) == (seen, future.done())
+
+
+def test_one_future_awaited_from_two_loops_and_read_by_a_thread() -> None:
+    """Everybody gets the value, wherever they wait."""
+    future: TaskFuture[int] = TaskFuture()
+    results: list[int] = []
+
+    async def wait() -> None:
+        results.append(await future)
+
+    readers = [threading.Thread(target=asyncio.run, args=(wait(),)) for _ in range(2)]
+    readers += [threading.Thread(target=lambda: results.append(future.result(10)))]
+    for reader in readers:
+        reader.start()
+    time.sleep(0.02)
+    future.set_result(4)
+    for reader in readers:
+        reader.join(10)
+
+    assert [4, 4, 4] == results
+
+
+def test_cancel_and_claim_exclude_each_other() -> None:
+    """Of a thread that cancels and a thread that begins, exactly one gets its way."""
+    for _ in range(300):
+        future: TaskFuture[int] = TaskFuture()
+        barrier = threading.Barrier(2)
+        won: list[str] = []
+
+        def race(name: str, attempt: Callable[[], bool], barrier: threading.Barrier = barrier, won: list[str] = won) -> None:
+            barrier.wait()
+            if attempt():
+                won.append(name)
+
+        threads = [threading.Thread(target=race, args=each) for each in [("cancel", future.cancel), ("claim", future.claim)]]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert won in (["cancel"], ["claim"])
+        assert (won == ["cancel"]) == future.cancelled()
+
+
+def test_reading_while_it_is_settled_and_helped_never_fails() -> None:
+    """The work a future belongs to may be gone between two looks at it."""
+
+    class Work:
+        def help(self) -> None:
+            pass
+
+        def stop(self, *, on_loop: bool) -> bool:
+            return False
+
+        def withdrawn(self) -> None:
+            pass
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(500):
+            future: TaskFuture[int] = TaskFuture(Work())
+            thread = settle_soon(future, 3)
+            assert 3 == future.result()
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_stopiteration_is_a_runtimeerror_to_everyone() -> None:
+    """It cannot be raised into a coroutine; asyncio.gather would wait for ever."""
+
+    async def main() -> None:
+        future: TaskFuture[int] = TaskFuture()
+        asyncio.get_running_loop().call_soon(future.set_exception, StopIteration(1))
+        with pytest.raises(RuntimeError, match="StopIteration") as caught:
+            await asyncio.wait_for(asyncio.gather(future), 5)
+        assert isinstance(caught.value.__cause__, StopIteration)
+
+    asyncio.run(main())
+
+
+def test_callbacks_run_in_the_context_of_whoever_added_them() -> None:
+    """Not in that of the task that happens to finish: a callback may call tasks, and they belong to the adder's run."""
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="nobody")
+    seen: list[str] = []
+
+    def note(_: object) -> None:
+        seen.append(variable.get())
+
+    future: TaskFuture[int] = TaskFuture()
+    variable.set("adder")
+    future.add_done_callback(note)
+    contextvars.Context().run(future.set_result, 1)
+
+    async def main() -> None:
+        later: TaskFuture[int] = TaskFuture()
+        later.add_done_callback(note)
+        thread = threading.Thread(target=lambda: later.set_result(1))
+        thread.start()
+        await later
+        await asyncio.sleep(0)
+        thread.join()
+
+    asyncio.run(main())
+    assert ["adder", "adder"] == seen
+
+
+def test_a_waiter_that_gave_up_leaves_nothing_behind() -> None:
+    """A thousand waits that are cut short do not pile up callbacks."""
+
+    async def main() -> int:
+        future: TaskFuture[int] = TaskFuture()
+
+        for _ in range(10):
+            waiting = asyncio.ensure_future(_wait_only(future))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        return len(future._calls or [])
+
+    assert 0 == asyncio.run(main())
+
+
+async def _wait_only(future: TaskFuture[int]) -> None:
+    class Wait:
+        def __await__(self) -> Generator[Any, None, None]:
+            return future.waiting()
+
+    await Wait()
+
+
+def test_reading_an_error_makes_no_cycle() -> None:
+    """A raised error is freed with its future, without the garbage collector."""
+
+    class Weak(Exception):
+        pass
+
+    gc.disable()
+    try:
+        future: TaskFuture[int] = TaskFuture()
+        error = Weak()
+        future.set_exception(error)
+        with contextlib.suppress(Weak):
+            future.result()
+        watch = weakref.ref(error)
+        del error, future
+        assert watch() is None
+    finally:
+        gc.enable()
+
+
+def test_mail_for_a_loop_goes_on_after_an_interrupted_post() -> None:
+    """Ctrl-C while a loop is being woken leaves no letter box that nobody empties."""
+
+    async def main() -> int:
+        loop = asyncio.get_running_loop()
+        future: TaskFuture[int] = TaskFuture()
+
+        def interrupted() -> None:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(loop, "call_soon_threadsafe", _interrupt)
+                with pytest.raises(KeyboardInterrupt):
+                    post(loop, print, "lost")
+            future.set_result(5)
+
+        thread = threading.Thread(target=interrupted)
+        thread.start()
+        value = await asyncio.wait_for(future, 5)
+        thread.join()
+        return value
+
+    assert 5 == asyncio.run(main())
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

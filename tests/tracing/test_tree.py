@@ -167,9 +167,10 @@ def test_summary_counts_calls_that_got_no_span():
         span(1, 0, "run", holdfast__run__spans_omitted=12, holdfast__cache__hits=11, holdfast__run__replayed=3),
         task(2, holdfast__cache__result="hit"),
         task(3, holdfast__task__outcome="replayed"),
+        task(4, holdfast__cache__result="coalesced"),  # one of the 11
     ]
 
-    assert tree.Summary(calls=14, hits=11, replayed=3, saved_unknown=11) == tree.summarize(tree.build(rows))
+    assert tree.Summary(calls=14, hits=10, coalesced=1, replayed=3, saved_unknown=10) == tree.summarize(tree.build(rows))
 
 
 def test_summary_adds_up_what_the_hits_saved():

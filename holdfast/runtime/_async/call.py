@@ -1,6 +1,6 @@
 """THE FILE TO READ: one call, top to bottom.
 
-    perform   lookup -> attempts -> store     (the replay from the journal comes before, in `runtime/submit.py`, where a call is made)
+    perform   lookup -> attempts -> store -> journal     (the replay from the journal comes before, in `runtime/steps.py`, at the call)
     attempts  run the body; only a failure asks the policy; wait; again
 
 Written async. ``_sync/call.py`` is generated from it (``make sync``); what differs between the colours is in ``_ports.py``.
@@ -27,6 +27,10 @@ async def perform(call: Call) -> Any:
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is this call's outcome
         attempts.broke(call, error)
         value = None
+        if call.key is not None:
+            flight.leave(call)
+    if call.step is not None:
+        await record(call, value)
     if call.observer is not None:
         attempts.close_call(call, value)
     return value
@@ -37,26 +41,23 @@ async def answer(call: Call) -> Any:
     entry = await _ports.store_call_async(lookup.may_block(call), lookup.read, call)
     while entry is None:
         leader = flight.board(call)
-        if leader is not None:
-            await _ports.join_async(call, leader)
-            entry = lookup.landed(call, leader)
-        elif (entry := lookup.peek(call)) is None:  # look again: it may have landed since the first look
+        if leader is None:
             return await compute(call)
-        else:
-            flight.leave(call)
+        await _ports.join_async(call, leader)
+        entry = lookup.landed(call, leader)
     return lookup.serve(call, entry)
 
 
 async def compute(call: Call) -> Any:
     """Run the body for everybody who waits for this key, and store what it returned."""
-    try:
-        value = await run_attempts(call)
-        if lookup.is_worth_storing(call):
-            await _ports.store_call_async(lookup.may_block(call), lookup.write, call, value)
-    except BaseException as error:
-        flight.land(call, None, error)
-        raise
-    flight.land(call, value, call.error)
+    entry = lookup.peek(call)  # again: it may have landed since the first look
+    if entry is not None:
+        flight.leave(call)
+        return lookup.serve(call, entry)
+    value = await run_attempts(call)
+    if lookup.is_worth_storing(call):
+        await _ports.store_call_async(lookup.may_block(call), lookup.write, call, value)
+    flight.land(call, value)
     return value
 
 
@@ -75,3 +76,18 @@ async def run_attempts(call: Call) -> Any:
         if delay is None:
             return value
         await _ports.pause_async(call, delay)
+
+
+async def record(call: Call, value: Any) -> None:
+    """Journal the outcome. A value that cannot be kept, or a saver that fails, fails the step: nobody may see an unrecorded result."""
+    if call.step is None or call.run is None or call.run.journal is None:
+        return
+    journal = call.run.journal
+    if call.error is None:
+        try:
+            payload = journal.encode(call.plan, value)
+            await _ports.store_call_async(journal.is_blocking, journal.commit, call.step, payload)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, a cancellation included, it is the step's outcome
+            call.error = error
+    if isinstance(call.error, Exception) and not attempts.is_cancellation(call.error):
+        journal.fail(call.step, call.error)

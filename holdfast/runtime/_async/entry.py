@@ -23,32 +23,34 @@ async def execute_run(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) 
     run.facts.started_ns = clock.current.time_ns()
     if observer is not None:
         observer.run_started(run.facts)
+    value = None
     try:
-        value = await body()
-        value = await drain(run, call, value)
-        value = conclude(run, call, value)
+        value = conclude(run, call, await end(run, call, body))
     finally:
         current.set(before)
         run.is_over = True
         if observer is not None:
+            run.facts.error, run.facts.output = run.error, value
             run.facts.ended_ns = clock.current.time_ns()
             observer.run_ended(run.facts)
-    if call.error is not None:
-        raise call.error
+    if run.error is not None:
+        raise run.pop_error()
     return value
 
 
-async def drain(run: Run, call: Call, value: Any) -> Any:
-    """Wait for calls still open: all of them after a success, what cannot be stopped after a failure."""
+async def end(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) -> Any:
+    """Run the body and wait for the calls it started: all of them after a success, what cannot be stopped after a failure."""
     try:
-        if call.error is None:
+        value = await body()
+        run.error, call.error = call.error, None
+        if run.error is None:
             await _ports.drain_async(run, None)
             return value
     except BaseException as error:  # noqa: BLE001 - Ctrl-C or a cancellation while waiting is the run's outcome
-        call.error = error
+        run.error = error
     run.stop()
     try:
-        await _ports.drain_async(run, None if isinstance(call.error, Exception) else _ports.DRAIN_SECONDS)
+        await _ports.drain_async(run, None if isinstance(run.error, Exception) else _ports.DRAIN_SECONDS)
     except BaseException as error:  # noqa: BLE001 - a second Ctrl-C: leave at once
-        call.error = error
+        run.error = error
     return None

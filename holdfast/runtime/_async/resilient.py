@@ -8,7 +8,7 @@ from holdfast import clock, events
 from holdfast.runtime import _ports, attempts, lookup
 from holdfast.runtime._async.call import perform, run_attempts
 from holdfast.runtime.state import Call
-from holdfast.runtime.traceback import user_frames
+from holdfast.runtime.traceback import stripped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,21 +35,20 @@ def _quick(plan: Plan) -> Callable[..., Any]:
             try:
                 return await fn(*args, **kwargs)
             except Exception as error:  # noqa: BLE001 - the policy decides
-                failure = error
-            call = Call(plan, args, kwargs)
-            call.started = started
-            value = await _after_failure(call, failure)
+                call = Call(plan, args, kwargs)
+                call.started, call.error = started, error
+            value = await _after_failure(call)
         if call.error is not None:
-            raise call.error
+            raise call.pop_error()
         return value
 
     return resilient
 
 
-async def _after_failure(call: Call, error: Exception) -> Any:
+async def _after_failure(call: Call) -> Any:
     """The first attempt failed outside the driver: go on with the second, if the policy says so."""
     call.number = 1
-    delay = attempts.failed(call, error)
+    delay = attempts.failed(call, call.pop_error())
     if delay is None:
         return None
     await _ports.pause_async(call, delay)
@@ -69,7 +68,7 @@ def _full(plan: Plan, cache: Callable[[], Cache] | None) -> Callable[..., Any]:
                 return _hit(call, entry)
         value = await perform(call)
         if call.error is not None:
-            raise call.error.with_traceback(user_frames(call.error.__traceback__))
+            raise stripped(call.pop_error())
         return value
 
     return resilient
@@ -81,5 +80,5 @@ def _hit(call: Call, entry: Any) -> Any:
         attempts.open_call(call)
         attempts.close_call(call, value)
     if call.error is not None:
-        raise call.error
+        raise call.pop_error()
     return value

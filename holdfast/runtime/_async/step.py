@@ -1,10 +1,10 @@
-"""One dispatched call: perform it, journal the outcome, and only then resolve the future: durable before anyone sees it."""
+"""One dispatched call: perform it, journal included, and only then resolve the future: durable before anyone sees it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from holdfast.runtime import _ports, steps
+from holdfast.runtime import steps
 from holdfast.runtime._async.call import perform
 
 if TYPE_CHECKING:
@@ -13,23 +13,4 @@ if TYPE_CHECKING:
 
 async def run_step(call: Call) -> None:
     """Run a call that has been claimed, on its own thread or asyncio task."""
-    value = await perform(call)
-    if call.step is not None:
-        await record(call, value)
-    steps.settle(call, value)
-
-
-async def record(call: Call, value: Any) -> None:
-    """Journal the outcome. A value that cannot be kept, or a saver that fails, fails the step."""
-    if call.step is None or call.run is None or call.run.journal is None:
-        return
-    journal = call.run.journal
-    if call.error is not None:
-        if isinstance(call.error, Exception):
-            journal.fail(call.step, call.error)
-        return
-    try:
-        payload = journal.encode(call.plan, value)
-        await _ports.store_call_async(journal.is_blocking, journal.commit, call.step, payload)
-    except Exception as error:  # noqa: BLE001 - whatever the saver raises is the step's outcome: nobody may see an unrecorded result
-        call.error = error
+    steps.settle(call, await perform(call))

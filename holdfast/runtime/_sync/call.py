@@ -3,7 +3,7 @@
 
 """THE FILE TO READ: one call, top to bottom.
 
-    perform   lookup -> attempts -> store     (the replay from the journal comes before, in `runtime/submit.py`, where a call is made)
+    perform   lookup -> attempts -> store -> journal     (the replay from the journal comes before, in `runtime/steps.py`, at the call)
     attempts  run the body; only a failure asks the policy; wait; again
 
 Written async. ``_sync/call.py`` is generated from it (``make sync``); what differs between the colours is in ``_ports.py``.
@@ -30,6 +30,10 @@ def perform(call: Call) -> Any:
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is this call's outcome
         attempts.broke(call, error)
         value = None
+        if call.key is not None:
+            flight.leave(call)
+    if call.step is not None:
+        record(call, value)
     if call.observer is not None:
         attempts.close_call(call, value)
     return value
@@ -40,26 +44,23 @@ def answer(call: Call) -> Any:
     entry = _ports.store_call_sync(lookup.may_block(call), lookup.read, call)
     while entry is None:
         leader = flight.board(call)
-        if leader is not None:
-            _ports.join_sync(call, leader)
-            entry = lookup.landed(call, leader)
-        elif (entry := lookup.peek(call)) is None:  # look again: it may have landed since the first look
+        if leader is None:
             return compute(call)
-        else:
-            flight.leave(call)
+        _ports.join_sync(call, leader)
+        entry = lookup.landed(call, leader)
     return lookup.serve(call, entry)
 
 
 def compute(call: Call) -> Any:
     """Run the body for everybody who waits for this key, and store what it returned."""
-    try:
-        value = run_attempts(call)
-        if lookup.is_worth_storing(call):
-            _ports.store_call_sync(lookup.may_block(call), lookup.write, call, value)
-    except BaseException as error:
-        flight.land(call, None, error)
-        raise
-    flight.land(call, value, call.error)
+    entry = lookup.peek(call)  # again: it may have landed since the first look
+    if entry is not None:
+        flight.leave(call)
+        return lookup.serve(call, entry)
+    value = run_attempts(call)
+    if lookup.is_worth_storing(call):
+        _ports.store_call_sync(lookup.may_block(call), lookup.write, call, value)
+    flight.land(call, value)
     return value
 
 
@@ -78,3 +79,18 @@ def run_attempts(call: Call) -> Any:
         if delay is None:
             return value
         _ports.pause_sync(call, delay)
+
+
+def record(call: Call, value: Any) -> None:
+    """Journal the outcome. A value that cannot be kept, or a saver that fails, fails the step: nobody may see an unrecorded result."""
+    if call.step is None or call.run is None or call.run.journal is None:
+        return
+    journal = call.run.journal
+    if call.error is None:
+        try:
+            payload = journal.encode(call.plan, value)
+            _ports.store_call_sync(journal.is_blocking, journal.commit, call.step, payload)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, a cancellation included, it is the step's outcome
+            call.error = error
+    if isinstance(call.error, Exception) and not attempts.is_cancellation(call.error):
+        journal.fail(call.step, call.error)

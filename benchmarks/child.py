@@ -1,0 +1,70 @@
+"""One row in a process of its own: ``python -m benchmarks.child '{"row": ..., "rounds": ..., "slice_s": ...}'`` prints the samples as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.harness import Result, Row, measure_row
+from benchmarks.rows import by_name
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class ChildFailed(Exception):
+    """The process that measured a row came to grief; its text is what it said."""
+
+
+def measure_apart(row: Row, *, rounds: int, slice_s: float, only: frozenset[str] | None = None) -> Result:
+    """`harness.measure_row` in a new process, with stores of its own and nothing configured by the environment.
+
+    Raises:
+        ChildFailed: It ended with an error.
+    """
+    order = json.dumps({"row": row.name, "rounds": rounds, "slice_s": slice_s, "only": None if only is None else sorted(only)})
+    with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.child", order],
+            cwd=ROOT,
+            env=_environment(Path(folder)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise ChildFailed(f"{row.name}: {done.stderr.strip()[-2000:] or f'exit code {done.returncode}'}")
+    return Result(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HOLDFAST_", "OTEL_", "LANGSMITH_", "LANGCHAIN_"))}
+    return kept | {
+        "HOLDFAST_CACHE_DIR": str(folder / "cache"),
+        "HOLDFAST_CONFIG_DIR": str(folder / "config"),
+        "HOLDFAST_TRACES": str(folder / "traces.db"),
+        "TMPDIR": str(folder),
+    }
+
+
+def main() -> None:
+    """Measure what the argument says. Lines that libraries write go to a file, as a service's would."""
+    order = json.loads(sys.argv[1])
+    only = None if order["only"] is None else frozenset(order["only"])
+    with tempfile.TemporaryFile("w") as log:
+        stderr = os.dup(2)
+        os.dup2(log.fileno(), 2)
+        try:
+            result = measure_row(by_name()[order["row"]], rounds=order["rounds"], slice_s=order["slice_s"], only=only)
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+    print(json.dumps(asdict(result)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,279 @@
+"""One call that is traced: what the caller waits for, and what it costs until everything is written."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from itertools import repeat
+from time import perf_counter
+from typing import Any
+
+from benchmarks.calls import CITY, forecast, forecast_async
+from benchmarks.harness import Contestant, Guard, Make, Measure, Row, async_loop, loop
+
+HAND_MADE = "tenacity + OpenTelemetry + structlog"
+CALLS = 500
+"""Calls in one measurement: their spans and lines fit into every queue, so nothing is dropped."""
+
+
+def batches(stack: ExitStack, fn: Callable[..., Any], flush: Callable[[], object], *, is_async: bool, until_written: bool) -> Measure:
+    """A measure that empties the queues after each batch of calls, inside or outside the time taken."""
+    measure_calls = async_loop(stack, fn, CITY) if is_async else loop(fn, CITY)
+
+    def measure(count: int) -> float:
+        taken = measure_calls(count)
+        started = perf_counter()
+        flush()
+        return taken + (perf_counter() - started if until_written else 0.0)
+
+    return measure
+
+
+def bare(*, is_async: bool) -> Make:
+    """The function alone."""
+    return lambda stack: async_loop(stack, forecast_async, CITY) if is_async else loop(forecast, CITY)
+
+
+def local(*, is_async: bool, until_written: bool) -> Make:
+    """``@resilient`` with the local trace store and lines on stderr, which is a file here."""
+
+    def make(stack: ExitStack) -> Measure:
+        import holdfast
+
+        configure_local(stack)
+        fn = holdfast.resilient(forecast_async if is_async else forecast)
+        return batches(stack, fn, holdfast.flush, is_async=is_async, until_written=until_written)
+
+    return make
+
+
+def configure_local(stack: ExitStack) -> None:
+    """Trace to the local store."""
+    import holdfast.tracing
+
+    stack.enter_context(holdfast.tracing.configure())
+
+
+def batch_provider(stack: ExitStack) -> Any:
+    """A tracer provider with the SDK's batch processor, in front of an exporter that turns spans into nothing."""
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+    class Nowhere(SpanExporter):
+        def export(self, spans: Sequence[Any]) -> SpanExportResult:
+            return SpanExportResult.SUCCESS
+
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(Nowhere()))
+    stack.callback(provider.shutdown)
+    return provider
+
+
+def entrypoint_of_one(*, is_async: bool) -> Callable[[str], Any]:
+    """Invokes an entrypoint whose body makes one call."""
+    from holdfast import RetryPolicy, entrypoint, task
+
+    policy = RetryPolicy()
+    if is_async:
+        step_async = task(retry_policy=policy)(forecast_async)
+
+        @entrypoint()
+        async def plan_async(city: str) -> str:
+            return await step_async(city)
+
+        return plan_async.ainvoke
+
+    step = task(retry_policy=policy)(forecast)
+
+    @entrypoint()
+    def plan(city: str) -> str:
+        return step(city).result()
+
+    return plan.invoke
+
+
+def run_of_one(*, is_async: bool, until_written: bool) -> Make:
+    """A run of one call in an application whose tracer provider is the global one: run, task and attempt."""
+
+    def make(stack: ExitStack) -> Measure:
+        provider = _global_provider(stack)
+        fn = entrypoint_of_one(is_async=is_async)
+        return batches(stack, fn, provider.force_flush, is_async=is_async, until_written=until_written)
+
+    return make
+
+
+def resilient_batch(*, is_async: bool, until_written: bool) -> Make:
+    """``@resilient`` in such an application: task and attempt."""
+
+    def make(stack: ExitStack) -> Measure:
+        import holdfast
+
+        provider = _global_provider(stack)
+        fn = holdfast.resilient(forecast_async if is_async else forecast)
+        return batches(stack, fn, provider.force_flush, is_async=is_async, until_written=until_written)
+
+    return make
+
+
+def _global_provider(stack: ExitStack) -> Any:
+    from opentelemetry import trace
+
+    provider = batch_provider(stack)
+    trace.set_tracer_provider(provider)
+    return provider
+
+
+def hand_made(*, is_async: bool, until_written: bool, spans: int) -> Make:
+    """Tenacity with a span around the call, a span around each attempt, (with three) one around the run, and a JSON line in a file."""
+
+    def make(stack: ExitStack) -> Measure:
+        provider = batch_provider(stack)
+        tracer, log = provider.get_tracer("benchmarks"), _json_lines(stack)
+        fn = (_hand_made_async if is_async else _hand_made)(tracer, log, with_run=spans == 3)
+        return batches(stack, fn, provider.force_flush, is_async=is_async, until_written=until_written)
+
+    return make
+
+
+def _json_lines(stack: ExitStack) -> Any:
+    import structlog
+
+    log = stack.enter_context(tempfile.TemporaryFile("w"))  # noqa: SIM115 - the stack closes it
+    processors = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.JSONRenderer(json.dumps),
+    ]
+    return structlog.wrap_logger(structlog.WriteLogger(log), processors=processors, cache_logger_on_first_use=True)
+
+
+def _retry() -> Any:
+    import tenacity
+
+    return tenacity.retry(stop=tenacity.stop_after_attempt(3), wait=tenacity.wait_exponential_jitter(), reraise=True)
+
+
+def _hand_made(tracer: Any, log: Any, *, with_run: bool) -> Callable[[str], Any]:
+    @_retry()
+    def attempt(city: str) -> str:
+        with tracer.start_as_current_span("attempt", attributes={"attempt": 1}):
+            return forecast(city)
+
+    def call(city: str) -> str:
+        with tracer.start_as_current_span("forecast", attributes={"task": "forecast", "max_attempts": 3}):
+            value = attempt(city)
+            log.info("task.ok", task="forecast", attempts=1)
+            return value
+
+    def run(city: str) -> str:
+        with tracer.start_as_current_span("run", attributes={"run_id": str(uuid.uuid4())}):
+            return call(city)
+
+    return run if with_run else call
+
+
+def _hand_made_async(tracer: Any, log: Any, *, with_run: bool) -> Callable[[str], Any]:
+    @_retry()
+    async def attempt(city: str) -> str:
+        with tracer.start_as_current_span("attempt", attributes={"attempt": 1}):
+            return await forecast_async(city)
+
+    async def call(city: str) -> str:
+        with tracer.start_as_current_span("forecast", attributes={"task": "forecast", "max_attempts": 3}):
+            value = await attempt(city)
+            log.info("task.ok", task="forecast", attempts=1)
+            return value
+
+    async def run(city: str) -> str:
+        with tracer.start_as_current_span("run", attributes={"run_id": str(uuid.uuid4())}):
+            return await call(city)
+
+    return run if with_run else call
+
+
+def untraced_run(*, is_async: bool) -> Make:
+    """A run of one call while nobody observes: what tracing adds to."""
+
+    def make(stack: ExitStack) -> Measure:
+        fn = entrypoint_of_one(is_async=is_async)
+        return async_loop(stack, fn, CITY) if is_async else loop(fn, CITY)
+
+    return make
+
+
+def untraced_invoke(*, is_async: bool) -> Make:
+    """The same by ``task.invoke``."""
+
+    def make(stack: ExitStack) -> Measure:
+        from holdfast import RetryPolicy, task
+
+        if is_async:
+            return async_loop(stack, task(retry_policy=RetryPolicy())(forecast_async).ainvoke, CITY)
+        return loop(task(retry_policy=RetryPolicy())(forecast).invoke, CITY)
+
+    return make
+
+
+def spawned(stack: ExitStack) -> Measure:
+    """An asyncio task and nothing else: what any run of one async task must pay."""
+    runner = stack.enter_context(asyncio.Runner())
+
+    async def go(count: int) -> float:
+        started = perf_counter()
+        for _ in repeat(None, count):
+            await asyncio.create_task(forecast_async(CITY))
+        return perf_counter() - started
+
+    return lambda count: runner.run(go(count))
+
+
+Maker = Callable[..., Make]
+
+
+def _row(name: str, colour: str, ours: Maker, *, spans: int, target: float | None, until_written: bool) -> Row:
+    is_async = colour == "async"
+    return Row(
+        name=f"{name}, {colour}{', until all is written' if until_written else ''}",
+        target=target,
+        guards=() if is_async or until_written or ours is resilient_batch else (Guard(HAND_MADE, 4),),
+        contestants={
+            "bare": Contestant(bare(is_async=is_async)),
+            "holdfast": Contestant(ours(is_async=is_async, until_written=until_written), CALLS),
+            HAND_MADE: Contestant(hand_made(is_async=is_async, until_written=until_written, spans=spans), CALLS),
+        },
+        note="the other side's spans go nowhere: nothing of its is stored" if ours is local and until_written else "",
+    )
+
+
+def _run_row(colour: str) -> Row:
+    is_async = colour == "async"
+    return Row(
+        name=f"run of one task, unobserved, {colour}",
+        contestants={
+            "bare": Contestant(bare(is_async=is_async)),
+            "holdfast": Contestant(untraced_run(is_async=is_async)),
+            "holdfast, task.invoke": Contestant(untraced_invoke(is_async=is_async)),
+        }
+        | ({"asyncio.create_task": Contestant(spawned)} if is_async else {}),
+    )
+
+
+ROWS = [
+    *[
+        _row("call, local store and lines", colour, local, spans=2, target=None if written else 5, until_written=written)
+        for colour in ("sync", "async")
+        for written in (False, True)
+    ],
+    *[_row("call, SDK batch export", colour, resilient_batch, spans=2, target=None, until_written=False) for colour in ("sync", "async")],
+    *[
+        _row("run + call + attempt, SDK batch export", colour, run_of_one, spans=3, target=70, until_written=False)
+        for colour in ("sync", "async")
+    ],
+    *[_run_row(colour) for colour in ("sync", "async")],
+]

@@ -1,0 +1,273 @@
+"""Change the code in one small way at a time and see whether a test notices: what no test notices, no test guards.
+
+    python scripts/mutate.py                                  60 mutants of each module in `MODULES`
+    python scripts/mutate.py policies/retry.py --sample 100   of one, or of all in a folder (`values`)
+
+How: a copy of the tree gets one mutant (`scripts/mutants.py`) at a time; the sync twin of an ``_async`` module is made anew. This process has
+loaded pytest and the heavy libraries; a fork of it imports the copy and runs the module's tests until the first fails. The sample is the
+same for the same seed and source. Outcomes are kept in ``build/mutation``: a run goes on where it was stopped, and after a change to the
+tests only the survivors are tried again. (Delete that folder after a change to what a module stands on.)
+
+Why not mutmut 3, which forks too: it works by trampolines in functions, so it leaves tables, class bodies and decorated functions alone, and
+knows no twins. Why not cosmic-ray: 3 s for each mutant, because each starts a pytest, half of the mutants in annotations, and no sampling.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import hashlib
+import importlib
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import hypothesis
+import mutants
+import pytest
+import unasync
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "build" / "mutation"
+NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "benchmarks")
+PRELOADED = (
+    "_hypothesis_pytestplugin anthropic asyncio attr msgspec numpy openai opentelemetry.sdk.trace pydantic sqlalchemy sqlite3 structlog"
+)
+
+_RETRY = "policies/test_retry.py policies/test_retry_fields.py policies/test_tenacity.py"
+_ERRORS = "policies/test_classify.py policies/test_what_is_retried.py policies/test_real_errors.py policies/test_library_errors.py"
+_CODEC = "values/test_codec.py values/test_registry.py"
+_KEYS = "values/test_canonical.py values/test_views.py values/test_fingerprint.py"
+_CALLS = "runtime test_resilient.py test_task.py test_entrypoint.py"
+
+MODULES = {
+    "policies/attributes.py": f"policies/test_classify.py policies/test_pushback.py {_RETRY}",
+    "policies/backoff.py": f"policies/test_backoff.py {_RETRY}",
+    "policies/cache.py": "policies/test_cache_policy.py",
+    "policies/callables.py": f"policies/test_cache_policy.py {_RETRY}",
+    "policies/classify.py": _ERRORS,
+    "policies/decision.py": _RETRY,
+    "policies/duration.py": "policies/test_duration.py policies/test_timeout.py policies/test_cache_policy.py",
+    "policies/error_rules.py": _ERRORS,
+    "policies/error_table.py": _ERRORS,
+    "policies/plan.py": f"policies {_CALLS}",
+    "policies/pushback.py": "policies/test_pushback.py policies/test_retry.py",
+    "policies/retry.py": _RETRY,
+    "policies/retry_fields.py": _RETRY,
+    "policies/tenacity.py": "policies/test_tenacity.py",
+    "policies/timeout.py": "policies/test_timeout.py",
+    "values/canonical.py": _KEYS,
+    "values/code.py": "values/test_fingerprint.py values/test_views.py",
+    "values/codec.py": _CODEC,
+    "values/envelope.py": "values/test_envelope.py",
+    "values/failure.py": "values/test_failure.py",
+    "values/kinds.py": f"{_CODEC} values/test_canonical.py",
+    "values/plain.py": f"{_KEYS} {_CODEC}",
+    "values/records.py": f"{_KEYS} {_CODEC}",
+    "values/registry.py": "values/test_registry.py values/test_codec.py values/test_failure.py",
+    "values/views.py": _KEYS,
+    "cache/keys.py": "cache/test_keys.py",
+    "runtime/_async/call.py": _CALLS,
+    "runtime/attempts.py": _CALLS,
+    "runtime/flight.py": _CALLS,
+    "runtime/journal.py": _CALLS,
+    "runtime/lookup.py": _CALLS,
+    "runtime/steps.py": _CALLS,
+}
+"""Modules of the package, and the tests (below ``tests``, quickest to tell first) that a mutant of each has to pass."""
+
+
+class Bench:
+    """A copy of the tree in which mutants are tried.
+
+    Args:
+        folder: Where to put it.
+        module: Path of the module to be mutated, below the package.
+    """
+
+    def __init__(self, folder: Path, module: str) -> None:
+        self._tree = folder / "tree"
+        self._log = folder / "log"
+        self._path = self._tree / "holdfast" / module
+        self._tests = [f"tests/{name}" for name in MODULES[module].split()]
+        shutil.copytree(ROOT, self._tree, ignore=NOT_COPIED)
+        self.source = self._path.read_bytes()
+        self._limit = 120.0
+
+    def prepare(self) -> float:
+        """Run the tests without a mutant; return the seconds they take.
+
+        Raises:
+            SystemExit: They fail.
+        """
+        began = time.monotonic()
+        self._run(keep_bytecode=True)
+        began = time.monotonic()
+        outcome, by = self._run()
+        if outcome != "survived":
+            raise SystemExit(f"mutate: the tests fail without a mutant: {outcome} {by}\n{self._log.read_text(encoding='utf-8')}")
+        took = time.monotonic() - began
+        self._limit = 10 + 4 * took
+        return took
+
+    def digest_of_tests(self) -> str:
+        """Changes whenever one of the tests does."""
+        paths = [self._tree / name for name in self._tests]
+        files = [file for path in paths for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
+        return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+    def judge(self, mutant: bytes) -> tuple[str, str]:
+        """``killed``, ``timeout`` or ``survived``, and the test that killed it."""
+        self._write(mutant)
+        try:
+            return self._run()
+        finally:
+            self._write(self.source)
+
+    def _write(self, source: bytes) -> None:
+        self._path.write_bytes(source)
+        paths = [self._path]
+        if "_async" in self._path.parts:
+            twin = unasync.twin_path(self._path)
+            twin.write_text(unasync.sync_text(self._path), encoding="utf-8")
+            paths.append(twin)
+        for path in paths:  # bytecode of equal size and age would be taken for this one's
+            for stale in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
+                stale.unlink()
+
+    def _run(self, *, keep_bytecode: bool = False) -> tuple[str, str]:
+        """Run the tests in a fork, a session of its own, of which nothing is left."""
+        sys.stdout.flush()
+        child = os.fork()
+        if child == 0:
+            self._run_pytest(keep_bytecode=keep_bytecode)
+        ended, status, end = 0, 0, time.monotonic() + self._limit
+        try:
+            while not ended and time.monotonic() < end:
+                time.sleep(0.01)
+                ended, status = os.waitpid(child, os.WNOHANG)
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # it may be the child alone, and gone
+                os.killpg(child, signal.SIGKILL)
+            if not ended:
+                os.waitpid(child, 0)
+        if not ended:
+            return "timeout", ""
+        if os.waitstatus_to_exitcode(status) == 0:
+            return "survived", ""
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "killed", next((line.split(" - ")[0] for line in reversed(lines) if line.startswith(("FAILED ", "ERROR "))), "no test ran")
+
+    def _run_pytest(self, *, keep_bytecode: bool) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.setsid()
+        log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for stream in (1, 2):
+            os.dup2(log, stream)
+        code = 70
+        try:
+            os.chdir(self._tree)
+            sys.path.insert(0, str(self._tree))
+            sys.dont_write_bytecode = not keep_bytecode
+            os.environ |= {"PYTHONPATH": str(self._tree), "PYTHONDONTWRITEBYTECODE": "1"}  # for processes that tests start
+            code = pytest.main(["-x", "--tb=line", "-Wignore:Module already imported", "--hypothesis-profile=mutate", *self._tests])
+            sys.stdout.flush()
+        finally:
+            os._exit(code)  # without the exit handlers of this process
+
+
+class Report(NamedTuple):
+    """What became of the mutants of one module."""
+
+    module: str
+    total: int
+    outcomes: list[str]
+    survivors: list[str]
+
+    @property
+    def rate(self) -> float:
+        """Killed mutants of those tried, in percent."""
+        return 100 - 100 * self.outcomes.count("survived") / max(1, len(self.outcomes))
+
+    def __str__(self) -> str:
+        counts = "".join(f"{self.outcomes.count(outcome):>10}" for outcome in ("killed", "timeout", "survived"))
+        return f"{self.module:<28}{self.total:>8}{len(self.outcomes):>8}{counts}{self.rate:>8.1f} %"
+
+
+HEADING = f"{'module':<28}{'mutants':>8}{'tried':>8}{'killed':>10}{'timeout':>10}{'survived':>10}{'rate':>8}"
+
+
+def check(module: str, size: int, seed: int) -> Report:
+    """Try a sample of a module's mutants."""
+    kept = RESULTS / f"{module.replace('/', '.')}.json"
+    known: dict[str, list[str]] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    with tempfile.TemporaryDirectory(prefix="mutate-") as folder:
+        bench = Bench(Path(folder), module)
+        source, tests, is_ready = bench.source, bench.digest_of_tests(), False
+        every = mutants.edits(source)
+        sample = sorted(random.Random(f"{seed} {module}").sample(every, min(size, len(every))))  # noqa: S311 - chance is not a secret
+        report = Report(module, len(every), [], [])
+        for edit in sample:
+            mutant = edit.apply(source)
+            name = hashlib.sha256(mutant).hexdigest()[:16]
+            outcome, by, tested = known.get(name, ["", "", ""])
+            if not outcome or (outcome == "survived" and tested != tests):
+                if not is_ready:
+                    print(f"{module}: its tests take {bench.prepare():.1f} s", file=sys.stderr)
+                    is_ready = True
+                outcome, by = bench.judge(mutant)
+                known[name] = [outcome, by, tests]
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.write_text(json.dumps(known, indent=0), encoding="utf-8")
+            report.outcomes.append(outcome)
+            if outcome == "survived":
+                report.survivors.append(difference(module, source, mutant))
+    return report
+
+
+def difference(module: str, source: bytes, mutant: bytes) -> str:
+    """A mutant, as a diff."""
+    old, new = (text.decode().splitlines() for text in (source, mutant))
+    return "\n".join(difflib.unified_diff(old, new, module, module, n=1, lineterm=""))
+
+
+def _leave(number: int, _: object) -> NoReturn:
+    """Clear away what is running, as after Ctrl-C."""
+    raise SystemExit(128 + number)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Try mutants as the command line asks; return the exit code."""
+    parser = argparse.ArgumentParser(prog="mutate", description="Do the tests notice when the code is changed?")
+    parser.add_argument("modules", nargs="*", default=[""], help="policies/retry.py, or the beginning of several (default: all)")
+    parser.add_argument("--sample", type=int, default=60, help="mutants to try of each module (default: 60)")
+    parser.add_argument("--seed", type=int, default=0, help="which of them (default: 0)")
+    parser.add_argument("--at-least", type=float, default=90, help="exit 1 when a module's rate is lower (default: 90 percent)")
+    options = parser.parse_args(arguments)
+    chosen = [module for module in MODULES if module.startswith(tuple(options.modules))]
+    if not chosen:
+        parser.error(f"no such module: {' '.join(options.modules)}; there are {', '.join(MODULES)}")
+    for name in PRELOADED.split():
+        importlib.import_module(name)
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)  # a failure is enough, it need not be small
+    hypothesis.settings.register_profile("mutate", database=None, derandomize=True, deadline=None, phases=phases)
+    signal.signal(signal.SIGTERM, _leave)
+    reports: list[Report] = []
+    print(HEADING, flush=True)
+    for module in chosen:
+        reports.append(check(module, options.sample, options.seed))
+        print(reports[-1], flush=True)
+    print("", *(survivor for report in reports for survivor in report.survivors), sep="\n\n")
+    return int(any(report.rate < options.at_least for report in reports))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

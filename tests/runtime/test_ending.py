@@ -1,0 +1,669 @@
+"""How runs end: cancelled, interrupted, left early, by a failure, with calls still on their way; and what is left afterwards: nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from holdfast import InMemorySaver, RetryPolicy, TaskContextError, entrypoint, get_stream_writer, task
+from holdfast.runtime.dispatch import workers
+from holdfast.runtime.run import Run
+from holdfast.testing import recorded
+
+
+@task
+def double(x: int) -> int:
+    return 2 * x
+
+
+@task
+async def triple(x: int) -> int:
+    await asyncio.sleep(0)
+    return 3 * x
+
+
+def is_soon(condition: Any) -> bool:
+    """True when the condition comes true within seconds."""
+    end = time.monotonic() + 10
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.002)
+    return bool(condition())
+
+
+# -- cancellation -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_cancelling_ainvoke_of_a_sync_body_ends_its_tasks_and_waits_for_it(opened: list[Run], rules: Any) -> None:
+    """The body cannot be stopped, but what it waits for can: it ends, and nothing goes on behind the caller's back."""
+    seen: list[str] = []
+    waiting = threading.Event()
+
+    @task
+    async def sleepy() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            seen.append("task ended")
+
+    @entrypoint
+    def main() -> None:
+        future = sleepy()
+        waiting.set()
+        try:
+            future.result()
+        finally:
+            seen.append("body ended")
+
+    async def cancel() -> None:
+        running = asyncio.create_task(main.ainvoke())
+        await asyncio.to_thread(waiting.wait, 10)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert {asyncio.current_task()} == asyncio.all_tasks()
+
+    asyncio.run(cancel())
+    assert ["task ended", "body ended"] == seen
+    assert "cancelled" == opened[0].facts.outcome
+    assert is_soon(lambda: not opened[0]._open)
+
+
+def test_a_body_that_does_not_end_holds_a_cancelled_run_for_a_moment_only(opened: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Afterwards its task calls are refused: the run is over."""
+    monkeypatch.setattr("holdfast.runtime._ports.DRAIN_SECONDS", 0.02)
+    release, refused = threading.Event(), threading.Event()
+
+    @entrypoint
+    def main() -> None:
+        release.wait(10)
+        try:
+            double(1)
+        except TaskContextError:
+            refused.set()
+
+    async def cancel() -> None:
+        running = asyncio.create_task(main.ainvoke())
+        await asyncio.sleep(0.02)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    before = time.monotonic()
+    asyncio.run(cancel())
+    waited = time.monotonic() - before
+    release.set()
+
+    assert refused.wait(10)
+    assert waited < 5
+
+
+def test_a_cancelled_task_that_waits_for_a_slot_gives_up_its_place() -> None:
+    """The slot that comes later goes to the next in line, not to nobody."""
+    failures = 1
+
+    @task(retry_policy=[])
+    async def hold(gate: asyncio.Event) -> None:
+        await gate.wait()
+
+    @entrypoint(max_concurrency=1)
+    async def main() -> int:
+        @task(retry_policy=RetryPolicy(initial_interval=0.001, max_interval=0.001))
+        async def flaky() -> None:
+            nonlocal failures
+            if failures:
+                failures -= 1
+                raise ConnectionError
+
+        gate = asyncio.Event()
+        waiter, holder = flaky(), hold(gate)
+        await asyncio.sleep(0.05)  # flaky has failed, waited, and stands in line behind hold
+        waiter.cancel()
+        gate.set()
+        await holder
+        return await asyncio.wait_for(triple(3), 5)
+
+    assert 9 == asyncio.run(main.ainvoke())
+
+
+def test_a_closed_coroutine_does_not_wait() -> None:
+    """`coroutine.close()` on a run that waits for its tasks ends it without a word."""
+
+    async def closing() -> None:
+        @task
+        async def sleepy() -> None:
+            await asyncio.sleep(60)
+
+        @entrypoint
+        async def main() -> None:
+            await sleepy()
+
+        coroutine = main.ainvoke()
+        coroutine.send(None)
+        coroutine.close()
+        await asyncio.sleep(0.01)
+        assert {asyncio.current_task()} == asyncio.all_tasks()
+
+    asyncio.run(closing())
+
+
+def test_many_runs_on_one_loop_do_not_disturb_one_another(rules: Any) -> None:
+    """A hundred concurrent runs, a third of them cancelled: each of the others has its result."""
+
+    @entrypoint(max_concurrency=2)
+    async def main(x: int) -> int:
+        return await triple(x) + await double(x) + sum(await asyncio.gather(*[double(i) for i in range(3)]))
+
+    async def many() -> list[Any]:
+        running = [asyncio.create_task(main.ainvoke(x)) for x in range(100)]
+        await asyncio.sleep(0)
+        for each in running[::3]:
+            each.cancel()
+        results = await asyncio.gather(*running, return_exceptions=True)
+        assert {asyncio.current_task()} == asyncio.all_tasks()
+        return results
+
+    results = asyncio.run(many())
+    assert [5 * x + 6 for x in range(100) if x % 3] == [result for x, result in enumerate(results) if x % 3]
+    assert {asyncio.CancelledError} == {type(result) for result in results[::3]}
+
+
+# -- failures ---------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_task_may_start_tasks_after_the_body_has_returned() -> None:
+    """The run waits for the whole chain."""
+    seen: list[int] = []
+
+    @task
+    def link(n: int) -> None:
+        time.sleep(0.002)
+        seen.append(n)
+        if n:
+            (link if n % 2 else alink)(n - 1)
+
+    @task
+    async def alink(n: int) -> None:
+        await asyncio.sleep(0.002)
+        seen.append(n)
+        if n:
+            link(n - 1)
+
+    @entrypoint
+    def main() -> str:
+        link(9)
+        return "returned"
+
+    assert "returned" == main.invoke()
+    assert list(range(9, -1, -1)) == seen
+    assert "returned" == asyncio.run(main.ainvoke())
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
+def test_a_lost_failure_of_any_kind_is_reported(error: type[BaseException]) -> None:
+    """Exceptions that are no `Exception` as well."""
+
+    @task
+    def forgotten() -> None:
+        raise error("lost")
+
+    @entrypoint
+    def main() -> str:
+        forgotten()
+        return "ok"
+
+    with recorded() as recording:
+        assert "ok" == main.invoke()
+    assert [("holdfast.task.uncollected_failure", error.__name__)] == [(note["event"], note["error_type"]) for note in recording.notes]
+
+
+def test_a_failure_after_it_was_given_up_is_nobodys() -> None:
+    """Whoever cancelled a running sync task on a loop does not hear of it again."""
+    release = threading.Event()
+
+    @task
+    def stuck() -> None:
+        release.wait(10)
+        raise ValueError("late")
+
+    @entrypoint
+    async def main() -> None:
+        future = stuck()
+        while not future.running():
+            await asyncio.sleep(0.001)
+        assert future.cancel()
+        release.set()
+
+    with recorded() as recording:
+        main.invoke()
+    assert [] == recording.notes
+
+
+def test_abatch_waits_for_every_run_before_it_raises() -> None:
+    """As `batch` does: no run goes on after the call."""
+    ended: list[int] = []
+
+    @entrypoint
+    async def main(x: int) -> None:
+        if x == 0:
+            raise ValueError("first")
+        await asyncio.sleep(0.01)
+        ended.append(x)
+
+    async def run() -> None:
+        with pytest.raises(ValueError, match="first"):
+            await main.abatch([0, 1, 2])
+        assert {asyncio.current_task()} == asyncio.all_tasks()
+
+    asyncio.run(run())
+    assert [1, 2] == sorted(ended)
+
+
+def test_a_saver_that_fails_at_the_end_is_the_runs_error() -> None:
+    """Nothing is returned that is not recorded; after a failure the failure stays, with a note."""
+
+    class Full(InMemorySaver):
+        def end(self, *_: Any) -> None:
+            raise OSError("disk full")
+
+    @entrypoint(Full())
+    def main(fail: bool) -> str:
+        if fail:
+            raise KeyError("mine")
+        return "ok"
+
+    with recorded() as recording:
+        with pytest.raises(OSError, match="disk full"):
+            main.invoke(False)
+        with pytest.raises(KeyError, match="mine") as caught:
+            main.invoke(True)
+    assert ["holdfast: nor could the end of the run be recorded: OSError: disk full"] == caught.value.__notes__
+    assert ["error", "error"] == [fact["outcome"] for fact in recording.facts if fact["kind"] == "run"]
+
+
+def test_a_refused_invocation_leaves_the_thread_as_it_was() -> None:
+    """Wrong input, an input that cannot be kept, or a running loop: the last run's steps are still there to be resumed."""
+    saver = InMemorySaver()
+    broken = True
+
+    @entrypoint(saver)
+    async def main(x: int) -> int:
+        value = await triple(x)
+        if broken:
+            raise ConnectionError
+        return value
+
+    with pytest.raises(ConnectionError):
+        main.invoke(2, thread_id="t")
+    saved = saver.load("t")
+
+    async def in_loop() -> None:
+        with pytest.raises(RuntimeError, match="ainvoke"):
+            main.invoke(5, thread_id="t")
+
+    asyncio.run(in_loop())
+    with pytest.raises(TypeError):
+        main.invoke(thread_id="t")
+    with pytest.raises(TypeError):
+        main.invoke(threading.Lock(), thread_id="t")
+
+    assert saved == saver.load("t")
+    assert saved is not None
+    assert 1 == len(saved.steps)
+    broken = False
+    assert 6 == main.invoke(None, thread_id="t")
+
+
+def test_a_task_for_which_there_is_no_thread_fails_with_the_systems_error(monkeypatch: pytest.MonkeyPatch, opened: list[Run]) -> None:
+    """However many are queued; the run ends, and no slot is lost."""
+
+    @entrypoint(max_concurrency=2)
+    def main() -> list[str]:
+        patch.setattr(threading.Thread, "start", _no_more_threads)
+        patch.setattr(workers, "_idle", 0)
+        futures = [double(x) for x in range(2000)]
+        patch.undo()
+        return sorted({type(future.exception()).__name__ for future in futures})
+
+    with pytest.MonkeyPatch.context() as patch:
+        before = workers.count
+        assert ["RuntimeError"] == main.invoke()
+    assert 0 == opened[0].sync_slots._used
+    assert before == workers.count
+
+
+def _no_more_threads(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+# -- streams ----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_error_in_the_reader_of_a_stream_stops_the_run(opened: list[Run]) -> None:
+    """The reader's own error comes out; the run is cancelled and has ended."""
+
+    @entrypoint(max_concurrency=1)
+    def main() -> None:
+        for future in [double(x) for x in range(100)]:
+            get_stream_writer()(1)
+            future.result()
+
+    def read() -> None:
+        with_stream = main.stream(stream_mode="custom")
+        try:
+            for _ in with_stream:
+                raise KeyError("reader")
+        finally:
+            with_stream.close()  # type: ignore[attr-defined]
+
+    with pytest.raises(KeyError, match="reader"):
+        read()
+    assert not opened[0]._open
+
+
+def test_a_sync_stream_and_a_batch_on_a_loop_block_it_and_end(colour: Any) -> None:
+    """As `invoke` does there; async tasks of such runs go on elsewhere, also below a body on the background loop."""
+
+    @entrypoint
+    @colour.define
+    def main(x: int) -> Any:
+        return triple(x)
+
+    @task
+    async def nested(x: int) -> list[Any]:
+        return [*main.stream(x), *main.batch([x])]
+
+    @entrypoint
+    def outer(x: int) -> list[Any]:
+        return nested(x).result()
+
+    async def on_loop() -> list[Any]:
+        return [*main.stream(1), *main.batch([1, 2]), *outer.invoke(3)]
+
+    expected = [{"triple": 3}, {main.plan.name: 3}, 3, 6, {"triple": 9}, {main.plan.name: 9}, 9]
+    assert expected == asyncio.run(on_loop())
+
+
+def test_runs_nest_below_the_background_loop() -> None:
+    """Async tasks that invoke sync runs whose async tasks invoke sync runs: each level has a loop that is not blocked."""
+
+    @entrypoint
+    def level(n: int) -> int:
+        return (down if n % 2 else around)(n).result()
+
+    @task
+    async def down(n: int) -> int:
+        await asyncio.sleep(0)
+        return level.invoke(n - 1) + 1
+
+    @task
+    def around(n: int) -> int:
+        return level.invoke(n - 1) + 1 if n else triple(0).result()
+
+    assert 9 == level.invoke(9)
+
+
+def test_leaving_an_async_stream_early_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """The run is cancelled, whatever it raises then; asyncio reports no forgotten exception."""
+    seen: list[str] = []
+
+    @entrypoint
+    async def main() -> None:
+        get_stream_writer()(1)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            seen.append("ended")
+            raise ValueError("while it is cancelled")
+
+    async def read() -> None:
+        stream = main.astream(stream_mode="custom")
+        async for _ in stream:
+            break
+        await stream.aclose()  # type: ignore[attr-defined]
+        assert ["ended"] == seen
+
+    asyncio.run(read())
+    gc.collect()
+    assert [] == caplog.records
+
+
+def test_an_async_stream_whose_run_has_failed_may_be_left() -> None:
+    """A failure that nobody reads any more is not reported by asyncio either."""
+
+    @entrypoint
+    async def main() -> None:
+        get_stream_writer()(1)
+        raise ValueError("unread")
+
+    async def read() -> None:
+        stream = main.astream(stream_mode="custom")
+        async for _ in stream:
+            await asyncio.sleep(0.01)
+            break
+        await stream.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(read())
+    gc.collect()
+
+
+# -- loops and threads ------------------------------------------------------------------------------------------------------------------
+
+
+def test_two_hundred_event_loops_in_turn() -> None:
+    """Nothing is kept of a loop that is closed."""
+
+    @entrypoint
+    async def main(x: int) -> int:
+        return await triple(x) + await double(x)
+
+    assert [5 * x for x in range(200)] == [asyncio.run(main.ainvoke(x)) for x in range(200)]
+
+
+def test_the_background_loop_serves_many_threads(opened: list[Run]) -> None:
+    """Sync runs in several threads share it."""
+
+    @entrypoint
+    def main(x: int) -> int:
+        return sum(future.result() for future in [triple(x + i) for i in range(20)])
+
+    results: dict[int, int] = {}
+    threads = [threading.Thread(target=lambda x=x: results.update({x: main.invoke(x)})) for x in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert {x: 3 * (20 * x + 190) for x in range(12)} == results
+
+
+def test_entrypoints_of_both_colours_nest_in_tasks_of_both_colours() -> None:
+    """A run inside a run inside a run, on loops, threads and the background loop."""
+
+    @entrypoint
+    def inner(x: int) -> int:
+        return double(x).result() + triple(x).result()
+
+    @entrypoint
+    async def ainner(x: int) -> int:
+        return await double(x) + await triple(x)
+
+    @task
+    def through(x: int) -> int:
+        return inner.invoke(x) + ainner.invoke(x)
+
+    @task
+    async def athrough(x: int) -> int:
+        return await inner.ainvoke(x) + await ainner.ainvoke(x) + inner.invoke(x)
+
+    @entrypoint(max_concurrency=1)
+    def outer(x: int) -> int:
+        return through(x).result() + athrough(x).result() + inner.invoke(x) + double(x).result()
+
+    @entrypoint(max_concurrency=1)
+    async def aouter(x: int) -> int:
+        return await through(x) + await athrough(x) + await ainner.ainvoke(x) + await double(x)
+
+    assert [32, 32] == [outer.invoke(1), aouter.invoke(1)]
+    assert [32, 32] == [asyncio.run(outer.ainvoke(1)), asyncio.run(aouter.ainvoke(1))]
+
+
+@pytest.mark.parametrize("limit", [1, None])
+def test_recursion_of_tasks_is_not_bounded_by_the_stack(limit: int | None) -> None:
+    """Three hundred levels of sync, async and mixed tasks, whose own bodies use the stack too."""
+
+    @task
+    def deep(n: int) -> int:
+        def climb(frames: int) -> int:
+            return climb(frames - 1) if frames else (adeep if n % 3 == 0 else deep)(n - 1).result() + 1
+
+        return climb(40) if n else 0
+
+    @task
+    async def adeep(n: int) -> int:
+        return await deep(n - 1) + 1 if n else 0
+
+    @entrypoint(max_concurrency=limit)
+    def main() -> int:
+        return deep(300).result()
+
+    assert 300 == main.invoke()
+    assert 300 == asyncio.run(main.ainvoke())
+
+
+# -- signals and exit -------------------------------------------------------------------------------------------------------------------
+
+
+PROGRAM = """
+import asyncio, signal, sys, threading, time
+from holdfast import NodeTimeoutError, RetryPolicy, entrypoint, resilient, task
+from holdfast.runtime import _ports
+
+_ports.DRAIN_SECONDS = 0.2
+
+def say(text):
+    print(text, flush=True)
+
+@task
+def slow(x):
+    time.sleep(x)
+
+@task
+async def aslow(x):
+    await asyncio.sleep(x)
+
+@entrypoint
+def main(x):
+    futures = [slow(x), aslow(x)]
+    say("ready")
+    futures[0].result()
+
+@entrypoint
+def drain(x):
+    slow(x), aslow(x)
+    threading.Timer(0.05, say, ("ready",)).start()
+
+@entrypoint
+def retrying(x):
+    @task(retry_policy=RetryPolicy(initial_interval=30, jitter=False))
+    def fail():
+        say("ready")
+        raise ConnectionError
+    fail().result()
+
+@entrypoint
+async def amain(x):
+    say("ready")
+    await aslow(x)
+
+@resilient(timeout=60)
+def timed(x):
+    say("ready")
+    time.sleep(x)
+
+def interrupted(job):
+    before = time.monotonic()
+    try:
+        job()
+    except KeyboardInterrupt:
+        say("interrupted")
+"""
+
+CTRL_C = {
+    "a body that waits for tasks": "main.invoke(30)",
+    "a drain": "drain.invoke(30)",
+    "a backoff": "retrying.invoke(1)",
+    "an async body": "amain.invoke(30)",
+    "a batch": "main.batch([30, 30])",
+    "a stream": "list(main.stream(30))",
+    "a timed call": "timed(30)",
+    "an async stream": "list(amain.stream(30))",
+}
+
+
+@pytest.mark.parametrize("what", CTRL_C)
+def test_ctrl_c_ends_it_within_seconds(what: str) -> None:
+    """Whatever the main thread waits in; and the process exits at once although threads are still at work."""
+    process = subprocess.Popen(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", f"{PROGRAM}\ninterrupted(lambda: {CTRL_C[what]})"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert "ready\n" == process.stdout.readline()
+    time.sleep(0.1)
+    before = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=20)
+
+    assert "interrupted" == out.splitlines()[-1]
+    assert "" == "".join(line for line in errors.splitlines() if "holdfast WARNING: fail attempt 1" not in line)
+    assert time.monotonic() - before < 8
+
+
+def test_a_second_ctrl_c_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait for bodies that cannot be stopped is itself interrupted."""
+    program = f"{PROGRAM}\n_ports.DRAIN_SECONDS = 60\ninterrupted(lambda: main.invoke(60))"
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert "ready\n" == process.stdout.readline()
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+
+    assert "interrupted\n" == process.communicate(timeout=20)[0]
+
+
+EXIT = """
+aslow.invoke(0.01)                                # the background loop runs
+@resilient(timeout=0.05, retry_policy=[])
+def stuck():
+    time.sleep(60)
+try:
+    stuck()                                       # its thread goes on
+except NodeTimeoutError:
+    pass
+threading.Thread(target=main.invoke, args=(60,), daemon=True).start()
+time.sleep(0.2)                                   # a sync and an async task are at work
+"""
+
+
+def test_the_interpreter_exits_promptly_and_silently() -> None:
+    """With a background loop, an abandoned attempt and a run in a daemon thread, all at work; warnings are errors."""
+    before = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", PROGRAM + EXIT], capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert ("ready\n", "", 0) == (done.stdout, done.stderr, done.returncode)
+    assert time.monotonic() - before < 10
+
+

@@ -1,0 +1,356 @@
+"""What is journaled when bodies are retried and runs resumed: nothing runs twice that is finished or under way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from holdfast import InMemorySaver, NotSerializable, PolicyError, RetryPolicy, entrypoint, events, task
+from holdfast.testing import recorded
+
+AT_ONCE = RetryPolicy(retry_on=Exception, max_attempts=3, initial_interval=0.0001, max_interval=0.0001)
+
+
+class Blocking(InMemorySaver):
+    """A saver that async callers must use through a thread, and that takes its time."""
+
+    is_blocking = True
+    delay = 0.0
+
+    def commit(self, *args: Any) -> None:
+        time.sleep(self.delay)
+        super().commit(*args)
+
+
+@pytest.fixture(params=[InMemorySaver, Blocking])
+def saver(request: pytest.FixtureRequest) -> Any:
+    """Both kinds of savers."""
+    return request.param()
+
+
+def test_a_child_under_way_is_not_started_again(colour: Any, saver: Any) -> None:
+    """The body's second attempt gets the future that the first one's call still works on."""
+    runs: Counter[str] = Counter()
+    release = threading.Event()
+
+    @task
+    def slow() -> str:
+        runs["slow"] += 1
+        release.wait(10)
+        return "slow"
+
+    @entrypoint(saver, retry_policy=AT_ONCE)
+    @colour.define
+    def main() -> Any:
+        runs["body"] += 1
+        future = slow()
+        if runs["body"] == 1:
+            raise ConnectionError
+        release.set()
+        return future
+
+    assert "slow" == colour.invoke(main)
+    assert {"body": 2, "slow": 1} == runs
+
+
+def test_a_failed_child_runs_again_at_once() -> None:
+    """Its old future is never handed out again, however quickly the body comes back; tried until the timing has been met."""
+    for _ in range(30):
+        runs: Counter[str] = Counter()
+
+        @task
+        def child(runs: Counter[str] = runs) -> str:
+            runs["child"] += 1
+            if runs["child"] == 1:
+                raise ConnectionError
+            return "ok"
+
+        @entrypoint(InMemorySaver(), retry_policy=RetryPolicy(initial_interval=1e-9, max_interval=1e-9))
+        def main(child: Any = child) -> Any:
+            future = child()
+            while not future.done():
+                pass
+            return future.result()
+
+        assert "ok" == main.invoke()
+        assert {"child": 2} == runs
+
+
+def test_a_given_up_child_is_made_anew() -> None:
+    """A running sync task cancelled on a loop: the next attempt of the body does not get the cancelled future."""
+    release, runs = threading.Event(), Counter[str]()
+
+    @task
+    def stuck() -> str:
+        runs["stuck"] += 1
+        if runs["stuck"] == 1:
+            release.wait(10)
+        return "ok"
+
+    @entrypoint(InMemorySaver(), retry_policy=AT_ONCE)
+    async def main() -> str:
+        if runs["stuck"]:
+            value = await stuck()
+            release.set()
+            return value
+        async with asyncio.timeout(0.02):
+            return await stuck()
+
+    assert "ok" == main.invoke()
+    assert 2 == runs["stuck"]
+
+
+def test_equal_calls_are_told_apart_by_their_order(colour: Any) -> None:
+    """Three equal calls are three steps; a retried body finds each of them."""
+    runs: Counter[str] = Counter()
+
+    @task
+    def draw() -> int:
+        runs["draw"] += 1
+        return runs["draw"]
+
+    @entrypoint(InMemorySaver(), retry_policy=AT_ONCE)
+    def main() -> list[int]:
+        runs["body"] += 1
+        values = [future.result() for future in [draw(), draw(), draw()]]
+        if runs["body"] == 1:
+            raise ConnectionError
+        return values
+
+    assert [1, 2, 3] == sorted(main.invoke())
+    assert {"body": 2, "draw": 3} == runs
+
+
+def test_a_retried_parent_task_finds_its_finished_children(colour: Any, saver: Any) -> None:
+    """A step's own scope survives its attempts; equal calls in another scope are other steps."""
+    runs: Counter[str] = Counter()
+
+    @task
+    def child(n: int) -> int:
+        runs[f"child {n}"] += 1
+        return n
+
+    @task(retry_policy=AT_ONCE)
+    def parent(n: int) -> int:
+        runs["parent"] += 1
+        value = child(1).result() + child(n).result()
+        if runs["parent"] % 2:
+            raise ConnectionError
+        return value
+
+    @entrypoint(saver)
+    def main() -> list[int]:
+        return [parent(2).result(), parent(3).result(), child(1).result()]
+
+    assert [3, 4, 1] == main.invoke()
+    assert {"parent": 4, "child 1": 3, "child 2": 1, "child 3": 1} == runs
+
+
+def test_a_failed_run_with_nested_tasks_is_resumed(colour: Any, saver: Any) -> None:
+    """invoke(None): finished steps of finished and of failed parents are replayed, in either colour."""
+    runs: Counter[str] = Counter()
+    healthy = False
+
+    @task
+    @colour.define
+    def leaf(name: str) -> str:
+        runs[name] += 1
+        if name == "b2" and not healthy:
+            raise ConnectionError(name)
+        return name
+
+    if colour.is_async:
+
+        @task
+        async def branch(name: str) -> str:
+            return "".join(await asyncio.gather(leaf(f"{name}1"), leaf(f"{name}2")))
+
+        @entrypoint(saver)
+        async def main(prefix: str) -> str:
+            return prefix + await branch("a") + await branch("b")
+    else:
+
+        @task
+        def branch(name: str) -> str:
+            return "".join(future.result() for future in [leaf(f"{name}1"), leaf(f"{name}2")])
+
+        @entrypoint(saver)
+        def main(prefix: str) -> str:
+            return prefix + branch("a").result() + branch("b").result()
+
+    with pytest.raises(ConnectionError):
+        colour.invoke(main, ">", thread_id="t")
+    healthy = True
+
+    assert ">a1a2b1b2" == colour.invoke(main, None, thread_id="t")
+    assert {"a1": 1, "a2": 1, "b1": 1, "b2": 2} == runs
+
+
+def test_failures_of_many_tasks_at_once_are_all_remembered() -> None:
+    """Tasks that fail while others fail, and bodies that end while others begin, do not disturb one another's records."""
+    runs: Counter[int] = Counter()
+
+    @task
+    def fail(n: int) -> None:
+        runs[n] += 1
+        raise KeyError(n)
+
+    @task
+    def parent(n: int) -> None:
+        with contextlib.suppress(KeyError):
+            fail(n).result()
+        raise ValueError(n)
+
+    bodies = 0
+
+    @entrypoint(InMemorySaver(), retry_policy=AT_ONCE)
+    def main() -> int:
+        nonlocal bodies
+        bodies += 1
+        failed = sum(isinstance(future.exception(), ValueError) for future in [parent(n) for n in range(100)])
+        if bodies == 1:
+            raise ConnectionError
+        return failed
+
+    assert 100 == main.invoke()
+    assert {1} == set(runs.values())
+
+
+def test_a_result_that_cannot_be_kept_fails_its_step(colour: Any, rules: Any) -> None:
+    """The error names the task and the part; the record of the call says error; a body that survives it gets it again."""
+    runs: Counter[str] = Counter()
+
+    @task(name="make lock")
+    @colour.define
+    def make() -> Any:
+        runs["make"] += 1
+        return {"lock": threading.Lock()}
+
+    @entrypoint(InMemorySaver(), retry_policy=AT_ONCE)
+    def main() -> str:
+        runs["body"] += 1
+        error = make().exception()
+        if runs["body"] == 1:
+            raise ConnectionError
+        return f"{type(error).__name__}: {error}"
+
+    text = main.invoke()
+    assert "NotSerializable" in text
+    assert "make lock" in text
+    assert "lock" in text.replace("make lock", "")
+    assert {"make": 1, "body": 2} == runs
+    assert ("call", "make lock", "error") in rules.ended
+
+
+def test_a_run_whose_value_cannot_be_kept_says_so() -> None:
+    """The entrypoint's own result is kept, too."""
+
+    @entrypoint(InMemorySaver())
+    def main() -> Any:
+        return threading.Lock()
+
+    with pytest.raises(NotSerializable, match="main"):
+        main.invoke()
+
+
+def test_cancelling_while_a_step_is_recorded_settles_it() -> None:
+    """The commit is on its way in a thread: the call ends cancelled, and the run ends."""
+    saver = Blocking()
+    saver.delay = 0.2
+
+    @task
+    async def quick() -> int:
+        return 1
+
+    @entrypoint(saver)
+    async def main() -> bool:
+        future = quick()
+        await asyncio.sleep(0.05)  # its body has returned; the saver is at work
+        future.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await future
+        return future.cancelled()
+
+    async def run() -> bool:
+        return await asyncio.wait_for(main.ainvoke(), 10)
+
+    assert asyncio.run(run())
+
+
+def test_an_argument_that_cannot_be_keyed_counts_by_its_type() -> None:
+    """One note per task; the steps are replayed all the same."""
+    runs: Counter[str] = Counter()
+
+    @task
+    def use(client: Any, n: int) -> int:
+        runs["use"] += 1
+        return n
+
+    @entrypoint(InMemorySaver(), retry_policy=AT_ONCE)
+    def main() -> list[int]:
+        runs["body"] += 1
+        values = [use(threading.Lock(), n).result() for n in range(3)]
+        if runs["body"] == 1:
+            raise ConnectionError
+        return values
+
+    with recorded() as recording:
+        assert [0, 1, 2] == main.invoke()
+    assert {"body": 2, "use": 3} == runs
+    assert 1 == [note["event"] for note in recording.notes].count("holdfast.journal.opaque_argument")
+
+
+def test_two_functions_of_one_name_are_refused() -> None:
+    """At the second one's first call; the text says what to do."""
+
+    @task(name="fetch")
+    def one() -> int:
+        return 1
+
+    @task(name="fetch")
+    def other() -> int:
+        return 2
+
+    @entrypoint(InMemorySaver())
+    def main() -> int:
+        return one().result() + other().result()
+
+    with pytest.raises(PolicyError, match=r"'fetch'.*name="):
+        main.invoke()
+
+
+def test_replayed_steps_are_told_once_each(rules: Any) -> None:
+    """A call that is replayed is a start and an end, with that outcome; one that is under way, none of its own."""
+    bodies = 0
+
+    @task(name="step")
+    def step() -> int:
+        return 1
+
+    @entrypoint(InMemorySaver(), retry_policy=AT_ONCE, name="main")
+    def main() -> int:
+        nonlocal bodies
+        bodies += 1
+        value = step().result()
+        if bodies == 1:
+            raise ConnectionError
+        return value
+
+    assert events.observer is rules
+    main.invoke()
+    expected = [
+        ("attempt", "step", "ok"),
+        ("call", "step", "ok"),
+        ("attempt", "main", "error"),
+        ("call", "step", "replayed"),
+        ("attempt", "main", "ok"),
+        ("body", "main", "ok"),
+        ("run", "main", "ok"),
+    ]
+    assert expected == rules.ended
