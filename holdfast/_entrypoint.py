@@ -15,7 +15,7 @@ from holdfast.runtime._sync.call import perform as perform_sync
 from holdfast.runtime._sync.entry import execute_run as execute_sync
 from holdfast.runtime.chunks import ChunksAsync, ChunksSync
 from holdfast.runtime.context import scope_for
-from holdfast.runtime.future import running_loop
+from holdfast.runtime.loops import running_loop
 from holdfast.runtime.stream import chosen_modes
 from holdfast.runtime.traceback import stripped
 

@@ -15,7 +15,8 @@ from holdfast import clock
 from holdfast.errors import NodeTimeoutError
 from holdfast.runtime.context import current
 from holdfast.runtime.dispatch import MOST_WAITING_THREADS, workers
-from holdfast.runtime.future import TaskFuture, post, running_loop
+from holdfast.runtime.future import TaskFuture
+from holdfast.runtime.loops import post, running_loop
 
 if TYPE_CHECKING:
     import asyncio
@@ -76,7 +77,7 @@ def execute_sync(call: Call) -> Any:
     if limit is None:
         return plan.fn(*call.args, **call.kwargs)
     outcome = _Outcome()
-    workers.run(partial(outcome.run, copy_context(), call))
+    workers.run(partial(outcome.run, copy_context(), partial(plan.fn, *call.args, **call.kwargs)))
     try:
         is_done = clock.current.wait(outcome.is_done, limit)
     except BaseException:  # Ctrl-C
@@ -94,14 +95,21 @@ class _Outcome:
         self.is_done = threading.Event()
         self._lock = threading.Lock()
         self._leave: Callable[[], None] | None = None
+        self._is_given_up = False
         self._value: Any = None
         self._error: BaseException | None = None
 
-    def run(self, context: Any, call: Call) -> None:
+    def run(self, context: Context, body: Callable[[], Any]) -> None:
+        if self._is_given_up:  # before its thread came to it
+            self._end()
+            return
         try:
-            self._value = context.run(call.plan.fn, *call.args, **call.kwargs)
+            self._value = context.run(body)
         except BaseException as error:  # noqa: BLE001 - handed to the waiting thread whatever it is
             self._error = error
+        self._end()
+
+    def _end(self) -> None:
         with self._lock:
             self.is_done.set()
             leave = self._leave
@@ -113,6 +121,7 @@ class _Outcome:
         with self._lock:
             if self.is_done.is_set():
                 return False
+            self._is_given_up = True
             if call.slots is not None and call.slots.detach(call):
                 self._leave = call.slots.leave
         scope = current.get()
@@ -123,8 +132,9 @@ class _Outcome:
         return True
 
     def take(self) -> Any:
-        if self._error is not None:
-            raise self._error
+        error, self._error = self._error, None  # kept here it would be a cycle with the frame of `run`
+        if error is not None:
+            raise error
         return self._value
 
 
@@ -285,16 +295,22 @@ async def perform_in_thread(run: Run, call: Call, perform: Callable[[Call], Any]
 
 async def resolve_async(value: Any) -> Any:
     """Await what a body returned, if it can be awaited (a future, a gather)."""
-    while hasattr(value, "__await__"):
-        value = await value
-    return value
+    try:
+        while hasattr(value, "__await__"):
+            value = await value
+        return value
+    finally:
+        del value  # a failed future leads to its error, and that to this frame
 
 
 def resolve_sync(value: Any) -> Any:
     """Wait for what a body returned, if it is a task's future."""
-    while _is_future(value):
-        value = value.result()
-    return value
+    try:
+        while _is_future(value):
+            value = value.result()
+        return value
+    finally:
+        del value  # a failed future leads to its error, and that to this frame
 
 
 def _is_future(value: Any) -> bool:

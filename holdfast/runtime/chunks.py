@@ -7,7 +7,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
 from holdfast.runtime import _ports
-from holdfast.runtime.future import TaskFuture, post, running_loop
+from holdfast.runtime.future import TaskFuture
+from holdfast.runtime.loops import post, running_loop
 
 if TYPE_CHECKING:
     import asyncio

@@ -87,7 +87,8 @@ class Workers:
         """Start empty: the first job makes the first thread."""
         self._queue: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._lock = threading.Lock()
-        self._idle = 0
+        self._idle = 0  # threads that wait for a job, or are about to, less the jobs that are on the way to them
+        self._forgone = 0  # of these: threads that have yet to notice that there is nothing to do in their job
         self.count = 0
 
     def run(self, job: Callable[[], object]) -> None:
@@ -110,6 +111,15 @@ class Workers:
                 self.count -= 1
             raise
 
+    def forgo(self) -> None:
+        """A job that `run` was given has become void: the thread that has or gets it counts as idle already.
+
+        Without this a body that calls and awaits one task after the other, helping with each, would make a thread for each.
+        """
+        with self._lock:
+            self._idle += 1
+            self._forgone += 1
+
     def _work(self, first: list[Callable[[], object]]) -> None:
         job: Callable[[], object] | None = first.pop()
         while job is not None:
@@ -119,7 +129,10 @@ class Workers:
 
     def _next(self) -> Callable[[], object] | None:
         with self._lock:
-            self._idle += 1
+            if self._forgone > 0:
+                self._forgone -= 1
+            else:
+                self._idle += 1
         try:
             return self._queue.get(timeout=IDLE_SECONDS)
         except Empty:

@@ -13,7 +13,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from holdfast.runtime.attempts import is_given_up
-from holdfast.runtime.future import TaskFuture, running_loop
+from holdfast.runtime.future import TaskFuture
+from holdfast.runtime.loops import running_loop
 
 if TYPE_CHECKING:
     from holdfast.runtime.state import Call

@@ -19,7 +19,6 @@ Rules:
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -28,6 +27,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from holdfast.runtime.context import current
+from holdfast.runtime.loops import post, running_loop
 
 if TYPE_CHECKING:
     import asyncio
@@ -55,20 +55,6 @@ class Work(Protocol):
 
     def withdrawn(self) -> None:
         """It was cancelled before it began."""
-
-
-_ask_loop: Callable[[], asyncio.AbstractEventLoop | None] | None = None
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The loop running on this thread, without importing asyncio for those who do not use it."""
-    global _ask_loop  # noqa: PLW0603 - filled once
-    if _ask_loop is None:
-        loaded: Any = sys.modules.get("asyncio")
-        if loaded is None or not hasattr(loaded, "_get_running_loop"):
-            return None
-        _ask_loop = cast("Callable[[], asyncio.AbstractEventLoop | None]", loaded._get_running_loop)  # noqa: SLF001 - get_running_loop raises
-    return _ask_loop()
 
 
 class TaskFuture(Future[R]):
@@ -130,10 +116,13 @@ class TaskFuture(Future[R]):
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the task raised, or None; waits like `result`."""
-        if self._state is not FINISHED:
-            self._join(timeout)
-        self.is_collected = True
-        return self._exception
+        try:
+            if self._state is not FINISHED:
+                self._join(timeout)
+            self.is_collected = True
+            return self._exception
+        finally:
+            del self  # as in `result`
 
     def __await__(self) -> Generator[Any, None, R]:
         """Wait without blocking the loop. Cancelling the waiter cancels the task, as with `asyncio.Task`."""
@@ -319,10 +308,19 @@ class TaskFuture(Future[R]):
             return self._cond
 
     def _join(self, timeout: float | None) -> None:
-        if self._state not in _DONE:
-            if running_loop() is not None:
-                _refuse_to_block(self)
-            _give_slot_back()
+        try:
+            if self._state not in _DONE:
+                self._block(timeout)
+            if self._state is not FINISHED:
+                self._raise_cancelled()
+        finally:
+            del self  # see `result`: a body that is helped runs on top of this frame
+
+    def _block(self, timeout: float | None) -> None:
+        if running_loop() is not None:
+            _refuse_to_block(self)
+        _give_slot_back()
+        try:
             work = self._work
             if timeout is None and work is not None and self._state is PENDING:
                 work.help()
@@ -331,8 +329,8 @@ class TaskFuture(Future[R]):
                 with condition:
                     if not condition.wait_for(self.done, timeout):
                         raise FutureTimeoutError
-        if self._state is not FINISHED:
-            self._raise_cancelled()
+        finally:
+            del self
 
     def _raise_cancelled(self) -> None:
         self.is_collected = True
@@ -364,45 +362,11 @@ def _call_safely(fn: Callable[[Any], object], future: TaskFuture[Any]) -> None:
         logging.getLogger("concurrent.futures").exception("exception calling callback for %r", future)
 
 
-# -- waking a loop from other threads: one call_soon_threadsafe for all that gathers until it runs -----------------------------------
-
-_Letter = tuple["Callable[[Any], object]", Any, "Context | None"]
-_mail: dict[int, tuple[asyncio.AbstractEventLoop, list[_Letter]]] = {}  # the loop is held, so that its id is not used again meanwhile
-_mail_lock = threading.Lock()
+def _renew_lock_in_child() -> None:
+    global _lock  # noqa: PLW0603 - a lock another thread held at the fork stays locked for ever
+    _lock = threading.Lock()
 
 
-def post(loop: asyncio.AbstractEventLoop, fn: Callable[[Any], object], argument: Any, context: Context | None = None) -> None:
-    """Call ``fn(argument)`` on ``loop`` soon. Posts from other threads are delivered together: one wake-up of the loop for many."""
-    letter = (fn, argument, context)
-    with _mail_lock:
-        box = _mail.get(id(loop))
-        if box is not None:
-            box[1].append(letter)
-            return
-        for key in [key for key, (other, _) in _mail.items() if other.is_closed()]:
-            del _mail[key]
-        try:
-            _mail[id(loop)] = (loop, [letter])
-            loop.call_soon_threadsafe(_deliver, loop)
-        except BaseException as error:  # a box that nobody comes to empty would swallow all later mail
-            _mail.pop(id(loop), None)
-            if not isinstance(error, RuntimeError):  # Ctrl-C; a RuntimeError means that the loop was closed: nobody is left to hear
-                raise
+os.register_at_fork(after_in_child=_renew_lock_in_child)
 
-
-def _deliver(loop: asyncio.AbstractEventLoop) -> None:
-    with _mail_lock:
-        _, letters = _mail.pop(id(loop), (loop, []))
-    for fn, argument, context in letters:
-        loop.call_soon(fn, argument, context=context)
-
-
-def _forget_mail_in_child() -> None:
-    global _lock, _mail_lock
-    _lock, _mail_lock = threading.Lock(), threading.Lock()
-    _mail.clear()
-
-
-os.register_at_fork(after_in_child=_forget_mail_in_child)
-
-__all__ = ["InvalidStateError", "TaskFuture", "Work", "post", "running_loop"]
+__all__ = ["InvalidStateError", "TaskFuture", "Work"]

@@ -16,7 +16,8 @@ from holdfast.runtime.background import background_loop, level_above
 from holdfast.runtime.context import current
 from holdfast.runtime.dispatch import DEFAULT_SYNC_LIMIT, Slots, workers
 from holdfast.runtime.foreign import shown
-from holdfast.runtime.future import TaskFuture, post, running_loop
+from holdfast.runtime.future import TaskFuture
+from holdfast.runtime.loops import post, running_loop
 
 if TYPE_CHECKING:
     import asyncio
@@ -62,7 +63,7 @@ class Run:
         self.journal: Journal | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         around = current.get()
-        self.level = 0 if around is None else around.run.level
+        self.level: int = 0 if around is None else around.run.level
         self.sink: Sink | None = None
         self.error: BaseException | None = None
         self.is_stopping = False
@@ -128,6 +129,7 @@ class Run:
         """Run a started but still queued sync call here, in its own context: the waiting thread is idle anyway."""
         context = call.context
         if context is not None and not _is_deep() and steps.claim(call):
+            workers.forgo()
             context.run(run_step_sync, call)
 
     # -- ending a call ------------------------------------------------------------------------------------------------------------

@@ -665,5 +665,3 @@ def test_the_interpreter_exits_promptly_and_silently() -> None:
 
     assert ("ready\n", "", 0) == (done.stdout, done.stderr, done.returncode)
     assert time.monotonic() - before < 10
-
-

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from holdfast.runtime.future import TaskFuture, post
+from holdfast.runtime.future import TaskFuture
+from holdfast.runtime.loops import post
 
 
 def settle_soon(future: TaskFuture[int], value: int) -> threading.Thread:

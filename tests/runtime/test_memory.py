@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
-import sys
 import threading
 import time
 import tracemalloc
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from holdfast import CachePolicy, InMemoryCache, RetryPolicy, entrypoint, resilient, task
+from holdfast.runtime.dispatch import workers
 
 AT_ONCE = RetryPolicy(retry_on=Exception, max_attempts=2, initial_interval=0.0001, max_interval=0.0001)
 
@@ -61,11 +62,22 @@ def watch() -> Iterator[Watch]:
     gc.enable()
 
 
+def call_and_drop(colour: Any, function: Any, *args: Any) -> None:
+    """Inside the loop: `asyncio.run` keeps an error that leaves it, in a cycle of its own."""
+
+    async def main() -> None:
+        with contextlib.suppress(Failure):
+            await function(*args)
+
+    if colour.is_async:
+        asyncio.run(main())
+    else:
+        with contextlib.suppress(Failure):
+            function(*args)
+
+
 def run_and_drop(colour: Any, runnable: Any, *args: Any) -> None:
-    try:
-        colour.invoke(runnable, *args)
-    except Failure:
-        return
+    call_and_drop(colour, runnable.ainvoke if colour.is_async else runnable.invoke, *args)
 
 
 def test_arguments_and_results_of_tasks(colour: Any, watch: Watch) -> None:
@@ -101,7 +113,7 @@ def test_errors_of_tasks(colour: Any, watch: Watch, retry: RetryPolicy | None) -
     @colour.define
     def leaf(given: Thing) -> None:
         local = watch.thing()
-        del local
+        assert local is not given
         raise watch.error()
 
     @entrypoint
@@ -132,11 +144,8 @@ def test_resilient_functions(colour: Any, watch: Watch, settings: dict[str, Any]
     def fail(given: Thing) -> None:
         raise watch.error()
 
-    colour.run(flaky, watch.thing())
-    try:
-        colour.run(fail, watch.thing())
-    except Failure:
-        pass
+    call_and_drop(colour, flaky, watch.thing())
+    call_and_drop(colour, fail, watch.thing())
     assert 0 == watch.left()
 
 
@@ -152,12 +161,10 @@ def test_cached_calls_and_their_followers(watch: Watch) -> None:
         return watch.thing()
 
     def call() -> None:
-        try:
+        with contextlib.suppress(Failure):
             fetch(watch.thing())
-        except Failure:
-            return
 
-    for failing in (False, True):
+    for failing in (False, True):  # noqa: B007 - the body reads it
         threads = [threading.Thread(target=call) for _ in range(4)]
         for thread in threads:
             thread.start()
@@ -187,7 +194,7 @@ def test_cancelled_tasks(watch: Watch) -> None:
 
 @pytest.mark.parametrize("kind", ["sync task", "async task", "failing task", "retried", "invoke", "ainvoke"])
 def test_many_calls_need_no_more_memory_than_a_few(kind: str) -> None:
-    """Twenty times the calls, the same memory: nothing is kept per call."""
+    """Eight times the calls, the same memory: nothing is kept per call."""
 
     @task
     def double(x: int) -> int:
@@ -231,16 +238,15 @@ def test_many_calls_need_no_more_memory_than_a_few(kind: str) -> None:
         "sync task": entrypoint(calls(lambda: double(1).result())).invoke,
         "async task": entrypoint(calls(lambda: triple(1).result())).invoke,
         "failing task": entrypoint(calls(lambda: fail(1).exception())).invoke,
-        "retried": calls(lambda: flip()),
-        "invoke": calls(lambda: once.invoke()),
+        "retried": calls(flip),
+        "invoke": calls(once.invoke),
         "ainvoke": lambda count: asyncio.run(aonces(count)),
     }
     body = bodies[kind]
-    scale = 1 if sys.gettrace() is None else 0.2
-    body(int(50 * scale))
-    few = traced(lambda: body(int(50 * scale)))
-    many = traced(lambda: body(int(1000 * scale)))
-    assert many < few + 60_000, (few, many)
+    body(50)
+    few = traced(lambda: body(50))
+    many = traced(lambda: body(400))
+    assert many < few + 30_000, (few, many)
 
 
 def traced(job: Callable[[], object]) -> int:
@@ -249,6 +255,8 @@ def traced(job: Callable[[], object]) -> int:
     tracemalloc.start()
     try:
         job()
+        while workers._idle < workers.count:
+            time.sleep(0.001)
         gc.collect()
         return tracemalloc.get_traced_memory()[0]
     finally:

@@ -116,7 +116,9 @@ class Forest:
         if node.kind == "slow":
             settings["timeout"] = 0.02
         if node.flakes or node.kind == "slow":
-            settings["retry_policy"] = RetryPolicy(max_attempts=50, initial_interval=1e-4, max_interval=1e-3, retry_on=(Flake, TimeoutError))
+            settings["retry_policy"] = RetryPolicy(
+                max_attempts=50, initial_interval=1e-4, max_interval=1e-3, retry_on=(Flake, TimeoutError)
+            )
         if node.kind == "keyed":
             settings["cache_policy"] = CachePolicy(ttl=3600, key_func=lambda *_: str(node.number), version="1")
 
