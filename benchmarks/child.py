@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,9 @@ from pathlib import Path
 from benchmarks.harness import Result, Row, measure_row
 from benchmarks.rows import by_name
 
+PATIENCE = 60.0
+PATIENCE_PER_ROUND = 6.0
+"""Seconds until a row is given up: at least, and more for each round."""
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -27,18 +31,33 @@ def measure_apart(row: Row, *, rounds: int, slice_s: float, only: frozenset[str]
         ChildFailed: It ended with an error.
     """
     order = json.dumps({"row": row.name, "rounds": rounds, "slice_s": slice_s, "only": None if only is None else sorted(only)})
-    with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder:
-        done = subprocess.run(
+    with (
+        tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder,
+        subprocess.Popen(
             [sys.executable, "-m", "benchmarks.child", order],
             cwd=ROOT,
             env=_environment(Path(folder)),
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-        )
-    if done.returncode != 0:
-        raise ChildFailed(f"{row.name}: {done.stderr.strip()[-2000:] or f'exit code {done.returncode}'}")
-    return Result(**json.loads(done.stdout.splitlines()[-1]))
+            start_new_session=True,
+        ) as process,
+    ):
+        said, complained = _finished(process, row, PATIENCE + rounds * PATIENCE_PER_ROUND)
+    if process.returncode != 0:
+        raise ChildFailed(f"{row.name}: {complained.strip()[-2000:] or f'exit code {process.returncode}'}")
+    return Result(**json.loads(said.splitlines()[-1]))
+
+
+def _finished(process: subprocess.Popen[str], row: Row, seconds: float) -> tuple[str, str]:
+    """What the process said; one that hangs is ended together with those it started, so that it does not keep the machine busy."""
+    try:
+        return process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise ChildFailed(f"{row.name}: not finished after {seconds:g} s") from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _environment(folder: Path) -> dict[str, str]:

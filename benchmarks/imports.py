@@ -42,7 +42,7 @@ ROWS = [
         name="import, CPU time over that of a bare interpreter",
         unit=MILLISECONDS,
         target=80,
-        guards=(Guard("tenacity", 5),),
+        guards=(Guard("tenacity", 3),),
         most_rounds=15,
         contestants={
             "holdfast": Contestant(importing("holdfast"), 1),

@@ -8,6 +8,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import repeat
 from time import perf_counter
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from benchmarks.calls import CITY, forecast, forecast_async
 from benchmarks.harness import Contestant, Guard, Make, Measure, Row, async_loop, loop
 
-HAND_MADE = "tenacity + OpenTelemetry + structlog"
+HAND_MADE = "tenacity + OpenTelemetry"
 CALLS = 500
 """Calls in one measurement: their spans and lines fit into every queue, so nothing is dropped."""
 
@@ -38,24 +39,27 @@ def bare(*, is_async: bool) -> Make:
     return lambda stack: async_loop(stack, forecast_async, CITY) if is_async else loop(forecast, CITY)
 
 
-def local(*, is_async: bool, until_written: bool) -> Make:
-    """``@resilient`` with the local trace store and lines on stderr, which is a file here."""
+def local(*, is_async: bool, until_written: bool, lines: bool | str = True) -> Make:
+    """``@resilient`` with the local trace store and lines on stderr, which is a file here.
+
+    A call that succeeds writes lines only with ``lines="debug"``: one for the call, and those of its attempt.
+    """
 
     def make(stack: ExitStack) -> Measure:
         import holdfast
 
-        configure_local(stack)
+        configure_local(stack, lines)
         fn = holdfast.resilient(forecast_async if is_async else forecast)
         return batches(stack, fn, holdfast.flush, is_async=is_async, until_written=until_written)
 
     return make
 
 
-def configure_local(stack: ExitStack) -> None:
+def configure_local(stack: ExitStack, lines: bool | str) -> None:
     """Trace to the local store."""
     import holdfast.tracing
 
-    stack.enter_context(holdfast.tracing.configure())
+    stack.enter_context(holdfast.tracing.configure(lines=lines))
 
 
 def batch_provider(stack: ExitStack) -> Any:
@@ -128,12 +132,13 @@ def _global_provider(stack: ExitStack) -> Any:
     return provider
 
 
-def hand_made(*, is_async: bool, until_written: bool, spans: int) -> Make:
-    """Tenacity with a span around the call, a span around each attempt, (with three) one around the run, and a JSON line in a file."""
+def hand_made(*, is_async: bool, until_written: bool, spans: int, with_line: bool) -> Make:
+    """Tenacity with a span around the call, one around each attempt, with three one around the run, and, if asked, a JSON line in a file."""
 
     def make(stack: ExitStack) -> Measure:
         provider = batch_provider(stack)
-        tracer, log = provider.get_tracer("benchmarks"), _json_lines(stack)
+        tracer = provider.get_tracer("benchmarks")
+        log = _json_lines(stack) if with_line else None
         fn = (_hand_made_async if is_async else _hand_made)(tracer, log, with_run=spans == 3)
         return batches(stack, fn, provider.force_flush, is_async=is_async, until_written=until_written)
 
@@ -168,7 +173,8 @@ def _hand_made(tracer: Any, log: Any, *, with_run: bool) -> Callable[[str], Any]
     def call(city: str) -> str:
         with tracer.start_as_current_span("forecast", attributes={"task": "forecast", "max_attempts": 3}):
             value = attempt(city)
-            log.info("task.ok", task="forecast", attempts=1)
+            if log is not None:
+                log.info("task.ok", task="forecast", attempts=1)
             return value
 
     def run(city: str) -> str:
@@ -187,7 +193,8 @@ def _hand_made_async(tracer: Any, log: Any, *, with_run: bool) -> Callable[[str]
     async def call(city: str) -> str:
         with tracer.start_as_current_span("forecast", attributes={"task": "forecast", "max_attempts": 3}):
             value = await attempt(city)
-            log.info("task.ok", task="forecast", attempts=1)
+            if log is not None:
+                log.info("task.ok", task="forecast", attempts=1)
             return value
 
     async def run(city: str) -> str:
@@ -236,18 +243,22 @@ def spawned(stack: ExitStack) -> Measure:
 Maker = Callable[..., Make]
 
 
-def _row(name: str, colour: str, ours: Maker, *, spans: int, target: float | None, until_written: bool) -> Row:
+def _row(
+    name: str, colour: str, ours: Maker, *, spans: int, target: float | None, until_written: bool = False, with_line: bool = False
+) -> Row:
     is_async = colour == "async"
+    peer = f"{HAND_MADE} + structlog" if with_line else HAND_MADE
+    is_guarded = target is not None and not is_async and not with_line
     return Row(
         name=f"{name}, {colour}{', until all is written' if until_written else ''}",
         target=target,
-        guards=() if is_async or until_written or ours is resilient_batch else (Guard(HAND_MADE, 4),),
+        guards=(Guard(peer, 2),) if is_guarded else (),
         contestants={
             "bare": Contestant(bare(is_async=is_async)),
             "holdfast": Contestant(ours(is_async=is_async, until_written=until_written), CALLS),
-            HAND_MADE: Contestant(hand_made(is_async=is_async, until_written=until_written, spans=spans), CALLS),
+            peer: Contestant(hand_made(is_async=is_async, until_written=until_written, spans=spans, with_line=with_line), CALLS),
         },
-        note="the other side's spans go nowhere: nothing of its is stored" if ours is local and until_written else "",
+        note="the other side's spans are not stored" if until_written else "",
     )
 
 
@@ -264,16 +275,16 @@ def _run_row(colour: str) -> Row:
     )
 
 
+COLOURS = ("sync", "async")
+
 ROWS = [
+    *[_row("call, local store", colour, local, spans=2, target=5) for colour in COLOURS],
+    *[_row("call, local store", colour, local, spans=2, target=None, until_written=True) for colour in COLOURS],
     *[
-        _row("call, local store and lines", colour, local, spans=2, target=None if written else 5, until_written=written)
-        for colour in ("sync", "async")
-        for written in (False, True)
+        _row("call, local store and all lines", colour, partial(local, lines="debug"), spans=2, target=5, with_line=True)
+        for colour in COLOURS
     ],
-    *[_row("call, SDK batch export", colour, resilient_batch, spans=2, target=None, until_written=False) for colour in ("sync", "async")],
-    *[
-        _row("run + call + attempt, SDK batch export", colour, run_of_one, spans=3, target=70, until_written=False)
-        for colour in ("sync", "async")
-    ],
-    *[_run_row(colour) for colour in ("sync", "async")],
+    *[_row("call, SDK batch export", colour, resilient_batch, spans=2, target=None) for colour in COLOURS],
+    *[_row("run + call + attempt, SDK batch export", colour, run_of_one, spans=3, target=70) for colour in COLOURS],
+    *[_run_row(colour) for colour in COLOURS],
 ]

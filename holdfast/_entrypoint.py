@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 from holdfast._plans import build_plan, check_cache
 from holdfast._runs import NO_INPUT, Config, Settings, check_concurrency, open_run
 from holdfast.errors import PolicyError
-from holdfast.runtime import _ports, steps
+from holdfast.runtime import _ports, steps, threads
 from holdfast.runtime._async.call import perform as perform_async
 from holdfast.runtime._async.entry import execute_run as execute_async
 from holdfast.runtime._sync.call import perform as perform_sync
@@ -116,7 +116,7 @@ class Entrypoint(Generic[R]):
         if running_loop() is None:
             return execute()  # type: ignore[no-any-return]
         run.avoid(running_loop())
-        return _ports.on_a_thread(execute, stop=run.stop)  # type: ignore[no-any-return]
+        return threads.on_a_thread(execute, stop=run.stop)  # type: ignore[no-any-return]
 
     async def _ainvoke(self, prepared: tuple[Run, Call]) -> R:
         run, call = prepared
@@ -154,7 +154,7 @@ class Entrypoint(Generic[R]):
                 run.stop()
 
         jobs = [functools.partial(invoke, item, each) for item, each in zip(inputs, configs, strict=True)]
-        return _ports.all_on_threads(jobs, stop=stop, return_exceptions=return_exceptions)
+        return threads.all_on_threads(jobs, stop=stop, return_exceptions=return_exceptions)
 
     async def abatch(
         self, inputs: Sequence[Any], config: Config | Sequence[Config] | None = None, *, return_exceptions: bool = False

@@ -14,6 +14,7 @@ from holdfast.runtime.context import scope_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from holdfast._entrypoint import Entrypoint
     from holdfast._plans import Retries, Seconds, Timeout
     from holdfast.cache.explanation import KeyExplanation
     from holdfast.policies import CachePolicy
@@ -69,15 +70,17 @@ class Task(Generic[P, R_co]):
 
     def invoke(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Make a run of this one call, anywhere, and return its result."""
-        from holdfast._entrypoint import single_call
-
-        return cast("R_co", single_call(self.plan).invoke((self._bound + args, kwargs)))
+        return cast("R_co", self._alone.invoke((self._bound + args, kwargs)))
 
     async def ainvoke(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """`invoke` for async code."""
+        return cast("R_co", await self._alone.ainvoke((self._bound + args, kwargs)))
+
+    @functools.cached_property
+    def _alone(self) -> Entrypoint[Any]:
         from holdfast._entrypoint import single_call
 
-        return cast("R_co", await single_call(self.plan).ainvoke((self._bound + args, kwargs)))
+        return single_call(self.plan)
 
     def options(
         self,

@@ -43,22 +43,22 @@ PRELOADED = (
 )
 
 _RETRY = "policies/test_retry.py policies/test_retry_fields.py policies/test_tenacity.py"
-_ERRORS = "policies/test_classify.py policies/test_what_is_retried.py policies/test_real_errors.py policies/test_library_errors.py"
+_ERRORS = "policies/test_classify.py policies/test_error_rules.py policies/test_what_is_retried.py policies/test_library_errors.py policies/test_real_errors.py"
 _CODEC = "values/test_codec.py values/test_registry.py"
 _KEYS = "values/test_canonical.py values/test_views.py values/test_fingerprint.py"
-_CALLS = "runtime test_resilient.py test_task.py test_entrypoint.py"
+_CALLS = "test_resilient.py test_task.py runtime/test_flight.py runtime/test_journal.py test_entrypoint.py"
 
 MODULES = {
-    "policies/attributes.py": f"policies/test_classify.py policies/test_pushback.py {_RETRY}",
+    "policies/attributes.py": f"policies/test_attributes.py policies/test_classify.py policies/test_pushback.py {_RETRY}",
     "policies/backoff.py": f"policies/test_backoff.py {_RETRY}",
     "policies/cache.py": "policies/test_cache_policy.py",
     "policies/callables.py": f"policies/test_cache_policy.py {_RETRY}",
     "policies/classify.py": _ERRORS,
-    "policies/decision.py": _RETRY,
+    "policies/decision.py": f"policies/test_decision.py {_RETRY}",
     "policies/duration.py": "policies/test_duration.py policies/test_timeout.py policies/test_cache_policy.py",
     "policies/error_rules.py": _ERRORS,
     "policies/error_table.py": _ERRORS,
-    "policies/plan.py": f"policies {_CALLS}",
+    "policies/plan.py": "policies/test_plan.py",
     "policies/pushback.py": "policies/test_pushback.py policies/test_retry.py",
     "policies/retry.py": _RETRY,
     "policies/retry_fields.py": _RETRY,
@@ -77,10 +77,10 @@ MODULES = {
     "cache/keys.py": "cache/test_keys.py",
     "runtime/_async/call.py": _CALLS,
     "runtime/attempts.py": _CALLS,
-    "runtime/flight.py": _CALLS,
-    "runtime/journal.py": _CALLS,
-    "runtime/lookup.py": _CALLS,
-    "runtime/steps.py": _CALLS,
+    "runtime/flight.py": "runtime/test_flight.py test_resilient.py",
+    "runtime/journal.py": "runtime/test_journal.py test_entrypoint.py",
+    "runtime/lookup.py": "test_resilient.py runtime/test_flight.py",
+    "runtime/steps.py": "runtime/test_journal.py test_task.py test_entrypoint.py",
 }
 """Modules of the package, and the tests (below ``tests``, quickest to tell first) that a mutant of each has to pass."""
 
@@ -108,7 +108,8 @@ class Bench:
         Raises:
             SystemExit: They fail.
         """
-        began = time.monotonic()
+        for name in PRELOADED.split():
+            importlib.import_module(name)
         self._run(keep_bytecode=True)
         began = time.monotonic()
         outcome, by = self._run()
@@ -168,6 +169,7 @@ class Bench:
 
     def _run_pytest(self, *, keep_bytecode: bool) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored when this runs in the background of a shell
         os.setsid()
         log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for stream in (1, 2):
@@ -255,8 +257,6 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = [module for module in MODULES if module.startswith(tuple(options.modules))]
     if not chosen:
         parser.error(f"no such module: {' '.join(options.modules)}; there are {', '.join(MODULES)}")
-    for name in PRELOADED.split():
-        importlib.import_module(name)
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)  # a failure is enough, it need not be small
     hypothesis.settings.register_profile("mutate", database=None, derandomize=True, deadline=None, phases=phases)
     signal.signal(signal.SIGTERM, _leave)

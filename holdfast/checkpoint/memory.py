@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 from holdfast.typing import Saved
@@ -26,11 +28,16 @@ class InMemorySaver:
         """Start empty."""
         self._threads: dict[str, Saved] = {}
         self._lock = threading.Lock()
+        _alive.add(self)
 
     def __repr__(self) -> str:
         """How many threads it knows."""
         count = len(self._threads)
         return f"InMemorySaver({count} thread{'' if count == 1 else 's'})"
+
+    def renew_lock(self) -> None:
+        """In a forked child, where whoever held it is gone."""
+        self._lock = threading.Lock()
 
     def load(self, thread_id: str, /) -> Saved | None:
         """The thread's latest run, or None."""
@@ -57,3 +64,15 @@ class InMemorySaver:
             saved = self._threads[thread_id]
             if saved.run_id == run_id:
                 self._threads[thread_id] = saved._replace(status=status, previous=saved.previous if previous is None else previous)
+
+
+_alive: weakref.WeakSet[InMemorySaver] = weakref.WeakSet()
+
+
+def _renew_locks_in_child() -> None:
+    for saver in _alive:
+        saver.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_renew_locks_in_child)

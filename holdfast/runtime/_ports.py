@@ -5,6 +5,7 @@ Nothing else in ``runtime/`` may sleep, spawn, wait or hop threads.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import CancelledError, wait
 from contextvars import copy_context
@@ -20,7 +21,7 @@ from holdfast.runtime.loops import post, running_loop
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from contextvars import Context
 
     from holdfast.runtime.dispatch import Slots
@@ -248,6 +249,25 @@ def store_call_sync(is_blocking: bool, fn: Callable[..., Any], *args: Any, **kwa
     return fn(*args, **kwargs)
 
 
+async def commit_async(is_blocking: bool, fn: Callable[..., Any], *args: Any) -> Any:  # noqa: FBT001
+    """Call a store whose work must not be lost: the body has ended, so a cancellation comes too late and waits for nothing else."""
+    if not is_blocking:
+        return fn(*args)
+    import asyncio
+
+    work = asyncio.ensure_future(in_thread(partial(fn, *args)))
+    while not work.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([work])
+    return work.result()
+
+
+def commit_sync(is_blocking: bool, fn: Callable[..., Any], *args: Any) -> Any:  # noqa: FBT001
+    """Call a store, inline."""
+    del is_blocking
+    return fn(*args)
+
+
 async def in_thread(fn: Callable[[], Any]) -> Any:
     """Run ``fn`` on a worker thread, in a copy of this context."""
     loop = running_loop()
@@ -344,41 +364,3 @@ def drain_sync(run: Run, seconds: float | None) -> bool:
         except TimeoutError:
             return False
     return True
-
-
-def on_a_thread(fn: Callable[[], Any], *, stop: Callable[[], None]) -> Any:
-    """Run ``fn`` on a worker thread, in a copy of this context, and block until it has ended."""
-    return all_on_threads([fn], stop=stop, return_exceptions=False)[0]
-
-
-def all_on_threads(jobs: Sequence[Callable[[], Any]], *, stop: Callable[[], None], return_exceptions: bool) -> list[Any]:
-    """Run every job on a worker thread of its own, in a copy of this context; wait for all.
-
-    Interrupted by Ctrl-C, it calls ``stop`` and waits a moment.
-    """
-    futures: list[TaskFuture[Any]] = [TaskFuture() for _ in jobs]
-    try:
-        for fn, future in zip(jobs, futures, strict=True):
-            run_in_thread(fn, future)
-        wait(futures)
-    except BaseException:
-        stop()
-        wait(futures, DRAIN_SECONDS)
-        raise
-    errors = [future.exception() for future in futures]
-    first = next((error for error in errors if error is not None), None)
-    if first is not None and not return_exceptions:
-        raise first
-    return [future.result() if error is None else error for future, error in zip(futures, errors, strict=True)]
-
-
-def run_in_thread(fn: Callable[[], Any], future: TaskFuture[Any]) -> None:
-    """Run ``fn`` on a worker thread, in a copy of this context, and settle ``future`` with its outcome."""
-    workers.run(partial(_settle, copy_context(), fn, future))
-
-
-def _settle(context: Context, fn: Callable[[], Any], future: TaskFuture[Any]) -> None:
-    try:
-        future.set_result(context.run(fn))
-    except BaseException as error:  # noqa: BLE001 - handed to whoever waits
-        future.set_exception(error)

@@ -60,15 +60,15 @@ def failed(call: Call, error: BaseException) -> float | None:
     stripped(error)
     if call.run is not None and call.run.journal is not None:
         call.run.journal.supersede(error)
-    if not isinstance(error, Exception):
+    if not isinstance(error, Exception) or is_cancellation(error):  # of either library: nothing to retry
         call.error = error
-        _end_attempt(call, "cancelled", error)
+        _end_attempt(call, outcome_of(error), error)
         return None
     if not call.plan.retry:
         call.error = error
         if call.facts is not None:
             call.facts.stop_reason = _reason_without_policy(error)
-            _end_attempt(call, _outcome(error), error)
+            _end_attempt(call, outcome_of(error), error)
         return None
     decision, index = _decide(call, error, None)
     if isinstance(decision, Retry):
@@ -78,7 +78,7 @@ def failed(call: Call, error: BaseException) -> float | None:
     if call.facts is not None and call.attempt is not None:
         call.facts.stop_reason = str(decision.reason)
         call.attempt.reason = str(decision.reason)
-        _end_attempt(call, _outcome(error), error)
+        _end_attempt(call, outcome_of(error), error)
     return None
 
 
@@ -99,10 +99,7 @@ def close_call(call: Call, value: Any) -> None:
     facts.error = call.error
     facts.result = value
     if not facts.outcome:
-        if call.error is None:
-            facts.outcome = "ok"
-        else:
-            facts.outcome = "cancelled" if is_cancellation(call.error) else _outcome(call.error)
+        facts.outcome = "ok" if call.error is None else outcome_of(call.error)
     call.observer.call_ended(facts)
 
 
@@ -110,7 +107,14 @@ def broke(call: Call, error: BaseException) -> None:
     """An error from between the attempts (a cancelled wait, a store that is no store) is the call's outcome."""
     call.error = error
     if call.attempt is not None:
-        _end_attempt(call, "cancelled", error)
+        _end_attempt(call, outcome_of(error), error)
+
+
+def outcome_of(error: BaseException) -> str:
+    """What the record of a run, call or attempt says about an error: ``cancelled`` (also by Ctrl-C), ``timeout`` or ``error``."""
+    if is_cancellation(error) or isinstance(error, (KeyboardInterrupt, GeneratorExit)):
+        return "cancelled"
+    return "timeout" if isinstance(error, NodeTimeoutError) else "error"
 
 
 def is_cancellation(error: BaseException) -> bool:
@@ -171,7 +175,7 @@ def _will_retry(call: Call, decision: Retry, index: int, error: BaseException | 
         call.attempt.reason = decision.reason
         if len(call.plan.retry) > 1:
             call.attempt.policy = f"RetryPolicy {index + 1} of {len(call.plan.retry)}"
-        _end_attempt(call, "error" if error is None else _outcome(error), error)
+        _end_attempt(call, "error" if error is None else outcome_of(error), error)
     else:
         what = described(error) if error is not None else f"result {shown(result):.80}"
         events.note(
@@ -200,10 +204,6 @@ def _end_attempt(call: Call, outcome: str, error: BaseException | None) -> None:
 
 def _elapsed(call: Call) -> float:
     return 0.0 if call.started is None else clock.current.monotonic() - call.started
-
-
-def _outcome(error: BaseException) -> str:
-    return "timeout" if isinstance(error, NodeTimeoutError) else "error"
 
 
 def _reason_without_policy(error: BaseException) -> str:

@@ -6,7 +6,7 @@ from concurrent.futures import wait
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
-from holdfast.runtime import _ports
+from holdfast.runtime import _ports, threads
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.loops import post, running_loop
 
@@ -44,7 +44,7 @@ class ChunksSync:
             finally:
                 self._queue.put((_END, None))
 
-        _ports.run_in_thread(job, self._outcome)
+        threads.run_in_thread(job, self._outcome)
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Yield chunks until the run ends; raise what it raised."""

@@ -74,4 +74,5 @@ def _leave_run_in_child() -> None:
     current.set(None)  # its threads, its loop and its calls stayed with the parent
 
 
-os.register_at_fork(after_in_child=_leave_run_in_child)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_leave_run_in_child)

@@ -112,9 +112,10 @@ class Workers:
             raise
 
     def forgo(self) -> None:
-        """A job that `run` was given has become void: the thread that has or gets it counts as idle already.
+        """A worker thread counts as idle already: its job is about to end, or the job on its way to it has become void.
 
-        Without this a body that calls and awaits one task after the other, helping with each, would make a thread for each.
+        Without this each body that ends, and starts the next in line, would make a thread for it; and so would a body that calls and awaits
+        one task after the other, helping with each.
         """
         with self._lock:
             self._idle += 1
@@ -149,4 +150,5 @@ class Workers:
 
 
 workers = Workers()
-os.register_at_fork(after_in_child=workers.reset)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=workers.reset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from holdfast.runtime.attempts import is_cancellation
+from holdfast.runtime.attempts import outcome_of
 from holdfast.runtime.foreign import add_note, described
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ def conclude(run: Run, call: Call, value: Any) -> Any:
         if run.sink is not None:
             run.sink("updates", {call.plan.name: value})
     else:
-        is_cancelled = is_cancellation(run.error) or isinstance(run.error, KeyboardInterrupt)
-        run.facts.outcome = "cancelled" if is_cancelled else "error"
+        run.facts.outcome = "cancelled" if outcome_of(run.error) == "cancelled" else "error"
     run.tell_uncollected()
     return value if run.error is None else None
 

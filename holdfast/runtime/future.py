@@ -156,6 +156,11 @@ class TaskFuture(Future[R]):
             self.remove_done_callback(wake)
             raise
 
+    @property
+    def has_callbacks(self) -> bool:
+        """True when settling it will call somebody."""
+        return bool(self._calls)
+
     # -- cancelling and callbacks -------------------------------------------------------------------------------------------------
 
     def cancel(self, msg: object = None) -> bool:
@@ -367,6 +372,7 @@ def _renew_lock_in_child() -> None:
     _lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_renew_lock_in_child)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_renew_lock_in_child)
 
 __all__ = ["InvalidStateError", "TaskFuture", "Work"]

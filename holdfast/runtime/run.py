@@ -223,6 +223,7 @@ def _work(call: Call) -> None:
     """A worker thread's job. Claimed before the context is entered: a context can be entered by one thread only."""
     context = call.context
     if context is not None and steps.claim(call):
+        call.frees_thread = True
         context.run(run_step_sync, call)
 
 

@@ -38,6 +38,7 @@ class Call:
         context: The caller's context variables, copied; the body runs in them.
         slots: Where its slot comes from; None when it needs none.
         has_slot: Whether it holds one now.
+        frees_thread: Whether its end leaves a worker thread with nothing to do.
         asyncio_task: The asyncio task of a running async body.
         error: What it raised.
         started: Monotonic time of the first attempt, for the deadline.
@@ -58,6 +59,7 @@ class Call:
         "counts",
         "error",
         "facts",
+        "frees_thread",
         "future",
         "has_slot",
         "is_body",
@@ -91,6 +93,7 @@ class Call:
         self.slots: Slots | None = None
         self.has_slot = False
         self.is_body = False
+        self.frees_thread = False
         self.asyncio_task: asyncio.Task[Any] | None = None
         self.error: BaseException | None = None
         self.started: float | None = None

@@ -6,6 +6,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from holdfast.runtime import attempts, lookup, stream
+from holdfast.runtime.dispatch import workers
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.inject import fill
 from holdfast.runtime.journal import MISSING
@@ -111,11 +112,16 @@ def claim(call: Call) -> bool:
 
 
 def settle(call: Call, value: Any) -> None:
-    """Give the slot back, resolve the future, and let the run know."""
+    """Resolve the future, give the slot back, and let the run know.
+
+    Whoever waits in line for the slot is then started on this very thread, which counts as idle from here on: otherwise each end of a body
+    would make a thread. Callbacks may block, so a future that has some gives the slot back before it is resolved.
+    """
     run, future = call.run, call.future
     if run is None or future is None:
         return
-    call.release_slot()
+    if future.has_callbacks:
+        call.release_slot()
     if run.sink is not None:
         stream.task_ended(call, value)
     if call.error is None:
@@ -124,5 +130,8 @@ def settle(call: Call, value: Any) -> None:
         future.settle_cancelled()
     else:
         future.set_exception(call.error)
+    if call.frees_thread:
+        workers.forgo()
+    call.release_slot()
     run.closed(call)
     call.forget()

@@ -153,6 +153,16 @@ def test_a_row_that_fails_says_why(monkeypatch):
         child.measure_apart(unknown, rounds=1, slice_s=0.0)
 
 
+def test_a_row_that_hangs_is_given_up(monkeypatch):
+    """A benchmark must not keep a machine busy for ever."""
+    (real,) = [row for row in all_rows() if row.name == "call, ok at once, sync"]
+    monkeypatch.setattr(child, "PATIENCE", 0.0)
+    monkeypatch.setattr(child, "PATIENCE_PER_ROUND", 0.001)
+
+    with pytest.raises(child.ChildFailed, match=r"not finished after 0\.001 s"):
+        child.measure_apart(real, rounds=1, slice_s=0.0)
+
+
 def test_rows_have_different_names():
     """A row is found by its name."""
     names = [row.name for row in all_rows()]

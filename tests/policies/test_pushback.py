@@ -129,6 +129,45 @@ def test_the_hint_of_what_it_was_raised_from_counts():
     assert 7.0 == retry_after(error, now=NOW)
 
 
+@pytest.mark.parametrize(("depth", "expected"), [(3, 7.0), (4, None)])
+def test_three_causes_deep_is_looked(depth, expected):
+    """Further down it is hardly this failure's answer any more."""
+    error = Failed(headers={"Retry-After": "7"})
+    for _ in range(depth):
+        outer = Failed()
+        outer.__cause__ = error
+        error = outer
+
+    assert expected == retry_after(error, now=NOW)
+
+
+def test_the_hint_of_the_error_itself_goes_first():
+    """What it was raised from is older."""
+    error = Failed(headers={"Retry-After": "7"})
+    error.__cause__ = Failed(headers={"Retry-After": "9"})
+
+    assert 7.0 == retry_after(error, now=NOW)
+
+
+def test_botocore_keeps_headers_in_the_metadata_of_an_answer():
+    """On the error's response, and on the answer to a call that did not fail."""
+    answer = {"ResponseMetadata": {"HTTPHeaders": {"retry-after": "7"}}}
+
+    assert [7.0, 7.0] == [retry_after(source, now=NOW) for source in (answer, Failed(response=answer))]
+
+
+def test_grpc_keeps_hints_in_its_trailers():
+    """A method gives them, as pairs; gRPC proposal A6."""
+    error = Failed(trailing_metadata=lambda: (("grpc-status-details-bin", b"x"), ("grpc-retry-pushback-ms", "250")))
+
+    assert 0.25 == retry_after(error, now=NOW)
+
+
+def test_a_header_under_a_name_that_is_no_text_is_passed_by():
+    """Somebody's mapping may hold anything."""
+    assert 7.0 == retry_after({("retry-after",): "9", None: "9", "Retry-After": "7"}, now=NOW)
+
+
 def test_a_real_urllib_error_has_its_headers():
     """They stand in an email message."""
     with urllib.error.HTTPError("http://x/", 503, "busy", message(Retry_After="7"), None) as error:

@@ -120,6 +120,30 @@ def test_what_cannot_work_is_refused_when_built(wrong, text):
     assert text in str(caught.value)
 
 
+def test_the_least_that_is_accepted():
+    """A factor of 1, and an interval that is the cap from the start: constant waits."""
+    policy = RetryPolicy(5, 1, 5, 1)
+
+    assert (5.0, 1.0, 5.0, 1) == (policy.initial_interval, policy.backoff_factor, policy.max_interval, policy.max_attempts)
+
+
+@pytest.mark.parametrize(
+    ("field", "example"),
+    [
+        ("wait", "tenacity.wait_exponential(max=10)"),
+        ("stop", "tenacity.stop_after_delay(30)"),
+        ("retry", "tenacity.retry_if_exception_type(OSError)"),
+    ],
+)
+def test_a_strategy_that_is_none_is_refused_with_one_that_works(field, example):
+    """It can be pasted."""
+    with pytest.raises(PolicyError) as caught:
+        RetryPolicy(**{field: "x"})
+
+    assert f"{field}='x' is not a function: give for example {field}={example}" == str(caught.value)
+    assert callable(eval(example, {"tenacity": tenacity}))
+
+
 @pytest.mark.parametrize("fine", [{"deadline": "1m"}, {"stop": tenacity.stop_after_delay(60)}])
 def test_unbounded_attempts_need_another_end(fine):
     """A deadline or a stop strategy ends the retries."""

@@ -158,6 +158,24 @@ def test_strategies_read_the_result_as_they_do_in_tenacity():
     assert policy.decide(after()).detail.endswith("raised TimeoutError: slow")
 
 
+def test_a_strategy_sees_one_attempt():
+    """Its number, its times and no next wait yet, under tenacity's names; what a policy cannot know is empty."""
+    seen = []
+    RetryPolicy(wait=lambda state: seen.append(state) or 1, max_attempts=9).decide(after(2, elapsed=3.0))
+    (state,) = seen
+
+    assert (2, 2, 0.0, 3.0, 3.0, 1.0, 0.0) == (
+        state.attempt_number,
+        state.outcome.attempt_number,
+        state.start_time,
+        state.outcome_timestamp,
+        state.seconds_since_start,
+        state.idle_for,
+        state.upcoming_sleep,
+    )
+    assert (None, None, None, (), {}) == (state.retry_object, state.next_action, state.fn, state.args, state.kwargs)
+
+
 def test_tenacity_is_loaded_by_whoever_uses_it():
     """A policy without strategies loads neither tenacity nor the adapter."""
     code = "import sys; from holdfast.policies import *; RetryPolicy().decide(AttemptState(1, OSError(), None, 0, 0, 0)); print([m for m in sys.modules if 'tenacity' in m])"

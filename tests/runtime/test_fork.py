@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
-import threading
-import time
 
 import pytest
-
-from holdfast import CachePolicy, InMemoryCache, InMemorySaver, TaskContextError, entrypoint, resilient, task
-from holdfast.runtime import background, flight, future
-from holdfast.runtime.dispatch import workers
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 
@@ -29,7 +22,7 @@ def in_child(job: str) -> None:
 PROGRAM = """
 import asyncio, faulthandler, os, threading, time
 from holdfast import CachePolicy, InMemoryCache, InMemorySaver, TaskContextError, entrypoint, resilient, task
-from holdfast.runtime import flight, future
+from holdfast.runtime import flight, future, loops
 
 faulthandler.dump_traceback_later(30, exit=True)
 cache, saver = InMemoryCache(), InMemorySaver()
@@ -88,7 +81,7 @@ assert 7 == main.invoke(1)
 held, done = threading.Event(), threading.Event()
 
 def hold():
-    with future._lock, future._mail_lock, flight._lock, background._lock, workers._lock, saver._lock:
+    with future._lock, loops._mail_lock, flight._lock, background._lock, workers._lock, saver._lock:
         held.set()
         done.wait(20)
 

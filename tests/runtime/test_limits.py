@@ -58,7 +58,7 @@ def test_the_late_result_of_an_abandoned_attempt_is_dropped() -> None:
         time.sleep(0.01)
         return "in time"
 
-    with FakeClock(patience=0.01):
+    with FakeClock():
         assert "in time" == racing.invoke()
 
 
@@ -191,7 +191,7 @@ def test_limits_inside_limits(colour: Any) -> None:
     def main() -> Any:
         return middle()
 
-    with FakeClock(patience=0.01):
+    with FakeClock():
         assert "inner did not finish within 1 s (timeout)" in colour.invoke(main)
 
 

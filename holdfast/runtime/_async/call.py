@@ -86,7 +86,7 @@ async def record(call: Call, value: Any) -> None:
     if call.error is None:
         try:
             payload = journal.encode(call.plan, value)
-            await _ports.store_call_async(journal.is_blocking, journal.commit, call.step, payload)
+            await _ports.commit_async(journal.is_blocking, journal.commit, call.step, payload)
         except BaseException as error:  # noqa: BLE001 - whatever it is, a cancellation included, it is the step's outcome
             call.error = error
     if isinstance(call.error, Exception) and not attempts.is_cancellation(call.error):

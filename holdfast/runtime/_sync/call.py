@@ -89,7 +89,7 @@ def record(call: Call, value: Any) -> None:
     if call.error is None:
         try:
             payload = journal.encode(call.plan, value)
-            _ports.store_call_sync(journal.is_blocking, journal.commit, call.step, payload)
+            _ports.commit_sync(journal.is_blocking, journal.commit, call.step, payload)
         except BaseException as error:  # noqa: BLE001 - whatever it is, a cancellation included, it is the step's outcome
             call.error = error
     if isinstance(call.error, Exception) and not attempts.is_cancellation(call.error):
