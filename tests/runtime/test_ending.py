@@ -623,7 +623,7 @@ def test_ctrl_c_ends_it_within_seconds(what: str) -> None:
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=20)
 
-    assert "interrupted" == out.splitlines()[-1]
+    assert "interrupted" in out.splitlines()  # the second run of a batch may get ready after it
     assert "" == "".join(line for line in errors.splitlines() if "holdfast WARNING: fail attempt 1" not in line)
     assert time.monotonic() - before < 8
 
