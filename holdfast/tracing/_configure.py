@@ -14,16 +14,13 @@ from urllib.parse import urlsplit
 from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 
 from holdfast import events
 from holdfast.errors import HoldfastError, PolicyError
 from holdfast.events import INFO, WARNING
 from holdfast.tracing import capture as capturing
-from holdfast.tracing import convention as names
 from holdfast.tracing import exporters, firewall
 from holdfast.tracing.guard import Guarded
-from holdfast.tracing.light import LightTracer
 from holdfast.tracing.lines import LEVELS, LineObserver
 from holdfast.tracing.spans import Settings, SpanObserver
 
@@ -31,13 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from opentelemetry.sdk.trace import SpanProcessor
-
     from holdfast.events import Observer
 
 BACKENDS = ("local", "console", "jaeger", "otlp", "auto")
 _ATTEMPT_SPANS = ("auto", "always")
-_SDK_SWITCHES = ("OTEL_SDK_DISABLED", "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED")
 _OTLP_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 _lock = threading.RLock()
@@ -73,8 +67,7 @@ class _Session:
         self.lines.level = level
         self.lines.is_on = with_lines
         self.lines.refresh()
-        light = getattr(trace.get_tracer_provider(), "light", None)
-        observer = Guarded(SpanObserver(light if isinstance(light, LightTracer) else None, self.settings), self.lines)
+        observer = Guarded(SpanObserver(settings=self.settings), self.lines)
         previous = events.observe(observer)
         if previous is not self.observer:
             self.previous = previous
@@ -88,28 +81,9 @@ class _Session:
 
 
 class _OwnProvider(TracerProvider):
-    """Set by holdfast: to `holdfast.tracing.detect` no sign that the application traces.
-
-    Attributes:
-        light: Makes holdfast's own spans without the SDK; None where the environment wants what only the SDK does: other samplers or
-            limits, metrics of the SDK itself, or nothing at all.
-    """
+    """Set by holdfast: to `holdfast.tracing.detect` no sign that the application traces."""
 
     is_of_holdfast = True
-
-    def __init__(self, resource: Resource) -> None:
-        super().__init__(resource=resource, id_generator=exporters.RunIdGenerator(), shutdown_on_exit=False)
-        self.light = LightTracer(self) if self.sampler is DEFAULT_ON and not _asks_for_the_sdk() else None
-
-    def add_span_processor(self, span_processor: SpanProcessor) -> None:
-        """Add ours, or somebody else's: from then on all spans are the SDK's."""
-        super().add_span_processor(span_processor)
-        if self.light is None:
-            return
-        if isinstance(span_processor, exporters.LaneProcessor):
-            self.light.sends = (*self.light.sends, span_processor.take)
-        else:
-            self.light.instead = self.get_tracer(names.SCOPE, schema_url=names.SCHEMA_URL)
 
 
 class Handle:
@@ -217,7 +191,9 @@ def _provider(service_name: str | None) -> Any:
     """The application's tracer provider, or one of ours when it has none."""
     current = trace.get_tracer_provider()
     if isinstance(current, trace.ProxyTracerProvider):
-        current = _OwnProvider(Resource.create(_resource(service_name)))
+        current = _OwnProvider(
+            resource=Resource.create(_resource(service_name)), id_generator=exporters.RunIdGenerator(), shutdown_on_exit=False
+        )
         trace.set_tracer_provider(current)
     elif not hasattr(current, "add_span_processor"):
         kind = f"{type(current).__module__}.{type(current).__qualname__}"
@@ -228,12 +204,6 @@ def _provider(service_name: str | None) -> Any:
             "name the service there, or where configure is called first"
         )
     return current
-
-
-def _asks_for_the_sdk() -> bool:
-    """Whether the environment wants what light spans do not do: limits of its own, metrics of the SDK about itself, or nothing at all."""
-    has_limits = any(name.startswith("OTEL_") and name.endswith("_LIMIT") for name in os.environ)
-    return has_limits or any(os.environ.get(name, "").strip().lower() == "true" for name in _SDK_SWITCHES)
 
 
 def _name_of(provider: Any) -> Any:

@@ -51,17 +51,17 @@ def run_ended(run: RunFacts, body: CallFacts | None, omitted: int, mode: str) ->
     return attributes
 
 
-def of_call(call: CallFacts, shared: Attributes) -> Attributes:
-    """What the spans of a call and of its attempts carry; ``shared`` is what `of_run` said."""
-    known: Attributes = {**shared, names.TASK_NAME: call.name, names.TASK_INDEX: call.index}
-    if call.max_attempts is not None:
-        known[names.ATTEMPT_MAX] = call.max_attempts
-    return known
-
-
 def call_started(call: CallFacts, shared: Attributes, mode: str, salt: bytes) -> Attributes:
-    """What is known when a call's span is opened: at its first attempt, or at its end when it needed none; ``shared`` is of `of_call`."""
-    attributes: Attributes = {names.SPAN_TYPE: "task", **shared, names.CODE_FUNCTION: call.function}
+    """What is known when a call's span is opened: at its first attempt, or at its end when it needed none."""
+    attributes = {
+        names.SPAN_TYPE: "task",
+        **shared,
+        names.TASK_NAME: call.name,
+        names.TASK_INDEX: call.index,
+        names.CODE_FUNCTION: call.function,
+    }
+    if call.max_attempts is not None:
+        attributes[names.ATTEMPT_MAX] = call.max_attempts
     if call.kind not in _SPAN_KINDS:
         attributes[names.TASK_KIND] = call.kind
     if call.begun_ns - call.started_ns >= _QUEUE_WAIT_FROM_NS and call.started_ns:
@@ -87,15 +87,30 @@ def call_ended(call: CallFacts, mode: str) -> Attributes:
     return attributes
 
 
-def attempt_started(attempt: AttemptFacts, shared: Attributes) -> Attributes:
-    """What is known when the body is about to run, added to ``shared``."""
-    attributes: Attributes = {**shared, names.ATTEMPT_NUMBER: attempt.number}
+def attempt_started(attempt: AttemptFacts) -> Attributes:
+    """What is known when the body is about to run, on whichever span is the attempt's."""
+    attributes: Attributes = {names.ATTEMPT_NUMBER: attempt.number}
     if attempt.number > 1:
         attributes[names.RETRY_COUNT] = attempt.number - 1
     if attempt.timeout_s is not None:
         attributes[names.TIMEOUT_LIMIT_S] = attempt.timeout_s
     if attempt.deadline_s is not None:
         attributes[names.TIMEOUT_DEADLINE_S] = attempt.deadline_s
+    return attributes
+
+
+def attempt_span(attempt: AttemptFacts, shared: Attributes) -> Attributes:
+    """The same for an attempt with a span of its own."""
+    call = attempt.call
+    attributes = {
+        names.SPAN_TYPE: "attempt",
+        **shared,
+        names.TASK_NAME: call.name,
+        names.TASK_INDEX: call.index,
+        **attempt_started(attempt),
+    }
+    if call.max_attempts is not None:
+        attributes[names.ATTEMPT_MAX] = call.max_attempts
     return attributes
 
 
@@ -131,8 +146,7 @@ def note(note_: Note) -> Attributes:
 
 def has_failed(facts: RunFacts | CallFacts | AttemptFacts) -> bool:
     """Whether it ended in a failure: cancellations and interrupts are none."""
-    outcome = facts.outcome
-    return outcome != "ok" and (outcome in {"error", "timeout"} or (outcome == "replayed" and facts.error is not None))
+    return facts.outcome in {"error", "timeout"} or (facts.outcome == "replayed" and facts.error is not None)
 
 
 def is_answered(call: CallFacts) -> bool:

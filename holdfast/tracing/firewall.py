@@ -208,20 +208,20 @@ def describe(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _write_stderr(lines: list[object]) -> None:
+def _write_stderr(texts: list[str]) -> None:
     stream = sys.stderr
     if stream is None:  # so it is under pythonw
         return
-    stream.write("".join(printable(str(line)) + "\n" for line in lines))
+    stream.write("".join(text + "\n" for text in texts))
     stream.flush()
 
 
 _stderr = Lane("stderr", _write_stderr, linger=0.005, say=lambda _: None)  # stderr cannot tell of its own trouble
 
 
-def stderr(line: object) -> None:
-    """Write ``str(line)`` to stderr as one line; control characters are escaped, so that nothing can forge a second one."""
-    _stderr.send(line)
+def stderr(text: str) -> None:
+    """Write one line to stderr; control characters are escaped, so that nothing can forge a second line."""
+    _stderr.send(printable(text))
 
 
 def printable(text: str) -> str:

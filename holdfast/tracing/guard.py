@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from holdfast.tracing import firewall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from holdfast.events import Observer
-
-F = TypeVar("F")
+    from holdfast.events import AttemptFacts, CallFacts, Note, Observer, RunFacts
 
 
 class Guarded:
@@ -27,26 +25,48 @@ class Guarded:
         """Tell ``observers`` in this order at every start, end and note."""
         self.failures = 0
         self.observers = observers
-        self.run_started = self._teller([observer.run_started for observer in observers])
-        self.run_ended = self._teller([observer.run_ended for observer in observers])
-        self.call_started = self._teller([observer.call_started for observer in observers])
-        self.call_ended = self._teller([observer.call_ended for observer in observers])
-        self.attempt_started = self._teller([observer.attempt_started for observer in observers])
-        self.attempt_ended = self._teller([observer.attempt_ended for observer in observers])
-        self.noted = self._teller([observer.noted for observer in observers])
+        self._run_started = tuple(observer.run_started for observer in observers)
+        self._run_ended = tuple(observer.run_ended for observer in observers)
+        self._call_started = tuple(observer.call_started for observer in observers)
+        self._call_ended = tuple(observer.call_ended for observer in observers)
+        self._attempt_started = tuple(observer.attempt_started for observer in observers)
+        self._attempt_ended = tuple(observer.attempt_ended for observer in observers)
+        self._noted = tuple(observer.noted for observer in observers)
 
-    def _teller(self, methods: list[Callable[[F], None]]) -> Callable[[F], None]:
-        """Closures, because this runs ten times for a run with one task: 0.1 us instead of 0.4."""
-        told = tuple(method for method in methods if not getattr(method, "does_nothing", False))
+    def run_started(self, run: RunFacts) -> None:
+        """See `holdfast.events.Observer`."""
+        self._tell(self._run_started, run)
 
-        def tell(facts: F) -> None:
-            for method in told:
-                try:
-                    method(facts)
-                except Exception as error:  # noqa: BLE001 - counted and said once; see the class
-                    self._count(error)
+    def run_ended(self, run: RunFacts) -> None:
+        """See `holdfast.events.Observer`."""
+        self._tell(self._run_ended, run)
 
-        return tell
+    def call_started(self, call: CallFacts) -> None:
+        """See `holdfast.events.Observer`."""
+        self._tell(self._call_started, call)
+
+    def call_ended(self, call: CallFacts) -> None:
+        """See `holdfast.events.Observer`."""
+        self._tell(self._call_ended, call)
+
+    def attempt_started(self, attempt: AttemptFacts) -> None:
+        """See `holdfast.events.Observer`."""
+        self._tell(self._attempt_started, attempt)
+
+    def attempt_ended(self, attempt: AttemptFacts) -> None:
+        """See `holdfast.events.Observer`."""
+        self._tell(self._attempt_ended, attempt)
+
+    def noted(self, note: Note) -> None:
+        """See `holdfast.events.Observer`."""
+        self._tell(self._noted, note)
+
+    def _tell(self, methods: tuple[Callable[[Any], None], ...], facts: Any) -> None:
+        for method in methods:
+            try:
+                method(facts)
+            except Exception as error:  # noqa: BLE001 - counted and said once; see the class
+                self._count(error)
 
     def _count(self, error: Exception) -> None:
         self.failures += 1

@@ -9,26 +9,25 @@
 A task's span is created at its first attempt, or at its end when it needed none: facts carry the times, so nothing is lost, all
 attributes known by then go in with one dict, and a cache hit costs one short span or, past `max_hit_spans`, none.
 
-Costs decide the calls used here. With a tracer of the SDK a span costs 16 us and 0.8 us per attribute, so that each span gets its
-attributes in two dicts, one at its start and one at its end; a context manager would add 10 us, ``record_exception`` 32 to 120 (ours: 2
-to 6). With a `holdfast.tracing.light.LightTracer` a span costs 1 to 2 us, all included.
-
+Costs decide the calls used here (per span, with the SDK's batch export): ``start_span`` with attributes and ``end`` 25 us, the context
+manager 10 us more, ``record_exception`` 32 to 120 us more (ours: 2 to 6).
 """
 
 from __future__ import annotations
 
 import itertools
+import threading
+from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
+from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags, set_span_in_context
 
 from holdfast import clock
-from holdfast.tracing import attributes, ids, stack
+from holdfast.tracing import attributes, stack
 from holdfast.tracing import convention as names
-from holdfast.tracing.light import SPAN_KEY, LightSpan, with_span
 from holdfast.tracing.redact import message
 
 if TYPE_CHECKING:
@@ -38,12 +37,14 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
     from holdfast.events import AttemptFacts, CallFacts, Note, RunFacts
-    from holdfast.tracing.light import LightTracer
 
 _NUMBERED_ATTEMPTS = 10
 _REMEMBERED_FAILURES = 16
+_TRACE_ID_DIGITS = 32
+_HEX = frozenset("0123456789abcdef")
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-_NONE: attributes.Attributes = {}
+_NO_MORE: attributes.Attributes = {}
+_pending = threading.local()
 
 
 class Settings(msgspec.Struct):
@@ -61,13 +62,19 @@ class Settings(msgspec.Struct):
     max_hit_spans: int = 100
     salt: bytes = b""
 
+    def mode(self, wanted: str) -> str:
+        """What may be captured where ``wanted`` is the task's or run's own choice, ``""`` when it made none."""
+        return wanted or self.capture
+
 
 class _State:
     """What is remembered of a run, call or attempt between its start and its end (their ``memo``)."""
 
-    __slots__ = ("span",)
+    __slots__ = ("context", "span")
 
-    span: Span | None
+    def __init__(self, context: Context, span: Span | None = None) -> None:
+        self.context = context
+        self.span = span
 
     def ids(self) -> tuple[str, str]:
         """Trace and span id in hex; empty without a span."""
@@ -75,38 +82,32 @@ class _State:
 
 
 class _RunState(_State):
-    __slots__ = ("body", "context", "failures", "hits", "shared", "token")
+    __slots__ = ("body", "failures", "hits", "shared", "token")
 
     def __init__(self, context: Context, span: Span, token: Token[Context], shared: attributes.Attributes) -> None:
-        self.context = context
-        self.span: Span = span
+        super().__init__(context, span)
         self.token = token
         self.shared = shared
         self.body: CallFacts | None = None
         self.hits = itertools.count()
-        self.failures: list[BaseException] = []
+        self.failures: deque[BaseException] = deque(maxlen=_REMEMBERED_FAILURES)
 
 
 class _CallState(_State):
-    """Of a call; ``attempt`` is what is known of the attempt that has no span of its own."""
+    __slots__ = ("error_types", "is_attempt", "notes")
 
-    __slots__ = ("attempt", "context", "error_types", "is_attempt", "notes", "shared")
-
-    def __init__(self, context: Context, span: Span | None, shared: attributes.Attributes, *, is_attempt: bool) -> None:
-        self.context = context  # the parent's until there is a span
-        self.span = span
-        self.shared = shared
-        self.is_attempt = is_attempt
-        self.attempt = _NONE
-        self.error_types: tuple[str, ...] = ()
-        self.notes: tuple[tuple[Note, int], ...] = ()
+    def __init__(self, context: Context, span: Span | None = None) -> None:
+        super().__init__(context, span)  # the parent's context until there is a span
+        self.is_attempt = False
+        self.error_types: set[str] = set()
+        self.notes: list[tuple[Note, int]] = []
 
 
 class _AttemptState(_State):
     __slots__ = ("token",)
 
-    def __init__(self, span: Span, token: Token[Context] | None) -> None:
-        self.span: Span = span
+    def __init__(self, context: Context, span: Span, token: Token[Context]) -> None:
+        super().__init__(context, span)
         self.token = token
 
 
@@ -118,56 +119,47 @@ class SpanObserver:
         settings: Options; None for the defaults.
     """
 
-    def __init__(self, tracer: Tracer | LightTracer | None = None, settings: Settings | None = None) -> None:
+    def __init__(self, tracer: Tracer | None = None, settings: Settings | None = None) -> None:
         self.tracer = tracer if tracer is not None else trace.get_tracer(names.SCOPE, schema_url=names.SCHEMA_URL)
         self.settings = settings if settings is not None else Settings()
-        self._is_awake = tracer is not None
 
     def run_started(self, run: RunFacts) -> None:
         """Open the run's span and make it current."""
-        if not (self._is_awake or self._wakes()):
-            return
         parent = otel_context.get_current()
         shared = attributes.of_run(run)
-        known = attributes.run_started(run, shared, run.capture or self.settings.capture)
-        ids.wanted.trace_id = ids.of_run(run.run_id)
+        known = attributes.run_started(run, shared, self.settings.mode(run.capture))
+        _pending.trace_id = _trace_id(run.run_id)
         try:
-            span = self.tracer.start_span(f"run {run.name}", parent, SpanKind.INTERNAL, known, (), run.started_ns)
+            span = self.tracer.start_span(f"run {run.name}", parent, attributes=known, start_time=run.started_ns)
         finally:
-            ids.wanted.trace_id = 0
-        context = with_span(span, parent)
+            _pending.trace_id = 0
+        context = set_span_in_context(span, parent)
         run.memo = _RunState(context, span, otel_context.attach(context), shared)
 
     def run_ended(self, run: RunFacts) -> None:
         """Close the run's span; ERROR only if the run raised."""
         state: _RunState | None = run.memo
-        if state is None:
+        if state is None or state.span is None:
             return
         otel_context.detach(state.token)
-        if state.span.is_recording():
-            omitted = max(0, next(state.hits) - self.settings.max_hit_spans)
-            body: _CallState | None = None if state.body is None else state.body.memo
-            known = _NONE if body is None else body.attempt
-            known = {**known, **attributes.run_ended(run, state.body, omitted, run.capture or self.settings.capture)}
-            if attributes.has_failed(run):
-                known[names.ERROR_TYPE] = attributes.error_type(run)
-            _close(state.span, run, known)
+        omitted = max(0, next(state.hits) - self.settings.max_hit_spans)
+        known = attributes.run_ended(run, state.body, omitted, self.settings.mode(run.capture))
+        if attributes.has_failed(run):
+            known[names.ERROR_TYPE] = attributes.error_type(run)
+        _close(state.span, run, known)
         state.failures.clear()
-        state.body = None  # or run, state and call would be a circle
 
     def call_started(self, call: CallFacts) -> None:
         """Remember whose child the call is; its span comes with the first attempt or the end."""
         run_state = _run_state(call)
-        is_attempt = call.max_attempts == 1 and self.settings.attempt_spans == "auto"
-        if run_state is None:
-            if self._is_awake or self._wakes():
-                call.memo = _CallState(otel_context.get_current(), None, _NONE, is_attempt=is_attempt)
-        elif call.is_body:
-            call.memo = state = _CallState(run_state.context, run_state.span, run_state.shared, is_attempt=is_attempt)
+        if call.is_body and run_state is not None:
+            state = _CallState(run_state.context, run_state.span)
             run_state.body = call
             call.trace_id, call.span_id = state.ids()
         else:
-            call.memo = _CallState(otel_context.get_current(), None, run_state.shared, is_attempt=is_attempt)
+            state = _CallState(otel_context.get_current())
+        state.is_attempt = call.max_attempts == 1 and self.settings.attempt_spans == "auto"
+        call.memo = state
 
     def call_ended(self, call: CallFacts) -> None:
         """Close the call's span, or make and close it when no attempt was needed; ERROR only if the call raised."""
@@ -177,16 +169,15 @@ class SpanObserver:
         run_state = _run_state(call)
         if run_state is not None and call.error is not None:
             run_state.failures.append(call.error)
-            del run_state.failures[:-_REMEMBERED_FAILURES]
-        span = state.span
-        if span is not None:
-            _exhausted(span, call)
-            if not call.is_body and span.is_recording():
-                _close(span, call, {**state.attempt, **attributes.call_ended(call, call.capture or self.settings.capture)})
+        if call.is_body and state.span is not None:
+            _exhausted(state.span, call)
+        elif state.span is not None:
+            _exhausted(state.span, call)
+            _close(state.span, call, attributes.call_ended(call, self.settings.mode(call.capture)))
         elif run_state is None or not attributes.is_answered(call) or next(run_state.hits) < self.settings.max_hit_spans:
-            span = self._open(call, state, attributes.call_ended(call, call.capture or self.settings.capture))
+            span = self._open(call, state, attributes.call_ended(call, self.settings.mode(call.capture)))
             _record(span, call, with_stack=False)
-            _close(span, call, _NONE)
+            _close(span, call, {})
 
     def attempt_started(self, attempt: AttemptFacts) -> None:
         """Make the attempt's span current: its own, or that of the call or run when there can be but one attempt."""
@@ -194,34 +185,29 @@ class SpanObserver:
         state: _CallState | None = call.memo
         if state is None:
             return
-        span = state.span
         if not state.is_attempt:
             span = self._open_attempt(attempt, state)
-        elif span is None:
-            span = self._open(call, state, attributes.attempt_started(attempt, _NONE), _kind(call))
+        elif state.span is None:
+            span = self._open(call, state, attributes.attempt_started(attempt), _kind(call))
         else:
-            state.attempt = attributes.attempt_started(attempt, _NONE)
-        current = otel_context.get_current()
-        is_current = current.get(SPAN_KEY) is span  # that of a run whose body can have one attempt only
-        attempt.memo = _AttemptState(span, None if is_current else otel_context.attach(with_span(span, current)))
+            span = state.span
+            span.set_attributes(attributes.attempt_started(attempt))
+        context = set_span_in_context(span)
+        attempt.memo = _AttemptState(context, span, otel_context.attach(context))
 
     def attempt_ended(self, attempt: AttemptFacts) -> None:
         """Restore the context; record the failure and the decision."""
         state: _AttemptState | None = attempt.memo
         call_state: _CallState | None = attempt.call.memo
-        if state is None or call_state is None:
+        if state is None or state.span is None or call_state is None:
             return
-        if state.token is not None:
-            otel_context.detach(state.token)
-        span = state.span
-        if span.is_recording():
-            if attributes.has_failed(attempt):
-                _record_failure(span, attempt, call_state)
-            known = attributes.attempt_ended(attempt)
-            if call_state.is_attempt:
-                call_state.attempt = {**call_state.attempt, **known}
-            else:
-                _close(span, attempt, known)
+        otel_context.detach(state.token)
+        if attributes.has_failed(attempt):
+            _record_failure(state.span, attempt, call_state)
+        if call_state.is_attempt:
+            state.span.set_attributes(attributes.attempt_ended(attempt))
+        else:
+            _close(state.span, attempt, attributes.attempt_ended(attempt))
         if attempt.will_retry and call_state.span is not None:
             call_state.span.add_event(names.EVENT_RETRY_SCHEDULED, attributes.retry_scheduled(attempt), attempt.ended_ns or None)
 
@@ -230,44 +216,50 @@ class SpanObserver:
         state: _CallState | None = None if note.call is None else note.call.memo
         now = clock.current.time_ns()
         if state is not None and state.span is None:
-            state.notes = (*state.notes, (note, now))
+            state.notes.append((note, now))
             return
         span = trace.get_current_span() if state is None or state.span is None else state.span
         if span.is_recording():
             span.add_event(note.event, attributes.note(note), now)
 
-    def _wakes(self) -> bool:
-        """Whether a tracer provider has been set by now: before, nothing can be recorded, so that nothing is done."""
-        self._is_awake = getattr(trace, "_TRACER_PROVIDER", self) is not None  # the public getter reads the environment each time
-        return self._is_awake
-
     def _open(self, call: CallFacts, state: _CallState, more: attributes.Attributes, kind: SpanKind = SpanKind.INTERNAL) -> Span:
-        state.shared = attributes.of_call(call, state.shared)
-        known = attributes.call_started(call, state.shared, call.capture or self.settings.capture, self.settings.salt)
+        known = attributes.call_started(call, _shared(call), self.settings.mode(call.capture), self.settings.salt)
         known.update(more)
         span = self.tracer.start_span(call.name, state.context, kind, known, _links(call), call.started_ns)
         state.span = span
-        call.trace_id, call.span_id = _ids(span)
+        call.trace_id, call.span_id = state.ids()
         for note, noted_ns in state.notes:
             span.add_event(note.event, attributes.note(note), noted_ns)
         return span
 
     def _open_attempt(self, attempt: AttemptFacts, state: _CallState) -> Span:
-        call = attempt.call
         if state.span is None:
-            state.context = with_span(self._open(call, state, _NONE), state.context)
-        shared = attributes.of_call(call, state.shared) if call.is_body else state.shared
-        known = attributes.attempt_started(attempt, {names.SPAN_TYPE: "attempt", **shared})
-        return self.tracer.start_span(_attempt_name(attempt), state.context, _kind(call), known, (), attempt.started_ns)
+            state.context = set_span_in_context(self._open(attempt.call, state, _NO_MORE), state.context)
+        known = attributes.attempt_span(attempt, _shared(attempt.call))
+        return self.tracer.start_span(_attempt_name(attempt), state.context, _kind(attempt.call), known, start_time=attempt.started_ns)
+
+
+def _trace_id(run_id: str) -> int:
+    """The run id as a trace id, so that one id names the run everywhere; 0 when it is no UUID."""
+    digits = run_id.replace("-", "")
+    return int(digits, 16) if len(digits) == _TRACE_ID_DIGITS and all(c in _HEX for c in digits) else 0
+
+
+def pending_trace_id() -> int:
+    """The trace id that the run being opened on this thread asks for; 0 when none is."""
+    return getattr(_pending, "trace_id", 0)
 
 
 def _run_state(call: CallFacts) -> _RunState | None:
     return None if call.run is None else call.run.memo
 
 
+def _shared(call: CallFacts) -> attributes.Attributes:
+    state = _run_state(call)
+    return _NO_MORE if state is None else state.shared
+
+
 def _ids(span: Span) -> tuple[str, str]:
-    if isinstance(span, LightSpan):
-        return f"{span.trace_id:032x}", f"{span.span_id:016x}"
     context = span.get_span_context()
     return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else ("", "")
 
@@ -292,13 +284,10 @@ def _links(call: CallFacts) -> tuple[Link, ...]:
 
 def _close(span: Span, facts: RunFacts | CallFacts | AttemptFacts, known: attributes.Attributes) -> None:
     """End the span; ERROR on a failure, else UNSET, which means fine (OK is for users to set)."""
-    if attributes.has_failed(facts):
-        span.set_status(StatusCode.ERROR, None if facts.error is None else message(facts.error))
-    if isinstance(span, LightSpan):
-        span.close(known, facts.ended_ns)
-        return
     if known:
         span.set_attributes(known)
+    if attributes.has_failed(facts):
+        span.set_status(StatusCode.ERROR, None if facts.error is None else message(facts.error))
     span.end(facts.ended_ns or None)
 
 
@@ -312,7 +301,7 @@ def _record_failure(span: Span, attempt: AttemptFacts, state: _CallState) -> Non
         return
     kind = attributes.error_type(attempt)
     _record(span, attempt, with_stack=not attempt.will_retry or kind not in state.error_types)
-    state.error_types = (*state.error_types, kind)
+    state.error_types.add(kind)
 
 
 def _record(span: Span, facts: CallFacts | AttemptFacts, *, with_stack: bool) -> None:
