@@ -1,6 +1,6 @@
 # Every target sets itself up in .venv. Needed beforehand: Python >= 3.11 with venv and pip, and make.
 #
-#   make test ARGS="tests/policies -x"     ARGS goes to the tool behind demo, test, bench and docs
+#   make test ARGS="tests/policies -x"     ARGS goes to the tool behind demo, test, bench, mutate and docs
 #   make test PYTHON=python3.13            the interpreter for a new .venv (after `make clean`)
 
 PYTHON ?= python3
@@ -16,7 +16,7 @@ UV := $(call UV_IN,$(VENV))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint types layers sync sync-check docs bench bench-smoke wheel-test check format clean
+.PHONY: help demo test test-all lint types layers sync sync-check docs bench bench-smoke mutate wheel-test check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench: $(BENCH)/.bench ## what calls cost, beside the peers
 
 bench-smoke: $(VENV)/.dev ## a few of these costs, against generous limits
 	@$(BIN)/python -m benchmarks --smoke
+
+mutate: $(VENV)/.dev ## change the code in small ways: does a test notice? (ARGS="policies/retry.py --sample 100")
+	@$(BIN)/python scripts/mutate.py $(ARGS)
 
 wheel-test: $(VENV)/.dev ## build the wheel and run the suite against it, installed
 	@$(BIN)/python scripts/wheel_test.py

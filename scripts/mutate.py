@@ -44,8 +44,8 @@ PRELOADED = (
 
 _RETRY = "policies/test_retry.py policies/test_retry_fields.py policies/test_tenacity.py"
 _ERRORS = "policies/test_classify.py policies/test_error_rules.py policies/test_what_is_retried.py policies/test_library_errors.py policies/test_real_errors.py"
-_CODEC = "values/test_codec.py values/test_registry.py"
-_KEYS = "values/test_canonical.py values/test_views.py values/test_fingerprint.py"
+_CODEC = "values/test_codec_bytes.py values/test_codec.py values/test_registry.py"
+_KEYS = "values/test_canonical_bytes.py values/test_canonical.py values/test_views.py values/test_fingerprint.py"
 _CALLS = "test_resilient.py test_task.py runtime/test_flight.py runtime/test_journal.py test_entrypoint.py"
 
 MODULES = {
@@ -65,7 +65,7 @@ MODULES = {
     "policies/tenacity.py": "policies/test_tenacity.py",
     "policies/timeout.py": "policies/test_timeout.py",
     "values/canonical.py": _KEYS,
-    "values/code.py": "values/test_fingerprint.py values/test_views.py",
+    "values/code.py": "values/test_code.py values/test_fingerprint.py values/test_views.py",
     "values/codec.py": _CODEC,
     "values/envelope.py": "values/test_envelope.py",
     "values/failure.py": "values/test_failure.py",

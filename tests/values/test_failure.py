@@ -159,6 +159,75 @@ def test_awkward_exceptions_do_not_escape(error):
     assert isinstance(back(error), (type(error), ReplayedError))
 
 
+class Outer:
+    class Inner(Exception):
+        pass
+
+
+def test_a_class_within_a_class_is_found():
+    """By each part of its qualified name."""
+    assert Outer.Inner is type(back(Outer.Inner("x")))
+
+
+def test_a_text_that_cannot_be_had_says_so():
+    """The stand-in of an exception whose ``__str__`` raises."""
+
+    class Local(Awkward):
+        pass
+
+    assert "<text not available: RuntimeError>" == back(Local("x")).text
+
+
+def test_an_exception_that_cannot_be_taken_apart_keeps_its_name_and_text():
+    """One that poses as Python's own, and breaks what its base would do."""
+
+    def broken(self):
+        raise RuntimeError("no")
+
+    again = back(type("Odd", (Exception,), {"__module__": "builtins", "__reduce__": broken})("why"))
+
+    assert (ReplayedError, "builtins.Odd", "why") == (type(again), again.type_name, again.text)
+
+
+def test_notes_of_a_replayed_error_are_not_doubled():
+    """It comes back as itself, with the notes it had."""
+    error = ReplayedError("m.E", "text")
+    error.add_note("why")
+
+    assert ["why"] == back(error).__notes__
+
+
+def causes(error):
+    """How many causes an exception has, one behind the other."""
+    return 0 if error.__cause__ is None else 1 + causes(error.__cause__)
+
+
+def test_eight_causes_are_kept():
+    """Further ones hardly explain the failure."""
+    error = ValueError("last")
+    for number in range(9):
+        outer = ValueError(number)
+        outer.__cause__ = error
+        error = outer
+
+    assert (9, 8) == (causes(error), causes(back(error)))
+
+
+def test_groups_are_kept_eight_deep():
+    """What a ninth holds is lost; a stand-in says what it was."""
+
+    def nested(depth):
+        error = ValueError("innermost")
+        for _ in range(depth):
+            error = ExceptionGroup("g", [error])
+        return error
+
+    def innermost(error):
+        return innermost(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error
+
+    assert [ValueError, ReplayedError] == [type(innermost(back(nested(depth)))) for depth in (8, 9)]
+
+
 def test_endless_cause_chains_end():
     """A cause that leads back to the exception is cut."""
     error = ValueError("a")
