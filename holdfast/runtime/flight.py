@@ -2,7 +2,8 @@
 
 The first to board computes; the others wait for its future. A call made inside the computation of its own key (a task that calls itself with
 equal arguments) computes on its own instead of waiting for itself: context variables say what it is inside of, in whichever thread or
-asyncio task it is made. A computation that is given up (cancelled, or cut short by the end of its run) hands over to one of those waiting.
+asyncio task it is made. So does a call whose wait would close a ring of computations that wait for one another. A computation that is
+given up (cancelled, or cut short by the end of its run) hands over to one of those waiting.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 Landed = tuple[Any, "BaseException | None"]
 
 _flights: dict[tuple[int, CacheKey], tuple[TaskFuture[Landed], Call]] = {}
+_waiting: dict[Call, tuple[tuple[Call, ...], Call]] = {}
+"""Calls that wait inside a computation: which ones they are inside of, and whose they wait for."""
 _lock = threading.Lock()
 _inside: ContextVar[tuple[Call, ...]] = ContextVar("holdfast_flights", default=())
 
@@ -36,24 +39,48 @@ def _name(call: Call) -> tuple[int, CacheKey]:
 
 def board(call: Call) -> TaskFuture[Landed] | None:
     """Join the computation of this key that is under way, or compute (None)."""
-    name = _name(call)
+    name, inside = _name(call), _inside.get()
     with _lock:
-        found = _flights.get(name)
-        if found is None:
-            _flights[name] = (TaskFuture(), call)
-    if found is None:
-        _inside.set((*_inside.get(), call))
-        return None
-    future, leader = found
-    if any(leader is each for each in _inside.get()):
-        return None
+        if name in _flights:
+            future, leader = _flights[name]
+            if not _may_wait(call, inside, leader):
+                return None
+            if inside:
+                _waiting[call] = (inside, leader)
+            return future
+        _flights[name] = (TaskFuture(), call)
+    _inside.set((*inside, call))
+    return None
+
+
+def _may_wait(call: Call, inside: tuple[Call, ...], leader: Call) -> bool:
+    """False where waiting could go on for ever."""
     if not call.plan.is_async and running_loop() is not None:
-        return None  # a sync call on a loop's own thread: the computation may need the very loop that waiting would block
-    return future
+        return False  # a sync call on a loop's own thread: the computation may need the very loop that waiting would block
+    if not inside:
+        return True
+    ahead = [leader]
+    seen: set[Call] = set()
+    while ahead:
+        each = ahead.pop()
+        if each in inside:
+            return False  # directly, or because that computation waits for one that waits for this one
+        if each not in seen:
+            seen.add(each)
+            ahead += [other for within, other in _waiting.values() if each in within]
+    return True
+
+
+def alight(call: Call) -> None:
+    """The wait that `board` asked for is over."""
+    if call in _waiting:
+        with _lock:
+            _waiting.pop(call, None)
 
 
 def leave(call: Call) -> None:
     """Step back from leading, if it does: the value was there after all, or will not come. Whoever waits looks for itself."""
+    alight(call)
     _finish(call, None)
 
 
@@ -80,6 +107,7 @@ def _forget_in_child() -> None:
     global _lock  # noqa: PLW0603 - a lock another thread held at the fork stays locked for ever
     _lock = threading.Lock()
     _flights.clear()
+    _waiting.clear()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks

@@ -21,6 +21,7 @@ def _no_flight_is_left() -> Any:
     """Whatever happens, no key stays taken."""
     yield
     assert {} == flight._flights
+    assert {} == flight._waiting
 
 
 class Body:
@@ -263,6 +264,36 @@ def test_a_function_inside_its_own_computation_does_not_wait_for_itself(is_neste
 
     caller = Caller(through.invoke if is_nested_in_task else run)
     assert [2, 2] == caller.outcome()
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_computations_that_need_one_another_do_not_wait_in_a_ring(size: int, colour: Any) -> None:
+    """Each computes the next one's key inside its own, all at once: the one that would close the ring computes for itself."""
+    barrier = threading.Barrier(size)
+    depth = [0] * size
+
+    @resilient(cache_policy=POLICY, cache=InMemoryCache())
+    def link(n: int) -> int:
+        depth[n] += 1
+        if depth[n] > 1:
+            return 0
+        barrier.wait(10)
+        return link((n + 1) % size) + 1
+
+    @task(cache_policy=POLICY)
+    async def alink(n: int) -> int:
+        depth[n] += 1
+        if depth[n] > 1:
+            return 0
+        await asyncio.sleep(0.01)
+        return await alink((n + 1) % size) + 1
+
+    @entrypoint(cache=InMemoryCache())
+    async def main() -> list[int]:
+        return await asyncio.gather(*[alink(n) for n in range(size)])
+
+    results = main.invoke() if colour.is_async else [each.outcome() for each in [Caller(link, n) for n in range(size)]]
+    assert list(range(1, size + 1)) == sorted(results)
 
 
 def test_a_sync_call_on_a_loop_does_not_wait_for_another_thread() -> None:

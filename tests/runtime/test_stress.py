@@ -125,23 +125,23 @@ class Forest:
         if node.is_async:
 
             async def work(number: int) -> int:
-                self.enter(node)
+                mine = self.enter(node)
                 if node.kind == "cancelled":
                     await asyncio.sleep(ENOUGH)
-                if node.kind == "slow" and self.bodies[number] == 1:
+                if node.kind == "slow" and mine == 1:
                     await asyncio.sleep(0.05)
                 if self.rng_of(node).random() < 0.3:
                     await asyncio.sleep(0)
                 fed = await outcome(food) if food is not None else 0
-                return self.leave(node, fed + await self.gather(node))
+                return self.leave(node, mine, fed + await self.gather(node))
         else:
 
             def work(number: int) -> int:  # type: ignore[misc]
-                self.enter(node)
-                if node.kind == "slow" and self.bodies[number] == 1:
+                mine = self.enter(node)
+                if node.kind == "slow" and mine == 1:
                     time.sleep(0.05)
                 fed = outcome_of(food) if food is not None else 0
-                return self.leave(node, fed + self.collect(node))
+                return self.leave(node, mine, fed + self.collect(node))
 
         future = task(**settings)(work)(node.number)
         if node.kind == "cancelled":
@@ -154,15 +154,17 @@ class Forest:
     def rng_of(node: Node) -> random.Random:
         return random.Random(node.number)
 
-    def enter(self, node: Node) -> None:
+    def enter(self, node: Node) -> int:
+        """Count an execution, of all calls of the node together, and fail if it is one that shall; return its number."""
         with self.lock:
             self.bodies[node.number] += 1
             number = self.bodies[node.number]
         if node.kind != "flaky_last" and number <= node.flakes:
             raise Flake(node.number)
+        return number
 
-    def leave(self, node: Node, value: int) -> int:
-        if node.kind == "flaky_last" and self.bodies[node.number] <= node.flakes:
+    def leave(self, node: Node, mine: int, value: int) -> int:
+        if node.kind == "flaky_last" and mine <= node.flakes:
             raise Flake(node.number)
         if node.kind == "broken":
             raise Broken(node.number)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import math
 import re
+import typing
 from collections import Counter, OrderedDict, defaultdict, deque
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
@@ -46,11 +47,31 @@ class Own:
         return ["own", 1]
 
 
-for each in (Color, Point, Name, Pair, Own):
+class Half(Fraction):
+    pass
+
+
+class Money(Decimal):
+    __slots__ = ("currency",)
+
+
+class Zone(tzinfo):
+    zone = "Oslo"
+
+    def utcoffset(self, moment):
+        return timedelta(0)
+
+    def __repr__(self):
+        return "<Oslo>"
+
+
+for each in (Color, Point, Name, Pair, Own, Half, Money, Zone):
     each.__module__ = "app"  # how a test's module is called depends on how pytest is run
 
 NAMED = Name("a")
 NAMED.given = True
+EUROS = Money("1.5")
+EUROS.currency = "EUR"
 
 BYTES = [
     (None, b"=\xc0"),
@@ -104,6 +125,11 @@ BYTES = [
     (NAMED, b"#8:app.Name=\xa1aA1:s5:given=\xc3"),
     (Pair((1,)), b"#8:app.Pair(\x91\x01A0:"),
     (Own(), b"#k7:app.Own=\x92\xa3own\x01"),
+    (Half(1, 2), b"#8:app.Half=\x92\xc4\x04@14:\x92\x01\x02A0:"),
+    (EUROS, b"#9:app.Money=\x92\xc4\x04@13:\xa31.5A1:s8:currency=\xa3EUR"),
+    (Zone(), b"#z8:app.Zone=\xa6<Oslo>"),
+    (typing.Any, b"#y:=\xaatyping.Any"),
+    (typing.List[int], b"#a:L2:#c13:builtins.list=\xc0L1:#c12:builtins.int=\xc0"),  # noqa: UP006 - older code says it so
     (int, b"#c12:builtins.int=\xc0"),
     (math, b"#m13:builtins.math=\xa4math"),
     (len, b"#f12:builtins.len=\xc0A2:s7:builtin=\xacbuiltins.lens7:carried=\x90"),

@@ -328,6 +328,62 @@ def test_a_class_that_has_changed_is_corrupt():
         codec_for(now).decode(record)
 
 
+def made(kind, fields):
+    """A class named Report, of one of the sorts that have fields, and an instance of it."""
+    namespace = {"__module__": "m", "__qualname__": "Report"}
+    match kind:
+        case "struct":
+            cls = msgspec.defstruct("Report", [(name, int, 0) for name in fields], namespace=namespace)
+        case "pydantic":
+            cls = pydantic.create_model("Report", __module__="m", **dict.fromkeys(fields, (int, 0)))
+        case "attrs":
+            cls = attrs.make_class("Report", {name: attrs.field(default=0) for name in fields}, class_body=namespace)
+        case "namedtuple":
+            cls = NamedTuple("Report", [(name, int) for name in fields])
+            cls.__module__ = "m"
+            return cls, cls(*[0] * len(fields))
+    return cls, cls()
+
+
+@pytest.mark.parametrize("kind", ["struct", "pydantic", "attrs", "namedtuple"])
+@pytest.mark.parametrize(("before", "after"), [(["a"], ["a", "b"]), (["a", "b"], ["a"]), (["a"], ["b"])])
+def test_a_record_of_other_fields_is_corrupt(kind, before, after):
+    """Neither a default of today nor a field of then stands in; two tuples of one length, and extra fields of models, cannot be told."""
+    then, value = made(kind, before)
+    now, _ = made(kind, after)
+    record = codec_for(then).encode(value)
+
+    assert value == codec_for(then).decode(record)
+    if (kind, len(before)) == ("namedtuple", len(after)) or (kind == "pydantic" and set(after) < set(before)):
+        assert now is type(codec_for(now).decode(record))
+    else:
+        with pytest.raises(CorruptRecord, match="the class has changed"):
+            codec_for(now).decode(record)
+
+
+@pytest.mark.parametrize(("before", "after"), [(list, dict), (str, bytes), (list, tuple), (int, str)])
+def test_a_record_of_another_builtin_is_corrupt(before, after):
+    """A class that was a list is not filled as a dict."""
+    then, now = (type("Holder", (base,), {"__module__": "m", "__qualname__": "Holder"}) for base in (before, after))
+    record = codec_for(then).encode(then())
+    with pytest.raises(CorruptRecord, match="the class has changed"):
+        codec_for(now).decode(record)
+
+
+def test_the_fields_of_a_model_are_stored_once():
+    """pydantic's state names them in two places."""
+    assert 1 == codec_for(Alias).encode(Alias(Size=3, more=["needle"])).count(b"needle")
+    assert 1 == codec_for(Model).encode(Model(name="needle", wind=Wind(1.0))).count(b"needle")
+
+
+def test_a_class_may_be_registered_after_others_were_used():
+    """Each is known from then on."""
+    for cls, value in ((Sky, Sky.RAIN), (Point, Point(1)), (Tag, Tag("a"))):
+        register(cls)
+
+        assert value == codec_for().decode(codec_for().encode(value))
+
+
 def test_an_enum_member_that_is_gone_is_corrupt():
     """A member that was renamed is no other member."""
     then = enum.Enum("Hue", "RED", module="m")

@@ -44,6 +44,7 @@ async def answer(call: Call) -> Any:
         if leader is None:
             return await compute(call)
         await _ports.join_async(call, leader)
+        flight.alight(call)
         entry = lookup.landed(call, leader)
     return lookup.serve(call, entry)
 

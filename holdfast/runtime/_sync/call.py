@@ -47,6 +47,7 @@ def answer(call: Call) -> Any:
         if leader is None:
             return compute(call)
         _ports.join_sync(call, leader)
+        flight.alight(call)
         entry = lookup.landed(call, leader)
     return lookup.serve(call, entry)
 
