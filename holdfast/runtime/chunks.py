@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import wait
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
 from holdfast.runtime import _ports, threads
 from holdfast.runtime.future import TaskFuture
+from holdfast.runtime.inbox import Inbox
 from holdfast.runtime.loops import post, running_loop
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ class ChunksSync:
         """Collect the chunks of ``modes``."""
         self._run = run
         self._modes = modes
-        self._queue: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        self._chunks: Inbox[tuple[str, Any]] = Inbox()
         self._outcome: TaskFuture[Any] = TaskFuture()
         run.sink = self._put
 
     def _put(self, mode: str, chunk: Any) -> None:
         if mode in self._modes:
-            self._queue.put((mode, chunk))
+            self._chunks.put((mode, chunk))
 
     def start(self, fn: Callable[[], Any]) -> None:
         """Run ``fn`` on a worker thread."""
@@ -42,14 +42,14 @@ class ChunksSync:
             try:
                 return fn()
             finally:
-                self._queue.put((_END, None))
+                self._chunks.put((_END, None))
 
         threads.run_in_thread(job, self._outcome)
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Yield chunks until the run ends; raise what it raised."""
         while True:
-            mode, chunk = self._queue.get()
+            mode, chunk = self._chunks.take()
             if mode == _END:
                 break
             yield mode, chunk

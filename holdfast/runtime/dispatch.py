@@ -13,8 +13,10 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import TYPE_CHECKING, Protocol
+
+from holdfast.runtime.inbox import Inbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +87,7 @@ class Workers:
 
     def __init__(self) -> None:
         """Start empty: the first job makes the first thread."""
-        self._queue: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._jobs: Inbox[Callable[[], object]] = Inbox()
         self._lock = threading.Lock()
         self._idle = 0  # threads that wait for a job, or are about to, less the jobs that are on the way to them
         self._forgone = 0  # of these: threads that have yet to notice that there is nothing to do in their job
@@ -100,7 +102,7 @@ class Workers:
         with self._lock:
             if self._idle > 0:
                 self._idle -= 1
-                self._queue.put(job)
+                self._jobs.put(job)
                 return
             self.count += 1
         thread = threading.Thread(target=self._work, args=([job],), name="holdfast-worker", daemon=True)  # a Thread keeps its arguments
@@ -135,14 +137,14 @@ class Workers:
             else:
                 self._idle += 1
         try:
-            return self._queue.get(timeout=IDLE_SECONDS)
+            return self._jobs.take(IDLE_SECONDS)
         except Empty:
             with self._lock:
                 if self._idle > 0:  # nobody has counted on this thread since
                     self._idle -= 1
                     self.count -= 1
                     return None
-        return self._queue.get()  # `run` took one idle thread off the count and its job is on the way
+        return self._jobs.take()  # `run` took one idle thread off the count and its job is on the way
 
     def reset(self) -> None:
         """Forget threads that a fork did not bring along."""

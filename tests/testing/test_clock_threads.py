@@ -321,10 +321,13 @@ def test_a_joined_thread_hands_over_in_order():
         assert [(2.0, "joined"), (3.0, "long")] == log
 
 
-def test_a_job_for_an_idle_worker_is_begun_in_order():
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_job_for_an_idle_pool_worker_is_begun_in_order(count):
     """It has left the queue's owner but not yet reached its thread: that counts as work, two hundred times."""
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(int).result()
+    with ThreadPoolExecutor(count) as pool:
+        barrier = threading.Barrier(count)
+        for begun in [pool.submit(barrier.wait) for _ in range(count)]:
+            begun.result()
         for _ in range(ROUNDS):
             clock, log = FakeClock(), []
 
@@ -335,6 +338,36 @@ def test_a_job_for_an_idle_worker_is_begun_in_order():
             with clock:
                 run_threads(hand_over, sleeper(clock, [3], log, "long"))
             assert [(2.0, "job"), (3.0, "long")] == log
+
+
+def test_a_job_for_an_idle_worker_of_holdfast_is_begun_in_order():
+    """As with any pool; here the thread is our own, and so is what it waits in."""
+    for _ in range(ROUNDS):
+        clock, log = FakeClock(), []
+
+        def hand_over(clock=clock, log=log):
+            clock.sleep(1)
+            workers.run(sleeper(clock, [1], log, "job"))
+
+        with clock:
+            run_threads(hand_over, sleeper(clock, [3], log, "long"))
+        assert [(2.0, "job"), (3.0, "long")] == log
+
+
+def test_whoever_shuts_a_pool_down_goes_on_in_order():
+    """Its idle workers are woken to end, and that counts as work as well."""
+    for _ in range(ROUNDS):
+        clock, log, pool = FakeClock(), [], ThreadPoolExecutor(1)
+        pool.submit(int).result()
+
+        def shut_down(clock=clock, log=log, pool=pool):
+            clock.sleep(1)
+            pool.shutdown()
+            sleeper(clock, [1], log, "after")()
+
+        with clock:
+            run_threads(shut_down, sleeper(clock, [3], log, "long"))
+        assert [(2.0, "after"), (3.0, "long")] == log
 
 
 def test_pool_workers_sleep_in_order():
