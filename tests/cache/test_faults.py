@@ -7,21 +7,27 @@ import shutil
 import sqlite3
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
 from holdfast.cache import disk as disk_module
 from holdfast.values import secret as secret_module
 
+
+def replace_by_foreign(path):
+    """Put somebody else's database in the place of ours."""
+    path.unlink()
+    with closing(sqlite3.connect(path)) as theirs:
+        theirs.executescript("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)")
+
+
 BROKEN = {
     "garbage": lambda path: path.write_bytes(b"no database at all " * 1000),
     "truncated": lambda path: os.truncate(path, path.stat().st_size // 2),
     "header only": lambda path: os.truncate(path, 100),
     "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
-    "foreign": lambda path: (
-        path.unlink(),
-        sqlite3.connect(path).executescript("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)").close(),
-    ),
+    "foreign": replace_by_foreign,
 }
 
 
