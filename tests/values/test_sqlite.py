@@ -412,7 +412,7 @@ def test_waits_for_another_process_and_then_gives_up(open_notes, path):
 
 
 PRELUDE = """
-    import gc, os, sys, threading
+    import gc, os, sys, threading, warnings
     from holdfast.errors import StoreError
     from holdfast.values import _sqlite
     from holdfast.values._sqlite import Database, Schema
@@ -432,6 +432,7 @@ PRELUDE = """
         numbers = [int(name) for name in os.listdir("/dev/fd")]
         return any(os.fstat(n).st_ino == identity for n in numbers if os.path.exists(f"/dev/fd/{n}"))
 
+    warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)  # forking beside threads is what is tested
     database = open_notes()
     add("parent")
 """
