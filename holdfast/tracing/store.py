@@ -183,8 +183,8 @@ class TraceStore:
         """
         if prefix == "last":
             return self.runs(1)
-        condition = " AND (substr(run_id, 1, ?1) = ?2 OR substr(trace_id, 1, ?1) = lower(?2))"
-        return self._select(condition, [len(prefix), prefix], limit)
+        condition = " AND (substr(run_id, 1, ?) = ? OR substr(trace_id, 1, ?) = lower(?))"
+        return self._select(condition, [len(prefix), prefix] * 2, limit)
 
     def spans(self, trace_id: str) -> list[SpanRow]:
         """All spans of a trace, in order of time.
@@ -322,8 +322,8 @@ def _prune(connection: Connection, *, keep_runs: int, max_age_ns: int, now_ns: i
     connection.execute(
         """
         INSERT INTO doomed SELECT trace_id FROM runs GROUP BY trace_id
-        HAVING max(end_ns) < max(?1, ifnull((SELECT end_ns FROM runs WHERE is_ours ORDER BY end_ns DESC LIMIT 1 OFFSET ?2), 0))
-            OR (NOT max(is_ours) AND max(end_ns) < ?3)
+        HAVING max(end_ns) < max(?, ifnull((SELECT end_ns FROM runs WHERE is_ours ORDER BY end_ns DESC LIMIT 1 OFFSET ?), 0))
+            OR (NOT max(is_ours) AND max(end_ns) < ?)
         """,
         (now_ns - max_age_ns, keep_runs - 1, now_ns - _HOUR_NS),
     )
