@@ -17,12 +17,18 @@ class RawServer:
 
     def __init__(self, behaviour):
         self.closing = threading.Event()
-        self.behave = getattr(self, behaviour) if isinstance(behaviour, str) else self.answer(*behaviour)
+        self.is_http = not callable(behaviour)
+        self.behave = self.chosen(behaviour)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/"
         self.thread = threading.Thread(target=self.serve, name="raw server")
         self.thread.start()
+
+    def chosen(self, behaviour):
+        if callable(behaviour):
+            return behaviour
+        return getattr(self, behaviour) if isinstance(behaviour, str) else self.answer(*behaviour)
 
     def serve(self):
         while True:
@@ -32,7 +38,8 @@ class RawServer:
                     return
                 connection.settimeout(5)
                 with suppress(OSError):  # the client may have left
-                    connection.recv(65536)
+                    if self.is_http:
+                        connection.recv(65536)
                     self.behave(connection)
 
     def close(self):
@@ -68,7 +75,7 @@ class RawServer:
 
 @pytest.fixture
 def serve():
-    """A context that serves one behaviour: a method of RawServer, or a status, header lines and a body."""
+    """A context that serves one behaviour: a method of RawServer, a status, header lines and a body, or a function of the connection."""
 
     @contextmanager
     def serving(behaviour):

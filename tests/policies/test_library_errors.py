@@ -1,7 +1,8 @@
 """Errors of libraries beyond the HTTP clients.
 
-openai, anthropic, sqlalchemy and redis are the real ones, on real sockets and a real SQLite file. The others are too heavy to install for this
-(botocore 30 MB; grpc, psycopg, asyncpg, pymongo, pymysql and google need servers or compiled clients): stand-ins with the same dotted class
+openai, anthropic, sqlalchemy and redis are the real ones, on real sockets and a real SQLite file; so are botocore, grpc, psycopg and pymysql,
+in `test_real_services.py`. asyncpg (12 MB), pymongo (6 MB) and Google's clients (26 MB) would make the installation heavier than they are
+worth here, psycopg2 needs a compiler, and the rarer codes of the others need servers that answer so: stand-ins with the same dotted class
 names, bases and attributes take their place, written down from botocore 1.44, grpcio 1.85, psycopg 3.3, asyncpg 0.32, pymongo 4.20,
 PyMySQL 1.2, google-api-core 2.44 and google-auth 2.62.
 """
