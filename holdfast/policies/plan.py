@@ -6,7 +6,7 @@ replay, cache, single-flight, deadline, retry, timeout, function.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from holdfast.policies.duration import spoken
@@ -53,6 +53,10 @@ class Plan:
         deadline: Seconds for all attempts and waits together, or None.
         capture: What traces may hold of arguments and result: ``none``, ``shape``, ``values``, or empty for what tracing is set to.
         kind: ``internal`` or ``client`` (a call to another service).
+        max_attempts: The most attempts a call can make; None when only a deadline or a stop strategy bounds it.
+        checks_result: True when a returned value can also count as a failure.
+        unshown: Parameters that no trace shows: those the runtime fills in, and those the cache key leaves out, such as clients.
+        is_plain: True when a call that succeeds at once needs nothing but the function.
     """
 
     fn: Callable[..., Any]
@@ -72,32 +76,23 @@ class Plan:
     capture: str = ""
     kind: str = "internal"
 
-    @property
-    def max_attempts(self) -> int | None:
-        """The most attempts a call can make; None when only a deadline or a stop strategy bounds it."""
-        if not self.retry:
-            return 1
-        total = 1
-        for policy in self.retry:
-            if policy.max_attempts is None:
-                return None
-            total += policy.max_attempts - 1
-        return total
+    max_attempts: int | None = field(init=False)
+    checks_result: bool = field(init=False)
+    unshown: frozenset[str] = field(init=False)
+    is_plain: bool = field(init=False)
 
-    @property
-    def checks_result(self) -> bool:
-        """True when a returned value can also count as a failure."""
-        return any(policy.checks_result for policy in self.retry)
-
-    @property
-    def unshown(self) -> frozenset[str]:
-        """Parameters that no trace shows: those the runtime fills in, and those the cache key leaves out, such as clients."""
-        return frozenset(self.injected if self.cache is None else (*self.injected, *self.cache.ignore))
-
-    @property
-    def is_plain(self) -> bool:
-        """True when a call that succeeds at once needs nothing but the function."""
-        return self.cache is None and self.timeout is None and self.deadline is None and not self.checks_result
+    def __post_init__(self) -> None:
+        """Work out, once, what every call asks for."""
+        checks_result = any(policy.checks_result for policy in self.retry)
+        ignored = () if self.cache is None else self.cache.ignore
+        derived = {
+            "max_attempts": _most_attempts(self.retry),
+            "checks_result": checks_result,
+            "unshown": frozenset((*self.injected, *ignored)),
+            "is_plain": self.cache is None and self.timeout is None and self.deadline is None and not checks_result,
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
 
     def replace(self, **changes: Any) -> Plan:
         """The same plan with some fields changed."""
@@ -115,3 +110,12 @@ class Plan:
             parts.append(f"timeout {spoken(self.timeout)} per attempt")
         parts.append(f"{'async ' if self.is_async else ''}{self.function}")
         return f"<Plan of {self.name}: {' -> '.join(parts)}>"
+
+
+def _most_attempts(policies: tuple[RetryPolicy, ...]) -> int | None:
+    total = 1
+    for policy in policies:
+        if policy.max_attempts is None:
+            return None
+        total += policy.max_attempts - 1
+    return total
