@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from holdfast.policies.cache import CachePolicy
     from holdfast.values.binding import Binder
 
+MOST_RECENT = 256
+"""Keys of a task that are kept, so that a call made again need not hash its arguments."""
+LONGEST_RECENT = 256
+"""Bytes of canonical arguments above which they are not."""
+
 _new_key: Callable[[type[CacheKey], tuple[str, bytes]], CacheKey] = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
@@ -56,6 +61,7 @@ class KeyMaker:
         self._counts_all = self._kept == self._names and not self._owned
         self._counted = (*self._owned, *self._kept)
         self._positions = tuple(self._names.index(name) for name in self._kept)
+        self._recent: dict[bytes, CacheKey] = {}
         self._seed = blake2b(b"key_func" if self._key_func is not None else encode(self._counted), digest_size=16)
 
     def make(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CacheKey:
@@ -70,9 +76,21 @@ class KeyMaker:
             content = self._content(args, kwargs)
         except NotKeyable as error:
             raise NotKeyable(f"{self.task}: {error}", where=error.where) from None
+        return self._recent.get(content) or self._digested(content)
+
+    def _digested(self, content: bytes) -> CacheKey:
+        """The key of canonical bytes that are not among the recent ones.
+
+        Those are kept because whoever asks for the same thing again shall not wait for the hash: it is 0.5 of 1.2 us.
+        """
         seed = self._seed.copy()  # 0.2 us less than hashing names and values together
         seed.update(content)
-        return _new_key(CacheKey, (self.namespace, seed.digest()))
+        key = _new_key(CacheKey, (self.namespace, seed.digest()))
+        if len(content) <= LONGEST_RECENT:
+            if len(self._recent) >= MOST_RECENT:
+                self._recent.clear()
+            self._recent[content] = key
+        return key
 
     def explain(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> KeyExplanation:
         """What the key of a call is made of; raises what `make` raises."""
@@ -94,9 +112,9 @@ class KeyMaker:
         )
 
     def _content(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        values = self._bind(*args, **kwargs)
         if self._key_func is not None:
             return encode(self._call_key_func(args, kwargs), where="what key_func returned")
-        values = self._bind(*args, **kwargs)
         if not self._counts_all:
             values = (*self._owned.values(), *[values[position] for position in self._positions])
         return encode_arguments(self._counted, values)

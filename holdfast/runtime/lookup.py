@@ -11,29 +11,46 @@ from holdfast.runtime.foreign import shown
 from holdfast.typing import Entry
 
 if TYPE_CHECKING:
+    from holdfast.events import CallFacts
+    from holdfast.policies.plan import Plan
     from holdfast.runtime.flight import Landed
     from holdfast.runtime.future import TaskFuture
     from holdfast.runtime.state import Call
+    from holdfast.typing import Cache, CacheKey
 
 
-def assign_key(call: Call) -> None:
-    """Make the call's key. A key function that fails means: computed, not cached, one note.
+def make_key(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], *, facts: CallFacts | None = None) -> CacheKey | None:
+    """The key of a call; None, and a note, when its key function fails: it is computed and not cached.
 
     Raises:
         NotKeyable: An argument cannot be keyed; the text names the parameter and the ways out.
+        TypeError: The arguments do not fit the function.
     """
-    plan = call.plan
-    if plan.keys is None or call.cache is None:
-        return
+    if plan.keys is None:
+        return None
     try:
-        call.key = plan.keys.make(call.args, call.kwargs)
+        return plan.keys.make(args, kwargs)
     except KeyFuncError as error:
-        _explain_failed_key(call, error)
+        _explain_failed_key(plan, facts, error)
+        return None
+
+
+def in_memory(plan: Plan, cache: Cache, key: CacheKey | None) -> Entry | None:
+    """A fresh entry from the in-process tier."""
+    codec = plan.codec
+    return None if key is None or codec is None else _fresh(plan, cache.peek(key, codec))
+
+
+def assign_key(call: Call) -> None:
+    """Make the call's key; see `make_key`."""
+    if call.cache is None:
         return
-    if call.facts is not None:
-        call.facts.cache = "miss"
-        call.facts.cache_namespace, call.facts.cache_key = call.key
-        call.facts.cache_ttl_s = None if plan.cache is None else plan.cache.ttl
+    plan, facts = call.plan, call.facts
+    call.key = make_key(plan, call.args, call.kwargs, facts=facts)
+    if facts is not None and call.key is not None:
+        facts.cache = "miss"
+        facts.cache_namespace, facts.cache_key = call.key
+        facts.cache_ttl_s = None if plan.cache is None else plan.cache.ttl
 
 
 def may_block(call: Call) -> bool:
@@ -43,20 +60,19 @@ def may_block(call: Call) -> bool:
 
 def peek(call: Call) -> Entry | None:
     """A fresh entry from the in-process tier."""
-    if call.cache is None or call.key is None or call.plan.codec is None:
-        return None
-    return _fresh(call, call.cache.peek(call.key, call.plan.codec))
+    return None if call.cache is None else in_memory(call.plan, call.cache, call.key)
 
 
 def read(call: Call) -> Entry | None:
     """A fresh entry from any tier."""
-    if call.cache is None or call.key is None or call.plan.codec is None:
+    plan = call.plan
+    if call.cache is None or call.key is None or plan.codec is None:
         return None
-    return _fresh(call, call.cache.get(call.key, call.plan.codec))
+    return _fresh(plan, call.cache.get(call.key, plan.codec))
 
 
-def _fresh(call: Call, entry: Entry | None) -> Entry | None:
-    policy = call.plan.cache
+def _fresh(plan: Plan, entry: Entry | None) -> Entry | None:
+    policy = plan.cache
     if entry is None or policy is None:
         return None
     return entry if policy.is_fresh(entry.stored_at, entry.ttl, clock.current.time(), entry.negative) else None
@@ -154,13 +170,13 @@ def _is_wanted(call: Call, value: Any) -> bool:
         return False
 
 
-def _explain_failed_key(call: Call, error: Exception) -> None:
-    if call.facts is not None:
-        call.facts.cache = "error"
+def _explain_failed_key(plan: Plan, facts: CallFacts | None, error: Exception) -> None:
+    if facts is not None:
+        facts.cache = "error"
     events.note(
         "holdfast.cache.key_failed",
         events.WARNING,
-        f"{call.plan.name} was computed and not cached: {error}",
-        call=call.facts,
-        task=call.plan.name,
+        f"{plan.name} was computed and not cached: {error}",
+        call=facts,
+        task=plan.name,
     )

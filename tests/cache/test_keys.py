@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.cache.keys import KeyMaker
+from holdfast.cache.keys import LONGEST_RECENT, MOST_RECENT, KeyMaker
 from holdfast.errors import KeyFuncError, NotKeyable, PolicyError
 from holdfast.policies.cache import CachePolicy
 from holdfast.values.binding import compile_binder
@@ -339,3 +339,32 @@ def test_explaining_raises_what_making_raises():
     """There is no explanation of a key that cannot be made."""
     with pytest.raises(NotKeyable, match="city"):
         maker(fetch).explain((object(),), {})
+
+
+def test_a_key_is_the_same_whether_it_was_made_before_or_not():
+    """Keys made lately are kept; that shows in nothing."""
+    used = maker(fetch)
+    calls = [(number,) for number in range(2 * MOST_RECENT)]
+    first = [used.make(call, {}) for call in calls]
+
+    assert first == [maker(fetch).make(call, {}) for call in calls]
+    assert first[::-1] == [used.make(call, {}) for call in calls[::-1]]
+
+
+def test_keys_kept_are_few_and_of_small_arguments():
+    """However many calls a task has, and however large its arguments are, it keeps little."""
+    made = maker(fetch)
+    for number in range(3 * MOST_RECENT):
+        made.make((number,), {})
+        made.make(("x" * LONGEST_RECENT, number), {})
+
+    assert 0 < len(made._recent) <= MOST_RECENT
+    assert LONGEST_RECENT >= max(map(len, made._recent))
+
+
+def test_arguments_that_do_not_fit_never_reach_key_func():
+    """The error is that of calling the function, not one of the key function's."""
+    made = maker(lambda city: city, key_func=lambda *_: pytest.fail("called"))
+
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'city'"):
+        made.make((), {})

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 
 import pytest
 
-from holdfast.cache._lru import Lru
+from holdfast.cache._lru import Lru, hold
 from holdfast.cache.info import CacheStats, matches
 from holdfast.cache.memory import InMemoryCache
 from holdfast.errors import NotSerializable, PolicyError
-from holdfast.typing import Cache
+from holdfast.typing import Cache, CacheKey
 from holdfast.values.codec import PickleCodec
 
 
@@ -264,3 +265,23 @@ def test_reprs_show_how_to_make_them(open_cache, folder):
 def test_matches(pattern, expected):
     """Only a trailing star is special."""
     assert expected == matches(pattern, "a.f@1")
+
+
+def test_an_entry_evicted_while_it_is_looked_up_is_still_found():
+    """Looking takes no lock: what was there when the look began is the answer."""
+
+    class Evicting(OrderedDict):
+        """Another thread evicts everything between the two steps of a look."""
+
+        def get(self, key):
+            found = super().get(key)
+            self.clear()
+            return found
+
+    lru = Lru(10, 1_000)
+    lru._held = Evicting()
+    held = hold(1, b"\1", 1, (0.0, None, 1, "memory", False, "", ""))
+    lru.put(CacheKey("n", b"k"), held)
+
+    assert held is lru.get(CacheKey("n", b"k"))
+    assert 0 == len(lru)
