@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 
 from holdfast import events
 from holdfast.errors import HoldfastError, PolicyError
@@ -21,6 +22,8 @@ from holdfast.events import INFO, WARNING
 from holdfast.tracing import capture as capturing
 from holdfast.tracing import exporters, firewall
 from holdfast.tracing.guard import Guarded
+from holdfast.tracing.light import LightObserver
+from holdfast.tracing.light_span import Outlet
 from holdfast.tracing.lines import LEVELS, LineObserver
 from holdfast.tracing.spans import Settings, SpanObserver
 
@@ -28,10 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from opentelemetry.sdk.trace import SpanProcessor
+
     from holdfast.events import Observer
 
 BACKENDS = ("local", "console", "jaeger", "otlp", "auto")
 _ATTEMPT_SPANS = ("auto", "always")
+_SDK_SWITCHES = ("OTEL_SDK_DISABLED", "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED")
 _OTLP_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 _lock = threading.RLock()
@@ -67,11 +73,22 @@ class _Session:
         self.lines.level = level
         self.lines.is_on = with_lines
         self.lines.refresh()
-        observer = Guarded(SpanObserver(settings=self.settings), self.lines)
+        observer = Guarded(self._spans(), self.lines)
         previous = events.observe(observer)
         if previous is not self.observer:
             self.previous = previous
         self.observer = observer
+
+    def restart(self) -> None:
+        """Observe anew: how spans are best made has changed."""
+        if self.observer is not None and events.observer is self.observer:
+            self.start(self.lines.level, with_lines=self.lines.is_on)
+
+    def _spans(self) -> Observer:
+        provider = trace.get_tracer_provider()
+        if isinstance(provider, _OwnProvider) and provider.is_ours_alone:
+            return LightObserver(provider.outlet, self.settings)
+        return SpanObserver(settings=self.settings)
 
     def stop(self) -> None:
         """Stop observing, unless somebody else has taken over."""
@@ -81,9 +98,38 @@ class _Session:
 
 
 class _OwnProvider(TracerProvider):
-    """Set by holdfast: to `holdfast.tracing.detect` no sign that the application traces."""
+    """Set by holdfast: to `holdfast.tracing.detect` no sign that the application traces.
+
+    Attributes:
+        outlet: Takes holdfast's light spans past the SDK.
+        is_ours_alone: False where somebody wants what only the SDK does: processors of their own, or, by environment, other samplers or
+            limits. Then all spans that begin are the SDK's.
+    """
 
     is_of_holdfast = True
+
+    def __init__(self, resource: Resource) -> None:
+        super().__init__(resource=resource, id_generator=exporters.RunIdGenerator(), shutdown_on_exit=False)
+        self.outlet = Outlet(self)
+        self.is_ours_alone = self.sampler is DEFAULT_ON and not _asks_for_the_sdk()
+
+    def add_span_processor(self, span_processor: SpanProcessor) -> None:
+        """Add ours, or somebody else's: from then on all spans are the SDK's."""
+        super().add_span_processor(span_processor)
+        if isinstance(span_processor, exporters.LaneProcessor):
+            self.outlet.lanes = (*self.outlet.lanes, span_processor.lane)
+        elif self.is_ours_alone:
+            self.is_ours_alone = False
+            _session.restart()
+
+    def drop(self, processor: exporters.LaneProcessor) -> None:
+        """Send no more light spans to ours that is about to be shut down; the SDK has no such thing."""
+        self.outlet.lanes = tuple(lane for lane in self.outlet.lanes if lane is not processor.lane)
+
+    def shutdown(self) -> None:
+        """Shut down all processors; what ends afterwards goes nowhere."""
+        self.outlet.lanes = ()
+        super().shutdown()
 
 
 class Handle:
@@ -107,6 +153,9 @@ class Handle:
             del _session.handles[self._key]
             if not _session.handles:
                 _session.stop()
+        provider = trace.get_tracer_provider()
+        if isinstance(provider, _OwnProvider):
+            provider.drop(self._processor)
         self._processor.shutdown()
 
     def __enter__(self) -> Self:
@@ -191,9 +240,7 @@ def _provider(service_name: str | None) -> Any:
     """The application's tracer provider, or one of ours when it has none."""
     current = trace.get_tracer_provider()
     if isinstance(current, trace.ProxyTracerProvider):
-        current = _OwnProvider(
-            resource=Resource.create(_resource(service_name)), id_generator=exporters.RunIdGenerator(), shutdown_on_exit=False
-        )
+        current = _OwnProvider(Resource.create(_resource(service_name)))
         trace.set_tracer_provider(current)
     elif not hasattr(current, "add_span_processor"):
         kind = f"{type(current).__module__}.{type(current).__qualname__}"
@@ -204,6 +251,12 @@ def _provider(service_name: str | None) -> Any:
             "name the service there, or where configure is called first"
         )
     return current
+
+
+def _asks_for_the_sdk() -> bool:
+    """Whether the environment wants what light spans do not do: limits of its own, metrics of the SDK about itself, or nothing at all."""
+    has_limits = any(name.startswith("OTEL_") and name.endswith("_LIMIT") for name in os.environ)
+    return has_limits or any(os.environ.get(name, "").strip().lower() == "true" for name in _SDK_SWITCHES)
 
 
 def _name_of(provider: Any) -> Any:

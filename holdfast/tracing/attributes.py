@@ -29,31 +29,36 @@ def of_run(run: RunFacts) -> Attributes:
 
 
 def run_started(run: RunFacts, shared: Attributes, mode: str) -> Attributes:
-    """What is known when a run begins."""
-    attributes = {names.SPAN_TYPE: "run", **shared, names.CODE_FUNCTION: run.function}
+    """What is known when a run begins; ``shared`` is what `of_run` said."""
+    attributes: Attributes = {names.SPAN_TYPE: "run", **shared, names.CODE_FUNCTION: run.function}
     if mode != "none" and run.input is not None:
         _captured(attributes, names.INPUT, capture.result(run.input, mode))
     return attributes
 
 
-def run_ended(run: RunFacts, body: CallFacts | None, omitted: int, mode: str) -> Attributes:
-    """What is known when it has ended; ``body`` is the call of its own body."""
-    attributes: Attributes = {names.RUN_OUTCOME: run.outcome, names.RUN_CALLS: run.calls}
+def run_ended(attributes: Attributes, run: RunFacts, body: CallFacts | None, omitted: int, mode: str) -> None:
+    """Add what is known when it has ended; ``body`` is the call of its own body."""
+    attributes[names.RUN_OUTCOME] = run.outcome
+    attributes[names.RUN_CALLS] = run.calls
     if run.resumed:
         attributes[names.RUN_RESUMED] = True
-    _above_zero(attributes, names.CACHE_HITS, run.cache_hits)
-    _above_zero(attributes, names.RUN_REPLAYED, run.replayed)
-    _above_zero(attributes, names.RUN_SPANS_OMITTED, omitted)
+    if run.cache_hits:
+        attributes[names.CACHE_HITS] = run.cache_hits
+    if run.replayed:
+        attributes[names.RUN_REPLAYED] = run.replayed
+    if omitted > 0:
+        attributes[names.RUN_SPANS_OMITTED] = omitted
     if body is not None:
         _retries(attributes, body)
     if mode != "none" and run.outcome == "ok":
         _captured(attributes, names.OUTPUT, capture.result(run.output, mode))
-    return attributes
+    if run.outcome != "ok" and has_failed(run):
+        attributes[names.ERROR_TYPE] = error_type(run)
 
 
 def call_started(call: CallFacts, shared: Attributes, mode: str, salt: bytes) -> Attributes:
     """What is known when a call's span is opened: at its first attempt, or at its end when it needed none."""
-    attributes = {
+    attributes: Attributes = {
         names.SPAN_TYPE: "task",
         **shared,
         names.TASK_NAME: call.name,
@@ -74,50 +79,50 @@ def call_started(call: CallFacts, shared: Attributes, mode: str, salt: bytes) ->
     return attributes
 
 
-def call_ended(call: CallFacts, mode: str) -> Attributes:
-    """What is known when a call has its outcome."""
-    attributes: Attributes = {names.TASK_OUTCOME: call.outcome}
+def call_ended(attributes: Attributes, call: CallFacts, mode: str) -> None:
+    """Add what is known when a call has its outcome."""
+    attributes[names.TASK_OUTCOME] = call.outcome
     _retries(attributes, call)
     if call.cache:
         _cache(attributes, call)
-    if has_failed(call):
+    if call.outcome != "ok" and has_failed(call):
         attributes[names.ERROR_TYPE] = error_type(call)
     elif mode != "none" and call.outcome in {"ok", "replayed"}:
         _captured(attributes, names.OUTPUT, capture.result(call.result, mode))
+
+
+def attempt_span(attempt: AttemptFacts, shared: Attributes) -> Attributes:
+    """What is known when an attempt with a span of its own begins."""
+    call = attempt.call
+    attributes: Attributes = {
+        names.SPAN_TYPE: "attempt",
+        **shared,
+        names.TASK_NAME: call.name,
+        names.TASK_INDEX: call.index,
+        names.ATTEMPT_NUMBER: attempt.number,
+    }
+    if call.max_attempts is not None:
+        attributes[names.ATTEMPT_MAX] = call.max_attempts
+    if attempt.number > 1 or attempt.timeout_s is not None or attempt.deadline_s is not None:
+        attempt_started(attributes, attempt)
     return attributes
 
 
-def attempt_started(attempt: AttemptFacts) -> Attributes:
-    """What is known when the body is about to run, on whichever span is the attempt's."""
-    attributes: Attributes = {names.ATTEMPT_NUMBER: attempt.number}
+def attempt_started(attributes: Attributes, attempt: AttemptFacts) -> None:
+    """Add what is known when the body is about to run, on whichever span is the attempt's."""
+    attributes[names.ATTEMPT_NUMBER] = attempt.number
     if attempt.number > 1:
         attributes[names.RETRY_COUNT] = attempt.number - 1
     if attempt.timeout_s is not None:
         attributes[names.TIMEOUT_LIMIT_S] = attempt.timeout_s
     if attempt.deadline_s is not None:
         attributes[names.TIMEOUT_DEADLINE_S] = attempt.deadline_s
-    return attributes
 
 
-def attempt_span(attempt: AttemptFacts, shared: Attributes) -> Attributes:
-    """The same for an attempt with a span of its own."""
-    call = attempt.call
-    attributes = {
-        names.SPAN_TYPE: "attempt",
-        **shared,
-        names.TASK_NAME: call.name,
-        names.TASK_INDEX: call.index,
-        **attempt_started(attempt),
-    }
-    if call.max_attempts is not None:
-        attributes[names.ATTEMPT_MAX] = call.max_attempts
-    return attributes
-
-
-def attempt_ended(attempt: AttemptFacts) -> Attributes:
-    """What is known when the body has returned or raised and the policy has decided."""
-    attributes: Attributes = {names.ATTEMPT_OUTCOME: attempt.outcome}
-    if has_failed(attempt):
+def attempt_ended(attributes: Attributes, attempt: AttemptFacts) -> None:
+    """Add what is known when the body has returned or raised and the policy has decided."""
+    attributes[names.ATTEMPT_OUTCOME] = attempt.outcome
+    if attempt.outcome != "ok" and has_failed(attempt):
         attributes[names.ERROR_TYPE] = error_type(attempt)
         if attempt.error is not None:
             attributes[names.ERROR_LOCATION] = location(attempt.error)
@@ -126,7 +131,6 @@ def attempt_ended(attempt: AttemptFacts) -> Attributes:
         _decision(attributes, attempt)
     if attempt.abandoned:
         attributes[names.ATTEMPT_ABANDONED] = True
-    return attributes
 
 
 def retry_scheduled(attempt: AttemptFacts) -> Attributes:
@@ -164,8 +168,10 @@ def error_type(facts: RunFacts | CallFacts | AttemptFacts) -> str:
 def _retries(attributes: Attributes, call: CallFacts) -> None:
     if call.attempts:
         attributes[names.ATTEMPT_COUNT] = call.attempts
-    _above_zero(attributes, names.RETRY_COUNT, call.attempts - 1)
-    _above_zero(attributes, names.RETRY_WAITED_S, call.waited_s)
+        if call.attempts > 1:
+            attributes[names.RETRY_COUNT] = call.attempts - 1
+    if call.waited_s > 0:
+        attributes[names.RETRY_WAITED_S] = call.waited_s
     if call.stop_reason:
         attributes[names.RETRY_STOP_REASON] = str(call.stop_reason)
 
@@ -209,11 +215,6 @@ def _captured(attributes: Attributes, name: str, rendered: tuple[str, bool]) -> 
     attributes[name], is_cut = rendered
     if is_cut:
         attributes[names.CAPTURE_TRUNCATED] = True
-
-
-def _above_zero(attributes: Attributes, name: str, value: float) -> None:
-    if value > 0:
-        attributes[name] = value
 
 
 def _seconds(nanoseconds: int) -> float:

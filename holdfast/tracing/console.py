@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from holdfast.tracing.records import SpanRow
     from holdfast.tracing.tree import Node
 
-MAX_TRACES = 1000
+MAX_TRACES = 200
 MAX_SPANS = 2000
 _NAME_WIDTH = 44
 
@@ -26,8 +26,11 @@ _NAME_WIDTH = 44
 class Trees:
     """Collects spans until the root of their trace ends, then prints the tree.
 
-    Bounded: a trace with more than `MAX_SPANS` spans is printed in parts, and of more than `MAX_TRACES` open ones the oldest is
-    printed as far as it is known.
+    What ends after the tree around it was printed, such as a span that a body left running, is printed when it ends, with the name of
+    the span it belongs to.
+
+    Bounded: a trace with more than `MAX_SPANS` spans is printed in parts, of more than `MAX_TRACES` open ones the oldest is printed as far
+    as it is known, and spans are told from late ones for the last `MAX_TRACES` printed.
 
     Args:
         write: Takes one line.
@@ -36,6 +39,7 @@ class Trees:
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
         self._open: dict[str, list[SpanRow]] = {}
+        self._printed: dict[str, dict[str, str]] = {}
 
     def add(self, row: SpanRow, *, is_root: bool) -> None:
         """Take an ended span; print its trace when it is complete (``is_root``: the parent is elsewhere or nowhere) or too long."""
@@ -43,12 +47,35 @@ class Trees:
         spans.append(row)
         if is_root or len(spans) >= MAX_SPANS:
             self._print(row.trace_id)
+        elif (above := self._printed.get(row.trace_id, {}).get(row.parent_id)) is not None:
+            self._print_late(row, above)
         elif len(self._open) > MAX_TRACES:
             self._print(next(iter(self._open)))
 
     def _print(self, trace_id: str) -> None:
-        for line in render(self._open.pop(trace_id)):
+        rows = self._open.pop(trace_id)
+        self._remember(trace_id, rows)
+        for line in render(rows):
             self._write(line)
+
+    def _print_late(self, row: SpanRow, above: str) -> None:
+        """The part of the tree that has just become complete; what else is open in its trace stays open."""
+        rows = self._open.pop(row.trace_id)
+        part = next(node for node in tree.walk(tree.build(rows)) if node.row is row)
+        done = [node.row for node in tree.walk([part])]
+        if rest := [each for each in rows if all(each is not known for known in done)]:
+            self._open[row.trace_id] = rest
+        self._remember(row.trace_id, done)
+        self._write(f"after {above} had ended:")
+        for line in _lines([part], 1):
+            self._write(line)
+
+    def _remember(self, trace_id: str, rows: Sequence[SpanRow]) -> None:
+        printed = self._printed.pop(trace_id, {})
+        printed.update((row.span_id, row.name) for row in rows)
+        self._printed[trace_id] = printed  # the last one is the youngest
+        if len(self._printed) > MAX_TRACES:
+            del self._printed[next(iter(self._printed))]
 
 
 def render(rows: Sequence[SpanRow]) -> Iterator[str]:

@@ -20,27 +20,27 @@ def detect() -> Observer | None:
     """Install and return our observer when there is a reason to observe, else None. Never raises.
 
     Reasons: ``HOLDFAST_TRACING`` names a backend (looked at once), the application has set a tracer provider, or it has configured
-    structlog. Called for each call and run while nobody observes, so it costs 0.1 us when neither library is loaded.
+    structlog. Called for each call and run while nobody observes: 0.1 us when neither library is loaded, 0.2 with both.
     """
     if _is_off:
         return None
-    trace = _module("opentelemetry.trace")
-    if trace is not None and _is_set_by_application(trace):
-        return _install()
-    log = _module("structlog")
-    if log is not None and _is_configured(log):
-        return _install()
+    trace: Any = _module("opentelemetry.trace")
+    if trace is not None:
+        try:
+            provider = trace._TRACER_PROVIDER  # noqa: SLF001 - the public getter reads the environment each time
+        except AttributeError:  # the module is being imported by another thread, or has changed
+            provider = None
+        if provider is not None and not getattr(provider, "is_of_holdfast", False):
+            return _install()
+    log: Any = _module("structlog")
+    if log is not None:
+        try:
+            is_configured = log.is_configured()
+        except AttributeError:  # as above
+            is_configured = False
+        if is_configured:
+            return _install()
     return None if _has_read_environment else _read_environment()
-
-
-def _is_set_by_application(trace: Any) -> bool:
-    provider = getattr(trace, "_TRACER_PROVIDER", None)  # the public getter reads the environment each time
-    return provider is not None and not getattr(provider, "is_of_holdfast", False)
-
-
-def _is_configured(log: Any) -> bool:
-    test = getattr(log, "is_configured", None)  # absent while structlog is being imported by another thread
-    return test is not None and bool(test())
 
 
 def _install() -> Observer | None:

@@ -18,9 +18,9 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from holdfast.errors import HoldfastError
-from holdfast.tracing import console, firewall
+from holdfast.tracing import console, firewall, ids
+from holdfast.tracing.light_span import LightSpan
 from holdfast.tracing.records import SpanRow
-from holdfast.tracing.spans import pending_trace_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +39,11 @@ class RunIdGenerator(RandomIdGenerator):
 
     def generate_trace_id(self) -> int:
         """The id of the run being opened on this thread, else a random one."""
-        return pending_trace_id() or super().generate_trace_id()
+        return ids.new_trace_id()
+
+    def generate_span_id(self) -> int:
+        """A random one."""
+        return ids.new_span_id()
 
 
 class LaneProcessor(SpanProcessor):
@@ -93,7 +97,7 @@ def to_console() -> LaneProcessor:
     """A tree of each finished trace on stderr."""
     trees = console.Trees(firewall.stderr)
 
-    def write(spans: Sequence[ReadableSpan]) -> None:
+    def write(spans: Sequence[ReadableSpan | LightSpan]) -> None:
         for span in spans:
             trees.add(row(span), is_root=span.parent is None or span.parent.is_remote)
 
@@ -112,8 +116,8 @@ def otlp(endpoint: str | None = None) -> LaneProcessor:
     """
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # an extra, and 133 ms
-    except ImportError as error:
-        raise HoldfastError("sending spans over OTLP needs an extra package: pip install 'holdfast[otlp]'") from error
+    except ImportError:
+        raise HoldfastError("sending spans over OTLP needs an extra package: pip install 'holdfast[otlp]'") from None
     exporter = OTLPSpanExporter(endpoint=endpoint)
     where = endpoint or str(getattr(exporter, "_endpoint", "the OTLP endpoint"))
     return exporting(exporter, where, logger=OTLPSpanExporter.__module__)
@@ -154,12 +158,12 @@ class _Export:
         if self._logger is not None:
             self._logger.addFilter(self._overhear)
 
-    def __call__(self, spans: Sequence[ReadableSpan]) -> None:
+    def __call__(self, spans: Sequence[ReadableSpan | LightSpan]) -> None:
         self._thread = threading.get_ident()
         # The exporter's own HTTP request must not become a span that is exported in turn.
         token = otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))  # noqa: FBT003 - OpenTelemetry's API
         try:
-            outcome = self._exporter.export(spans)
+            outcome = self._exporter.export([span.readable() if isinstance(span, LightSpan) else span for span in spans])
         finally:
             otel_context.detach(token)
             self._thread = 0
@@ -179,8 +183,10 @@ class _Export:
         return False
 
 
-def row(span: ReadableSpan) -> SpanRow:
+def row(span: ReadableSpan | LightSpan) -> SpanRow:
     """An ended span as the local store keeps it."""
+    if isinstance(span, LightSpan):
+        return span.row()
     context: SpanContext = span.context  # pyright: ignore[reportAssignmentType] - None only in spans that were never started
     parent = span.parent
     return SpanRow(

@@ -94,6 +94,7 @@ class Lane:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._wake = threading.Event()
+        self._is_awake = False  # what the event says, without the call that asks it
         self._hurry = threading.Event()
         self.writing = threading.Lock()
 
@@ -106,7 +107,7 @@ class Lane:
             self._drop()
             return
         self._items.append(item)
-        if not self._wake.is_set():
+        if not self._is_awake:
             self._rouse()
 
     def flush(self, timeout: float) -> bool:
@@ -139,6 +140,7 @@ class Lane:
     def _rouse(self) -> None:
         if self._thread is None:
             self._start()
+        self._is_awake = True
         self._wake.set()
 
     def _start(self) -> None:
@@ -159,7 +161,8 @@ class Lane:
             self._wake.wait()
             self._hurry.wait(self._linger)
             self._hurry.clear()
-            self._wake.clear()  # before draining: whoever appends from now on sets it again
+            self._wake.clear()
+            self._is_awake = False  # before draining: whoever appends from now on wakes us again
             while self._items:
                 self._drain_batch()
 
@@ -208,20 +211,20 @@ def describe(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _write_stderr(texts: list[str]) -> None:
+def _write_stderr(lines: list[object]) -> None:
     stream = sys.stderr
     if stream is None:  # so it is under pythonw
         return
-    stream.write("".join(text + "\n" for text in texts))
+    stream.write("".join(printable(str(line)) + "\n" for line in lines))
     stream.flush()
 
 
 _stderr = Lane("stderr", _write_stderr, linger=0.005, say=lambda _: None)  # stderr cannot tell of its own trouble
 
 
-def stderr(text: str) -> None:
-    """Write one line to stderr; control characters are escaped, so that nothing can forge a second line."""
-    _stderr.send(printable(text))
+def stderr(line: object) -> None:
+    """Write ``str(line)`` to stderr as one line; control characters are escaped, so that nothing can forge a second one."""
+    _stderr.send(line)
 
 
 def printable(text: str) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from holdfast.tracing import firewall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from holdfast.events import AttemptFacts, CallFacts, Note, Observer, RunFacts
+
+F = TypeVar("F")
 
 
 class Guarded:
@@ -25,46 +27,69 @@ class Guarded:
         """Tell ``observers`` in this order at every start, end and note."""
         self.failures = 0
         self.observers = observers
-        self._run_started = tuple(observer.run_started for observer in observers)
-        self._run_ended = tuple(observer.run_ended for observer in observers)
-        self._call_started = tuple(observer.call_started for observer in observers)
-        self._call_ended = tuple(observer.call_ended for observer in observers)
-        self._attempt_started = tuple(observer.attempt_started for observer in observers)
-        self._attempt_ended = tuple(observer.attempt_ended for observer in observers)
-        self._noted = tuple(observer.noted for observer in observers)
+        self._run_started = _busy(observer.run_started for observer in observers)
+        self._run_ended = _busy(observer.run_ended for observer in observers)
+        self._call_started = _busy(observer.call_started for observer in observers)
+        self._call_ended = _busy(observer.call_ended for observer in observers)
+        self._attempt_started = _busy(observer.attempt_started for observer in observers)
+        self._attempt_ended = _busy(observer.attempt_ended for observer in observers)
+        self._noted = _busy(observer.noted for observer in observers)
+
+    # Ten of these are called for a run with one task, so the loop is written out in each: 0.2 us instead of 0.4.
 
     def run_started(self, run: RunFacts) -> None:
         """See `holdfast.events.Observer`."""
-        self._tell(self._run_started, run)
+        for method in self._run_started:
+            try:
+                method(run)
+            except Exception as error:  # noqa: BLE001 - counted and said once; see the class
+                self._count(error)
 
     def run_ended(self, run: RunFacts) -> None:
         """See `holdfast.events.Observer`."""
-        self._tell(self._run_ended, run)
+        for method in self._run_ended:
+            try:
+                method(run)
+            except Exception as error:  # noqa: BLE001 - counted and said once; see the class
+                self._count(error)
 
     def call_started(self, call: CallFacts) -> None:
         """See `holdfast.events.Observer`."""
-        self._tell(self._call_started, call)
+        for method in self._call_started:
+            try:
+                method(call)
+            except Exception as error:  # noqa: BLE001 - counted and said once; see the class
+                self._count(error)
 
     def call_ended(self, call: CallFacts) -> None:
         """See `holdfast.events.Observer`."""
-        self._tell(self._call_ended, call)
+        for method in self._call_ended:
+            try:
+                method(call)
+            except Exception as error:  # noqa: BLE001 - counted and said once; see the class
+                self._count(error)
 
     def attempt_started(self, attempt: AttemptFacts) -> None:
         """See `holdfast.events.Observer`."""
-        self._tell(self._attempt_started, attempt)
+        for method in self._attempt_started:
+            try:
+                method(attempt)
+            except Exception as error:  # noqa: BLE001 - counted and said once; see the class
+                self._count(error)
 
     def attempt_ended(self, attempt: AttemptFacts) -> None:
         """See `holdfast.events.Observer`."""
-        self._tell(self._attempt_ended, attempt)
+        for method in self._attempt_ended:
+            try:
+                method(attempt)
+            except Exception as error:  # noqa: BLE001 - counted and said once; see the class
+                self._count(error)
 
     def noted(self, note: Note) -> None:
         """See `holdfast.events.Observer`."""
-        self._tell(self._noted, note)
-
-    def _tell(self, methods: tuple[Callable[[Any], None], ...], facts: Any) -> None:
-        for method in methods:
+        for method in self._noted:
             try:
-                method(facts)
+                method(note)
             except Exception as error:  # noqa: BLE001 - counted and said once; see the class
                 self._count(error)
 
@@ -72,3 +97,8 @@ class Guarded:
         self.failures += 1
         if self.failures == 1:
             firewall.stderr(f"holdfast: a fault in tracing was kept from your call; the trace may have gaps: {firewall.describe(error)}")
+
+
+def _busy(methods: Iterable[Callable[[F], None]]) -> tuple[Callable[[F], None], ...]:
+    """Those that do something."""
+    return tuple(method for method in methods if not getattr(method, "does_nothing", False))

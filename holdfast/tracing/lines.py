@@ -23,7 +23,7 @@ from holdfast.tracing.redact import MASK, is_secret, message, scrub
 from holdfast.tracing.text import warn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
+    from collections.abc import Callable
 
     from holdfast.events import AttemptFacts, CallFacts, Note, RunFacts
 
@@ -35,6 +35,7 @@ _METHODS = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
 _LOGGING_METHODS = frozenset(
     {"debug", "info", "warning", "warn", "error", "critical", "fatal", "exception", "failure", "msg", "log", "err"}
 )
+_NEVER = ERROR + 1
 LEVELS = {name: level for level, name in _METHODS.items()}
 
 
@@ -64,19 +65,20 @@ def _write(batch: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]
 _lane = firewall.Lane("the log", _write)
 
 
-class _Stderr:
-    """The logger behind our own processors."""
+class _Line:
+    """A line of our own: everything that changes is taken on the caller's thread, the text is put together where it is written."""
 
-    def __getattr__(self, name: str) -> Any:
-        if name in _LOGGING_METHODS:
-            return firewall.stderr
-        raise AttributeError(name)
+    __slots__ = ("event", "fields", "level", "when")
 
+    def __init__(self, when: float, level: str, event: str, fields: Fields) -> None:
+        self.when = when
+        self.level = level
+        self.event = event
+        self.fields = fields
 
-def _render(_logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
-    now = clock.current.time()
-    when = f"{time.strftime('%H:%M:%S', time.localtime(now))}.{int(now % 1 * 1000):03d}"
-    return text.line(when, method, str(event.pop("event", "")), event.items())
+    def __str__(self) -> str:
+        when = f"{time.strftime('%H:%M:%S', time.localtime(self.when))}.{int(self.when % 1 * 1000):03d}"
+        return text.line(when, self.level, self.event, self.fields.items())
 
 
 class LineObserver:
@@ -94,40 +96,38 @@ class LineObserver:
         self.level = level
         self.is_on = True
         self._given = logger
-        self._logger: Any = None
-        self._seen: Any = None
-        self._is_enabled: Callable[[int], bool] = lambda _level: False
+        self._logger: Any = logger  # None writes lines of our own
+        self._least = _NEVER if logger is None else logging.NOTSET  # below it nothing is written, whatever the test says
+        self._is_enabled: Callable[[int], bool] = _always
+        self._seen: tuple[Any, ...] = ()
         self.refresh()
 
     def refresh(self) -> None:
         """Take over the application's present structlog configuration. Done when a run starts, and here on request."""
-        if self._given is not None:
-            self._logger, self._is_enabled = self._given, lambda _level: True
-            return
-        seen = (*_configuration(), self.level, self.is_on)
-        if seen == self._seen and self._logger is not None:
+        seen = (self.level, self.is_on, *_configuration())
+        if self._given is not None or seen == self._seen:
             return
         self._seen = seen
+        self._logger, self._is_enabled = None, _always
         if not self.is_on:
-            self._is_enabled = lambda _level: False
+            self._least = _NEVER
         elif structlog.is_configured():
+            self._least = logging.NOTSET
             self._logger, self._is_enabled = _application_logger()
         else:
-            threshold = self.level
-            self._logger = _own_logger()
-            self._is_enabled = (lambda _level: False) if threshold is None else (lambda level: level >= threshold)
+            self._least = _NEVER if self.level is None else self.level
 
     def run_started(self, run: RunFacts) -> None:
         """DEBUG ``holdfast.run.started``."""
         self.refresh()
-        if self._is_enabled(DEBUG):
+        if self._wants(DEBUG):
             self._emit(DEBUG, names.LINE_RUN_STARTED, {**_run(run), **_ids(run.memo)})
 
     def run_ended(self, run: RunFacts) -> None:
         """INFO ``holdfast.run.completed`` or ERROR ``holdfast.run.failed``."""
         has_failed = attributes.has_failed(run)
         level = ERROR if has_failed else INFO
-        if not self._is_enabled(level):
+        if not self._wants(level):
             return
         fields = {**_run(run), "outcome": run.outcome, "calls": run.calls}
         if run.cache_hits:
@@ -140,11 +140,13 @@ class LineObserver:
     def call_started(self, call: CallFacts) -> None:
         """Nothing: a call becomes a line when it ends."""
 
+    call_started.does_nothing = True  # type: ignore[attr-defined]  # pyright: ignore[reportFunctionMemberAccess]
+
     def call_ended(self, call: CallFacts) -> None:
         """DEBUG ``holdfast.task.completed`` or WARNING ``holdfast.task.failed``; the body of a run has the run's line."""
         has_failed = attributes.has_failed(call)
         level = WARNING if has_failed else DEBUG
-        if call.is_body or not self._is_enabled(level):
+        if level < self._least or call.is_body or not self._is_enabled(level):
             return
         fields = {**_call(call), "outcome": call.outcome, "attempts": call.attempts}
         if call.cache:
@@ -156,13 +158,13 @@ class LineObserver:
 
     def attempt_started(self, attempt: AttemptFacts) -> None:
         """DEBUG ``holdfast.attempt.started``."""
-        if self._is_enabled(DEBUG):
+        if self._least <= DEBUG and self._is_enabled(DEBUG):
             self._emit(DEBUG, names.LINE_ATTEMPT_STARTED, {**_attempt(attempt), **_ids(attempt.memo)})
 
     def attempt_ended(self, attempt: AttemptFacts) -> None:
         """WARNING ``holdfast.retry.scheduled`` when another follows; the last failure is told by its task and is DEBUG here."""
         level = WARNING if attempt.will_retry else DEBUG
-        if not self._is_enabled(level):
+        if level < self._least or not self._is_enabled(level):
             return
         fields = _attempt(attempt)
         event = names.LINE_ATTEMPT_COMPLETED
@@ -179,21 +181,36 @@ class LineObserver:
         """The note's own level, name, text and fields."""
         if not self.is_on:
             warn(note)
-        if not self._is_enabled(note.level):
+        if not self._wants(note.level):
             return
         fields = {"text": scrub(note.text)} | {_free(name): _plain(name, item) for name, item in note.fields.items()}
         if note.call is not None:
             fields = {**_call(note.call), **fields, **_ids(note.call.memo)}
         self._emit(note.level, note.event, fields)
 
+    def _wants(self, level: int) -> bool:
+        return level >= self._least and self._is_enabled(level)
+
     def _emit(self, level: int, event: str, fields: Fields) -> None:
-        getattr(self._logger, _METHODS.get(level, "error"))(event, **fields)
+        method = _METHODS.get(level, "error")
+        if self._logger is not None:
+            getattr(self._logger, method)(event, **fields)
+            return
+        for name, bound in structlog.contextvars.get_contextvars().items():
+            fields.setdefault(name, bound if isinstance(bound, (str, int, float)) else str(bound))
+        firewall.stderr(_Line(clock.current.time(), method, event, fields))
+
+
+def _always(_level: int) -> bool:
+    return True
 
 
 def _configuration() -> tuple[Any, ...]:
-    """What, when it changes, calls for another logger."""
+    """What, when it changes, calls for another logger; nothing while the application has not configured structlog."""
+    if not structlog.is_configured():
+        return ()
     config = structlog.get_config()
-    return structlog.is_configured(), id(config["processors"]), config["wrapper_class"], config["logger_factory"]
+    return id(config["processors"]), config["wrapper_class"], config["logger_factory"]
 
 
 def _application_logger() -> tuple[Any, Callable[[int], bool]]:
@@ -212,15 +229,6 @@ def _application_logger() -> tuple[Any, Callable[[int], bool]]:
         is_enabled = target.isEnabledFor
         return logger, is_enabled if own_test is None else lambda level: own_test(logger, level) and is_enabled(level)
     return logger, (lambda _level: True) if own_test is None else lambda level: own_test(logger, level)
-
-
-def _own_logger() -> Any:
-    return structlog.wrap_logger(
-        _Stderr(),
-        processors=[structlog.contextvars.merge_contextvars, _render],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
-        context_class=dict,
-    ).bind()
 
 
 def _run(run: RunFacts) -> Fields:

@@ -9,25 +9,25 @@
 A task's span is created at its first attempt, or at its end when it needed none: facts carry the times, so nothing is lost, all
 attributes known by then go in with one dict, and a cache hit costs one short span or, past `max_hit_spans`, none.
 
-Costs decide the calls used here (per span, with the SDK's batch export): ``start_span`` with attributes and ``end`` 25 us, the context
-manager 10 us more, ``record_exception`` 32 to 120 us more (ours: 2 to 6).
+Costs decide the calls used here. With a tracer of the SDK a span costs 16 us and 0.8 us per attribute, so that each span gets its
+attributes in two dicts, one at its start and one at its end; a context manager would add 10 us, ``record_exception`` 32 to 120 (ours: 2
+to 6). `holdfast.tracing.light` has the observer for providers that are ours alone.
 """
 
 from __future__ import annotations
 
 import itertools
-import threading
-from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags, set_span_in_context
+from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
 
 from holdfast import clock
-from holdfast.tracing import attributes, stack
+from holdfast.tracing import attributes, ids, stack
 from holdfast.tracing import convention as names
+from holdfast.tracing.light_span import SPAN_KEY, with_span
 from holdfast.tracing.redact import message
 
 if TYPE_CHECKING:
@@ -40,11 +40,8 @@ if TYPE_CHECKING:
 
 _NUMBERED_ATTEMPTS = 10
 _REMEMBERED_FAILURES = 16
-_TRACE_ID_DIGITS = 32
-_HEX = frozenset("0123456789abcdef")
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-_NO_MORE: attributes.Attributes = {}
-_pending = threading.local()
+_NONE: attributes.Attributes = {}
 
 
 class Settings(msgspec.Struct):
@@ -70,11 +67,9 @@ class Settings(msgspec.Struct):
 class _State:
     """What is remembered of a run, call or attempt between its start and its end (their ``memo``)."""
 
-    __slots__ = ("context", "span")
+    __slots__ = ("span",)
 
-    def __init__(self, context: Context, span: Span | None = None) -> None:
-        self.context = context
-        self.span = span
+    span: Any  # a Span; of a call also None, until it has one
 
     def ids(self) -> tuple[str, str]:
         """Trace and span id in hex; empty without a span."""
@@ -82,32 +77,37 @@ class _State:
 
 
 class _RunState(_State):
-    __slots__ = ("body", "failures", "hits", "shared", "token")
+    __slots__ = ("body", "context", "failures", "hits", "shared", "token")
 
     def __init__(self, context: Context, span: Span, token: Token[Context], shared: attributes.Attributes) -> None:
-        super().__init__(context, span)
+        self.context = context
+        self.span: Span = span
         self.token = token
         self.shared = shared
         self.body: CallFacts | None = None
         self.hits = itertools.count()
-        self.failures: deque[BaseException] = deque(maxlen=_REMEMBERED_FAILURES)
+        self.failures: list[BaseException] = []
 
 
 class _CallState(_State):
-    __slots__ = ("error_types", "is_attempt", "notes")
+    """Of a call; ``attempt`` is what is known of the attempt that has no span of its own."""
 
-    def __init__(self, context: Context, span: Span | None = None) -> None:
-        super().__init__(context, span)  # the parent's context until there is a span
-        self.is_attempt = False
-        self.error_types: set[str] = set()
-        self.notes: list[tuple[Note, int]] = []
+    __slots__ = ("attempt", "context", "error_types", "is_attempt", "notes")
+
+    def __init__(self, context: Context, span: Span | None, *, is_attempt: bool) -> None:
+        self.context = context  # the parent's until there is a span
+        self.span = span
+        self.is_attempt = is_attempt
+        self.attempt: attributes.Attributes = {}
+        self.error_types: tuple[str, ...] = ()
+        self.notes: tuple[tuple[Note, int], ...] = ()
 
 
 class _AttemptState(_State):
     __slots__ = ("token",)
 
-    def __init__(self, context: Context, span: Span, token: Token[Context]) -> None:
-        super().__init__(context, span)
+    def __init__(self, span: Span, token: Token[Context] | None) -> None:
+        self.span: Span = span
         self.token = token
 
 
@@ -122,62 +122,70 @@ class SpanObserver:
     def __init__(self, tracer: Tracer | None = None, settings: Settings | None = None) -> None:
         self.tracer = tracer if tracer is not None else trace.get_tracer(names.SCOPE, schema_url=names.SCHEMA_URL)
         self.settings = settings if settings is not None else Settings()
+        self._is_awake = tracer is not None
 
     def run_started(self, run: RunFacts) -> None:
         """Open the run's span and make it current."""
+        if not (self._is_awake or self._wakes()):
+            return
         parent = otel_context.get_current()
         shared = attributes.of_run(run)
         known = attributes.run_started(run, shared, self.settings.mode(run.capture))
-        _pending.trace_id = _trace_id(run.run_id)
+        ids.wanted.trace_id = ids.of_run(run.run_id)
         try:
-            span = self.tracer.start_span(f"run {run.name}", parent, attributes=known, start_time=run.started_ns)
+            span = self.tracer.start_span(f"run {run.name}", parent, SpanKind.INTERNAL, known, (), run.started_ns)
         finally:
-            _pending.trace_id = 0
-        context = set_span_in_context(span, parent)
+            ids.wanted.trace_id = 0
+        context = with_span(span, parent)
         run.memo = _RunState(context, span, otel_context.attach(context), shared)
 
     def run_ended(self, run: RunFacts) -> None:
         """Close the run's span; ERROR only if the run raised."""
         state: _RunState | None = run.memo
-        if state is None or state.span is None:
+        if state is None:
             return
         otel_context.detach(state.token)
-        omitted = max(0, next(state.hits) - self.settings.max_hit_spans)
-        known = attributes.run_ended(run, state.body, omitted, self.settings.mode(run.capture))
-        if attributes.has_failed(run):
-            known[names.ERROR_TYPE] = attributes.error_type(run)
-        _close(state.span, run, known)
+        if state.span.is_recording():
+            body: _CallState | None = None if state.body is None else state.body.memo
+            known = {} if body is None else body.attempt
+            omitted = next(state.hits) - self.settings.max_hit_spans
+            attributes.run_ended(known, run, state.body, omitted, self.settings.mode(run.capture))
+            _close(state.span, run, known)
         state.failures.clear()
+        state.body = None  # or run, state and call would be a circle
 
     def call_started(self, call: CallFacts) -> None:
         """Remember whose child the call is; its span comes with the first attempt or the end."""
-        run_state = _run_state(call)
-        if call.is_body and run_state is not None:
-            state = _CallState(run_state.context, run_state.span)
-            run_state.body = call
-            call.trace_id, call.span_id = state.ids()
+        run_state = run_state_of(call)
+        is_attempt = call.max_attempts == 1 and self.settings.attempt_spans == "auto"
+        if run_state is None:
+            if self._is_awake or self._wakes():
+                call.memo = _CallState(otel_context.get_current(), None, is_attempt=is_attempt)
+        elif call.is_body:
+            if isinstance(run_state, _RunState):  # else it is a light run, and the observer has changed before its body began
+                call.memo = state = _CallState(run_state.context, run_state.span, is_attempt=is_attempt)
+                run_state.body = call
+                call.trace_id, call.span_id = state.ids()
         else:
-            state = _CallState(otel_context.get_current())
-        state.is_attempt = call.max_attempts == 1 and self.settings.attempt_spans == "auto"
-        call.memo = state
+            call.memo = _CallState(otel_context.get_current(), None, is_attempt=is_attempt)
 
     def call_ended(self, call: CallFacts) -> None:
         """Close the call's span, or make and close it when no attempt was needed; ERROR only if the call raised."""
         state: _CallState | None = call.memo
         if state is None:
             return
-        run_state = _run_state(call)
+        run_state = run_state_of(call)
         if run_state is not None and call.error is not None:
-            run_state.failures.append(call.error)
-        if call.is_body and state.span is not None:
-            _exhausted(state.span, call)
-        elif state.span is not None:
-            _exhausted(state.span, call)
-            _close(state.span, call, attributes.call_ended(call, self.settings.mode(call.capture)))
-        elif run_state is None or not attributes.is_answered(call) or next(run_state.hits) < self.settings.max_hit_spans:
-            span = self._open(call, state, attributes.call_ended(call, self.settings.mode(call.capture)))
-            _record(span, call, with_stack=False)
-            _close(span, call, {})
+            remember_failure(run_state.failures, call.error)
+        span = state.span
+        if span is None:
+            if run_state is None or not attributes.is_answered(call) or next(run_state.hits) < self.settings.max_hit_spans:
+                self._open_and_close(call, state)
+            return
+        tell_exhausted(span, call)
+        if not call.is_body and span.is_recording():
+            attributes.call_ended(state.attempt, call, self.settings.mode(call.capture))
+            _close(span, call, state.attempt)
 
     def attempt_started(self, attempt: AttemptFacts) -> None:
         """Make the attempt's span current: its own, or that of the call or run when there can be but one attempt."""
@@ -185,78 +193,88 @@ class SpanObserver:
         state: _CallState | None = call.memo
         if state is None:
             return
+        span = state.span
         if not state.is_attempt:
             span = self._open_attempt(attempt, state)
-        elif state.span is None:
-            span = self._open(call, state, attributes.attempt_started(attempt), _kind(call))
+        elif span is None:
+            more: attributes.Attributes = {}
+            attributes.attempt_started(more, attempt)
+            span = self._open(call, state, more, kind_of(call))
         else:
-            span = state.span
-            span.set_attributes(attributes.attempt_started(attempt))
-        context = set_span_in_context(span)
-        attempt.memo = _AttemptState(context, span, otel_context.attach(context))
+            attributes.attempt_started(state.attempt, attempt)
+        current = otel_context.get_current()
+        is_current = current.get(SPAN_KEY) is span  # that of a run whose body can have one attempt only
+        attempt.memo = _AttemptState(span, None if is_current else otel_context.attach(with_span(span, current)))
 
     def attempt_ended(self, attempt: AttemptFacts) -> None:
         """Restore the context; record the failure and the decision."""
         state: _AttemptState | None = attempt.memo
         call_state: _CallState | None = attempt.call.memo
-        if state is None or state.span is None or call_state is None:
+        if state is None or call_state is None:
             return
-        otel_context.detach(state.token)
-        if attributes.has_failed(attempt):
-            _record_failure(state.span, attempt, call_state)
-        if call_state.is_attempt:
-            state.span.set_attributes(attributes.attempt_ended(attempt))
-        else:
-            _close(state.span, attempt, attributes.attempt_ended(attempt))
+        if state.token is not None:
+            otel_context.detach(state.token)
+        span = state.span
+        if span.is_recording():
+            if attributes.has_failed(attempt):
+                call_state.error_types = record_failure(span, attempt, call_state.error_types)
+            if call_state.is_attempt:
+                attributes.attempt_ended(call_state.attempt, attempt)
+            else:
+                known: attributes.Attributes = {}
+                attributes.attempt_ended(known, attempt)
+                _close(span, attempt, known)
         if attempt.will_retry and call_state.span is not None:
-            call_state.span.add_event(names.EVENT_RETRY_SCHEDULED, attributes.retry_scheduled(attempt), attempt.ended_ns or None)
+            tell_retry(call_state.span, attempt)
 
     def noted(self, note: Note) -> None:
         """Add the note as an event to the span of its call, else to the current span."""
         state: _CallState | None = None if note.call is None else note.call.memo
         now = clock.current.time_ns()
         if state is not None and state.span is None:
-            state.notes.append((note, now))
+            state.notes = (*state.notes, (note, now))
             return
         span = trace.get_current_span() if state is None or state.span is None else state.span
         if span.is_recording():
             span.add_event(note.event, attributes.note(note), now)
 
+    def _wakes(self) -> bool:
+        """Whether a tracer provider has been set by now: before, nothing can be recorded, so that nothing is done."""
+        self._is_awake = getattr(trace, "_TRACER_PROVIDER", self) is not None  # the public getter reads the environment each time
+        return self._is_awake
+
+    def _open_and_close(self, call: CallFacts, state: _CallState) -> None:
+        known: attributes.Attributes = {}
+        attributes.call_ended(known, call, self.settings.mode(call.capture))
+        span = self._open(call, state, known)
+        record(span, call, with_stack=False)
+        _close(span, call, _NONE)
+
     def _open(self, call: CallFacts, state: _CallState, more: attributes.Attributes, kind: SpanKind = SpanKind.INTERNAL) -> Span:
-        known = attributes.call_started(call, _shared(call), self.settings.mode(call.capture), self.settings.salt)
+        known = attributes.call_started(call, shared_of(call), self.settings.mode(call.capture), self.settings.salt)
         known.update(more)
-        span = self.tracer.start_span(call.name, state.context, kind, known, _links(call), call.started_ns)
+        span = self.tracer.start_span(call.name, state.context, kind, known, links_of(call), call.started_ns)
         state.span = span
-        call.trace_id, call.span_id = state.ids()
+        call.trace_id, call.span_id = _ids(span)
         for note, noted_ns in state.notes:
             span.add_event(note.event, attributes.note(note), noted_ns)
         return span
 
     def _open_attempt(self, attempt: AttemptFacts, state: _CallState) -> Span:
+        call = attempt.call
         if state.span is None:
-            state.context = set_span_in_context(self._open(attempt.call, state, _NO_MORE), state.context)
-        known = attributes.attempt_span(attempt, _shared(attempt.call))
-        return self.tracer.start_span(_attempt_name(attempt), state.context, _kind(attempt.call), known, start_time=attempt.started_ns)
+            state.context = with_span(self._open(call, state, _NONE), state.context)
+        known = attributes.attempt_span(attempt, shared_of(call))
+        return self.tracer.start_span(name_of(attempt), state.context, kind_of(call), known, (), attempt.started_ns)
 
 
-def _trace_id(run_id: str) -> int:
-    """The run id as a trace id, so that one id names the run everywhere; 0 when it is no UUID."""
-    digits = run_id.replace("-", "")
-    return int(digits, 16) if len(digits) == _TRACE_ID_DIGITS and all(c in _HEX for c in digits) else 0
-
-
-def pending_trace_id() -> int:
-    """The trace id that the run being opened on this thread asks for; 0 when none is."""
-    return getattr(_pending, "trace_id", 0)
-
-
-def _run_state(call: CallFacts) -> _RunState | None:
-    return None if call.run is None else call.run.memo
-
-
-def _shared(call: CallFacts) -> attributes.Attributes:
-    state = _run_state(call)
-    return _NO_MORE if state is None else state.shared
+def _close(span: Span, facts: RunFacts | CallFacts | AttemptFacts, known: attributes.Attributes) -> None:
+    if len(known) == 1:
+        span.set_attribute(*next(iter(known.items())))  # 1 us less
+    elif known:
+        span.set_attributes(known)
+    set_status(span, facts)
+    span.end(facts.ended_ns or None)
 
 
 def _ids(span: Span) -> tuple[str, str]:
@@ -264,47 +282,74 @@ def _ids(span: Span) -> tuple[str, str]:
     return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else ("", "")
 
 
-def _kind(call: CallFacts) -> SpanKind:
+# -- the same for light spans -----------------------------------------------------------------------------------------------------------
+
+
+def run_state_of(call: CallFacts) -> Any:
+    """What is remembered of the call's run; None without one."""
+    return None if call.run is None else call.run.memo
+
+
+def shared_of(call: CallFacts) -> attributes.Attributes:
+    """What all spans of the call's run carry."""
+    state = run_state_of(call)
+    return _NONE if state is None else state.shared
+
+
+def kind_of(call: CallFacts) -> SpanKind:
     """Whose body talks to another service is a client, on the span that is the attempt: retries are not calls of their own."""
     return SpanKind.CLIENT if call.kind == "client" else SpanKind.INTERNAL
 
 
-def _attempt_name(attempt: AttemptFacts) -> str:
+def name_of(attempt: AttemptFacts) -> str:
     """Bounded in number, for backends that index names."""
     number = str(attempt.number) if attempt.number <= _NUMBERED_ATTEMPTS else f"{_NUMBERED_ATTEMPTS}+"
     return f"{attempt.call.name} attempt {number}"
 
 
-def _links(call: CallFacts) -> tuple[Link, ...]:
+def links_of(call: CallFacts) -> tuple[Link, ...]:
+    """To the span that computed what the cache answered with."""
     if not call.origin_trace_id:
         return ()
     origin = SpanContext(int(call.origin_trace_id, 16), int(call.origin_span_id, 16), is_remote=True, trace_flags=_SAMPLED)
     return (Link(origin, {names.LINK_TYPE: names.LINK_CACHED_FROM}),)
 
 
-def _close(span: Span, facts: RunFacts | CallFacts | AttemptFacts, known: attributes.Attributes) -> None:
-    """End the span; ERROR on a failure, else UNSET, which means fine (OK is for users to set)."""
-    if known:
-        span.set_attributes(known)
+def set_status(span: Span, facts: RunFacts | CallFacts | AttemptFacts) -> None:
+    """ERROR on a failure, else UNSET, which means fine (OK is for users to set)."""
     if attributes.has_failed(facts):
         span.set_status(StatusCode.ERROR, None if facts.error is None else message(facts.error))
-    span.end(facts.ended_ns or None)
 
 
-def _record_failure(span: Span, attempt: AttemptFacts, state: _CallState) -> None:
-    """One exception event per failed attempt; none for an exception that a call inside has recorded already."""
-    run_state = _run_state(attempt.call)
+def remember_failure(failures: list[BaseException], error: BaseException) -> None:
+    """So that whoever lets it through does not record it again."""
+    failures.append(error)
+    del failures[:-_REMEMBERED_FAILURES]
+
+
+def record_failure(span: Span, attempt: AttemptFacts, error_types: tuple[str, ...]) -> tuple[str, ...]:
+    """One exception event per failed attempt; none for an exception that a call inside has recorded already.
+
+    Args:
+        span: Of the attempt.
+        attempt: What failed.
+        error_types: Of the call's failures so far.
+
+    Returns:
+        The same with this one's: each type has its stack once, and on the last attempt.
+    """
     if attempt.outcome == "timeout":
         limit = {} if attempt.timeout_s is None else {names.TIMEOUT_LIMIT_S: attempt.timeout_s}
         span.add_event(names.EVENT_TASK_TIMEOUT, limit, attempt.ended_ns or None)
+    run_state = run_state_of(attempt.call)
     if run_state is not None and any(attempt.error is known for known in run_state.failures):
-        return
+        return error_types
     kind = attributes.error_type(attempt)
-    _record(span, attempt, with_stack=not attempt.will_retry or kind not in state.error_types)
-    state.error_types.add(kind)
+    record(span, attempt, with_stack=not attempt.will_retry or kind not in error_types)
+    return (*error_types, kind)
 
 
-def _record(span: Span, facts: CallFacts | AttemptFacts, *, with_stack: bool) -> None:
+def record(span: Span, facts: CallFacts | AttemptFacts, *, with_stack: bool) -> None:
     """Add the exception event; ours instead of ``record_exception`` because of its cost."""
     error = facts.error
     if error is None or not attributes.has_failed(facts):
@@ -315,7 +360,14 @@ def _record(span: Span, facts: CallFacts | AttemptFacts, *, with_stack: bool) ->
     span.add_event(names.EVENT_EXCEPTION, known, facts.ended_ns or None)
 
 
-def _exhausted(span: Span, call: CallFacts) -> None:
-    if call.attempts > 1 and call.stop_reason and attributes.has_failed(call):
+def tell_retry(span: Span, attempt: AttemptFacts) -> None:
+    """The event on the call's span that marks a wait."""
+    if span.is_recording():
+        span.add_event(names.EVENT_RETRY_SCHEDULED, attributes.retry_scheduled(attempt), attempt.ended_ns or None)
+
+
+def tell_exhausted(span: Span, call: CallFacts) -> None:
+    """The event that says that no attempt is left."""
+    if call.attempts > 1 and call.stop_reason and attributes.has_failed(call) and span.is_recording():
         known: attributes.Attributes = {names.ATTEMPT_COUNT: call.attempts, names.RETRY_STOP_REASON: str(call.stop_reason)}
         span.add_event(names.EVENT_RETRY_EXHAUSTED, known, call.ended_ns or None)

@@ -7,32 +7,31 @@ from contextlib import contextmanager
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.util._once import Once
 
 from holdfast import events
 from holdfast.events import AttemptFacts, CallFacts, RunFacts
-from holdfast.tracing import _configure, detect, firewall
+from holdfast.tracing import _configure, detect, exporters, firewall, ids
+from holdfast.tracing.light import LightObserver
+from holdfast.tracing.light_span import Outlet
 from holdfast.tracing.spans import Settings, SpanObserver
 
 RUN_ID = "01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10"
+RESOURCE = Resource({"service.name": "tests"})
 
 
-class Counted(IdGenerator):
-    """Trace ids 1, 2, ... and span ids 1, 2, ..."""
+class Counted:
+    """Trace ids 1, 2, ... for traces without a run, and span ids 1, 2, ..."""
 
     def __init__(self) -> None:
-        self._traces = itertools.count(1)
-        self._spans = itertools.count(1)
+        self._ids = {128: itertools.count(1), 64: itertools.count(1)}
 
-    def generate_trace_id(self) -> int:
-        return next(self._traces)
-
-    def generate_span_id(self) -> int:
-        return next(self._spans)
+    def __call__(self, bits: int) -> int:
+        return next(self._ids[bits])
 
 
 def literal(span):
@@ -53,13 +52,33 @@ def literal(span):
 
 
 class Recorder:
-    """A real SDK with an exporter in memory."""
+    """A real SDK with an exporter in memory, and holdfast's spans made with it (``sdk``) or beside it (``light``)."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind) -> None:
+        self.kind = kind
         self.exporter = InMemorySpanExporter()
-        self.provider = TracerProvider(id_generator=Counted(), shutdown_on_exit=False)
+        self.provider = TracerProvider(id_generator=exporters.RunIdGenerator(), resource=RESOURCE, shutdown_on_exit=False)
         self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
-        self.tracer = self.provider.get_tracer("holdfast")
+        self.tracer = self.provider.get_tracer("holdfast", schema_url="holdfast/1")
+        self.outlet = Outlet(self.provider)
+        self.outlet.lanes = (self,)
+        self._light = []
+
+    def send(self, span):
+        """What a lane does."""
+        self._light.append(span)
+        self.exporter.export([span.readable()])
+
+    def observer(self, settings=None):
+        """Makes the spans."""
+        if self.kind == "sdk":
+            return SpanObserver(self.tracer, settings)
+        return LightObserver(self.outlet, Settings() if settings is None else settings)
+
+    @property
+    def ended(self):
+        """Holdfast's own spans as backends get them."""
+        return self.spans() if self.kind == "sdk" else self._light
 
     def spans(self):
         """Ended spans, in the order of their ends."""
@@ -139,9 +158,10 @@ def raised(error):
         return caught
 
 
-@pytest.fixture
-def recorder():
-    return Recorder()
+@pytest.fixture(params=["sdk", "light"])
+def recorder(request, monkeypatch):
+    monkeypatch.setattr(ids, "draw", Counted())
+    return Recorder(request.param)
 
 
 @pytest.fixture
@@ -151,7 +171,7 @@ def settings():
 
 @pytest.fixture
 def play(recorder, settings):
-    return Play(SpanObserver(recorder.tracer, settings))
+    return Play(recorder.observer(settings))
 
 
 @pytest.fixture

@@ -250,9 +250,9 @@ def test_lines_have_a_level(fresh, lines, expected):
     assert fresh.lines in fresh.observer.observers
 
 
-def test_lines_can_be_left_out(make_play, inline, capsys):
+def test_lines_can_be_left_out(make_play, inline, folder, capsys):
     """Neither ours nor the application's; but trouble beside the calls is not passed over in silence."""
-    configure("jaeger", lines=False)
+    configure(path=folder / "t.db", lines=False)
     with structlog.testing.capture_logs() as lines:
         play = make_play(events.observer)
         with play.run(outcome="error", error=ValueError("x")):
@@ -357,3 +357,118 @@ def test_nothing_grows_with_the_number_of_runs(make_play, inline, monkeypatch):
 
     grown()
     assert grown() < 100
+
+
+def observer_kind(fresh):
+    return type(fresh.observer.observers[0]).__name__
+
+
+def test_where_every_backend_is_ours_spans_are_light(fresh, folder):
+    """They need not go through the SDK."""
+    configure("console", lines=False)
+    configure(path=folder / "t.db", lines=False)
+
+    assert "LightObserver" == observer_kind(fresh)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_TRACES_SAMPLER", "traceidratio"),
+        ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "100"),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "10"),
+        ("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "true"),
+        ("OTEL_SDK_DISABLED", "true"),
+    ],
+)
+def test_what_only_the_sdk_does_is_left_to_the_sdk(monkeypatch, fresh, name, value):
+    """Samplers, limits, its own metrics, and its switch."""
+    monkeypatch.setenv(name, value)
+    configure("console", lines=False)
+
+    assert "SpanObserver" == observer_kind(fresh)
+
+
+def test_an_applications_provider_gets_spans_of_the_sdk(fresh):
+    """Its processors may look at everything."""
+    trace.set_tracer_provider(TracerProvider(shutdown_on_exit=False))
+    configure("console", lines=False)
+
+    assert "SpanObserver" == observer_kind(fresh)
+
+
+def test_a_processor_that_joins_later_gets_spans_of_the_sdk(fresh, make_play, inline, capsys):
+    """From then on; what is under way still reaches our own backends."""
+    configure("console", lines=False)
+    exporter, play = InMemorySpanExporter(), make_play(events.observer, start=int(time.time()))
+    with play.run(run_id="0" * 31 + "1") as run:
+        trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(exporter))
+        later = make_play(events.observer, start=int(time.time()))
+        with later.call(run, max_attempts=2) as call, later.attempt(call):
+            pass
+    one_run(make_play)
+
+    assert "SpanObserver" == observer_kind(fresh)
+    assert ["forecast attempt 1", "forecast"] * 2 + ["run plan"] == [span.name for span in exporter.get_finished_spans()]
+    assert 2 == sum(line.startswith("run plan") for line in capsys.readouterr().err.splitlines())
+
+
+def test_a_run_whose_observer_changes_before_its_body_begins_is_still_told(make_play, inline, capsys):
+    """Without the facts of its body's attempts; the calls are its children."""
+    configure("console", lines=False)
+    exporter, play = InMemorySpanExporter(), make_play(events.observer, start=int(time.time()))
+    with play.run() as run:
+        trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(exporter))
+        later = make_play(events.observer, start=int(time.time()))
+        with later.call(run, "plan", is_body=True) as body, later.attempt(body), later.call(run) as call, later.attempt(call):
+            pass
+
+    assert ["forecast"] == [span.name for span in exporter.get_finished_spans()]
+    assert ["run plan", "  forecast"] == [line[:10].rstrip() for line in capsys.readouterr().err.splitlines()]
+
+
+@pytest.mark.parametrize("is_ours_alone", [True, False])
+def test_what_ends_after_the_providers_shutdown_goes_nowhere(make_play, inline, capsys, is_ours_alone):
+    """And nobody complains."""
+    configure("console", lines=False)
+    if not is_ours_alone:
+        trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(InMemorySpanExporter()))
+    trace.get_tracer_provider().shutdown()
+    one_run(make_play)
+
+    assert "" == capsys.readouterr().err
+
+
+def test_a_backend_that_was_shut_down_gets_no_light_spans(make_play, inline, capsys, folder):
+    """Nor does it complain."""
+    configure("console", lines=False).shutdown()
+    configure(path=folder / "t.db", lines=False)
+    one_run(make_play)
+
+    assert "" == capsys.readouterr().err
+
+
+def test_children_do_not_repeat_the_ids_of_their_parent():
+    """Chance is drawn anew after a fork."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            textwrap.dedent("""
+                import os
+                from holdfast.tracing import ids
+                reading, writing = os.pipe()
+                for _ in range(2):
+                    if os.fork() == 0:
+                        os.write(writing, b"%016x" % ids.new_span_id())
+                        os._exit(0)
+                    os.wait()
+                print({os.read(reading, 16).decode() for _ in range(2)} | {f"{ids.new_span_id():016x}"})
+            """),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert 3 == done.stdout.count(",") + 1

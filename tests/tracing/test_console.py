@@ -53,6 +53,39 @@ def test_a_root_may_have_its_parent_in_another_process():
     assert "a" in printed[-1]
 
 
+def test_what_ends_after_its_tree_is_printed_when_it_ends():
+    """A thread that a body left behind, say; with its own part of the tree, and the name of the span it belongs to."""
+    printed = []
+    trees = Trees(printed.append)
+    trees.add(row("run"), is_root=True)
+    del printed[:]
+
+    trees.add(row("GET", "late"), is_root=False)
+    trees.add(row("unrelated", "open"), is_root=False)
+    assert [] == printed
+    trees.add(row("late", "run"), is_root=False)
+    trees.add(row("later", "late"), is_root=False)
+
+    assert ["after run had ended:", "late", "GET", "after late had ended:", "later"] == [
+        line if line.startswith("after") else line.split()[0] for line in printed
+    ]
+
+
+def test_what_has_been_printed_is_not_remembered_for_ever(monkeypatch):
+    """A program may run for years."""
+    monkeypatch.setattr(console, "MAX_TRACES", 2)
+    printed = []
+    trees = Trees(printed.append)
+    for number in range(3):
+        trees.add(row(f"r{number}", trace_id=str(number)), is_root=True)
+    del printed[:]
+    trees.add(row("late", "r0", trace_id="0"), is_root=False)
+    assert [] == printed
+    trees.add(row("late", "r2", trace_id="2"), is_root=False)
+
+    assert "after r2 had ended:" == printed[0]
+
+
 def test_memory_is_bounded_in_spans(monkeypatch):
     """A long trace is printed in parts."""
     monkeypatch.setattr(console, "MAX_SPANS", 3)

@@ -21,8 +21,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from holdfast.tracing import exporters, firewall
+from holdfast.tracing.light import LightObserver
+from holdfast.tracing.light_span import Outlet
 from holdfast.tracing.records import SpanRow
-from holdfast.tracing.spans import SpanObserver
+from holdfast.tracing.spans import Settings, SpanObserver
 
 RUN_ID = "01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10"
 
@@ -77,15 +79,31 @@ def provider(processor):
     return made
 
 
+@pytest.fixture(params=["sdk", "light"])
+def watching(request):
+    """Makes an observer whose spans go to a processor, through the SDK or past it, and a tracer for the user's own spans."""
+
+    def watch(processor):
+        made = provider(processor)
+        tracer = made.get_tracer("holdfast", schema_url="holdfast/1")
+        if request.param == "sdk":
+            return SpanObserver(tracer), tracer
+        outlet = Outlet(made)
+        outlet.lanes = (processor.lane,)
+        return LightObserver(outlet, Settings()), tracer
+
+    return watch
+
+
 def values(attributes):
     return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in attributes}
 
 
-def test_otlp_bytes_arrive_and_hold_the_trace(make_play):
+def test_otlp_bytes_arrive_and_hold_the_trace(make_play, watching):
     """Names, parents, times, kinds, status, attributes, events; the run id is the trace id."""
     with collector() as (endpoint, requests):
         processor = exporters.otlp(endpoint)
-        play = make_play(SpanObserver(provider(processor).get_tracer("holdfast", schema_url="holdfast/1")))
+        play = make_play(watching(processor)[0])
         with play.run() as run, play.call(run, max_attempts=2, kind="client") as call:
             play.failing(call, ConnectionError("reset"), will_retry=True, wait_s=0.5)
             with play.attempt(call):
@@ -109,11 +127,11 @@ def test_otlp_bytes_arrive_and_hold_the_trace(make_play):
 
 
 @pytest.mark.parametrize("where", ["closed port", "black hole"])
-def test_an_unreachable_collector_slows_no_call(make_play, where):
+def test_an_unreachable_collector_slows_no_call(make_play, watching, where):
     """Spans are queued; flushing gives up in time."""
     with black_hole() as hole:
         processor = exporters.otlp(hole if where == "black hole" else closed_port())
-        play = make_play(SpanObserver(provider(processor).get_tracer("holdfast")))
+        play = make_play(watching(processor)[0])
         slowest = 0.0
         for _ in range(200):
             started = time.perf_counter()
@@ -134,15 +152,16 @@ def test_an_unreachable_collector_slows_no_call(make_play, where):
 
 @pytest.mark.parametrize("where", ["closed port", "black hole"])
 def test_exit_is_bounded_when_the_collector_is_unreachable(where):
-    """Within about two seconds, with a word about what was lost, and the SDK's own complaints said once."""
+    """Within two seconds, with a word about what was lost, and the SDK's own complaints said once."""
     with black_hole() as hole:
         endpoint = hole if where == "black hole" else closed_port()
-        started = time.monotonic()
         done = subprocess.run(
             [
                 sys.executable,
                 "-c",
                 textwrap.dedent(f"""
+                    import atexit, time
+                    atexit.register(lambda: print(time.perf_counter() - started))  # registered first, so called last
                     import holdfast.tracing
                     from holdfast.events import RunFacts
                     from holdfast import events
@@ -152,7 +171,7 @@ def test_exit_is_bounded_when_the_collector_is_unreachable(where):
                         events.observer.run_started(run)
                         run.outcome = "ok"
                         events.observer.run_ended(run)
-                    print("work done", flush=True)
+                    started = time.perf_counter()
                 """),
             ],
             capture_output=True,
@@ -161,10 +180,9 @@ def test_exit_is_bounded_when_the_collector_is_unreachable(where):
             check=False,
             env={**os.environ, "HOLDFAST_SECRET": "a secret for tests, long enough"},
         )
-        took = time.monotonic() - started
 
-    assert ("work done\n", 0) == (done.stdout, done.returncode)
-    assert took < 6.0  # the interpreter's start included
+    assert 0 == done.returncode
+    assert 2.0 <= float(done.stdout) < 2.5
     assert f"700 items were still waiting for the export of spans to {endpoint}; they are lost" in done.stderr
     assert done.stderr.count("does not work, calls go on without it") == (where == "closed port")
     assert len(done.stderr.splitlines()) <= 2
@@ -266,11 +284,11 @@ def test_a_span_becomes_a_row(play, recorder):
     with play.run() as run, play.call(run, max_attempts=2, outcome="error") as call:
         call.origin_trace_id, call.origin_span_id = "ab", "cd"
         call.error = play.failing(call, ValueError("bad")).error
-    attempt, task, _ = (exporters.row(span) for span in recorder.spans())
+    attempt, task, _ = (exporters.row(span) for span in recorder.ended)
 
     assert (
         SpanRow(
-            trace_id=f"{1:032x}",
+            trace_id=RUN_ID.replace("-", ""),
             span_id=f"{2:016x}",
             parent_id=f"{1:016x}",
             name="forecast",
@@ -285,31 +303,33 @@ def test_a_span_becomes_a_row(play, recorder):
         == task
     )
     assert ("exception", 4_000_000_000) == attempt.events[0][:2]
-    assert "" == exporters.row(recorder.spans()[-1]).parent_id
+    assert "" == exporters.row(recorder.ended[-1]).parent_id
 
 
-def test_the_local_store_gets_every_span(make_play, tmp_path):
+def test_the_local_store_gets_every_span(make_play, watching, tmp_path):
     """The user's own as well, since they nest in the attempts."""
     from holdfast.tracing.store import TraceStore
 
     path = tmp_path / "traces.db"
     tmp_path.chmod(0o700)
     processor = exporters.local(path)
-    tracer = provider(processor).get_tracer("holdfast")
-    play = make_play(SpanObserver(tracer), start=int(time.time()))  # the store forgets what is old
+    observer, tracer = watching(processor)
+    play = make_play(observer, start=int(time.time()))  # the store forgets what is old
     with play.run() as run, play.call(run) as call, play.attempt(call), tracer.start_as_current_span("GET"):
         pass
     assert processor.force_flush(5000)
     processor.shutdown()
 
     stored = TraceStore(path)
-    assert {"run plan", "forecast", "GET"} == {row.name for row in stored.spans(RUN_ID.replace("-", ""))}
+    spans = {row.name: row for row in stored.spans(RUN_ID.replace("-", ""))}
+    assert {"run plan", "forecast", "GET"} == set(spans)
+    assert spans["forecast"].span_id == spans["GET"].parent_id
     stored.close()
 
 
-def test_the_console_shows_the_tree(make_play, inline, capsys):
+def test_the_console_shows_the_tree(make_play, watching, inline, capsys):
     """On stderr, when the run has ended."""
-    play = make_play(SpanObserver(provider(exporters.to_console()).get_tracer("holdfast")))
+    play = make_play(watching(exporters.to_console())[0])
     with play.run() as run, play.call(run) as call, play.attempt(call):
         assert "" == capsys.readouterr().err
 

@@ -7,7 +7,10 @@ import contextvars
 import threading
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import propagate, trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from holdfast.errors import NodeTimeoutError
 from holdfast.events import WARNING, AttemptFacts, CallFacts, Note, RunFacts
@@ -422,8 +425,8 @@ def test_a_resumed_run_says_so(play, recorder):
 
 def test_the_ids_of_the_call_are_left_in_its_facts(play, recorder):
     """The runtime stores them with a cached result."""
-    with play.run() as run, play.call(run, max_attempts=2) as call, play.attempt(call):
-        assert (f"{1:032x}", f"{2:016x}") == (call.trace_id, call.span_id)
+    with play.run() as run, play.call(run, max_attempts=2, cache="miss") as call, play.attempt(call):
+        assert (RUN_ID.replace("-", ""), f"{2:016x}") == (call.trace_id, call.span_id)
 
 
 def test_the_users_own_span_nests_in_the_attempt(play, recorder):
@@ -587,6 +590,166 @@ def test_facts_that_began_before_anybody_observed_are_left_alone(play, recorder)
     assert [] == recorder.spans()
 
 
+def user_changes(span):
+    """What a user may do to the current span."""
+    span.set_attribute("a", 1)
+    span.set_attributes({"b": [1, 2], "holdfast.task.name": "mine", "holdfast.task.outcome": "mine", 3: "odd", "c": {"d": object()}})
+    span.add_event("happened", {"x": "y"}, 5)
+    span.add_link(trace.SpanContext(7, 8, is_remote=True), {"why": "so"})
+    span.add_link(trace.SpanContext(0, 0, is_remote=True))
+    span.update_name("renamed")
+    span.set_status(trace.StatusCode.UNSET)
+    span.set_status(trace.Status(trace.StatusCode.OK))
+    span.set_status(trace.StatusCode.ERROR, "too late, OK is final")
+    span.record_exception(ValueError("seen"), {"more": 1}, 6, escaped=True)
+
+
+def test_what_users_do_to_the_current_span_has_its_effect(play, recorder):
+    """Their attributes win over what was known at the start, and lose against what is known at the end."""
+    with play.run() as run, play.call(run) as call, play.attempt(call):
+        current = trace.get_current_span()
+        assert current.is_recording()
+        user_changes(current)
+    assert not current.is_recording()
+
+    span = recorder.literals()["renamed"]
+    added = {name: span["attributes"][name] for name in ("a", "b", "3", "holdfast.task.name", "holdfast.task.outcome")}
+    assert {"a": 1, "b": (1, 2), "3": "odd", "holdfast.task.name": "mine", "holdfast.task.outcome": "ok"} == added
+    assert {"d": None} == span["attributes"]["c"]
+    assert "OK" == span["status"]
+    assert [(7, 8, {"why": "so"})] == span["links"]
+    assert ("happened", 5, {"x": "y"}) == span["events"][0]
+    assert "ValueError: seen" in span["events"][1][2].pop("exception.stacktrace")
+    expected = {"exception.type": "ValueError", "exception.message": "seen", "exception.escaped": "True", "more": 1}
+    assert ("exception", 6, expected) == span["events"][1]
+
+
+def test_what_users_do_to_an_ended_span_is_said_and_ignored(play, recorder, caplog):
+    """As the SDK does."""
+    with play.run():
+        current = trace.get_current_span()
+    before = recorder.literals()
+    user_changes(current)
+    current.end()
+
+    assert before == recorder.literals()
+    assert all("ended span" in message for message in caplog.messages)
+    assert len(caplog.messages) >= 8
+
+
+def test_a_span_that_a_user_ends_keeps_that_end(play, recorder):
+    """The first end counts."""
+    with play.run():
+        trace.get_current_span().end(2 * S)
+        assert not trace.get_current_span().is_recording()
+
+    assert (1 * S, 2 * S) == recorder.literals()["run plan"]["time"]
+
+
+def test_nothing_is_added_to_a_span_that_a_user_has_ended(play, recorder, caplog):
+    """Nor is the user told about what holdfast would have added."""
+    with play.run(outcome="error") as run, play.call(run, max_attempts=2, outcome="error", stop_reason="max_attempts") as call:
+        with play.attempt(call):
+            trace.get_current_span().end()
+        play.failing(call, OSError("one"), will_retry=True)
+        trace.get_current_span().end()
+        call.error = run.error = play.failing(call, OSError("two")).error
+
+    assert [] == caplog.messages
+    span = recorder.literals()["run plan"]
+    assert "status" not in span
+    assert "events" not in span
+
+
+def test_an_exception_that_passes_through_the_current_span_is_recorded_once_more_if_asked_for(play, recorder):
+    """``use_span`` is OpenTelemetry's own way to record and mark failures on a span that somebody else has begun."""
+    with play.run() as run, play.call(run) as call, play.attempt(call):
+        with pytest.raises(ValueError, match="seen"), trace.use_span(trace.get_current_span()):
+            raise ValueError("seen")
+        assert trace.get_current_span().is_recording()
+
+    span = recorder.literals()["forecast"]
+    assert ["exception"] == [name for name, _, _ in span["events"]]
+    assert ("ERROR", "ValueError: seen") == span["status"]
+
+
+def test_other_services_are_told_of_the_current_span(play):
+    """In the headers of a request, by OpenTelemetry's propagators."""
+    headers = {}
+    with play.run() as run, play.call(run) as call, play.attempt(call):
+        propagate.inject(headers)
+        span_id = trace.get_current_span().get_span_context().span_id
+
+    version, trace_id, parent_id, flags = headers["traceparent"].split("-")
+    assert ("00", RUN_ID.replace("-", ""), f"{span_id:016x}", 1) == (version, trace_id, parent_id, int(flags, 16) & 1)
+
+
+def test_work_left_behind_is_a_child_of_the_attempt_that_began_it(play, recorder):
+    """A context outlives the span that is current in it."""
+    with play.run() as run, play.call(run, max_attempts=2) as call, play.attempt(call):
+        context = contextvars.copy_context()
+
+    context.run(recorder.tracer.start_span, "late").end()
+
+    spans = {span.name: span for span in recorder.spans()}
+    assert spans["forecast attempt 1"].context.span_id == spans["late"].parent.span_id
+    assert spans["forecast attempt 1"].context.trace_id == spans["late"].context.trace_id
+
+
+def test_attributes_events_and_links_are_limited(play, recorder):
+    """To 128 each, of which the youngest stay."""
+    with play.run():
+        current = trace.get_current_span()
+        for number in range(200):
+            current.set_attribute(f"n{number}", number)
+            current.add_event(f"e{number}")
+            current.add_link(trace.SpanContext(7, 1 + number, is_remote=True))
+
+    (span,) = recorder.spans()
+    assert (128, 128, 128) == (len(span.attributes), len(span.events), len(span.links))
+    assert ("e199", 200, 199) == (span.events[-1].name, span.links[-1].context.span_id, span.attributes["n199"])
+    assert (72, 72) == (span.dropped_events, span.dropped_links)
+    assert span.dropped_attributes > 70
+
+
+@pytest.mark.parametrize("is_sampled", [True, False])
+def test_a_run_called_by_another_service_belongs_to_its_trace(play, recorder, is_sampled):
+    """And is recorded only if that trace is; what is passed on says so."""
+    flags = trace.TraceFlags(trace.TraceFlags.SAMPLED if is_sampled else 0)
+    remote = trace.SpanContext(7, 8, is_remote=True, trace_flags=flags, trace_state=trace.TraceState([("vendor", "x")]))
+    with trace.use_span(trace.NonRecordingSpan(remote)), play.run() as run, play.call(run, max_attempts=2) as call, play.attempt(call):
+        inside = trace.get_current_span().get_span_context()
+        assert is_sampled == trace.get_current_span().is_recording()
+
+    assert (7, is_sampled, "x") == (inside.trace_id, inside.trace_flags.sampled, inside.trace_state.get("vendor"))
+    assert ([8] if is_sampled else []) == [span.parent.span_id for span in recorder.spans() if span.name == "run plan"]
+
+
+def test_spans_are_of_the_providers_resource_and_of_our_scope(play, recorder):
+    """Whoever makes them."""
+    with play.run(), play.call() as call, play.attempt(call):
+        pass
+
+    for span in recorder.spans():
+        assert "tests" == span.resource.attributes["service.name"]
+        assert ("holdfast", "", "holdfast/1") == (
+            span.instrumentation_scope.name,
+            span.instrumentation_scope.version,
+            span.instrumentation_scope.schema_url,
+        )
+        assert 3 == span.context.trace_flags
+        assert not span.context.is_remote
+
+
+def test_captured_arguments_are_those_of_the_call(play, recorder):
+    """The body may change them afterwards."""
+    cities = ["Oslo"]
+    with play.run() as run, play.call(run, capture="values", names=("cities",), arguments=(cities,)) as call, play.attempt(call):
+        cities.append("Rome")
+
+    assert '{"cities":["Oslo"]}' == recorder.attributes("forecast")["holdfast.input"]
+
+
 def test_without_an_sdk_nothing_is_recorded_and_nothing_breaks(make_play):
     """The API alone makes spans that record nothing."""
     play = make_play(SpanObserver(trace.NoOpTracer()))
@@ -597,3 +760,20 @@ def test_without_an_sdk_nothing_is_recorded_and_nothing_breaks(make_play):
             assert not trace.get_current_span().is_recording()
 
     assert "" == call.trace_id
+
+
+@pytest.mark.usefixtures("fresh")
+def test_without_a_provider_nothing_is_worked_out(make_play):
+    """Lines may be wanted where no spans can be; with the first provider they begin."""
+    play = make_play(SpanObserver())
+    with play.run() as run, play.call(run) as call, play.attempt(call):
+        pass
+    assert (None, None) == (run.memo, call.memo)
+
+    exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    with play.run():
+        pass
+
+    assert ["run plan"] == [span.name for span in exporter.get_finished_spans()]

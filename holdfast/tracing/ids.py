@@ -1,0 +1,47 @@
+"""Ids of traces and spans: a run's own id for its trace, chance for the rest. Free of any tracing library."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+
+_random = random.Random()  # noqa: S311 - no secrets; one of our own, because programs seed the global one, and would repeat ids
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)  # from the operating system: a child must not repeat its parent's ids
+
+_DIGITS = 32
+
+draw = _random.getrandbits
+"""Random bits for ids, so many of them."""
+
+
+class _Wanted(threading.local):
+    trace_id = 0
+
+
+wanted = _Wanted()
+"""The trace id that the run being opened on this thread asks for; 0 when none is."""
+
+
+def new_trace_id() -> int:
+    """The one that the run being opened on this thread asks for, else a random one."""
+    return wanted.trace_id or draw(128) or 1
+
+
+def new_span_id() -> int:
+    """A random one; never 0, which is no id."""
+    return draw(64) or 1
+
+
+def of_run(run_id: str) -> int:
+    """The run id as a trace id, so that one id names the run everywhere; 0 when it is no UUID.
+
+    >>> f"{of_run('01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10'):x}", of_run("order-42")
+    ('1980d2c6d5e7c1b9a4e0c8f3c3f7a10', 0)
+    """
+    digits = run_id.replace("-", "")
+    try:
+        return int(digits, 16) if len(digits) == _DIGITS else 0
+    except ValueError:
+        return 0
