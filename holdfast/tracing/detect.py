@@ -7,39 +7,52 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdfast.events import Observer
 
+_module = sys.modules.get
 _module = sys.modules.get
 _OFF = frozenset({"off", "0", "false", "no", "none"})
 
 _has_read_environment = False
 _is_off = False
+_trace: Any = None  # opentelemetry.trace and structlog's answer, once both are loaded
+_is_configured: Callable[[], bool] | None = None
 
 
 def detect() -> Observer | None:
     """Install and return our observer when there is a reason to observe, else None. Never raises.
 
     Reasons: ``HOLDFAST_TRACING`` names a backend (looked at once), the application has set a tracer provider, or it has configured
-    structlog. Called for each call and run while nobody observes: 0.1 us when neither library is loaded, 0.2 with both.
+    structlog. Called for each call and run while nobody observes: 0.1 us when neither library is loaded, or both, or OpenTelemetry alone.
     """
-    if _is_off:
-        return None
+    if _is_configured is not None:
+        if _trace._TRACER_PROVIDER is None and _has_read_environment and not _is_configured():  # noqa: SLF001 - see _look
+            return None
+    elif _has_read_environment and _module("structlog") is None:
+        trace: Any = _module("opentelemetry.trace")
+        if trace is None or getattr(trace, "_TRACER_PROVIDER", trace) is None:
+            return None
+    return None if _is_off else _look()
+
+
+def _look() -> Observer | None:
+    global _trace, _is_configured  # noqa: PLW0603 - looked up once per process
     trace: Any = _module("opentelemetry.trace")
-    if trace is not None:
-        try:
-            provider = trace._TRACER_PROVIDER  # noqa: SLF001 - the public getter reads the environment each time
-        except AttributeError:  # the module is being imported by another thread, or has changed
-            provider = None
-        if provider is not None and not getattr(provider, "is_of_holdfast", False):
-            return _install()
     log: Any = _module("structlog")
-    if log is not None:
-        try:
-            is_configured = log.is_configured()
-        except AttributeError:  # as above
-            is_configured = False
-        if is_configured:
-            return _install()
+    try:
+        provider = None if trace is None else trace._TRACER_PROVIDER  # noqa: SLF001 - the public getter reads the environment each time
+        is_configured = None if log is None else log.is_configured
+    except AttributeError:  # a module is being imported by another thread, or has changed
+        return None if _has_read_environment else _read_environment()
+    if provider is not None and not getattr(provider, "is_of_holdfast", False):
+        return _install()
+    if is_configured is not None and is_configured():
+        return _install()
+    if trace is not None and is_configured is not None:
+        _is_configured = is_configured
+        _trace = trace
     return None if _has_read_environment else _read_environment()
 
 

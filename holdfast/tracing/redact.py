@@ -23,7 +23,10 @@ _ASSIGNMENT = re.compile(r"(?<![\w-])([\w-]++)\\*+[\"']?\s{0,5}[:=]\s{0,5}\\*+")
 _VALUE = re.compile(
     r"\"(?:[^\"\\]|\\.)*+(?:\"|\Z)|'(?:[^'\\]|\\.)*+(?:'|\Z)|(?:(?:bearer|basic|digest|token)\s)?[^\s\"',;&)}\]]++", re.IGNORECASE
 )
-_HINTS = ("://", "earer ", "EARER ", "sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "ghp_", "gho_", "ghs_", "xox", "AKIA", "eyJ")
+# Without any of these a text holds no secret, and finding them costs 1 us instead of 10. Case-folded, because patterns that ignore case
+# also take the long s for "s"; and free of "i", for which they take a letter that does not fold to it.
+_HINTS_OF_NAMES = ("pass", "pwd", "secret", "token", "key", "auth", "bearer", "cook", "cred", "sess", "ssn", "card", "cvv")
+_HINTS = ("://", "sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "ghp", "gho", "ghs", "xox", "AKIA", "eyJ")
 _UNNAMED = re.compile(
     r"(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"  # user:password@ in a URL
     r"|(?<=\bbearer\s)[\w.+/=~-]{6,}"
@@ -49,9 +52,10 @@ def scrub(text: str) -> str:
     >>> scrub("GET https://bob:hunter2@api.example.com/?api_key=abc123&city=Oslo failed")
     'GET https://[redacted]@api.example.com/?api_key=[redacted]&city=Oslo failed'
     """
-    if "=" in text or ":" in text:
+    holds = text.casefold().__contains__
+    if ("=" in text or ":" in text) and any(map(holds, _HINTS_OF_NAMES)):
         text = _mask_assigned(text)
-    if any(hint in text for hint in _HINTS):
+    if holds("bearer") or any(map(text.__contains__, _HINTS)):
         text = _UNNAMED.sub(MASK, text)
     return text
 
