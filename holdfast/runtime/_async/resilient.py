@@ -80,9 +80,7 @@ def _cached(plan: Plan, cache: Callable[[], Cache]) -> Callable[..., Any]:
             if events.observer is None and events.detect() is None:
                 key = lookup.make_key(plan, args, kwargs)
                 entry = lookup.in_memory(plan, store, key)
-                if entry is not None:  # with nobody to tell, a hit in memory needs no Call: 0.5 us less
-                    if entry.negative:
-                        raise entry.value
+                if entry is not None and not entry.negative:  # with nobody to tell, a hit in memory needs no Call: 0.5 us less
                     return entry.value
                 call = Call(plan, args, kwargs)
                 call.cache, call.key = store, key
