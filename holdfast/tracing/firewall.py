@@ -154,6 +154,8 @@ class Lane:
                 self._is_closed = True
                 return
             self._thread = thread
+        if _stderr._thread is None:  # at exit, when there may be something to say, Python 3.12 makes no threads
+            _stderr._start()
         _flush_when_multiprocessing_ends()
 
     def _work(self) -> None:
