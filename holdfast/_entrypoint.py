@@ -133,6 +133,10 @@ class Entrypoint(Generic[R]):
             inputs: One input for each run.
             config: One for all, or one for each.
             return_exceptions: Put a failed run's error in its place instead of raising the first one.
+
+        Raises:
+            PolicyError: ``inputs`` is no list, or there are more or fewer configs than inputs.
+            Exception: The first failed run's error, when all have ended.
         """
         configs = self._configs(inputs, config)
         opened: list[Run] = []
@@ -166,6 +170,9 @@ class Entrypoint(Generic[R]):
         return results
 
     def _configs(self, inputs: Sequence[Any], config: Config | Sequence[Config] | None) -> list[Config | None]:
+        if isinstance(inputs, (str, bytes, dict)) or not hasattr(inputs, "__len__"):
+            msg = f"inputs={inputs!r}: give a list with one input for each run, e.g. {self.plan.name}.batch([{inputs!r}])"
+            raise PolicyError(msg)
         if config is None or isinstance(config, dict):
             return [config] * len(inputs)
         if len(config) != len(inputs):

@@ -18,6 +18,7 @@ from holdfast.typing import Cache
 from holdfast.values.annotations import unwrapped_partial
 from holdfast.values.binding import compile_binder
 from holdfast.values.late import LateCodec
+from holdfast.values.names import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,12 +87,12 @@ def check_function(fn: Any, decorator: str) -> None:
         raise PolicyError(msg)
     if hasattr(fn, "abatch" if decorator == "entrypoint" else "ainvoke"):
         first = type(fn).__name__.lower()
-        msg = f"@{decorator} decorates a function, and {function_name(fn)} has its @{first} already: give all settings to one decorator"
+        msg = f"@{decorator} decorates a function, and {place(fn)} has its @{first} already: give all settings to one decorator"
         raise PolicyError(msg)
     inner = _unwrapped(fn)
     if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
         msg = (
-            f"{function_name(fn)} is a generator: its items cannot be retried, cached or checkpointed as one result. "
+            f"{place(fn)} is a generator: its items cannot be retried, cached or checkpointed as one result. "
             f"Return a list, or send items with get_stream_writer()"
         )
         raise PolicyError(msg)

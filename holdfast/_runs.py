@@ -123,7 +123,11 @@ def _begin(saver: Checkpointer, plan: Plan, run: Run, given: Any) -> None:
 
 
 def _thread_id(given: str | None, configurable: dict[str, Any]) -> str | None:
-    thread = configurable.get("thread_id") if given is None else given
+    configured = configurable.get("thread_id")
+    thread = configured if given is None else given
+    if configured is not None and configured != thread:
+        msg = f"thread_id={given!r} and config={{'configurable': {{'thread_id': {configured!r}}}}} name two threads: give one of them"
+        raise PolicyError(msg)
     if thread is None:
         return None
     if not isinstance(thread, str) or not thread or "\0" in thread:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import subprocess
 import sys
@@ -486,6 +487,52 @@ def test_a_config_that_is_none_is_refused(config: Any) -> None:
     """A second input, or a thread id at the wrong place, is not passed over in silence."""
     with pytest.raises(PolicyError, match="thread_id='t'"):
         entrypoint(lambda x: x).invoke(1, config)
+
+
+@pytest.mark.parametrize("inputs", [5, "abc", {"a": 1}, None])
+def test_a_batch_of_what_is_no_list_is_refused(inputs: Any) -> None:
+    """A single input in place of the list, in both colours."""
+    main = entrypoint(name="main")(lambda x: x)
+    for call in (main.batch, lambda given: asyncio.run(main.abatch(given))):
+        with pytest.raises(PolicyError, match=r"inputs=.*give a list with one input for each run, e\.g\. main\.batch\(\["):
+            call(inputs)
+
+
+def test_a_batch_takes_any_sequence() -> None:
+    """Not lists alone."""
+    assert [0, 1, 2] == entrypoint(lambda x: x).batch(range(3))
+
+
+def test_two_threads_for_one_run_are_refused() -> None:
+    """Neither of them wins in silence; the same one twice is one."""
+    main = entrypoint(lambda x: x)
+    config = {"configurable": {"thread_id": "a"}}
+
+    with pytest.raises(PolicyError, match=r"thread_id='b' and .*'thread_id': 'a'.* name two threads: give one of them"):
+        main.invoke(1, config, thread_id="b")
+    assert 1 == main.invoke(1, config, thread_id="a")
+
+
+def _two_of_one_name(checkpointer: Any) -> Any:
+    first, second = task(name="fetch")(lambda: 1), task(name="fetch")(lambda: 2)
+
+    @entrypoint(checkpointer=checkpointer)
+    def main() -> list[int]:
+        return [first().result(), second().result()]
+
+    return main
+
+
+def test_two_functions_of_one_name_cannot_share_a_journal() -> None:
+    """The text says where both are and what to do."""
+    here = rf"<lambda> \({re.escape(__file__)}:\d+\)"
+    with pytest.raises(PolicyError, match=rf"{here} and .*{here} are both tasks named 'fetch' in one run.*name="):
+        _two_of_one_name(InMemorySaver()).invoke()
+
+
+def test_without_a_journal_two_functions_may_have_one_name() -> None:
+    """Nothing is looked up by it."""
+    assert [1, 2] == _two_of_one_name(None).invoke()
 
 
 def test_the_users_error_has_at_most_two_frames_of_ours_async() -> None:

@@ -16,7 +16,7 @@ from holdfast.errors import KeyFuncError, NotKeyable, PolicyError
 from holdfast.typing import CacheKey
 from holdfast.values.canonical import encode, encode_arguments
 from holdfast.values.fingerprint import fingerprint
-from holdfast.values.names import qualified_name
+from holdfast.values.names import place, qualified_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +46,7 @@ class KeyMaker:
     """
 
     def __init__(self, fn: Callable[..., Any], binder: Binder, policy: CachePolicy, *, skip: frozenset[str] = frozenset()) -> None:
+        self._fn = fn
         self.task = qualified_name(_named(fn))
         self._names = binder.names
         self._ignored = frozenset(policy.ignore)
@@ -75,7 +76,7 @@ class KeyMaker:
         try:
             content = self._content(args, kwargs)
         except NotKeyable as error:
-            raise NotKeyable(f"{self.task}: {error}", where=error.where) from None
+            raise NotKeyable(f"{place(self._fn)}: {error}", where=error.where) from None
         return self._recent.get(content) or self._digested(content)
 
     def _digested(self, content: bytes) -> CacheKey:
@@ -125,13 +126,13 @@ class KeyMaker:
         try:
             return self._key_func(*args, **kwargs)
         except Exception as error:
-            raise KeyFuncError(f"key_func of {self.task} raised {type(error).__name__}: {error}") from error
+            raise KeyFuncError(f"key_func of {place(self._fn)} raised {type(error).__name__}: {error}") from error
 
     def _check_ignored(self) -> None:
         unknown = sorted(self._ignored - {*self._names, *self._owned})
         if unknown:
             known = ", ".join((*self._owned, *self._names)) or "none"
-            raise PolicyError(f"ignore={tuple(unknown)!r} names no parameter of {self.task}: its parameters are {known}")
+            raise PolicyError(f"ignore={tuple(unknown)!r} names no parameter of {place(self._fn)}: its parameters are {known}")
         self._owned = {name: value for name, value in self._owned.items() if name not in self._ignored}
 
 

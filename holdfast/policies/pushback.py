@@ -66,7 +66,7 @@ def _headers_of(source: Any) -> list[Any]:
     if response is not None:
         found += [getattr(response, "headers", None), *_botocore(response)]
     trailing = getattr(source, "trailing_metadata", None)
-    if callable(trailing):  # gRPC: pairs; the `items` of the metadata of its aio channels does not work
+    if callable(trailing):  # gRPC: pairs; as a mapping, the metadata of its aio channels has lists for values
         found.append([*(cast("Any", trailing()) or ())])
     return found
 

@@ -19,6 +19,7 @@ from holdfast import events
 from holdfast.errors import NotKeyable, NotSerializable, PolicyError
 from holdfast.typing import StepId
 from holdfast.values.canonical import digest, encode
+from holdfast.values.names import place
 
 if TYPE_CHECKING:
     from holdfast.policies.plan import Plan
@@ -53,7 +54,8 @@ class Journal:
         """
         owner = self._owners.setdefault(plan.name, plan.fn)
         if owner is not plan.fn and getattr(owner, "__code__", owner) is not getattr(plan.fn, "__code__", plan.fn):
-            msg = f"two different functions are tasks named {plan.name!r} in this run, so their steps cannot be told apart: pass task(name=...)"
+            both = f"{place(owner)} and {place(plan.fn)}"
+            msg = f"{both} are both tasks named {plan.name!r} in one run, so their steps cannot be told apart: give one of them task(name=...)"
             raise PolicyError(msg)
         fingerprint = self._fingerprint(plan, values, step_key)
         kind = (plan.name, fingerprint)

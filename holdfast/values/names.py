@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import sys
 from typing import Any
@@ -20,10 +22,28 @@ def qualified_name(thing: Any) -> str:  # Any: whatever carries a name
     'collections.OrderedDict'
     """
     module = getattr(thing, "__module__", None) or "builtins"
-    name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None) or type(thing).__qualname__
     if module in _SCRIPT_MODULES:
         module = _script(module)
-    return f"{module}.{name}"
+    return f"{module}.{_own_name(thing)}"
+
+
+def spoken_name(thing: Any) -> str:
+    """The name for error texts: as `qualified_name`, without the module where that is the script itself."""
+    return _own_name(thing) if getattr(thing, "__module__", None) in _SCRIPT_MODULES else qualified_name(thing)
+
+
+def place(fn: Any) -> str:
+    """The name of a function for error texts, with the file and line where it stands: ``"app.forecast (/srv/app.py:12)"``."""
+    inner: Any = fn
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    name = spoken_name(inner).rpartition("<locals>.")[2]
+    code = getattr(inspect.unwrap(inner), "__code__", None) or getattr(type(inner).__call__, "__code__", None)
+    return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
+
+
+def _own_name(thing: Any) -> str:
+    return getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None) or type(thing).__qualname__
 
 
 def _script(module: str) -> str:
@@ -42,5 +62,5 @@ def kind_name(value: object) -> str:
 
 def a_class(cls: type) -> str:
     """The name of a class with its article: ``"an app.Item"``, ``"a list"``."""
-    name = qualified_name(cls).removeprefix("builtins.")
+    name = spoken_name(cls).removeprefix("builtins.")
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"

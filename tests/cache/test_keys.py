@@ -181,14 +181,15 @@ def test_injected_parameters_do_not_count():
 def test_ignoring_what_is_no_parameter_is_refused():
     """A typing error would otherwise make keys that never match; the text names the parameters there are."""
     with pytest.raises(
-        PolicyError, match=r"\('clinet',\) names no parameter of .*fetch: its parameters are city, days, more, unit, options"
+        PolicyError,
+        match=r"\('clinet',\) names no parameter of .*fetch \(.*test_keys.py:\d+\): its parameters are city, days, more, unit, options",
     ):
         maker(fetch, ignore=("clinet",))
 
 
 def test_an_unkeyable_argument_is_named():
     """The text tells the task, the path to the part, and the ways out."""
-    with pytest.raises(NotKeyable, match=rf"{__name__}.fetch: .*days\['client'\].*ignore=.*key_func=") as caught:
+    with pytest.raises(NotKeyable, match=rf"{__name__}.fetch \(.*test_keys.py:\d+\): .*days\['client'\].*ignore=.*key_func=") as caught:
         keys_of(fetch)("Oslo", {"client": object()})
 
     assert "days['client']" == caught.value.where
@@ -219,7 +220,7 @@ def test_a_key_func_never_collides_with_bound_arguments():
 
 def test_a_key_func_that_raises_can_be_told_apart():
     """The runtime computes without the cache; the cause is there for the note."""
-    with pytest.raises(KeyFuncError, match=r"key_func of .*fetch raised ZeroDivisionError: division by zero") as caught:
+    with pytest.raises(KeyFuncError, match=r"key_func of .*fetch \(.*\) raised ZeroDivisionError: division by zero") as caught:
         keys_of(fetch, key_func=lambda *_: 1 / 0)("Oslo")
 
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
