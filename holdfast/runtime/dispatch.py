@@ -91,6 +91,7 @@ class Workers:
         self._lock = threading.Lock()
         self._idle = 0  # threads that wait for a job, or are about to, less the jobs that are on the way to them
         self._forgone = 0  # of these: threads that have yet to notice that there is nothing to do in their job
+        self._waiting = 0  # threads that stand at the inbox right now
         self.count = 0
 
     def run(self, job: Callable[[], object]) -> None:
@@ -105,6 +106,20 @@ class Workers:
                 self._jobs.put(job)
                 return
             self.count += 1
+        self._start(job)
+
+    def rescue(self) -> None:
+        """Make a thread for a job that nobody stands ready to take; called by whoever is about to wait.
+
+        A job may be put in the inbox for a thread that is only expected back (`forgo`). Should that one be held up, this keeps the job
+        from waiting for as long as everybody else does.
+        """
+        if self._jobs.count() > self._waiting:
+            with self._lock:
+                self.count += 1
+            self._start(_nothing)
+
+    def _start(self, job: Callable[[], object]) -> None:
         thread = threading.Thread(target=self._work, args=([job],), name="holdfast-worker", daemon=True)  # a Thread keeps its arguments
         try:
             thread.start()
@@ -136,6 +151,14 @@ class Workers:
                 self._forgone -= 1
             else:
                 self._idle += 1
+            self._waiting += 1
+        try:
+            return self._take()
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
+    def _take(self) -> Callable[[], object] | None:
         try:
             return self._jobs.take(IDLE_SECONDS)
         except Empty:
@@ -149,6 +172,10 @@ class Workers:
     def reset(self) -> None:
         """Forget threads that a fork did not bring along."""
         self.__init__()  # type: ignore[misc]
+
+
+def _nothing() -> None:
+    """The first job of a thread that is made for one in the inbox."""
 
 
 workers = Workers()
