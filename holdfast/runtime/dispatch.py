@@ -82,20 +82,57 @@ class Slots:
                 return
 
 
+class Job(Protocol):
+    """Something for a worker thread to do.
+
+    Attributes:
+        is_sent: It lies in the pool's inbox and no thread has taken it yet. Written by the pool.
+    """
+
+    is_sent: bool
+
+    def work(self) -> object:
+        """Do it; must not raise. Does nothing when it has become void meanwhile."""
+        ...
+
+
+class Errand:
+    """A function as a `Job`."""
+
+    __slots__ = ("is_sent", "work")
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        """``work`` must not raise."""
+        self.work = work
+        self.is_sent = False
+
+
 class Workers:
-    """The process's pool of worker threads."""
+    """The process's pool of worker threads.
+
+    A job is put in the inbox only for a thread that is sure to come for it: one that stands there, or one whose coming has been announced
+    (`forgo`, `give_up`). Whoever announces a thread does so before that thread can arrive, for an announcement that nobody honours would
+    leave a job lying. ``_idle`` counts those threads, less the jobs on the way to them.
+    """
 
     def __init__(self) -> None:
         """Start empty: the first job makes the first thread."""
-        self._jobs: Inbox[Callable[[], object]] = Inbox()
+        self._jobs: Inbox[Job] = Inbox()
         self._lock = threading.Lock()
-        self._idle = 0  # threads that wait for a job, or are about to, less the jobs that are on the way to them
-        self._forgone = 0  # of these: threads that have yet to notice that there is nothing to do in their job
-        self._waiting = 0  # threads that stand at the inbox right now
+        self._idle = 0
+        self._announced = 0  # threads that are yet to arrive at the inbox, but counted in `_idle` already
         self.count = 0
 
-    def run(self, job: Callable[[], object]) -> None:
-        """Run ``job`` on an idle thread, or on a new one. ``job`` must not raise.
+    def run(self, work: Callable[[], object]) -> None:
+        """Call ``work``, which must not raise, on an idle thread or on a new one.
+
+        Raises:
+            RuntimeError: The system allows no more threads.
+        """
+        self.send(Errand(work))
+
+    def send(self, job: Job) -> None:
+        """Have ``job`` done by an idle thread, or by a new one.
 
         Raises:
             RuntimeError: The system allows no more threads.
@@ -103,23 +140,10 @@ class Workers:
         with self._lock:
             if self._idle > 0:
                 self._idle -= 1
+                job.is_sent = True
                 self._jobs.put(job)
                 return
             self.count += 1
-        self._start(job)
-
-    def rescue(self) -> None:
-        """Make a thread for a job that nobody stands ready to take; called by whoever is about to wait.
-
-        A job may be put in the inbox for a thread that is only expected back (`forgo`). Should that one be held up, this keeps the job
-        from waiting for as long as everybody else does.
-        """
-        if self._jobs.count() > self._waiting:
-            with self._lock:
-                self.count += 1
-            self._start(_nothing)
-
-    def _start(self, job: Callable[[], object]) -> None:
         thread = threading.Thread(target=self._work, args=([job],), name="holdfast-worker", daemon=True)  # a Thread keeps its arguments
         try:
             thread.start()
@@ -129,36 +153,43 @@ class Workers:
             raise
 
     def forgo(self) -> None:
-        """A worker thread counts as idle already: its job is about to end, or the job on its way to it has become void.
+        """Count the calling worker thread as idle: its job is about to end, without waiting for anything.
 
-        Without this each body that ends, and starts the next in line, would make a thread for it; and so would a body that calls and awaits
-        one task after the other, helping with each.
+        Without this each body that ends, and starts the next in line, would make a thread for it.
         """
         with self._lock:
             self._idle += 1
-            self._forgone += 1
+            self._announced += 1
 
-    def _work(self, first: list[Callable[[], object]]) -> None:
-        job: Callable[[], object] | None = first.pop()
+    def give_up(self, job: Job) -> None:
+        """Count the thread as idle that is on its way to ``job``, which has become void.
+
+        Without this a body that calls and awaits one task after the other, helping with each, would make a thread for each.
+        """
+        with self._lock:
+            if job.is_sent:  # else that thread may have come and gone
+                self._idle += 1
+                self._announced += 1
+
+    def _work(self, first: list[Job]) -> None:
+        job: Job | None = first.pop()
         while job is not None:
-            job()
+            job.work()
             del job  # what it holds must not live until the next job comes
             job = self._next()
 
-    def _next(self) -> Callable[[], object] | None:
+    def _next(self) -> Job | None:
         with self._lock:
-            if self._forgone > 0:
-                self._forgone -= 1
+            if self._announced > 0:
+                self._announced -= 1
             else:
                 self._idle += 1
-            self._waiting += 1
-        try:
-            return self._take()
-        finally:
-            with self._lock:
-                self._waiting -= 1
+        job = self._take()
+        if job is not None:
+            job.is_sent = False
+        return job
 
-    def _take(self) -> Callable[[], object] | None:
+    def _take(self) -> Job | None:
         try:
             return self._jobs.take(IDLE_SECONDS)
         except Empty:
@@ -167,15 +198,11 @@ class Workers:
                     self._idle -= 1
                     self.count -= 1
                     return None
-        return self._jobs.take()  # `run` took one idle thread off the count and its job is on the way
+        return self._jobs.take()  # `send` took one idle thread off the count and its job is on the way
 
     def reset(self) -> None:
         """Forget threads that a fork did not bring along."""
         self.__init__()  # type: ignore[misc]
-
-
-def _nothing() -> None:
-    """The first job of a thread that is made for one in the inbox."""
 
 
 workers = Workers()

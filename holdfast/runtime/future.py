@@ -27,7 +27,6 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from holdfast.runtime.context import current
-from holdfast.runtime.dispatch import workers
 from holdfast.runtime.loops import post, running_loop
 
 if TYPE_CHECKING:
@@ -193,7 +192,6 @@ class TaskFuture(Future[R]):
         loop = running_loop()
         if self._state not in _DONE:
             _give_slot_back()
-            workers.rescue()
             context = context or copy_context()
             with _lock:
                 if self._state not in _DONE:
@@ -311,7 +309,6 @@ class TaskFuture(Future[R]):
     def _condition(self) -> threading.Condition:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # made on demand, for cf.wait and as_completed
         if self._state not in _DONE:
             _give_slot_back()
-            workers.rescue()
         with _lock:
             if self._cond is None:
                 self._waiters: list[Any] = []

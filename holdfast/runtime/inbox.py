@@ -41,10 +41,6 @@ class Inbox(Generic[T]):
         _token = self._tokens.get(timeout=timeout)  # a local variable: it says that the wait is over, though nothing else has moved
         return self._items.popleft()
 
-    def count(self) -> int:
-        """How many items have been put and not yet fetched."""
-        return len(self._items)
-
     def has_items(self) -> bool:
         """Tell whether an item has been put and not yet fetched by its reader."""
         return bool(self._items)

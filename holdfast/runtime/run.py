@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
@@ -100,7 +99,7 @@ class Run:
         """Run a call that has its slot: an async body on the loop, a sync body on a worker thread. False when it needs the slot no more."""
         if not call.plan.is_async:
             try:
-                workers.run(partial(_work, call))
+                workers.send(call)
             except RuntimeError as error:  # the system allows no more threads
                 return not _refuse(call, error)
             return True
@@ -129,7 +128,14 @@ class Run:
         """Run a started but still queued sync call here, in its own context: the waiting thread is idle anyway."""
         context = call.context
         if context is not None and not _is_deep() and steps.claim(call):
-            workers.forgo()
+            workers.give_up(call)
+            context.run(run_step_sync, call)
+
+    def work_off(self, call: Call) -> None:
+        """Run a sync call on a worker thread. Claimed before the context is entered: a context can be entered by one thread only."""
+        context = call.context
+        if context is not None and steps.claim(call):
+            call.frees_thread = True
             context.run(run_step_sync, call)
 
     # -- ending a call ------------------------------------------------------------------------------------------------------------
@@ -217,14 +223,6 @@ def _refuse(call: Call, error: RuntimeError) -> bool:
     call.has_slot, call.error = False, error
     steps.settle(call, None)
     return True
-
-
-def _work(call: Call) -> None:
-    """A worker thread's job. Claimed before the context is entered: a context can be entered by one thread only."""
-    context = call.context
-    if context is not None and steps.claim(call):
-        call.frees_thread = True
-        context.run(run_step_sync, call)
 
 
 async def _begin(call: Call) -> None:

@@ -38,6 +38,7 @@ class Call:
         context: The caller's context variables, copied; the body runs in them.
         slots: Where its slot comes from; None when it needs none.
         has_slot: Whether it holds one now.
+        is_sent: Whether it lies in the inbox of the worker threads.
         frees_thread: Whether its end leaves a worker thread with nothing to do.
         asyncio_task: The asyncio task of a running async body.
         error: What it raised.
@@ -63,6 +64,7 @@ class Call:
         "future",
         "has_slot",
         "is_body",
+        "is_sent",
         "key",
         "kwargs",
         "number",
@@ -93,6 +95,7 @@ class Call:
         self.slots: Slots | None = None
         self.has_slot = False
         self.is_body = False
+        self.is_sent = False
         self.frees_thread = False
         self.asyncio_task: asyncio.Task[Any] | None = None
         self.error: BaseException | None = None
@@ -173,6 +176,12 @@ class Call:
             return False
         self.has_slot = True
         return self.run.start(self)
+
+    def work(self) -> None:
+        """Run its sync body on this worker thread (`holdfast.runtime.dispatch.Job`), unless it is over or another thread has taken it."""
+        run = self.run
+        if run is not None:
+            run.work_off(self)
 
     def stop(self, *, on_loop: bool) -> bool:
         """Ask the running body to stop; a sync body cannot, but on a loop its future may be given up."""

@@ -37,7 +37,7 @@ _LOOK = 0.001
 """Real seconds between two looks at the other threads."""
 _SLEEP_LOOKS = 20
 """Looks that a thread must have stood still in an unknown call before a sleep may end."""
-_RESTLESS_LOOKS = 1000
+_RESTLESS_LOOKS = 250
 """Looks after which time passes whatever the other threads do; each takes some 6 ms while one computes, for want of the GIL."""
 _LINGER = 0.2
 """Real seconds that the helper thread outlives the last pending wait."""

@@ -1,10 +1,19 @@
-"""Worker threads: as many as there are slots, however many calls there are."""
+"""Worker threads: as many as there are slots, however many calls there are, and none awaited that does not come."""
 
 from __future__ import annotations
 
 import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
 
 from holdfast import entrypoint, task
+from holdfast.runtime import dispatch
+from holdfast.runtime.dispatch import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_a_large_fan_out_makes_no_more_threads_than_slots():
@@ -51,3 +60,87 @@ def test_a_blocking_callback_does_not_keep_the_slot():
 
     main.invoke()
     assert [3] == seen
+
+
+class Job:
+    """A job that says when it has begun, and ends when it may."""
+
+    def __init__(self, during: Callable[[], object] = lambda: None, *, is_free: bool = True) -> None:
+        self.is_sent = False
+        self.begun = threading.Event()
+        self.free = threading.Event()
+        self._during = during
+        if is_free:
+            self.free.set()
+
+    def work(self) -> None:
+        self._during()
+        self.begun.set()
+        assert self.free.wait(30)
+
+
+def at_rest(pool: Workers) -> bool:
+    return pool._idle == pool.count and pool._announced == 0 and not pool._jobs.has_items()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+def test_no_thread_is_announced_that_has_come_already() -> None:
+    """Else the next job but one would lie in the inbox for a thread that never comes."""
+    pool = Workers()
+    pool.send(Job())
+    wait_for(lambda: at_rest(pool))
+    job = Job(is_free=False)
+    pool.send(job)
+    assert job.begun.wait(30)
+
+    pool.give_up(job)
+
+    assert 0 == pool._announced
+    job.free.set()
+    wait_for(lambda: at_rest(pool))
+    assert 1 == pool.count
+
+
+def test_a_job_given_up_leaves_its_thread_to_the_next() -> None:
+    """One thread does for all of them."""
+    pool = Workers()
+    busy = Job(pool.forgo, is_free=False)
+    pool.send(busy)
+    assert busy.begun.wait(30)
+    jobs = [Job() for _ in range(5)]
+
+    for job in jobs:
+        pool.send(job)
+        pool.give_up(job)
+
+    assert 1 == pool.count
+    busy.free.set()
+    wait_for(lambda: at_rest(pool))
+    assert all(job.begun.is_set() for job in jobs)
+
+
+@pytest.mark.parametrize("idle_seconds", [0.0, 0.001, 5.0])
+def test_after_many_calls_the_pool_is_at_rest(idle_seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever thread runs them, and however short a thread stays: no job is left in the inbox, no thread is awaited."""
+    monkeypatch.setattr(dispatch, "IDLE_SECONDS", idle_seconds)
+
+    @task
+    def flip(x: int) -> int:
+        if x % 2:
+            raise ConnectionError
+        return x
+
+    @entrypoint
+    def main(count: int) -> None:
+        for x in range(count):
+            flip(x).exception()
+
+    for _ in range(3):
+        main.invoke(2_000)
+        wait_for(lambda: at_rest(dispatch.workers))
