@@ -86,10 +86,12 @@ class Job(Protocol):
     """Something for a worker thread to do.
 
     Attributes:
-        is_sent: It lies in the pool's inbox and no thread has taken it yet. Written by the pool.
+        is_sent: A thread is sure to come to it. Written by the pool, as is the next.
+        is_past: That thread counts as idle again.
     """
 
     is_sent: bool
+    is_past: bool
 
     def work(self) -> object:
         """Do it; must not raise. Does nothing when it has become void meanwhile."""
@@ -99,28 +101,28 @@ class Job(Protocol):
 class Errand:
     """A function as a `Job`."""
 
-    __slots__ = ("is_sent", "work")
+    __slots__ = ("is_past", "is_sent", "work")
 
     def __init__(self, work: Callable[[], object]) -> None:
         """``work`` must not raise."""
         self.work = work
-        self.is_sent = False
+        self.is_sent = self.is_past = False
 
 
 class Workers:
     """The process's pool of worker threads.
 
-    A job is put in the inbox only for a thread that is sure to come for it: one that stands there, or one whose coming has been announced
-    (`forgo`, `give_up`). Whoever announces a thread does so before that thread can arrive, for an announcement that nobody honours would
-    leave a job lying. ``_idle`` counts those threads, less the jobs on the way to them.
+    A job is put in the inbox only for a thread that is sure to come for it. Each such thread is a token in ``_idle``: it stands at the
+    inbox, or is about to. A token comes from a job that is past, and a job yields one once: early, by `forgo` or `give_up`, or when its
+    thread goes on. Tokens are taken and left without a lock (a deque's own steps are atomic), for a lock that every thread takes at
+    every job makes them all wait for one another.
     """
 
     def __init__(self) -> None:
         """Start empty: the first job makes the first thread."""
         self._jobs: Inbox[Job] = Inbox()
+        self._idle: deque[None] = deque()
         self._lock = threading.Lock()
-        self._idle = 0
-        self._announced = 0  # threads that are yet to arrive at the inbox, but counted in `_idle` already
         self.count = 0
 
     def run(self, work: Callable[[], object]) -> None:
@@ -137,12 +139,40 @@ class Workers:
         Raises:
             RuntimeError: The system allows no more threads.
         """
-        with self._lock:
-            if self._idle > 0:
-                self._idle -= 1
-                job.is_sent = True
-                self._jobs.put(job)
+        try:
+            self._idle.pop()
+        except IndexError:
+            self._start(job)
+            job.is_sent = True
+        else:
+            job.is_sent = True
+            self._jobs.put(job)
+
+    def forgo(self, job: Job) -> None:
+        """Count the calling thread as idle: ``job``, which it has done, ends without waiting for anything.
+
+        Without this each body that ends, and starts the next in line, would make a thread for it.
+        """
+        job.is_past = True
+        self._idle.append(None)
+
+    def give_up(self, job: Job) -> None:
+        """Count the thread as idle that is on its way to ``job``, which has become void.
+
+        Without this a body that calls and awaits one task after the other, helping with each, would make a thread for each.
+        """
+        if job.is_sent:
+            self._pass(job)
+
+    def _pass(self, job: Job) -> None:
+        with self._lock:  # of a void job, two threads may come to say that it is past
+            if job.is_past:
                 return
+            job.is_past = True
+        self._idle.append(None)
+
+    def _start(self, job: Job) -> None:
+        with self._lock:
             self.count += 1
         thread = threading.Thread(target=self._work, args=([job],), name="holdfast-worker", daemon=True)  # a Thread keeps its arguments
         try:
@@ -152,53 +182,27 @@ class Workers:
                 self.count -= 1
             raise
 
-    def forgo(self) -> None:
-        """Count the calling worker thread as idle: its job is about to end, without waiting for anything.
-
-        Without this each body that ends, and starts the next in line, would make a thread for it.
-        """
-        with self._lock:
-            self._idle += 1
-            self._announced += 1
-
-    def give_up(self, job: Job) -> None:
-        """Count the thread as idle that is on its way to ``job``, which has become void.
-
-        Without this a body that calls and awaits one task after the other, helping with each, would make a thread for each.
-        """
-        with self._lock:
-            if job.is_sent:  # else that thread may have come and gone
-                self._idle += 1
-                self._announced += 1
-
     def _work(self, first: list[Job]) -> None:
         job: Job | None = first.pop()
         while job is not None:
             job.work()
+            if not job.is_past:
+                self._pass(job)
             del job  # what it holds must not live until the next job comes
-            job = self._next()
-
-    def _next(self) -> Job | None:
-        with self._lock:
-            if self._announced > 0:
-                self._announced -= 1
-            else:
-                self._idle += 1
-        job = self._take()
-        if job is not None:
-            job.is_sent = False
-        return job
+            job = self._take()
 
     def _take(self) -> Job | None:
         try:
             return self._jobs.take(IDLE_SECONDS)
         except Empty:
-            with self._lock:
-                if self._idle > 0:  # nobody has counted on this thread since
-                    self._idle -= 1
-                    self.count -= 1
-                    return None
-        return self._jobs.take()  # `send` took one idle thread off the count and its job is on the way
+            pass
+        try:
+            self._idle.pop()
+        except IndexError:  # `send` has taken the token, and its job is on the way
+            return self._jobs.take()
+        with self._lock:
+            self.count -= 1
+        return None
 
     def reset(self) -> None:
         """Forget threads that a fork did not bring along."""

@@ -38,7 +38,8 @@ class Call:
         context: The caller's context variables, copied; the body runs in them.
         slots: Where its slot comes from; None when it needs none.
         has_slot: Whether it holds one now.
-        is_sent: Whether it lies in the inbox of the worker threads.
+        is_sent: See `holdfast.runtime.dispatch.Job`.
+        is_past: See there too.
         frees_thread: Whether its end leaves a worker thread with nothing to do.
         asyncio_task: The asyncio task of a running async body.
         error: What it raised.
@@ -64,6 +65,7 @@ class Call:
         "future",
         "has_slot",
         "is_body",
+        "is_past",
         "is_sent",
         "key",
         "kwargs",
@@ -95,7 +97,7 @@ class Call:
         self.slots: Slots | None = None
         self.has_slot = False
         self.is_body = False
-        self.is_sent = False
+        self.is_sent = self.is_past = False
         self.frees_thread = False
         self.asyncio_task: asyncio.Task[Any] | None = None
         self.error: BaseException | None = None

@@ -131,7 +131,7 @@ def settle(call: Call, value: Any) -> None:
     else:
         future.set_exception(call.error)
     if call.frees_thread:
-        workers.forgo()
+        workers.forgo(call)
     call.release_slot()
     run.closed(call)
     call.forget()

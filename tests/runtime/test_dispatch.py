@@ -65,22 +65,20 @@ def test_a_blocking_callback_does_not_keep_the_slot():
 class Job:
     """A job that says when it has begun, and ends when it may."""
 
-    def __init__(self, during: Callable[[], object] = lambda: None, *, is_free: bool = True) -> None:
-        self.is_sent = False
+    def __init__(self, *, is_free: bool = True) -> None:
+        self.is_sent = self.is_past = False
         self.begun = threading.Event()
         self.free = threading.Event()
-        self._during = during
         if is_free:
             self.free.set()
 
     def work(self) -> None:
-        self._during()
         self.begun.set()
         assert self.free.wait(30)
 
 
 def at_rest(pool: Workers) -> bool:
-    return pool._idle == pool.count and pool._announced == 0 and not pool._jobs.has_items()
+    return len(pool._idle) == pool.count and not pool._jobs.has_items()
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -93,26 +91,57 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def test_no_thread_is_announced_that_has_come_already() -> None:
     """Else the next job but one would lie in the inbox for a thread that never comes."""
     pool = Workers()
-    pool.send(Job())
-    wait_for(lambda: at_rest(pool))
-    job = Job(is_free=False)
-    pool.send(job)
-    assert job.begun.wait(30)
+    for _ in range(2):  # one that a thread was made for, one from the inbox
+        job = Job()
+        pool.send(job)
+        wait_for(lambda: at_rest(pool))
 
-    pool.give_up(job)
+        pool.give_up(job)
 
-    assert 0 == pool._announced
-    job.free.set()
-    wait_for(lambda: at_rest(pool))
+        assert 1 == len(pool._idle)
     assert 1 == pool.count
+
+
+def test_no_thread_is_announced_that_was_never_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system refused it, and somebody else had done the job by then."""
+    pool, job = Workers(), Job()
+
+    def refuse(_: threading.Thread) -> None:
+        pool.give_up(job)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="new thread"):
+        pool.send(job)
+
+    assert at_rest(pool)
+    assert 0 == pool.count
+
+
+def test_a_thread_on_its_way_back_from_a_void_job_is_counted_on() -> None:
+    """It may take its time; the next job needs no thread of its own."""
+    pool = Workers()
+    for is_first in (True, False):
+        job, other = Job(is_free=False), Job()
+        pool.send(job)
+        assert job.begun.wait(30)
+
+        pool.give_up(job)
+        pool.send(other)
+
+        assert 1 == pool.count, is_first
+        job.free.set()
+        assert other.begun.wait(30)
+        wait_for(lambda: at_rest(pool))
 
 
 def test_a_job_given_up_leaves_its_thread_to_the_next() -> None:
     """One thread does for all of them."""
     pool = Workers()
-    busy = Job(pool.forgo, is_free=False)
+    busy = Job(is_free=False)
     pool.send(busy)
     assert busy.begun.wait(30)
+    pool.forgo(busy)
     jobs = [Job() for _ in range(5)]
 
     for job in jobs:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from typing import Any
 
 import pytest
@@ -327,7 +328,7 @@ def test_a_task_for_which_there_is_no_thread_fails_with_the_systems_error(monkey
     @entrypoint(max_concurrency=2)
     def main() -> list[str]:
         patch.setattr(threading.Thread, "start", _no_more_threads)
-        patch.setattr(workers, "_idle", 0)
+        patch.setattr(workers, "_idle", deque())
         futures = [double(x) for x in range(2000)]
         patch.undo()
         return sorted({type(future.exception()).__name__ for future in futures})
