@@ -131,3 +131,7 @@ class UnknownInterruptError(HoldfastError, ValueError):
 
 class ForkedRun(HoldfastError, RuntimeError):  # noqa: N818 - see NotKeyable
     """A task was called in a run that came along through a fork: its journal belongs to the parent process."""
+
+
+class RunInterrupted(BaseException):  # noqa: N818 - see NotKeyable
+    """A body stops here until a question is answered. A BaseException, so that ``except Exception`` does not swallow it."""

@@ -52,6 +52,7 @@ class Plan:
         timeout: Seconds for one attempt, or None.
         deadline: Seconds for all attempts and waits together, or None.
         capture: What traces may hold of arguments and result: ``none``, ``shape``, ``values``, or empty for what tracing is set to.
+        is_once: True for a task that may run at most once: one that was under way when its process died is not run again.
         kind: ``internal`` or ``client`` (a call to another service).
     """
 
@@ -71,6 +72,7 @@ class Plan:
     deadline: float | None = None
     capture: str = ""
     kind: str = "internal"
+    is_once: bool = False
 
     @property
     def max_attempts(self) -> int | None:

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from holdfast.runtime.dispatch import Slots
+    from holdfast.runtime.journal import Journal
     from holdfast.runtime.run import Run
     from holdfast.runtime.state import Call
+    from holdfast.runtime.writer import Item
+    from holdfast.typing import Commit
 
 DRAIN_SECONDS = 1.0
 """How long an interrupted or cancelled run waits for sync bodies that cannot be stopped."""
@@ -249,8 +252,41 @@ def store_call_sync(is_blocking: bool, fn: Callable[..., Any], *args: Any, **kwa
     return fn(*args, **kwargs)
 
 
-async def commit_async(is_blocking: bool, fn: Callable[..., Any], *args: Any) -> Any:  # noqa: FBT001
-    """Call a store whose work must not be lost: the body has ended, so a cancellation comes too late and waits for nothing else."""
+async def commit_async(journal: Journal, change: Commit, *, must_wait: bool = False) -> None:
+    """Write to the journal. The body has ended, so a cancellation comes too late."""
+    if not journal.is_blocking:
+        journal.commit(change)
+        return
+    if journal.durability != "sync" and not must_wait:
+        journal.post(change)
+        return
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    written: asyncio.Future[Exception | None] = loop.create_future()
+
+    def settle(item: Item) -> None:
+        written.set_result(item.error)
+
+    journal.post(change, lambda item: post(loop, settle, item))
+    while not written.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([written])
+    error = written.result()
+    if error is not None:
+        raise error
+
+
+def commit_sync(journal: Journal, change: Commit, *, must_wait: bool = False) -> None:
+    """Write to the journal."""
+    if journal.durability == "sync" or must_wait or not journal.is_blocking:
+        journal.commit(change)
+    else:
+        journal.post(change)
+
+
+async def uninterrupted_async(is_blocking: bool, fn: Callable[..., Any], *args: Any) -> Any:  # noqa: FBT001
+    """Call what must not be left half done, on a worker thread when it may block; a cancellation that comes meanwhile is let go."""
     if not is_blocking:
         return fn(*args)
     import asyncio
@@ -262,8 +298,8 @@ async def commit_async(is_blocking: bool, fn: Callable[..., Any], *args: Any) ->
     return work.result()
 
 
-def commit_sync(is_blocking: bool, fn: Callable[..., Any], *args: Any) -> Any:  # noqa: FBT001
-    """Call a store, inline."""
+def uninterrupted_sync(is_blocking: bool, fn: Callable[..., Any], *args: Any) -> Any:  # noqa: FBT001
+    """Call a function, inline."""
     del is_blocking
     return fn(*args)
 
