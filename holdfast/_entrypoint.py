@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
+from holdfast._frames import trimmed, trims
 from holdfast._plans import build_plan, check_cache
 from holdfast._runs import NO_INPUT, Config, Settings, check_concurrency, open_run
 from holdfast.errors import PolicyError
@@ -17,7 +18,6 @@ from holdfast.runtime.chunks import ChunksAsync, ChunksSync
 from holdfast.runtime.context import scope_for
 from holdfast.runtime.loops import running_loop
 from holdfast.runtime.stream import chosen_modes
-from holdfast.runtime.traceback import stripped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
@@ -83,11 +83,10 @@ class Entrypoint(Generic[R]):
         if self.plan.is_async and running_loop() is not None:
             msg = f"{self.plan.name} is async and an event loop is running on this thread: write `await {self.plan.name}.ainvoke(...)`"
             raise RuntimeError(msg)
-        prepared = open_run(self._settings, input, config, thread_id=thread_id, context=context)
         try:
-            return self._invoke(prepared)
+            return self._invoke(open_run(self._settings, input, config, thread_id=thread_id, context=context))
         except BaseException as error:
-            stripped(error)
+            trimmed(error)
             raise
 
     async def ainvoke(
@@ -99,11 +98,10 @@ class Entrypoint(Generic[R]):
         context: Any = None,
     ) -> R:
         """`invoke` for async code: an async body runs on this loop, a sync body on a thread."""
-        prepared = open_run(self._settings, input, config, thread_id=thread_id, context=context)
         try:
-            return await self._ainvoke(prepared)
+            return await self._ainvoke(open_run(self._settings, input, config, thread_id=thread_id, context=context))
         except BaseException as error:
-            stripped(error)
+            trimmed(error)
             raise
 
     def _invoke(self, prepared: tuple[Run, Call]) -> R:
@@ -125,12 +123,9 @@ class Entrypoint(Generic[R]):
             body = functools.partial(perform_async, call)
         else:
             body = functools.partial(_ports.perform_in_thread, run, call, perform_sync)
-        try:
-            return await execute_async(run, call, body)  # type: ignore[no-any-return]
-        except BaseException as error:
-            stripped(error)
-            raise
+        return await execute_async(run, call, body)  # type: ignore[no-any-return]
 
+    @trims
     def batch(self, inputs: Sequence[Any], config: Config | Sequence[Config] | None = None, *, return_exceptions: bool = False) -> list[R]:
         """Run the body once for each input, in parallel, and return the results in order.
 
@@ -197,13 +192,17 @@ class Entrypoint(Generic[R]):
             thread_id: As for `invoke`.
             context: As for `invoke`.
         """
-        modes, as_pairs = chosen_modes(stream_mode)
-        run, call = open_run(self._settings, input, config, thread_id=thread_id, context=context)
-        run.avoid(running_loop())
-        with ChunksSync(run, modes) as chunks:
-            chunks.start(functools.partial(self._invoke, (run, call)))
-            for mode, chunk in chunks:
-                yield (mode, chunk) if as_pairs else chunk
+        try:
+            modes, as_pairs = chosen_modes(stream_mode)
+            run, call = open_run(self._settings, input, config, thread_id=thread_id, context=context)
+            run.avoid(running_loop())
+            with ChunksSync(run, modes) as chunks:
+                chunks.start(functools.partial(self._invoke, (run, call)))
+                for mode, chunk in chunks:
+                    yield (mode, chunk) if as_pairs else chunk
+        except BaseException as error:
+            trimmed(error)
+            raise
 
     async def astream(
         self,
@@ -215,15 +214,16 @@ class Entrypoint(Generic[R]):
         context: Any = None,
     ) -> AsyncIterator[Any]:
         """`stream` for async code."""
-        modes, as_pairs = chosen_modes(stream_mode)
-        run, call = open_run(self._settings, input, config, thread_id=thread_id, context=context)
-        chunks = ChunksAsync(run, modes)
         try:
-            chunks.start(self._ainvoke((run, call)))
-            async for mode, chunk in chunks:
-                yield (mode, chunk) if as_pairs else chunk
-        finally:
-            await chunks.aclose()
+            modes, as_pairs = chosen_modes(stream_mode)
+            run, call = open_run(self._settings, input, config, thread_id=thread_id, context=context)
+            async with ChunksAsync(run, modes) as chunks:
+                chunks.start(self._ainvoke((run, call)))
+                async for mode, chunk in chunks:
+                    yield (mode, chunk) if as_pairs else chunk
+        except BaseException as error:
+            trimmed(error)
+            raise
 
 
 class EntrypointDecorator(Protocol):
@@ -288,6 +288,7 @@ def entrypoint(
         PolicyError: Something given cannot work.
     """
 
+    @trims
     def decorate(function: Any) -> Entrypoint[Any]:
         plan = build_plan(
             function,
@@ -316,6 +317,7 @@ def entrypoint(
     return decorate
 
 
+@trims
 def _check_stores(checkpointer: Any, cache: Any) -> None:
     if checkpointer is not None and not (hasattr(checkpointer, "load") and hasattr(checkpointer, "begin")):
         msg = f"checkpointer={checkpointer!r}: give a checkpointer, e.g. InMemorySaver(), and other settings by name, e.g. @entrypoint(name='x')"
