@@ -20,19 +20,28 @@ from holdfast.cache.memory import InMemoryCache
 from holdfast.checkpoint.memory import InMemorySaver
 from holdfast.errors import (
     CorruptRecord,
+    Divergence,
+    ForkedRun,
     HoldfastError,
+    InDoubt,
     KeyFuncError,
     NodeTimeoutError,
     NotKeyable,
     NotSerializable,
     PolicyError,
     ReplayedError,
+    RunExists,
     StoreError,
     TaskContextError,
+    ThreadBusyError,
+    UnknownInterruptError,
 )
 from holdfast.policies import CachePolicy, RetryPolicy, StopReason, TimeoutPolicy
+from holdfast.runtime.ending import final
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.inject import Runtime, StreamWriter, get_config, get_stream_writer
+from holdfast.runtime.interrupt import Command, Input, interrupt
+from holdfast.runtime.questions import Interrupt
 from holdfast.values.codec import register
 
 if TYPE_CHECKING:
@@ -40,12 +49,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CachePolicy",
+    "Command",
     "CorruptRecord",
     "DiskCache",
+    "Divergence",
     "Entrypoint",
+    "ForkedRun",
     "HoldfastError",
+    "InDoubt",
     "InMemoryCache",
     "InMemorySaver",
+    "Input",
+    "Interrupt",
     "KeyFuncError",
     "NodeTimeoutError",
     "NotKeyable",
@@ -54,6 +69,7 @@ __all__ = [
     "ReplayedError",
     "Resilient",
     "RetryPolicy",
+    "RunExists",
     "Runtime",
     "StopReason",
     "StoreError",
@@ -61,11 +77,15 @@ __all__ = [
     "Task",
     "TaskContextError",
     "TaskFuture",
+    "ThreadBusyError",
     "TimeoutPolicy",
+    "UnknownInterruptError",
     "entrypoint",
+    "final",
     "flush",
     "get_config",
     "get_stream_writer",
+    "interrupt",
     "register",
     "resilient",
     "task",

@@ -9,7 +9,7 @@ from holdfast._plans import input_annotation
 from holdfast.errors import NotKeyable, PolicyError, RunExists, ThreadBusyError, UnknownInterruptError
 from holdfast.runtime.interrupt import NOTHING, Command, Input
 from holdfast.runtime.journal import Journal
-from holdfast.typing import Commit, RunRecord
+from holdfast.typing import RunRecord
 from holdfast.values.canonical import digest, encode
 from holdfast.values.codec import codec_for
 from holdfast.values.fingerprint import code_fingerprint
@@ -60,12 +60,14 @@ class Opened(NamedTuple):
 
     Attributes:
         input: What the body gets, or `NO_INPUT`.
-        answers: Answers to record before it begins.
+        answers: Answers to record when it begins.
+        abandoned: The unfinished run that it takes the place of, to be recorded then, too.
         answer: A list with the value of a run that is finished already, else None.
     """
 
     input: Any
     answers: tuple[StepRecord, ...] = ()
+    abandoned: RunRecord | None = None
     answer: list[Any] | None = None
 
 
@@ -200,18 +202,14 @@ class _Opener:
     def _begin(self, given: Any, latest: RunRecord | None, base: str | None) -> Opened:
         run, request, settings = self._run, self._request, self._settings
         now = clock.current.time()
-        if latest is not None and latest.status in UNFINISHED:
-            gone = latest._replace(status="abandoned", updated=now)
-            (error,) = self._saver.commit([Commit(self._lease, latest.run_id, run=gone)])
-            if error is not None:
-                raise error
         run.previous = self._previous(base or "")
         recorded = self._codec.encode([] if given is NO_INPUT else [given])
         record = RunRecord(
             request.run_id, request.thread_id, self._plan.name, self._code(), "running", recorded, base or "", created=now, updated=now
         )
         run.journal = Journal(self._saver, self._lease, record, durability=settings.durability, on_divergence=settings.on_divergence)
-        return Opened(given)
+        gone = latest._replace(status="abandoned", updated=now) if latest is not None and latest.status in UNFINISHED else None
+        return Opened(given, abandoned=gone)
 
     def _previous(self, base: str) -> Any:
         record = self._saver.find(base) if base else None

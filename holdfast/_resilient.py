@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
+from holdfast._frames import trims
 from holdfast._keys import given_or_default, key_maker, purge_all
 from holdfast._plans import build_plan, check_cache
 from holdfast.policies import RetryPolicy
@@ -122,6 +123,7 @@ def resilient(
     """
     check_cache(cache)
 
+    @trims
     def decorate(function: Any) -> Any:
         plan = build_plan(
             function,
@@ -146,15 +148,19 @@ def resilient(
 def _equip(wrapper: Any, plan: Plan, cache: Cache | None) -> Any:
     """Give the wrapper what `Resilient` promises."""
 
+    @trims
     def key(*args: Any, **kwargs: Any) -> CacheKey:
         return key_maker(plan).make(args, kwargs)
 
+    @trims
     def explain_key(*args: Any, **kwargs: Any) -> KeyExplanation:
         return key_maker(plan).explain(args, kwargs)
 
+    @trims
     def forget(*args: Any, **kwargs: Any) -> bool:
         return given_or_default(cache).delete(key(*args, **kwargs))
 
+    @trims
     def purge() -> int:
         return purge_all(plan, cache)
 

@@ -103,7 +103,7 @@ def open_run(settings: Settings, input: Any, options: Options) -> Prepared:
     run.config = {**config, "configurable": {**configurable, "thread_id": thread, "run_id": request.run_id}}
     run.store, run.context = settings.store, _as_context(settings.context_schema, options.context)
     if settings.checkpointer is None:
-        return Prepared(run, _ready(settings, run, _plain(input)))
+        return Prepared(run, _ready(settings, run, plain_input(input)))
     return _open_durable(settings, run, settings.checkpointer, request)
 
 
@@ -117,14 +117,14 @@ def _open_durable(settings: Settings, run: Run, saver: Checkpointer, request: Re
         raise RuntimeError(msg)
     try:
         call = _ready(settings, run, opened.input)
-        journal.begin(opened.answers)  # now that the input fits
+        journal.begin(opened.answers, opened.abandoned)  # now that the input fits
     except BaseException:
         journal.release()
         raise
     return Prepared(run, call)
 
 
-def _plain(input: Any) -> Any:
+def plain_input(input: Any) -> Any:
     """The input of a run that nothing is kept of."""
     if isinstance(input, Command):
         msg = "Command(resume=...) goes on with a recorded run, and this entrypoint records nothing: give it a checkpointer"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
+from holdfast._frames import trimmed, trims
 from holdfast._keys import key_maker, purge_all
 from holdfast._plans import build_plan
 from holdfast.cache.default import default_cache
@@ -56,7 +57,11 @@ class Task(Generic[P, R_co]):
             TypeError: The arguments do not fit.
             NotKeyable: The task is cached and an argument cannot be part of a key.
         """
-        return steps.submit(scope_for(self.plan.name), self.plan, self._bound + args, kwargs, self.step_key)
+        try:
+            return steps.submit(scope_for(self.plan.name), self.plan, self._bound + args, kwargs, self.step_key)
+        except BaseException as error:
+            trimmed(error)
+            raise
 
     def __holdfast_key__(self) -> tuple[str, object]:
         """What a task given as an argument counts as in keys: its name and its function."""
@@ -82,6 +87,7 @@ class Task(Generic[P, R_co]):
 
         return single_call(self.plan)
 
+    @trims
     def options(
         self,
         *,
@@ -120,6 +126,7 @@ class Task(Generic[P, R_co]):
         )
         return Task(changed, step_key=step_key or self.step_key, bound=self._bound)
 
+    @trims
     def key(self, *args: P.args, **kwargs: P.kwargs) -> CacheKey:
         """The cache key of a call with these arguments.
 
@@ -129,10 +136,12 @@ class Task(Generic[P, R_co]):
         """
         return key_maker(self.plan).make(self._bound + args, kwargs)
 
+    @trims
     def explain_key(self, *args: P.args, **kwargs: P.kwargs) -> KeyExplanation:
         """What the key of a call is made of, part by part; print it."""
         return key_maker(self.plan).explain(self._bound + args, kwargs)
 
+    @trims
     def purge(self, *, cache: Cache | None = None) -> int:
         """Forget every cached result of this task, of any version; return how many there were.
 
@@ -141,6 +150,7 @@ class Task(Generic[P, R_co]):
         """
         return purge_all(self.plan, cache)
 
+    @trims
     def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Forget the cached result of one call in the default cache; True when there was one."""
         return default_cache().delete(self.key(*args, **kwargs))
@@ -217,6 +227,7 @@ def task(
     42
     """
 
+    @trims
     def decorate(function: Any) -> Task[Any, Any]:
         return Task(
             build_plan(

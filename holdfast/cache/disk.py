@@ -52,6 +52,13 @@ def default_folder() -> Path:
     return Path(platformdirs.user_cache_dir("holdfast")) / "cache"
 
 
+def _given_folder(path: Any) -> Path:
+    text = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""  # pyright: ignore[reportUnknownArgumentType]
+    if not text or "\0" in text:
+        raise PolicyError(f"path={path!r}: give a folder, e.g. DiskCache('my-cache'), or leave it out for the user's cache folder")
+    return Path(text).absolute()
+
+
 class DiskCache:
     """A cache in a folder, shared by all processes of one user on one machine.
 
@@ -64,7 +71,7 @@ class DiskCache:
         memory_bytes: Most bytes kept in memory.
 
     Raises:
-        PolicyError: A limit that cannot work.
+        PolicyError: A limit that cannot work, or a path that is empty or none.
     """
 
     def __init__(
@@ -77,7 +84,7 @@ class DiskCache:
     ) -> None:
         if not isinstance(size_limit, int) or size_limit < SMALLEST:
             raise PolicyError(f"size_limit={size_limit!r} leaves no room for entries: give at least {SMALLEST} bytes")
-        self.path = default_folder() if path is None else Path(path).absolute()
+        self.path = default_folder() if path is None else _given_folder(path)
         self.size_limit = size_limit
         self._memory = Lru(memory_entries, memory_bytes)
         self._notes = Notes()

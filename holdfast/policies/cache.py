@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from holdfast._frames import trims
 from holdfast.errors import PolicyError
 from holdfast.policies.callables import name_of, plain_function
 from holdfast.policies.duration import positive_seconds, spoken
@@ -48,6 +49,7 @@ class CachePolicy:
     tags: tuple[str, ...]
     codec: Codec | None
 
+    @trims
     def __init__(
         self,
         *,

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from holdfast._frames import trims
 from holdfast.errors import PolicyError
 from holdfast.policies import backoff, retry_fields
 from holdfast.policies.attributes import type_name
@@ -77,6 +78,7 @@ class RetryPolicy:
     stop: Callable[[Any], bool] | None
     retry: Callable[[Any], bool] | None
 
+    @trims
     def __init__(  # noqa: PLR0913 - LangGraph's six may be positional, the rest are keywords
         self,
         initial_interval: Duration = 0.5,

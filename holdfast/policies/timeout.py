@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from holdfast._frames import trims
 from holdfast.policies.duration import positive_seconds, spoken
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class TimeoutPolicy:
 
     run_timeout: float
 
+    @trims
     def __init__(self, run_timeout: Duration) -> None:
         """Limit each attempt.
 

@@ -298,6 +298,22 @@ async def uninterrupted_async(is_blocking: bool, fn: Callable[..., Any], *args: 
     return work.result()
 
 
+async def acquire_async(is_blocking: bool, fn: Callable[[], Any], give_back: Callable[[Any], None]) -> Any:  # noqa: FBT001
+    """Get something on a worker thread when that may block; whoever is cancelled meanwhile does not want it any more, and gives it back."""
+    if not is_blocking:
+        return fn()
+    import asyncio
+
+    work = asyncio.ensure_future(in_thread(fn))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        if work.exception() is None:
+            await in_thread(partial(give_back, work.result()))
+        raise
+
+
 def uninterrupted_sync(is_blocking: bool, fn: Callable[..., Any], *args: Any) -> Any:  # noqa: FBT001
     """Call a function, inline."""
     del is_blocking

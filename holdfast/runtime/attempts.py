@@ -6,11 +6,11 @@ from concurrent.futures import CancelledError as FutureCancelled
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
+from holdfast._frames import trimmed
 from holdfast.errors import Divergence, NodeTimeoutError, RunInterrupted
 from holdfast.policies.retry import AttemptState, Retry, Stop, StopReason, decide, explain
 from holdfast.runtime.context import current
 from holdfast.runtime.foreign import add_note, described, shown
-from holdfast.runtime.traceback import stripped
 
 if TYPE_CHECKING:
     from holdfast.policies.retry import RetryPolicy
@@ -73,7 +73,7 @@ def _keep_result(call: Call, stop: Stop) -> None:
 
 def failed(call: Call, error: BaseException) -> float | None:
     """After a body that raised: seconds until the next attempt, or None with ``call.error`` set to what the caller gets."""
-    stripped(error)
+    trimmed(error)
     if call.run is not None and call.run.journal is not None:
         call.run.journal.supersede(error)
     if not isinstance(error, Exception) or is_cancellation(error) or _is_verdict(call, error):  # nothing to retry

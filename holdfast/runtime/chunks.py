@@ -69,7 +69,7 @@ class ChunksSync:
 
 
 class ChunksAsync:
-    """The chunks of a run that goes on this loop; closing early cancels the run."""
+    """The chunks of a run that goes on this loop; leaving the ``async with`` block early cancels the run."""
 
     def __init__(self, run: Run, modes: tuple[str, ...]) -> None:
         """Collect the chunks of ``modes``."""
@@ -104,7 +104,11 @@ class ChunksAsync:
         if self._task is not None:
             await self._task
 
-    async def aclose(self) -> None:
+    async def __aenter__(self) -> Self:
+        """Read inside the block."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         """Cancel a run that nobody reads any more, and wait for it."""
         if self._task is not None and not self._task.done():
             self._task.cancel()

@@ -33,6 +33,11 @@ class final(Generic[V, S]):  # noqa: N801 - LangGraph's name, entrypoint.final
     save: S
 
 
+def result_of(value: Any) -> Any:
+    """What an entrypoint's caller gets of what its body returned."""
+    return value.value if isinstance(value, final) else value  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+
+
 def conclude(run: Run, call: Call, value: Any) -> Any:
     """Journal the outcome, report failures nobody looked at, and fill the run's record; return the value, None after a failure."""
     run.error = _judged(run)
@@ -48,10 +53,17 @@ def conclude(run: Run, call: Call, value: Any) -> Any:
         run.facts.outcome = "cancelled" if outcome_of(run.error) == "cancelled" else "error"
     elif run.facts.outcome != "interrupted":
         run.facts.outcome = "ok"
-    if run.error is None and run.sink is not None:
-        run.sink("updates", value if run.facts.outcome == "interrupted" else {call.plan.name: value})
+    if run.error is None:
+        _tell(run, call, value)
     run.tell_uncollected()
     return value if run.error is None else None
+
+
+def _tell(run: Run, call: Call, value: Any) -> None:
+    if run.sink is None:
+        return
+    run.sink("updates", value if run.facts.outcome == "interrupted" else {call.plan.name: value})
+    run.sink("values", value)
 
 
 def _judged(run: Run) -> BaseException | None:

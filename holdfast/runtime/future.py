@@ -109,7 +109,10 @@ class TaskFuture(Future[R]):
         self.is_collected = True
         if self._exception is not None:
             try:
-                raise self._exception.with_traceback(self._traceback)
+                raise self._exception.with_traceback(self._traceback)  # noqa: TRY301 - raised again, it does not gain this frame
+            except BaseException as error:
+                error.with_traceback(self._traceback)
+                raise
             finally:
                 del self  # error -> traceback -> this frame -> self -> error would live until the garbage collector comes
         return cast("R", self._result)

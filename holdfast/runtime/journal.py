@@ -241,9 +241,11 @@ class Journal:
 
     # -- the run ------------------------------------------------------------------------------------------------------------------
 
-    def begin(self, answered: tuple[StepRecord, ...] = ()) -> None:
-        """Record that the run is at work."""
+    def begin(self, answered: tuple[StepRecord, ...] = (), abandoned: RunRecord | None = None) -> None:
+        """Record that the run is at work, and the end of one whose place it takes."""
         self._writer.commit(self._commit(answered, self.run))
+        if abandoned is not None:
+            self._writer.commit(Commit(self._lease, abandoned.run_id, run=abandoned))
 
     def end(self, status: str, output: bytes | None, saved: bytes | None, error: Exception | None) -> None:
         """Record how the run ended, or that it waits for answers; then give the thread back."""

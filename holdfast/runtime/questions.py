@@ -41,6 +41,11 @@ class Interrupt:
     id: str
     error: str = ""
 
+    def __repr__(self) -> str:
+        """Without an error while there is none."""
+        error = f", error={self.error!r}" if self.error else ""
+        return f"Interrupt(value={self.value!r}, id={self.id!r}{error})"
+
 
 class Questions:
     """The questions of one run.

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
+from holdfast.errors import RunInterrupted
 from holdfast.runtime import steps
 from holdfast.runtime._async.step import run_step as run_step_async
 from holdfast.runtime._sync.step import run_step as run_step_sync
@@ -138,8 +139,9 @@ class Run:
 
     def closed(self, call: Call) -> None:
         """A call has ended; the last one to do so opens the gate."""
-        if call.future is not None and call.error is not None and not is_cancellation(call.error):
-            self._failed.append((call.plan.name, call.facts, call.error, call.future))
+        error = call.error
+        if call.future is not None and error is not None and not is_cancellation(error) and not isinstance(error, RunInterrupted):
+            self._failed.append((call.plan.name, call.facts, error, call.future))
         if self.journal is not None and call.step is not None and call.future is not None:
             self.journal.ended(call.step, call.future)
         with self._lock:

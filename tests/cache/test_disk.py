@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,19 @@ def test_nothing_is_opened_before_it_is_used(open_cache, folder, codec, key):
 
     assert cache.peek(key, codec) is None
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("path", ["", b"", 3, "a\0b", Path])
+def test_what_names_no_folder_is_refused(path):
+    """An empty text, from a variable that is not set, say, does not mean the current folder."""
+    with pytest.raises(PolicyError, match=r"path=.*DiskCache\('my-cache'\)"):
+        DiskCache(path)
+
+
+@pytest.mark.parametrize("as_given", [str, os.fsencode, Path])
+def test_a_folder_may_be_given_as_any_kind_of_path(as_given, tmp_path):
+    """As `open` takes them."""
+    assert tmp_path == DiskCache(as_given(tmp_path)).path
 
 
 def test_entries_outlive_the_cache(open_cache, codec, key):

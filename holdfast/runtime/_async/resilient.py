@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
+from holdfast._frames import trimmed
 from holdfast.runtime import _ports, attempts, lookup
 from holdfast.runtime._async.call import perform, run_attempts
 from holdfast.runtime.state import Call
-from holdfast.runtime.traceback import stripped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,16 +59,20 @@ def _full(plan: Plan, cache: Callable[[], Cache] | None) -> Callable[..., Any]:
     async def resilient(*args: Any, **kwargs: Any) -> Any:
         call = Call(plan, args, kwargs)
         call.observe()
-        if cache is not None:
-            plan.bind(*args, **kwargs)
-            call.cache = cache()
-            lookup.assign_key(call)
-            entry = lookup.peek(call)
-            if entry is not None:
-                return _hit(call, entry)
-        value = await perform(call)
+        try:
+            if cache is not None:
+                plan.bind(*args, **kwargs)
+                call.cache = cache()
+                lookup.assign_key(call)
+                entry = lookup.peek(call)
+                if entry is not None:
+                    return _hit(call, entry)
+            value = await perform(call)
+        except BaseException as error:
+            trimmed(error)
+            raise
         if call.error is not None:
-            raise stripped(call.pop_error())
+            raise trimmed(call.pop_error())
         return value
 
     return resilient

@@ -29,7 +29,9 @@ def execute_run(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) -> Any
         observer.run_started(run.facts)
     value = None
     try:
-        value = conclude(run, call, end(run, call, body))
+        outcome = end(run, call, body)
+        is_blocking = run.journal is not None and run.journal.is_blocking
+        value = _ports.uninterrupted_sync(is_blocking, conclude, run, call, outcome)
     finally:
         current.set(before)
         run.is_over = True

@@ -1,0 +1,80 @@
+"""Keeps our frames out of the tracebacks of whoever uses holdfast.
+
+Every public function through which an error leaves passes it to `trimmed` first: a plain function by being decorated with `trims`, a
+coroutine, a generator or a quick path by an ``except BaseException`` of its own, which costs nothing until something is raised. An error
+that is raised again as it is does not gain the frame it is raised in, so the user sees the line that called us, and next the line of
+theirs that we called.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from holdfast.errors import HoldfastError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+E = TypeVar("E", bound=BaseException)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_PACKAGE = str(Path(__file__).parent) + "/"
+_TESTING = _PACKAGE + "testing/"  # scripted failures stand for functions of the user's
+
+
+def trimmed(error: E) -> E:
+    """The error, its traceback without our frames.
+
+    Where our code itself raised it, a `HoldfastError` says in words what to do and keeps no frame of ours; any other keeps the last: it
+    may be our mistake. Set by `with_traceback`: a frozen dataclass does not let its attributes be assigned.
+    """
+    return error.with_traceback(_of_users(error.__traceback__, is_told=issubclass(type(error), HoldfastError)))
+
+
+def trims(fn: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a plain function of the public API that may raise: see `trimmed`."""
+
+    @functools.wraps(fn)
+    def door(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return fn(*args, **kwargs)
+        except BaseException as error:
+            trimmed(error)
+            raise
+
+    return door
+
+
+def _of_users(traceback: TracebackType | None, *, is_told: bool) -> TracebackType | None:
+    """Unlink our frames. Where they end the traceback keep the last one, unless the error tells enough without."""
+    first = at = _past_ours(traceback)
+    if at is None:
+        return None if is_told else _last(traceback)
+    while (following := at.tb_next) is not None:
+        beyond = _past_ours(following)
+        if beyond is None:
+            at.tb_next = None if is_told else _last(following)
+            break
+        if beyond is not following:
+            at.tb_next = beyond
+        at = beyond
+    return first
+
+
+def _past_ours(traceback: TracebackType | None) -> TracebackType | None:
+    while traceback is not None:
+        path = traceback.tb_frame.f_code.co_filename
+        if not path.startswith(_PACKAGE) or path.startswith(_TESTING):
+            return traceback
+        traceback = traceback.tb_next
+    return None
+
+
+def _last(traceback: TracebackType | None) -> TracebackType | None:
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback
