@@ -45,6 +45,7 @@ from holdfast.runtime.questions import Interrupt
 from holdfast.values.codec import register
 
 if TYPE_CHECKING:
+    from holdfast.checkpoint.sqlite import SqliteSaver as SqliteSaver
     from holdfast.tracing import flush as flush
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "RetryPolicy",
     "RunExists",
     "Runtime",
+    "SqliteSaver",
     "StopReason",
     "StoreError",
     "StreamWriter",
@@ -93,7 +95,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Load on first use what pulls in OpenTelemetry, and the version."""
+    """Load on first use what pulls in OpenTelemetry or SQLite, and the version."""
+    if name == "SqliteSaver":
+        from holdfast.checkpoint.sqlite import SqliteSaver
+
+        return SqliteSaver
     if name == "flush":
         from holdfast.tracing import flush
 

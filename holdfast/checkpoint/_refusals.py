@@ -23,11 +23,15 @@ def check_id(value: object, what: str) -> str:
         PolicyError: It is not text, empty, longer than 255 characters, or holds a NUL or half a surrogate pair.
     """
     if not isinstance(value, str):
-        raise PolicyError(f"{what}={value!r} is not text, and must not be taken for {str(value)!r}: give {what}={str(value)!r} if that is meant")
+        raise PolicyError(
+            f"{what}={value!r} is not text, and must not be taken for {str(value)!r}: give {what}={str(value)!r} if that is meant"
+        )
     if not value:
         raise PolicyError(f"{what}='' names nothing: give a text of 1 to {LONGEST_ID} characters")
     if len(value) > LONGEST_ID:
-        raise PolicyError(f"{what}={value[:20]!r}... has {len(value)} characters, at most {LONGEST_ID} are kept: give a digest of it instead")
+        raise PolicyError(
+            f"{what}={value[:20]!r}... has {len(value)} characters, at most {LONGEST_ID} are kept: give a digest of it instead"
+        )
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise PolicyError(f"{what}={value!r} holds a NUL or half a surrogate pair, which not every store can keep: leave it out")
     return value
@@ -51,10 +55,12 @@ def stale(lease: Lease, epoch: int | None, owner: str | None) -> ThreadBusyError
     """
     if epoch is None:
         state = "was deleted meanwhile"
+    elif epoch == lease.epoch:
+        state = f"now belongs to {owner}" if owner else "was given back"
     else:
         state = f"now belongs to {owner or 'nobody'} (claim {epoch}, this one was claim {lease.epoch})"
     return ThreadBusyError(
-        f"thread {lease.thread_id!r} was taken from this run and {state}: nothing that this run has done since is kept; "
+        f"thread {lease.thread_id!r} is not this writer's any more, it {state}: what this writer does now is not kept; "
         "resume the thread to go on from what is"
     )
 

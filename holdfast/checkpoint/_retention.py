@@ -46,7 +46,8 @@ def doomed(runs: Sequence[Candidate], *, keep_last: int | None, oldest: float | 
     kept = [
         run
         for place, run in enumerate(runs)
-        if (place == 0 and run.status in UNFINISHED) or ((keep_last is None or place < keep_last) and (oldest is None or run.updated >= oldest))
+        if (place == 0 and run.status in UNFINISHED)
+        or ((keep_last is None or place < keep_last) and (oldest is None or run.updated >= oldest))
     ]
     staying = {run.run_id for run in kept} | {run.base for run in kept}
     return [run.run_id for run in reversed(runs) if run.run_id not in staying]
