@@ -7,6 +7,7 @@ to run out. A stopped process keeps its lock.
 - Owners hold the lock alone, whoever looks asks for a shared one: two that look at once do not take one another for the owner.
 - A lock belongs to the opened file, which a forked child shares: the child closes its descriptor at once, which unlocks nothing while
   the parent has it. Across exec it is closed by O_CLOEXEC.
+- Since it is made at the first claim and stays, the folder also says that the store has been in use (`refuse_emptied`).
 - Whoever finds a file without a lock removes it. A new file could be found so before it is locked; its maker then notices that it has
   no name any more, and makes another one.
 """
@@ -17,12 +18,16 @@ import contextlib
 import json
 import os
 import platform
+import time
 from typing import TYPE_CHECKING
 
+from holdfast.errors import StoreError
 from holdfast.values._private import make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_BIRTH = 1.0  # seconds between the making of a file and its first page, at most
 
 
 class Owners:
@@ -127,3 +132,22 @@ class Owners:
         """Remove what dead owners left behind."""
         for path in self.folder.iterdir():
             self.is_alive(path.name)
+
+
+def refuse_emptied(path: Path, folder: Path) -> None:
+    """Refuse a store that was in use and is empty now: to start anew silently would do all its runs again.
+
+    Args:
+        path: The file. A missing one is fine: somebody has removed it to start anew.
+        folder: Its owners' folder.
+
+    Raises:
+        StoreError: The file has no bytes, though the folder is there, and stays so for `_BIRTH` seconds.
+    """
+    give_up = time.monotonic() + _BIRTH  # real time on purpose: another process may be making the file now
+    while folder.is_dir() and path.is_file() and path.stat().st_size == 0:
+        if time.monotonic() > give_up:
+            raise StoreError(
+                f"{path} is empty, but runs have been kept in it (there is {folder.name}): put it back from a copy, or delete it to start anew"
+            )
+        time.sleep(0.01)

@@ -14,19 +14,19 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from holdfast import clock
+from holdfast import clock, events
 from holdfast.checkpoint import _claims, _forget
 from holdfast.checkpoint._forget import merged, prune_thread
-from holdfast.checkpoint._owners import Owners
+from holdfast.checkpoint._owners import Owners, refuse_emptied
 from holdfast.checkpoint._read import Reader
 from holdfast.checkpoint._refusals import check_id
 from holdfast.checkpoint._retention import check_keep_last
 from holdfast.checkpoint._schema import SCHEMA
 from holdfast.checkpoint._threads import copy, infos
 from holdfast.checkpoint._write import Writer
-from holdfast.errors import HoldfastError, PolicyError, StoreError
+from holdfast.errors import CorruptRecord, PolicyError, StoreError
 from holdfast.policies.duration import positive_seconds, seconds
-from holdfast.values._sqlite import Connection, Database, EmptyStoreError
+from holdfast.values._sqlite import Connection, Database, EmptyStoreError, OldStoreError, is_corrupt, version_warning
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -82,6 +82,7 @@ class SqliteSaver:
         """The file."""
         self._reader = Database(path, SCHEMA, is_reader=True, busy_timeout=patience)
         self._owners = Owners(self.path.with_name(f"{self.path.name}-owners"))
+        self._is_prepared = False
         _alive.add(self)
 
     @classmethod
@@ -219,6 +220,7 @@ class SqliteSaver:
     def close(self) -> None:
         """Give all threads back and close all files. The saver may be used again: it reopens lazily."""
         self._owners.leave()
+        self._is_prepared = False
         self._reader.close()
         if self._writer is not None:
             self._writer.close()
@@ -238,27 +240,55 @@ class SqliteSaver:
     def _write(self) -> Generator[Connection]:
         if self._writer is None:
             raise StoreError(f"{self.path} was opened to be read only: use SqliteSaver({str(self.path)!r}) to change it")
+        self._prepare()
         try:
             with self._writer.transaction() as connection:
                 yield connection
-        except (StoreError, HoldfastError):
+        except StoreError:
             raise
-        except OSError as error:
-            raise StoreError(f"{self._owners.folder}: {error}") from error
+        except OSError as error:  # of the owners' files
+            raise StoreError(f"cannot say in {self._owners.folder} who works on a thread: {error}") from error
+
+    def _prepare(self) -> None:
+        """Before the first write: is this the file we think it is?"""
+        if self._is_prepared:
+            return
+        refuse_emptied(self.path, self._owners.folder)
+        if warning := version_warning():
+            events.note("holdfast.checkpoint.sqlite", events.DEBUG, warning, path=str(self.path))
+        self._is_prepared = True
 
     @contextlib.contextmanager
     def _read(self) -> Generator[Reader | None]:
         """One state of the file; None when nothing has been kept in it yet."""
-        with contextlib.ExitStack() as stack:
-            try:
-                reader = Reader(stack.enter_context(self._reader.snapshot()), self.path)
-            except EmptyStoreError:
-                if self._writer is None:
-                    raise
-                reader = None
-            yield reader
+        reader = None
+        try:
+            with contextlib.ExitStack() as stack:
+                reader = self._open_reader(stack)
+                yield reader
+        except StoreError as error:
+            if reader is not None and is_corrupt(error):
+                raise CorruptRecord(f"{error}: put the file back from a copy, or delete it to start anew") from error
+            raise
 
-    def _after_fork_in_child(self) -> None:
+    def _open_reader(self, stack: contextlib.ExitStack) -> Reader | None:
+        try:
+            connection = stack.enter_context(self._reader.snapshot())
+        except EmptyStoreError:
+            if self._writer is None:
+                raise
+            refuse_emptied(self.path, self._owners.folder)
+            return None
+        except OldStoreError:
+            if self._writer is None:
+                raise
+            with self._writer.transaction():  # opening it upgrades it
+                pass
+            connection = stack.enter_context(self._reader.snapshot())
+        return Reader(connection, self.path)
+
+    def after_fork_in_child(self) -> None:
+        """Runs under way, and the name under which their threads are owned, stay with the parent."""
         self._owners.abandon()
 
 
@@ -289,7 +319,7 @@ _alive: weakref.WeakSet[SqliteSaver] = weakref.WeakSet()
 
 def _after_fork_in_child() -> None:
     for saver in list(_alive):
-        saver._after_fork_in_child()  # noqa: SLF001 - same module
+        saver.after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):

@@ -35,7 +35,7 @@ from holdfast.values._private import check_file, check_folder, create_file, make
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-__all__ = ["Connection", "Database", "EmptyStoreError", "Schema", "is_corrupt", "version_warning"]
+__all__ = ["Connection", "Database", "EmptyStoreError", "OldStoreError", "Schema", "is_corrupt", "version_warning"]
 
 _FORK_PATIENCE = 2.0  # seconds
 _WAL_RESET_FIXED = (3, 51, 3)
@@ -57,6 +57,10 @@ class Schema(NamedTuple):
 
 class EmptyStoreError(StoreError):
     """A reader found no file, or one in which nothing has been written yet."""
+
+
+class OldStoreError(StoreError):
+    """A reader found a file that an older holdfast wrote; opening it for writing upgrades it."""
 
 
 class Database:
@@ -215,7 +219,7 @@ class Database:
         if version == 0:
             raise EmptyStoreError(f"the {self.schema.name} {self.path} is empty: nothing has been recorded in it yet")
         if version < len(self.schema.migrations):
-            raise StoreError(
+            raise OldStoreError(
                 f"the {self.schema.name} {self.path} has schema {version} of an older holdfast: it is upgraded when next written to"
             )
 
