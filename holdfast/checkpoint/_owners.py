@@ -51,10 +51,13 @@ class Owners:
         """Make this saver's file and lock it, unless that is done; return its name.
 
         Raises:
+            StoreError: Somebody has put a symbolic link in its place.
             OSError: It cannot be made or locked.
         """
         if self.token is None:
             make_folder(self.folder)
+            if self.folder.is_symlink():
+                raise StoreError(f"{self.folder} is a symbolic link: remove it, and a folder is made in its place")
             self._sweep()
             while self.token is None:
                 self._try_to_enter(os.urandom(16).hex())

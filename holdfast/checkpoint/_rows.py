@@ -19,7 +19,7 @@ from holdfast.errors import NotSerializable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from holdfast.typing import RunRecord, StepRecord
+    from holdfast.typing import RunRecord
 
 INLINE = 1024
 """Bytes of the largest value that stands in its row: more would thin out the pages through which rows are found."""
@@ -49,13 +49,20 @@ def proof(content: bytes | None) -> bytes:
     return b"=" + content if len(content) <= INLINE else b"@" + content_digest(content)
 
 
-def step_checksum(run_id: bytes, step: StepRecord, payload: bytes) -> bytes:
-    """The checksum of a step; ``payload`` is the `proof` of its payload."""
-    (scope, name, fingerprint, occurrence), kind, _, history, code, at = step
-    parts = (
-        *(run_id, scope, name.encode(), fingerprint, b"%d" % occurrence),
-        *(kind.encode(), history, code.encode(), _FLOAT.pack(at), payload),
-    )
+def step_checksum(
+    run_id: bytes,
+    scope: bytes,
+    name: bytes,
+    fingerprint: bytes,
+    occurrence: int,
+    kind: bytes,
+    history: bytes,
+    code: bytes,
+    at: float,
+    payload: bytes,
+) -> bytes:
+    """The checksum of a step, its texts encoded; ``payload`` is the `proof` of its payload."""
+    parts = (run_id, scope, name, fingerprint, b"%d" % occurrence, kind, history, code, _FLOAT.pack(at), payload)
     checksum = _STEP.copy()
     checksum.update(_STEP_LENGTHS.pack(*map(len, parts)))
     checksum.update(b"".join(parts))

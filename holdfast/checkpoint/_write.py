@@ -127,7 +127,8 @@ class Writer:
         named = run.run_id.encode()
         for step in steps:
             (scope, name, fingerprint, occurrence), kind, payload, history, code, at = step
-            checksum = step_checksum(named, step, proof(payload))
+            texts = (name.encode(), kind.encode(), code.encode())
+            checksum = step_checksum(named, scope, texts[0], fingerprint, occurrence, texts[1], history, texts[2], at, proof(payload))
             cell = payload if len(payload) <= INLINE else self._cell(payload, run)
             rows.append((run.id, step.step.digest(), scope, name, fingerprint, occurrence, kind, history, code, at, checksum, cell))
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from holdfast.typing import Commit, Lease, Pruned, RunRecord, StepRecord, ThreadInfo
 
 _FOREVER = 'give a duration such as "30d", or None to keep runs however old they are'
+_WAY_OUT = "put the file back from a copy, or delete it to start anew"
 _THREADS_AT_ONCE = 100
 
 
@@ -246,6 +247,8 @@ class SqliteSaver:
                 yield connection
         except StoreError:
             raise
+        except UnicodeDecodeError as error:
+            raise StoreError(f"{self.path}: its schema is damaged: {_WAY_OUT}") from error
         except OSError as error:  # of the owners' files
             raise StoreError(f"cannot say in {self._owners.folder} who works on a thread: {error}") from error
 
@@ -268,8 +271,10 @@ class SqliteSaver:
                 yield reader
         except StoreError as error:
             if reader is not None and is_corrupt(error):
-                raise CorruptRecord(f"{error}: put the file back from a copy, or delete it to start anew") from error
+                raise CorruptRecord(f"{error}: {_WAY_OUT}") from error
             raise
+        except UnicodeDecodeError as error:  # in what SQLite itself wants to say about a damaged schema
+            raise CorruptRecord(f"{self.path}: its schema is damaged: {_WAY_OUT}") from error
 
     def _open_reader(self, stack: contextlib.ExitStack) -> Reader | None:
         try:
