@@ -97,9 +97,8 @@ def retire(connection: Connection, thread_id: str, *, keep_last: int | None, old
         first = "SELECT updated FROM runs WHERE thread_id = ? ORDER BY id LIMIT 1"
         if oldest is None or connection.execute(first, (thread_id,)).fetchone()[0] >= oldest:
             return
-    runs = candidates(connection, thread_id)
-    going = doomed(runs, keep_last=keep_last, oldest=oldest)
-    remove_runs(connection, thread_id, [run_id for run_id in going if run_id != runs[0].run_id])
+    going = doomed(candidates(connection, thread_id), keep_last=keep_last, oldest=oldest, keeps_newest=True)
+    remove_runs(connection, thread_id, going)
 
 
 def merged(parts: Sequence[Pruned]) -> Pruned:

@@ -32,7 +32,7 @@ def check_keep_last(keep_last: object) -> None:
     raise PolicyError(f"keep_last={keep_last!r} is not a number of runs: give 1 or more, or None to keep all")
 
 
-def doomed(runs: Sequence[Candidate], *, keep_last: int | None, oldest: float | None) -> list[str]:
+def doomed(runs: Sequence[Candidate], *, keep_last: int | None, oldest: float | None, keeps_newest: bool = False) -> list[str]:
     """Ids of the runs to forget, oldest first.
 
     A run goes when it is not among the thread's ``keep_last`` newest, or last changed before ``oldest``. It stays when it is the newest
@@ -42,11 +42,12 @@ def doomed(runs: Sequence[Candidate], *, keep_last: int | None, oldest: float | 
         runs: All runs of a thread, newest first.
         keep_last: How many to keep; None does not count.
         oldest: Seconds since the epoch; None does not look.
+        keeps_newest: The newest stays in any case.
     """
     kept = [
         run
         for place, run in enumerate(runs)
-        if (place == 0 and run.status in UNFINISHED)
+        if (place == 0 and (keeps_newest or run.status in UNFINISHED))
         or ((keep_last is None or place < keep_last) and (oldest is None or run.updated >= oldest))
     ]
     staying = {run.run_id for run in kept} | {run.base for run in kept}

@@ -18,6 +18,7 @@ from holdfast.values.ids import uuid7
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import timedelta
 
     from holdfast.typing import Commit, StepId, StepRecord
 
@@ -173,7 +174,7 @@ class InMemorySaver:
             self._threads[target] = _Thread(self._floor, runs=copies)
             self._runs.update((copy.record.run_id, copy) for copy in copies)
 
-    def prune(self, *, keep_last: int | None = None, max_age: float | None = None, dry_run: bool = False) -> Pruned:
+    def prune(self, *, keep_last: int | None = None, max_age: float | str | timedelta | None = None, dry_run: bool = False) -> Pruned:
         """Forget old runs; see `holdfast.typing.Checkpointer.prune`.
 
         Raises:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _FOREVER = 'give a duration such as "30d", or None to keep runs however old they are'
 _WAY_OUT = "put the file back from a copy, or delete it to start anew"
 _THREADS_AT_ONCE = 100
+_SYSTEM = sys.platform
 
 
 class SqliteSaver:
@@ -302,7 +303,7 @@ def _thread_ids(reader: Reader) -> list[str]:
 
 
 def _refuse_windows() -> None:
-    if sys.platform == "win32":
+    if _SYSTEM == "win32":
         raise StoreError("SqliteSaver needs flock(2), which Windows does not have: use InMemorySaver, or run under WSL")
 
 
