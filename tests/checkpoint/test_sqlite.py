@@ -297,6 +297,21 @@ def test_an_unchanged_state_is_stored_once(open_saver):
     assert saver.path.stat().st_size < 300_000
 
 
+def test_sizes_stay_exact(open_saver):
+    """In a batch that adds, replaces, and writes the same step twice, small and large values alike."""
+    saver = open_saver()
+    lease = saver.claim("thread")
+    keep(saver, Commit(lease, "run-1", run=a_run()._replace(input=b""), steps=(a_step(1, b"1" * 10), a_step(2, b"2" * 2000))))
+    mixed = (a_step(1, b"1" * 30), a_step(3, b"3" * 5), a_step(3, b"3" * 7), a_step(4, b"4" * 100), a_step(2, b"2" * 50))
+    keep(saver, Commit(lease, "run-1", steps=mixed))
+    (listed,) = saver.threads()
+    with saver._reader.snapshot() as connection:
+        inline = connection.execute("SELECT steps, size FROM runs").fetchone()
+
+    assert (4, 30 + 7 + 100 + 50) == inline
+    assert listed.size == inline[1] + 2000  # a replaced large value goes with its run
+
+
 def test_a_value_of_64_megabytes(open_saver):
     """It comes back as it was."""
     saver = open_saver()
