@@ -20,32 +20,48 @@ from holdfast.cache.memory import InMemoryCache
 from holdfast.checkpoint.memory import InMemorySaver
 from holdfast.errors import (
     CorruptRecord,
+    Divergence,
+    ForkedRun,
     HoldfastError,
+    InDoubt,
     KeyFuncError,
     NodeTimeoutError,
     NotKeyable,
     NotSerializable,
     PolicyError,
     ReplayedError,
+    RunExists,
     StoreError,
     TaskContextError,
+    ThreadBusyError,
+    UnknownInterruptError,
 )
 from holdfast.policies import CachePolicy, RetryPolicy, StopReason, TimeoutPolicy
+from holdfast.runtime.ending import final
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.inject import Runtime, StreamWriter, get_config, get_stream_writer
+from holdfast.runtime.interrupt import Command, Input, interrupt
+from holdfast.runtime.questions import Interrupt
 from holdfast.values.codec import register
 
 if TYPE_CHECKING:
+    from holdfast.checkpoint.sqlite import SqliteSaver as SqliteSaver
     from holdfast.tracing import flush as flush
 
 __all__ = [
     "CachePolicy",
+    "Command",
     "CorruptRecord",
     "DiskCache",
+    "Divergence",
     "Entrypoint",
+    "ForkedRun",
     "HoldfastError",
+    "InDoubt",
     "InMemoryCache",
     "InMemorySaver",
+    "Input",
+    "Interrupt",
     "KeyFuncError",
     "NodeTimeoutError",
     "NotKeyable",
@@ -54,18 +70,24 @@ __all__ = [
     "ReplayedError",
     "Resilient",
     "RetryPolicy",
+    "RunExists",
     "Runtime",
+    "SqliteSaver",
     "StopReason",
     "StoreError",
     "StreamWriter",
     "Task",
     "TaskContextError",
     "TaskFuture",
+    "ThreadBusyError",
     "TimeoutPolicy",
+    "UnknownInterruptError",
     "entrypoint",
+    "final",
     "flush",
     "get_config",
     "get_stream_writer",
+    "interrupt",
     "register",
     "resilient",
     "task",
@@ -73,7 +95,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Load on first use what pulls in OpenTelemetry, and the version."""
+    """Load on first use what pulls in OpenTelemetry or SQLite, and the version."""
+    if name == "SqliteSaver":
+        from holdfast.checkpoint.sqlite import SqliteSaver
+
+        return SqliteSaver
     if name == "flush":
         from holdfast.tracing import flush
 

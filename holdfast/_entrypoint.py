@@ -5,28 +5,28 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
+from holdfast._bodies import around, as_step, check_choice, check_parameters, check_stores, nested, resolving, single_settings
 from holdfast._frames import trimmed, trims
-from holdfast._plans import build_plan, check_cache
-from holdfast._runs import NO_INPUT, Config, Settings, check_concurrency, open_run
+from holdfast._journals import NO_INPUT
+from holdfast._plans import build_plan
+from holdfast._runs import Config, Options, Prepared, Settings, check_concurrency, open_run
 from holdfast.errors import PolicyError
-from holdfast.runtime import _ports, steps, threads
+from holdfast.runtime import _ports, threads
 from holdfast.runtime._async.call import perform as perform_async
 from holdfast.runtime._async.entry import execute_run as execute_async
 from holdfast.runtime._sync.call import perform as perform_sync
 from holdfast.runtime._sync.entry import execute_run as execute_sync
 from holdfast.runtime.chunks import ChunksAsync, ChunksSync
-from holdfast.runtime.context import scope_for
 from holdfast.runtime.loops import running_loop
 from holdfast.runtime.stream import chosen_modes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
-    from holdfast._plans import Retries, Timeout
+    from holdfast._plans import Retries, Seconds, Timeout
     from holdfast.policies import CachePolicy
     from holdfast.policies.plan import Plan
     from holdfast.runtime.run import Run
-    from holdfast.runtime.state import Call
     from holdfast.typing import Cache, Checkpointer
 
 R = TypeVar("R")
@@ -45,6 +45,7 @@ class Entrypoint(Generic[R]):
         self.plan = settings.plan
         self.func = settings.plan.fn
         self._settings = settings
+        self._step = as_step(settings.plan)
         functools.update_wrapper(self, self.func, updated=())  # as in Task
 
     def __repr__(self) -> str:
@@ -67,24 +68,44 @@ class Entrypoint(Generic[R]):
         *,
         thread_id: str | None = None,
         context: Any = None,
+        run_id: str | None = None,
+        wait: Seconds = None,
     ) -> R:
         """Run the body and return its result.
 
         Args:
-            input: What the body gets as its first parameter; left out for a body without parameters.
-            config: ``{"configurable": {"thread_id": ...}, "max_concurrency": ...}``, as in LangGraph; `get_config` returns it.
+            input: What the body gets as its first parameter; left out for a body without parameters. With a checkpointer and a thread:
+                None resumes the thread's last run, or returns its result when it is done; ``Input(None)`` is None as an input;
+                ``Command(resume=answer)`` answers what it asked.
+            config: ``{"configurable": {"thread_id": ..., "checkpoint_id": ...}, "max_concurrency": ..., "run_id": ...}``, as in
+                LangGraph; `get_config` returns it.
             thread_id: The thread this run belongs to, for a checkpointer; None makes one.
             context: Handed through to ``runtime.context``.
+            run_id: Idempotency key: the same id with the same input is the same run, whose result is returned or which is resumed;
+                None makes a new one (UUIDv7).
+            wait: How long to wait for a thread that somebody else works on: seconds, timedelta or text like "30s"; None does not wait.
+
+        Returns:
+            What the body returned, or ``{"__interrupt__": [Interrupt(value, id), ...]}`` when it waits for answers.
 
         Raises:
             RuntimeError: The body is ``async def`` and an event loop is running here.
+            ThreadBusyError: Somebody else works on the thread, in this process or another one.
+            Divergence: A resumed body asked for something else than what is recorded.
+            UnknownInterruptError: A ``Command`` answers nothing that is open.
+            RunExists: ``run_id`` was used with another input.
+            PolicyError: There is nothing to resume, or an option cannot work.
             Exception: Whatever the body raised.
         """
         if self.plan.is_async and running_loop() is not None:
             msg = f"{self.plan.name} is async and an event loop is running on this thread: write `await {self.plan.name}.ainvoke(...)`"
             raise RuntimeError(msg)
+        options = Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait)
         try:
-            return self._invoke(open_run(self._settings, input, config, thread_id=thread_id, context=context))
+            scope = around(options)
+            if scope is not None:
+                return nested(scope, self._step, input).result()  # type: ignore[no-any-return]
+            return self._invoke(open_run(self._settings, input, options))
         except BaseException as error:
             trimmed(error)
             raise
@@ -96,16 +117,30 @@ class Entrypoint(Generic[R]):
         *,
         thread_id: str | None = None,
         context: Any = None,
+        run_id: str | None = None,
+        wait: Seconds = None,
     ) -> R:
         """`invoke` for async code: an async body runs on this loop, a sync body on a thread."""
+        options = Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait)
         try:
-            return await self._ainvoke(open_run(self._settings, input, config, thread_id=thread_id, context=context))
+            scope = around(options)
+            if scope is not None:
+                return await nested(scope, self._step, input)  # type: ignore[no-any-return]
+            return await self._ainvoke(await self._open(input, options))
         except BaseException as error:
             trimmed(error)
             raise
 
-    def _invoke(self, prepared: tuple[Run, Call]) -> R:
-        run, call = prepared
+    async def _open(self, input: Any, options: Options) -> Prepared:
+        """Open a run without blocking the loop."""
+        saver = self._settings.checkpointer
+        is_blocking = saver is not None and saver.is_blocking
+        return await _ports.acquire_async(is_blocking, functools.partial(open_run, self._settings, input, options), Prepared.drop)  # type: ignore[no-any-return]
+
+    def _invoke(self, prepared: Prepared) -> R:
+        run, call, answer = prepared
+        if answer is not None:
+            return self._finished(run, answer)
         if self.plan.is_async:
             import asyncio
 
@@ -116,14 +151,23 @@ class Entrypoint(Generic[R]):
         run.avoid(running_loop())
         return threads.on_a_thread(execute, stop=run.stop)  # type: ignore[no-any-return]
 
-    async def _ainvoke(self, prepared: tuple[Run, Call]) -> R:
-        run, call = prepared
+    async def _ainvoke(self, prepared: Prepared) -> R:
+        run, call, answer = prepared
+        if answer is not None:
+            return self._finished(run, answer)
         run.loop = running_loop()
         if self.plan.is_async:
             body = functools.partial(perform_async, call)
         else:
             body = functools.partial(_ports.perform_in_thread, run, call, perform_sync)
         return await execute_async(run, call, body)  # type: ignore[no-any-return]
+
+    def _finished(self, run: Run, answer: list[Any]) -> R:
+        """The result of a run that is done already."""
+        if run.sink is not None:
+            run.sink("updates", {self.plan.name: answer[0]})
+            run.sink("values", answer[0])
+        return answer[0]  # type: ignore[no-any-return]
 
     @trims
     def batch(self, inputs: Sequence[Any], config: Config | Sequence[Config] | None = None, *, return_exceptions: bool = False) -> list[R]:
@@ -143,10 +187,10 @@ class Entrypoint(Generic[R]):
         blocked = running_loop()
 
         def invoke(item: Any, each: Config | None) -> R:
-            run, call = open_run(self._settings, item, each, thread_id=None, context=None)
-            opened.append(run)
-            run.avoid(blocked)
-            return self._invoke((run, call))
+            prepared = open_run(self._settings, item, Options(config=each))
+            opened.append(prepared.run)
+            prepared.run.avoid(blocked)
+            return self._invoke(prepared)
 
         def stop() -> None:
             for run in opened:
@@ -188,23 +232,30 @@ class Entrypoint(Generic[R]):
         stream_mode: str | Sequence[str] = "updates",
         thread_id: str | None = None,
         context: Any = None,
+        run_id: str | None = None,
+        wait: Seconds = None,
     ) -> Iterator[Any]:
         """Run the body and yield what happens while it happens.
 
         Args:
             input: As for `invoke`.
             config: As for `invoke`.
-            stream_mode: ``"updates"`` (``{task: result}`` as each finishes, then the entrypoint's own), ``"custom"`` (what
-                `get_stream_writer` was given), ``"tasks"`` (a start and an end for each call); a list yields ``(mode, chunk)`` pairs.
+            stream_mode: ``"updates"`` (``{task: result}`` as each finishes, then the entrypoint's own), ``"values"`` (the result, once, at
+                the end), ``"custom"`` (what `get_stream_writer` was given), ``"tasks"`` (a start and an end for each call),
+                ``"checkpoints"`` (the state after each record), ``"debug"`` (both of these, with a type and a time); a list yields
+                ``(mode, chunk)`` pairs.
             thread_id: As for `invoke`.
             context: As for `invoke`.
+            run_id: As for `invoke`.
+            wait: As for `invoke`.
         """
         try:
             modes, as_pairs = chosen_modes(stream_mode)
-            run, call = open_run(self._settings, input, config, thread_id=thread_id, context=context)
-            run.avoid(running_loop())
-            with ChunksSync(run, modes) as chunks:
-                chunks.start(functools.partial(self._invoke, (run, call)))
+            options = Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait)
+            prepared = open_run(self._settings, input, options)
+            prepared.run.avoid(running_loop())
+            with ChunksSync(prepared.run, modes) as chunks:
+                chunks.start(functools.partial(self._invoke, prepared))
                 for mode, chunk in chunks:
                     yield (mode, chunk) if as_pairs else chunk
         except BaseException as error:
@@ -219,13 +270,15 @@ class Entrypoint(Generic[R]):
         stream_mode: str | Sequence[str] = "updates",
         thread_id: str | None = None,
         context: Any = None,
+        run_id: str | None = None,
+        wait: Seconds = None,
     ) -> AsyncIterator[Any]:
         """`stream` for async code."""
         try:
             modes, as_pairs = chosen_modes(stream_mode)
-            run, call = open_run(self._settings, input, config, thread_id=thread_id, context=context)
-            async with ChunksAsync(run, modes) as chunks:
-                chunks.start(self._ainvoke((run, call)))
+            prepared = await self._open(input, Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait))
+            async with ChunksAsync(prepared.run, modes) as chunks:
+                chunks.start(self._ainvoke(prepared))
                 async for mode, chunk in chunks:
                     yield (mode, chunk) if as_pairs else chunk
         except BaseException as error:
@@ -257,6 +310,8 @@ def entrypoint(
     timeout: Timeout = None,
     *,
     name: str | None = None,
+    durability: str = "sync",
+    on_divergence: str = "raise",
     max_concurrency: int | None = None,
     capture: str = "",
 ) -> EntrypointDecorator: ...
@@ -270,6 +325,8 @@ def entrypoint(
     timeout: Timeout = None,
     *,
     name: str | None = None,
+    durability: str = "sync",
+    on_divergence: str = "raise",
     max_concurrency: int | None = None,
     capture: str = "",
 ) -> Any:
@@ -287,6 +344,10 @@ def entrypoint(
         retry_policy: Retries the body; tasks do not inherit it.
         timeout: Time for one attempt of the body.
         name: Name in traces; None takes the function's.
+        durability: When a finished task is written to the checkpointer: ``"sync"`` before anybody sees its result, ``"async"`` soon after,
+            ``"exit"`` when the run ends. What a crash finds unwritten is done again.
+        on_divergence: What to do when a resumed body asks for something else than is recorded: ``"raise"`` `Divergence`, ``"warn"`` and
+            take what still fits, ``"rerun"`` what comes from there.
         max_concurrency: Bodies that may run at once, sync and async together, not counting those that wait for tasks of their own;
             None: 128 sync bodies and any number of async ones.
         capture: As for `task`.
@@ -306,63 +367,26 @@ def entrypoint(
             timeout=timeout,
             capture=capture,
         )
-        _check_parameters(plan)
+        check_parameters(plan)
         settings = Settings(
-            plan=plan.replace(fn=_resolving(plan)),
+            plan=plan.replace(fn=resolving(plan)),
             checkpointer=checkpointer,
             store=store,
             cache=cache,
             context_schema=context_schema,
             max_concurrency=check_concurrency(max_concurrency),
+            durability=check_choice("durability", durability, ("sync", "async", "exit")),
+            on_divergence=check_choice("on_divergence", on_divergence, ("raise", "warn", "rerun")),
         )
         return Entrypoint(settings)
 
-    if callable(checkpointer) and not hasattr(checkpointer, "load"):  # bare @entrypoint
+    if callable(checkpointer) and not hasattr(checkpointer, "claim"):  # bare @entrypoint
         function, checkpointer = checkpointer, None
         return decorate(function)
-    _check_stores(checkpointer, cache)
+    check_stores(checkpointer, cache)
     return decorate
-
-
-@trims
-def _check_stores(checkpointer: Any, cache: Any) -> None:
-    if checkpointer is not None and not (hasattr(checkpointer, "load") and hasattr(checkpointer, "begin")):
-        msg = f"checkpointer={checkpointer!r}: give a checkpointer, e.g. InMemorySaver(), and other settings by name, e.g. @entrypoint(name='x')"
-        raise PolicyError(msg)
-    check_cache(cache)
-
-
-def _check_parameters(plan: Plan) -> None:
-    own = [name for name in plan.names if name not in plan.injected]
-    if len([name for name in own if name in plan.required]) > 1:
-        msg = f"entrypoint {plan.name} takes one input and has {len(own)} parameters ({', '.join(own)}): pass a dict or a dataclass"
-        raise PolicyError(msg)
-
-
-def _resolving(plan: Plan) -> Callable[..., Any]:
-    """The body, with a future or other awaitable that it returns awaited before anything is saved."""
-    fn = plan.fn
-
-    @functools.wraps(fn)
-    async def body_async(*args: Any, **kwargs: Any) -> Any:
-        return await _ports.resolve_async(await fn(*args, **kwargs))
-
-    @functools.wraps(fn)
-    def body_sync(*args: Any, **kwargs: Any) -> Any:
-        return _ports.resolve_sync(fn(*args, **kwargs))
-
-    return body_async if plan.is_async else body_sync
 
 
 def single_call(plan: Plan) -> Entrypoint[Any]:
     """An entrypoint whose body is one call of ``plan``: what ``task.invoke`` runs."""
-
-    def sync_body(arguments: Any) -> Any:
-        return steps.submit(scope_for(plan.name), plan, arguments[0], arguments[1]).result()
-
-    async def async_body(arguments: Any) -> Any:
-        return await steps.submit(scope_for(plan.name), plan, arguments[0], arguments[1])
-
-    body = async_body if plan.is_async else sync_body
-    outer = build_plan(body, decorator="task", name=plan.name, inject=False)
-    return Entrypoint(Settings(plan=outer.replace(function=plan.function, codec=plan.codec)))
+    return Entrypoint(single_settings(plan))

@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 
 from holdfast import clock, events
-from holdfast._plans import input_annotation
+from holdfast._journals import NO_INPUT, Request, open_journal, unwrapped
 from holdfast.cache.default import default_cache
 from holdfast.errors import PolicyError
+from holdfast.policies.duration import seconds
 from holdfast.runtime import lookup
 from holdfast.runtime.inject import fill
-from holdfast.runtime.journal import Journal
+from holdfast.runtime.interrupt import Command
 from holdfast.runtime.run import Run
 from holdfast.runtime.state import Call
-from holdfast.values.codec import codec_for
 from holdfast.values.ids import uuid7
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast._plans import Seconds
     from holdfast.policies.plan import Plan
     from holdfast.typing import Cache, Checkpointer
 
 Config = dict[str, Any]
+LONGEST_ID = 255
 
 
-class _NoInput:
-    """Stands for "no input was given", because None can be one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a caller of an entrypoint may say beside the input; see `Entrypoint.invoke` for each field."""
 
-    def __repr__(self) -> str:
-        return "no input"
-
-
-NO_INPUT = _NoInput()
+    config: Config | None = None
+    thread_id: str | None = None
+    context: Any = None
+    run_id: str | None = None
+    wait: Seconds = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,35 +50,111 @@ class Settings:
     cache: Cache | None = None
     context_schema: type | None = None
     max_concurrency: int | None = None
+    durability: str = "sync"
+    on_divergence: str = "raise"
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The user's function, as it was."""
+        return getattr(self.plan.fn, "__wrapped__", self.plan.fn)
 
     def open_cache(self) -> Cache:
         """The cache given, else the default one."""
         return default_cache() if self.cache is None else self.cache
 
 
-def open_run(settings: Settings, input: Any, config: Config | None, *, thread_id: str | None, context: Any) -> tuple[Run, Call]:
+class Prepared(NamedTuple):
+    """A run that is ready to be executed.
+
+    Attributes:
+        run: The run.
+        call: The call of its body.
+        answer: A list with the value of a run that turned out to be finished, so that nothing is to be executed; else None.
+    """
+
+    run: Run
+    call: Call
+    answer: list[Any] | None = None
+
+    def drop(self) -> None:
+        """Nobody will execute it."""
+        if self.run.journal is not None:
+            self.run.journal.release()
+
+
+def open_run(settings: Settings, input: Any, options: Options) -> Prepared:
     """A run and the call of its body, ready to be executed.
 
     Raises:
         TypeError: The input does not fit the body.
-        PolicyError: Something in ``config`` cannot work.
+        PolicyError: Something in ``config`` cannot work, or there is nothing to resume.
+        ThreadBusyError: Somebody else works on the thread.
+        RunExists: The run id was used with another input.
+        UnknownInterruptError: A `Command` answers nothing that is open.
     """
-    plan = settings.plan
-    config = dict(_checked(config or {}, "config"))
+    config = dict(_checked(options.config or {}, "config"))
     configurable = dict(_checked(config.get("configurable") or {}, "configurable"))
-    run_id = uuid7(clock.current.time_ns())
-    thread = _thread_id(thread_id, configurable) or run_id
-    facts = events.RunFacts(run_id=run_id, thread_id=thread, name=plan.name, function=plan.function, started_ns=0, capture=plan.capture)
+    plan, request = settings.plan, _request(input, options, config, configurable)
+    thread = request.thread_id
+    facts = events.RunFacts(
+        run_id=request.run_id, thread_id=thread, name=plan.name, function=plan.function, started_ns=0, capture=plan.capture
+    )
     run = Run(facts, cache=settings.open_cache, max_concurrency=check_concurrency(config.get("max_concurrency", settings.max_concurrency)))
-    run.config = {**config, "configurable": {**configurable, "thread_id": thread, "run_id": run_id}}
-    run.store, run.context = settings.store, _as_context(settings.context_schema, context)
-    saver = settings.checkpointer
-    given = input if saver is None else _load(saver, plan, run, input)
-    facts.input = None if given is NO_INPUT else given
-    call = _body_call(settings, run, () if given is NO_INPUT else (given,))
-    if saver is not None and not facts.resumed:
-        _begin(saver, plan, run, given)  # now that the input fits: it makes the thread forget its last run's steps
-    return run, call
+    run.config = {**config, "configurable": {**configurable, "thread_id": thread, "run_id": request.run_id}}
+    run.store, run.context = settings.store, _as_context(settings.context_schema, options.context)
+    if settings.checkpointer is None:
+        return Prepared(run, _ready(settings, run, plain_input(input)))
+    return _open_durable(settings, run, settings.checkpointer, request)
+
+
+def _open_durable(settings: Settings, run: Run, saver: Checkpointer, request: Request) -> Prepared:
+    opened = open_journal(settings, run, saver, request)
+    if opened.answer is not None:
+        return Prepared(run, Call(settings.plan, (), {}, run), opened.answer)
+    journal = run.journal
+    if journal is None:
+        msg = "a run was opened without its journal"
+        raise RuntimeError(msg)
+    try:
+        call = _ready(settings, run, opened.input)
+        journal.begin(opened.answers, opened.abandoned)  # now that the input fits
+    except BaseException:
+        journal.release()
+        raise
+    return Prepared(run, call)
+
+
+def plain_input(input: Any) -> Any:
+    """The input of a run that nothing is kept of."""
+    if isinstance(input, Command):
+        msg = "Command(resume=...) goes on with a recorded run, and this entrypoint records nothing: give it a checkpointer"
+        raise PolicyError(msg)
+    return unwrapped(input)
+
+
+def _ready(settings: Settings, run: Run, given: Any) -> Call:
+    run.facts.input = None if given is NO_INPUT else given
+    return _body_call(settings, run, () if given is NO_INPUT else (given,))
+
+
+def _request(input: Any, options: Options, config: Config, configurable: dict[str, Any]) -> Request:
+    given_id = check_id("run_id", config.get("run_id") if options.run_id is None else options.run_id)
+    run_id = given_id or uuid7(clock.current.time_ns())
+    thread = _thread_id(options.thread_id, configurable)
+    checkpoint = check_id("checkpoint_id", configurable.get("checkpoint_id"))
+    wait = 0.0 if options.wait is None else seconds(options.wait, what="wait")
+    return Request(input, thread or run_id, thread is not None, run_id, given_id is not None, checkpoint, wait)
+
+
+def check_id(what: str, given: Any) -> str | None:
+    """A text that can name a thread or a run, or None; UUIDs are taken as their text."""
+    if given is None:
+        return None
+    given = str(given) if isinstance(given, UUID) else given
+    if not isinstance(given, str) or not given or "\0" in given or len(given) > LONGEST_ID or any("\ud800" <= c <= "\udfff" for c in given):
+        msg = f"{what}={given!r:.300}: give a text of 1 to {LONGEST_ID} characters, without NUL and lone surrogates"
+        raise PolicyError(msg)
+    return given
 
 
 def _body_call(settings: Settings, run: Run, args: tuple[Any, ...]) -> Call:
@@ -101,39 +183,13 @@ def _as_context(schema: type | None, context: Any) -> Any:
     return schema(**context) if schema is not None and isinstance(context, dict) else context
 
 
-def _load(saver: Checkpointer, plan: Plan, run: Run, input: Any) -> Any:
-    """What the thread's last run left; resume it if it failed and the input is None. Return the input to use."""
-    facts = run.facts
-    saved = saver.load(facts.thread_id)
-    if saved is not None and saved.previous is not None and plan.codec is not None:
-        run.previous = plan.codec.decode(saved.previous)
-    if input is None and saved is not None and saved.status != "done":
-        facts.run_id, facts.resumed = saved.run_id, True
-        run.config["configurable"]["run_id"] = saved.run_id
-        run.journal = Journal(saver, facts.thread_id, saved.run_id, saved.steps)
-        recorded = codec_for(input_annotation(plan.fn)).decode(saved.input)
-        return recorded[0] if recorded else NO_INPUT
-    return input
-
-
-def _begin(saver: Checkpointer, plan: Plan, run: Run, given: Any) -> None:
-    codec, facts = codec_for(input_annotation(plan.fn)), run.facts
-    saver.begin(facts.thread_id, facts.run_id, codec.encode([] if given is NO_INPUT else [given]))
-    run.journal = Journal(saver, facts.thread_id, facts.run_id, {})
-
-
 def _thread_id(given: str | None, configurable: dict[str, Any]) -> str | None:
-    configured = configurable.get("thread_id")
-    thread = configured if given is None else given
-    if configured is not None and configured != thread:
-        msg = f"thread_id={given!r} and config={{'configurable': {{'thread_id': {configured!r}}}}} name two threads: give one of them"
+    thread = check_id("thread_id", configurable.get("thread_id"))
+    given = check_id("thread_id", given)
+    if given is not None and thread is not None and given != thread:
+        msg = f"thread_id={given!r} and config={{'configurable': {{'thread_id': {thread!r}}}}} name two threads: give one of them"
         raise PolicyError(msg)
-    if thread is None:
-        return None
-    if not isinstance(thread, str) or not thread or "\0" in thread:
-        msg = f"thread_id={thread!r}: give a non-empty text"
-        raise PolicyError(msg)
-    return thread
+    return given or thread
 
 
 def _checked(given: Any, what: str) -> dict[str, Any]:

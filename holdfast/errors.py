@@ -85,3 +85,53 @@ class ReplayedError(HoldfastError):
 
 class KeyFuncError(HoldfastError):
     """A ``key_func`` that raised or returned what cannot be a key. The call is computed and not cached."""
+
+
+class Divergence(HoldfastError, RuntimeError):  # noqa: N818 - see NotKeyable
+    """After the same history, the code asks for something else than it did when the run was recorded; raised before that is done.
+
+    Attributes:
+        recorded: What the record has at this place.
+        actual: What the code asks for now.
+    """
+
+    def __init__(self, message: str, *, recorded: str = "", actual: str = "") -> None:
+        """Keep both sides beside the text."""
+        super().__init__(message)
+        self.recorded = recorded
+        self.actual = actual
+
+
+class InDoubt(HoldfastError, RuntimeError):  # noqa: N818 - see NotKeyable
+    """An at-most-once step was under way when its process died: whether it took effect, nobody here can know.
+
+    Attributes:
+        task: Name of the task.
+        step: The step's id, 32 hex digits: what `Entrypoint.resolve` takes.
+    """
+
+    def __init__(self, message: str, *, task: str = "", step: str = "") -> None:
+        """Name the task and the step beside the text."""
+        super().__init__(message)
+        self.task = task
+        self.step = step
+
+
+class RunExists(HoldfastError, ValueError):  # noqa: N818 - see NotKeyable
+    """A run of that id was made already, with another input."""
+
+
+class ThreadBusyError(HoldfastError, RuntimeError):
+    """Somebody else owns the thread: it is running in this process or another one, or was taken over."""
+
+
+class UnknownInterruptError(HoldfastError, ValueError):
+    """An answer to a question that is not open: unknown, answered already, or none was asked."""
+
+
+class ForkedRun(HoldfastError, RuntimeError):  # noqa: N818 - see NotKeyable
+    """A task was called in a run that came along through a fork: its journal belongs to the parent process."""
+
+
+class RunInterrupted(BaseException):
+    """A body stops here until a question is answered. A BaseException, so that ``except Exception`` does not swallow it."""

@@ -1,4 +1,4 @@
-"""Protocols through which the layers meet: what the runtime asks of a cache and of a codec.
+"""Protocols through which the layers meet: what the runtime asks of a cache, a codec and a checkpointer.
 
 Plain data and protocols, so every layer may import it.
 """
@@ -6,7 +6,10 @@ Plain data and protocols, so every layer may import it.
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class CacheKey(NamedTuple):
@@ -134,45 +137,226 @@ class StepId(NamedTuple):
         return blake2b(b"".join(len(part).to_bytes(4, "big") + part for part in parts), digest_size=16).digest()
 
 
-class Saved(NamedTuple):
-    """What a checkpointer holds of a thread.
+class StepRecord(NamedTuple):
+    """What a checkpointer keeps of one step.
 
     Attributes:
-        run_id: Its latest run.
-        status: ``running``, ``done`` or ``failed``.
-        input: The encoded input of that run.
-        steps: Encoded results of the finished steps.
-        previous: The encoded value last returned (or saved) by a run of the thread, or None.
+        step: Its name; a later record of the same step replaces it.
+        kind: ``ok`` (a result), ``error`` (a failure its caller has seen), ``started`` (an at-most-once step under way), ``asked`` (an open
+            question) or ``answered``.
+        payload: Encoded result, failure, or question and answer.
+        history: Digest of all that the scope had asked for and been given before this step, while it did one thing after the other;
+            empty when timing had a say.
+        code: Fingerprint of the task's code, 16 hex digits; empty for questions.
+        at: When it was recorded, seconds since the epoch.
+    """
+
+    step: StepId
+    kind: str
+    payload: bytes
+    history: bytes = b""
+    code: str = ""
+    at: float = 0.0
+
+
+class RunRecord(NamedTuple):
+    """What a checkpointer keeps of one run.
+
+    Attributes:
+        run_id: UUIDv7, or what the caller gave as idempotency key.
+        thread_id: The thread it belongs to.
+        entry: Name of the entrypoint.
+        code: Fingerprint of its body's code, 16 hex digits.
+        status: ``running``, ``interrupted`` (waits for answers), ``failed``, ``cancelled``, ``done`` or ``abandoned`` (unfinished, and
+            superseded by a newer run of the thread).
+        input: The encoded input.
+        base: The run whose saved value this run sees as ``previous``; empty for none.
+        output: The encoded value that the run returned; None until it is done.
+        saved: The encoded value that the thread's next run sees as ``previous``; None when it is the output.
+        error: The encoded failure that ended it; None without one.
+        created: When it began, seconds since the epoch.
+        updated: When it last changed status, seconds since the epoch.
     """
 
     run_id: str
+    thread_id: str
+    entry: str
+    code: str
     status: str
     input: bytes
-    steps: dict[StepId, bytes]
-    previous: bytes | None
+    base: str = ""
+    output: bytes | None = None
+    saved: bytes | None = None
+    error: bytes | None = None
+    created: float = 0.0
+    updated: float = 0.0
+
+
+class Lease(NamedTuple):
+    """The right to write to a thread, until another one is given out.
+
+    Attributes:
+        thread_id: The thread.
+        owner: Who holds it.
+        epoch: How many times the thread has been claimed; a write with an older one is refused.
+    """
+
+    thread_id: str
+    owner: str
+    epoch: int
+
+
+class Commit(NamedTuple):
+    """Changes to one run, to be made together or not at all.
+
+    Attributes:
+        lease: The writer's.
+        run_id: The run.
+        steps: Steps to add or replace.
+        dropped: Steps to forget.
+        run: The run's own record, to add or replace.
+    """
+
+    lease: Lease
+    run_id: str
+    steps: tuple[StepRecord, ...] = ()
+    dropped: tuple[StepId, ...] = ()
+    run: RunRecord | None = None
+
+
+class ThreadInfo(NamedTuple):
+    """A thread in a list.
+
+    Attributes:
+        thread_id: Its name.
+        entry: The entrypoint of its latest run.
+        status: The status of its latest run.
+        runs: How many runs are kept.
+        steps: How many steps of theirs are kept.
+        size: Bytes of the encoded values kept.
+        updated: When its latest run last changed status, seconds since the epoch.
+        is_owned: True while a living process works on it.
+    """
+
+    thread_id: str
+    entry: str
+    status: str
+    runs: int
+    steps: int
+    size: int
+    updated: float
+    is_owned: bool
+
+
+class Pruned(NamedTuple):
+    """What a `Checkpointer.prune` forgot, or would forget.
+
+    Attributes:
+        runs: Run ids, oldest first.
+        threads: Threads of which nothing is left.
+        steps: How many steps.
+        size: Bytes of the encoded values.
+    """
+
+    runs: tuple[str, ...]
+    threads: tuple[str, ...]
+    steps: int
+    size: int
 
 
 @runtime_checkable
 class Checkpointer(Protocol):
-    """Keeps the steps of runs, so that a finished step is never done again. It sees bytes only."""
+    """Keeps runs and their steps, so that a finished step is never done again. It sees bytes only.
+
+    `holdfast.testing.CheckpointerContract` is the test every implementation has to pass. Trouble in the store is a `StoreError`.
+    """
 
     @property
     def is_blocking(self) -> bool:
-        """True when `commit` may do I/O, so that async callers go through a thread."""
+        """True when its methods may do I/O, so that async callers go through a thread."""
         ...
 
-    def load(self, thread_id: str, /) -> Saved | None:
-        """The thread's latest run, or None."""
+    def claim(self, thread_id: str, /, *, force: bool = False) -> Lease:
+        """Become the one owner of a thread, which need not exist yet.
+
+        Args:
+            thread_id: The thread.
+            force: Take it from a living owner; what that one writes from now on is refused.
+
+        Raises:
+            ThreadBusyError: Somebody alive owns it, in this process or another one.
+        """
         ...
 
-    def begin(self, thread_id: str, run_id: str, input_: bytes, /) -> None:
-        """Start a new run of the thread; the steps of the run before are forgotten, its saved value is kept."""
+    def release(self, lease: Lease, /) -> None:
+        """Give a thread back; nothing happens when it has been taken already."""
         ...
 
-    def commit(self, thread_id: str, run_id: str, steps: list[tuple[StepId, bytes]], /) -> None:
-        """Add finished steps; durable, as far as the saver is, when this returns."""
+    def commit(self, commits: Sequence[Commit], /) -> list[Exception | None]:
+        """Make changes in one transaction; they are durable, as far as the saver is, when this returns.
+
+        Returns:
+            One item for each commit: None, or why nothing of it was kept (`ThreadBusyError` for a lease that is no longer the thread's).
+            One commit's trouble is not another's.
+
+        Raises:
+            StoreError: Nothing of all this was kept.
+        """
         ...
 
-    def end(self, thread_id: str, run_id: str, status: str, previous: bytes | None, /) -> None:
-        """Record how the run ended; ``previous`` replaces the thread's saved value unless it is None."""
+    def latest(self, thread_id: str, /) -> RunRecord | None:
+        """The thread's newest run."""
+        ...
+
+    def find(self, run_id: str, /) -> RunRecord | None:
+        """The run of that id, whatever its thread."""
+        ...
+
+    def runs(self, thread_id: str, /, *, limit: int | None = None, before: str | None = None) -> list[RunRecord]:
+        """The thread's runs, newest first: at most ``limit``, and only those older than the run ``before``."""
+        ...
+
+    def steps(self, run_id: str, /) -> list[StepRecord]:
+        """The run's steps, in the order in which they were first recorded.
+
+        Raises:
+            CorruptRecord: A damaged row: nothing of the run is taken for good then.
+        """
+        ...
+
+    def threads(self, *, limit: int | None = None) -> list[ThreadInfo]:
+        """The threads, last updated first."""
+        ...
+
+    def delete_thread(self, thread_id: str, /) -> bool:
+        """Forget a thread with all its runs; True when there was one.
+
+        Raises:
+            ThreadBusyError: Somebody alive owns it.
+        """
+        ...
+
+    def copy_thread(self, source: str, target: str, /) -> None:
+        """Copy a thread's runs and steps, under new run ids, to a thread that does not exist yet.
+
+        Raises:
+            ThreadBusyError: Somebody alive owns one of them.
+            StoreError: There is no such source, or there is a target.
+        """
+        ...
+
+    def prune(self, *, keep_last: int | None = None, max_age: float | None = None, dry_run: bool = False) -> Pruned:
+        """Forget old runs, except unfinished ones (running, interrupted, failed) that are their thread's newest, and threads with an owner.
+
+        Args:
+            keep_last: How many runs of each thread to keep; None does not count.
+            max_age: Seconds since a run's last change of status after which it goes; None does not look.
+            dry_run: Only say what would go.
+
+        The saved value that a kept run, or the thread's next one, sees as ``previous`` stays readable.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release files and connections. The saver may be used again: it reopens lazily."""
         ...

@@ -27,6 +27,7 @@ PROMISED = {
     "PolicyError",
     "NodeTimeoutError",
     "RetryPolicy",
+    "SqliteSaver",
     "TaskContextError",
     "TimeoutPolicy",
     "entrypoint",

@@ -52,6 +52,7 @@ class Plan:
         timeout: Seconds for one attempt, or None.
         deadline: Seconds for all attempts and waits together, or None.
         capture: What traces may hold of arguments and result: ``none``, ``shape``, ``values``, or empty for what tracing is set to.
+        is_once: True for a task that may run at most once: one that was under way when its process died is not run again.
         kind: ``internal`` or ``client`` (a call to another service).
         max_attempts: The most attempts a call can make; None when only a deadline or a stop strategy bounds it.
         checks_result: True when a returned value can also count as a failure.
@@ -75,6 +76,7 @@ class Plan:
     deadline: float | None = None
     capture: str = ""
     kind: str = "internal"
+    is_once: bool = False
 
     max_attempts: int | None = field(init=False)
     checks_result: bool = field(init=False)

@@ -6,7 +6,6 @@ Nothing else in ``runtime/`` may sleep, spawn, wait or hop threads.
 from __future__ import annotations
 
 import contextlib
-import threading
 from concurrent.futures import CancelledError, wait
 from contextvars import copy_context
 from functools import partial
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
 from holdfast.errors import NodeTimeoutError
-from holdfast.runtime.context import current
+from holdfast.runtime.detached import Detached
 from holdfast.runtime.dispatch import MOST_WAITING_THREADS, workers
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.loops import post, running_loop
@@ -22,11 +21,13 @@ from holdfast.runtime.loops import post, running_loop
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
-    from contextvars import Context
 
     from holdfast.runtime.dispatch import Slots
+    from holdfast.runtime.journal import Journal
     from holdfast.runtime.run import Run
     from holdfast.runtime.state import Call
+    from holdfast.runtime.writer import Item
+    from holdfast.typing import Commit
 
 DRAIN_SECONDS = 1.0
 """How long an interrupted or cancelled run waits for sync bodies that cannot be stopped."""
@@ -77,7 +78,7 @@ def execute_sync(call: Call) -> Any:
     limit, cause = _limit(call)
     if limit is None:
         return plan.fn(*call.args, **call.kwargs)
-    outcome = _Outcome()
+    outcome = Detached()
     workers.run(partial(outcome.run, copy_context(), partial(plan.fn, *call.args, **call.kwargs)))
     try:
         is_done = clock.current.wait(outcome.is_done, limit)
@@ -87,56 +88,6 @@ def execute_sync(call: Call) -> Any:
     if is_done or not outcome.abandon(call):
         return outcome.take()
     raise NodeTimeoutError(plan.name, limit, cause=cause)
-
-
-class _Outcome:
-    """A sync attempt on a thread of its own, which may be given up but not stopped."""
-
-    def __init__(self) -> None:
-        self.is_done = threading.Event()
-        self._lock = threading.Lock()
-        self._leave: Callable[[], None] | None = None
-        self._is_given_up = False
-        self._value: Any = None
-        self._error: BaseException | None = None
-
-    def run(self, context: Context, body: Callable[[], Any]) -> None:
-        if self._is_given_up:  # before its thread came to it
-            self._end()
-            return
-        try:
-            self._value = context.run(body)
-        except BaseException as error:  # noqa: BLE001 - handed to the waiting thread whatever it is
-            self._error = error
-        self._end()
-
-    def _end(self) -> None:
-        with self._lock:
-            self.is_done.set()
-            leave = self._leave
-        if leave is not None:
-            leave()
-
-    def abandon(self, call: Call) -> bool:
-        """Leave the thread to itself; it keeps the call's slot until it returns. False when it has just finished."""
-        with self._lock:
-            if self.is_done.is_set():
-                return False
-            self._is_given_up = True
-            if call.slots is not None and call.slots.detach(call):
-                self._leave = call.slots.leave
-        scope = current.get()
-        if scope is not None and scope.call is call:
-            scope.is_abandoned = True
-        if call.attempt is not None:
-            call.attempt.abandoned = True
-        return True
-
-    def take(self) -> Any:
-        error, self._error = self._error, None  # kept here it would be a cycle with the frame of `run`
-        if error is not None:
-            raise error
-        return self._value
 
 
 # -- waiting ----------------------------------------------------------------------------------------------------------------------
@@ -249,8 +200,41 @@ def store_call_sync(is_blocking: bool, fn: Callable[..., Any], *args: Any, **kwa
     return fn(*args, **kwargs)
 
 
-async def commit_async(is_blocking: bool, fn: Callable[..., Any], *args: Any) -> Any:  # noqa: FBT001
-    """Call a store whose work must not be lost: the body has ended, so a cancellation comes too late and waits for nothing else."""
+async def commit_async(journal: Journal, change: Commit, *, must_wait: bool = False) -> None:
+    """Write to the journal. The body has ended, so a cancellation comes too late."""
+    if not journal.is_blocking:
+        journal.commit(change)
+        return
+    if journal.durability != "sync" and not must_wait:
+        journal.post(change)
+        return
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    written: asyncio.Future[Exception | None] = loop.create_future()
+
+    def settle(item: Item) -> None:
+        written.set_result(item.error)
+
+    journal.post(change, partial(post, loop, settle))
+    while not written.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([written])
+    error = written.result()
+    if error is not None:
+        raise error
+
+
+def commit_sync(journal: Journal, change: Commit, *, must_wait: bool = False) -> None:
+    """Write to the journal."""
+    if journal.durability == "sync" or must_wait or not journal.is_blocking:
+        journal.commit(change)
+    else:
+        journal.post(change)
+
+
+async def uninterrupted_async(is_blocking: bool, fn: Callable[..., Any], *args: Any) -> Any:  # noqa: FBT001
+    """Call what must not be left half done, on a worker thread when it may block; a cancellation that comes meanwhile is let go."""
     if not is_blocking:
         return fn(*args)
     import asyncio
@@ -262,8 +246,24 @@ async def commit_async(is_blocking: bool, fn: Callable[..., Any], *args: Any) ->
     return work.result()
 
 
-def commit_sync(is_blocking: bool, fn: Callable[..., Any], *args: Any) -> Any:  # noqa: FBT001
-    """Call a store, inline."""
+async def acquire_async(is_blocking: bool, fn: Callable[[], Any], give_back: Callable[[Any], None]) -> Any:  # noqa: FBT001
+    """Get something on a worker thread when that may block; whoever is cancelled meanwhile does not want it any more, and gives it back."""
+    if not is_blocking:
+        return fn()
+    import asyncio
+
+    work = asyncio.ensure_future(in_thread(fn))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        if work.exception() is None:
+            await in_thread(partial(give_back, work.result()))
+        raise
+
+
+def uninterrupted_sync(is_blocking: bool, fn: Callable[..., Any], *args: Any) -> Any:  # noqa: FBT001
+    """Call a function, inline."""
     del is_blocking
     return fn(*args)
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
 from holdfast._frames import trimmed
-from holdfast.errors import NodeTimeoutError
+from holdfast.errors import Divergence, NodeTimeoutError, RunInterrupted
 from holdfast.policies.retry import AttemptState, Retry, Stop, StopReason, decide, explain
+from holdfast.runtime.context import current
 from holdfast.runtime.foreign import add_note, described, shown
 
 if TYPE_CHECKING:
     from holdfast.policies.retry import RetryPolicy
+    from holdfast.runtime.journal import Journal
     from holdfast.runtime.state import Call
 
 
@@ -41,9 +43,23 @@ def passed(call: Call, result: Any) -> float | None:
             return _will_retry(call, decision, index, None, result)
         if decision.reason is not StopReason.OK:
             _keep_result(call, decision)
+    if call.run is not None and call.run.journal is not None:
+        _check_trail(call, call.run.journal)
     if call.attempt is not None:
         _end_attempt(call, "ok", None)
     return None
+
+
+def _check_trail(call: Call, journal: Journal) -> None:
+    """A body that returns without having asked for all that was recorded diverges, too."""
+    scope = current.get()
+    if scope is None or scope.call is not call or call.run is None:
+        return
+    try:
+        journal.left(scope)
+    except Divergence as error:
+        call.run.halt(error)
+        raise
 
 
 def _keep_result(call: Call, stop: Stop) -> None:
@@ -60,7 +76,7 @@ def failed(call: Call, error: BaseException) -> float | None:
     trimmed(error)
     if call.run is not None and call.run.journal is not None:
         call.run.journal.supersede(error)
-    if not isinstance(error, Exception) or is_cancellation(error):  # of either library: nothing to retry
+    if not isinstance(error, Exception) or is_cancellation(error) or _is_verdict(call, error):  # nothing to retry
         call.error = error
         _end_attempt(call, outcome_of(error), error)
         return None
@@ -111,7 +127,9 @@ def broke(call: Call, error: BaseException) -> None:
 
 
 def outcome_of(error: BaseException) -> str:
-    """What the record of a run, call or attempt says about an error: ``cancelled`` (also by Ctrl-C), ``timeout`` or ``error``."""
+    """What the record of a run, call or attempt says about an error: ``cancelled`` (also by Ctrl-C), ``interrupted``, ``timeout``, ``error``."""
+    if isinstance(error, RunInterrupted):
+        return "interrupted"
     if is_cancellation(error) or isinstance(error, (KeyboardInterrupt, GeneratorExit)):
         return "cancelled"
     return "timeout" if isinstance(error, NodeTimeoutError) else "error"
@@ -122,6 +140,10 @@ def is_cancellation(error: BaseException) -> bool:
     if isinstance(error, Exception):
         return isinstance(error, FutureCancelled)
     return any(cls.__name__ == "CancelledError" and cls.__module__ == "asyncio.exceptions" for cls in type(error).__mro__)
+
+
+def _is_verdict(call: Call, error: Exception) -> bool:
+    return call.run is not None and error is call.run.verdict
 
 
 def is_given_up(call: Call) -> bool:

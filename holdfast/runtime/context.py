@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 from holdfast.errors import TaskContextError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from holdfast.runtime.run import Run
     from holdfast.runtime.state import Call
+    from holdfast.runtime.trail import Trail
 
 
 class Scope:
@@ -22,22 +25,33 @@ class Scope:
         run: The run it is part of.
         call: The call whose body this is.
         occurrences: How often each (task name, fingerprint) was called in this scope.
+        questions: How many it has asked people.
+        trail: Where it stands, for a run with a checkpointer that has made a step.
         is_abandoned: True once a sync attempt has run out of time: its body cannot be stopped, but starts nothing new.
     """
 
-    __slots__ = ("call", "is_abandoned", "occurrences", "run")
+    __slots__ = ("call", "is_abandoned", "occurrences", "questions", "run", "trail")
 
     def __init__(self, run: Run, call: Call) -> None:
         """Open a scope for one attempt of ``call``."""
         self.run = run
         self.call = call
         self.occurrences: dict[tuple[str, bytes], int] | None = None
+        self.questions = 0
+        self.trail: Trail | None = None
         self.is_abandoned = False
 
     @property
     def step(self) -> bytes:
         """The enclosing step's digest; empty for the entrypoint's own body."""
         return b"" if self.call.step is None else self.call.step.digest()
+
+    def outward(self) -> Iterator[Scope]:
+        """This scope and those around it, up to the entrypoint's own."""
+        scope: Scope | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.call.parent
 
 
 current: ContextVar[Scope | None] = ContextVar("holdfast_scope", default=None)

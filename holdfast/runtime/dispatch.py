@@ -101,12 +101,16 @@ class Job(Protocol):
 class Errand:
     """A function as a `Job`."""
 
-    __slots__ = ("is_past", "is_sent", "work")
+    __slots__ = ("_work", "is_past", "is_sent")
 
     def __init__(self, work: Callable[[], object]) -> None:
         """``work`` must not raise."""
-        self.work = work
+        self._work = work
         self.is_sent = self.is_past = False
+
+    def work(self) -> object:
+        """Call the function."""
+        return self._work()
 
 
 class Workers:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from holdfast.errors import RunInterrupted, StoreError, ThreadBusyError
 from holdfast.runtime.attempts import outcome_of
 from holdfast.runtime.foreign import add_note, described
 
@@ -12,30 +14,93 @@ if TYPE_CHECKING:
     from holdfast.runtime.run import Run
     from holdfast.runtime.state import Call
 
+V = TypeVar("V")
+S = TypeVar("S")
+
+INTERRUPT = "__interrupt__"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class final(Generic[V, S]):  # noqa: N801 - LangGraph's name, entrypoint.final
+    """What an entrypoint returns when its result and what the thread's next run sees as ``previous`` are two things.
+
+    Attributes:
+        value: What `Entrypoint.invoke` returns.
+        save: What the next run's ``previous`` is.
+    """
+
+    value: V
+    save: S
+
+
+def result_of(value: Any) -> Any:
+    """What an entrypoint's caller gets of what its body returned."""
+    return value.value if isinstance(value, final) else value  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+
 
 def conclude(run: Run, call: Call, value: Any) -> Any:
     """Journal the outcome, report failures nobody looked at, and fill the run's record; return the value, None after a failure."""
+    run.error = _judged(run)
+    saved = value
+    if isinstance(value, final):
+        value, saved = value.value, value.save  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     if run.journal is not None:
-        _record(run, run.journal, call, value)
-    if run.error is None:
-        run.facts.outcome = "ok"
-        if run.sink is not None:
-            run.sink("updates", {call.plan.name: value})
-    else:
+        try:
+            value = _record(run, run.journal, call, value, saved)
+        finally:
+            run.journal.release()
+    if run.error is not None:
         run.facts.outcome = "cancelled" if outcome_of(run.error) == "cancelled" else "error"
+    elif run.facts.outcome != "interrupted":
+        run.facts.outcome = "ok"
+    if run.error is None:
+        _tell(run, call, value)
     run.tell_uncollected()
-    return value if run.error is None else None
+    return value if run.error is None else None  # pyright: ignore[reportUnknownVariableType]
 
 
-def _record(run: Run, journal: Journal, call: Call, value: Any) -> None:
-    saved = None
+def _tell(run: Run, call: Call, value: Any) -> None:
+    if run.sink is None:
+        return
+    run.sink("updates", value if run.facts.outcome == "interrupted" else {call.plan.name: value})
+    run.sink("values", value)
+
+
+def _judged(run: Run) -> BaseException | None:
+    """The run's error: what halted it counts more than what its body made of that, but less than Ctrl-C."""
+    error, verdict = run.error, run.verdict
+    if verdict is None or error is verdict or not (error is None or isinstance(error, (Exception, RunInterrupted))):
+        return error
+    return verdict
+
+
+def _record(run: Run, journal: Journal, call: Call, value: Any, saved: Any) -> Any:
+    """Record how the run ended; return what `invoke` returns."""
+    if isinstance(run.error, (StoreError, ThreadBusyError)) and run.error is run.verdict:
+        return None  # not the run's outcome: it goes on where it was
+    questions = journal.questions.open
+    if questions and run.verdict is None and (run.error is None or isinstance(run.error, (Exception, RunInterrupted))):
+        run.error, run.facts.outcome = None, "interrupted"  # whatever the body made of it
+        _end(run, journal, "interrupted")
+        return {INTERRUPT: list(questions)}
+    output = state = None
     if run.error is None:
         try:
-            saved = journal.encode(call.plan, value)
+            output = journal.encode(call.plan, value)
+            state = None if saved is value else journal.encode(call.plan, saved)
         except Exception as error:  # noqa: BLE001 - the run's value cannot be kept (NotSerializable)
             run.error = error
+    if run.error is None:
+        journal.replay.tell_unclaimed(call.plan.name)
+        _end(run, journal, "done", output, state)
+    else:
+        _end(run, journal, "cancelled" if outcome_of(run.error) == "cancelled" else "failed")
+    return value
+
+
+def _end(run: Run, journal: Journal, status: str, output: bytes | None = None, saved: bytes | None = None) -> None:
     try:
-        journal.end("done" if run.error is None else "failed", saved)
+        journal.end(status, output, saved, run.error if isinstance(run.error, Exception) else None)
     except Exception as error:  # noqa: BLE001 - whatever the saver raises
         if run.error is None:
             run.error = error

@@ -2,12 +2,13 @@
 
 Rules:
 
-1. A finished step is taken from here whenever the same call is made again: after a retry of the body around it, or when a failed run is
-   resumed. "The same call" is (enclosing step, task name, fingerprint of its arguments, occurrence); an occurrence is counted anew in each
-   attempt of the enclosing body.
+1. A finished step is taken from here whenever the same call is made again: after a retry of the body around it, or when a run is resumed.
+   "The same call" is (enclosing step, task name, fingerprint of its arguments, occurrence); an occurrence is counted anew in each attempt
+   of the enclosing body.
 2. A failure that the body caught is replayed too. When an attempt of a body ends in an error, the failures in that error's chain
    (itself, causes, contexts, group members) are forgotten, and nothing else: the next attempt runs those steps again.
 3. A value that would not come back the same fails its step at once (`NotSerializable`), not the resume months later.
+4. What the saver cannot take ends the run at once (`holdfast.runtime.run.Run.halt`), and is not recorded as its outcome.
 """
 
 from __future__ import annotations
@@ -15,83 +16,88 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from holdfast import events
-from holdfast.errors import NotKeyable, NotSerializable, PolicyError
-from holdfast.typing import StepId
-from holdfast.values.canonical import digest, encode
-from holdfast.values.names import place
+from holdfast import clock, events
+from holdfast.errors import NotSerializable, StoreError
+from holdfast.runtime.attempts import is_cancellation
+from holdfast.runtime.naming import Names
+from holdfast.runtime.questions import Questions
+from holdfast.runtime.replay import Replay
+from holdfast.runtime.writer import writer_of
+from holdfast.typing import Commit, StepRecord
+from holdfast.values.failure import decode_failure, encode_failure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from holdfast.policies.plan import Plan
     from holdfast.runtime.context import Scope
     from holdfast.runtime.future import TaskFuture
-    from holdfast.typing import Checkpointer
+    from holdfast.runtime.state import Call
+    from holdfast.runtime.writer import Item
+    from holdfast.typing import Checkpointer, Lease, RunRecord, StepId
 
 MISSING: Any = object()
 
 
 class Journal:
-    """The finished steps of one run, and the saver they go to."""
+    """The finished steps of one run, and the saver they go to.
 
-    def __init__(self, saver: Checkpointer, thread_id: str, run_id: str, steps: dict[StepId, bytes]) -> None:
-        """Continue from ``steps``, the finished ones."""
+    Attributes:
+        run: The run's own record.
+        names: Names its steps.
+        replay: What was recorded before this execution of the run began.
+        questions: What people are asked.
+        is_blocking: True when a commit may do I/O.
+        durability: ``sync``: a step's future resolves after its commit; ``async``: the commit follows; ``exit``: with the run's end.
+    """
+
+    def __init__(
+        self,
+        saver: Checkpointer,
+        lease: Lease,
+        run: RunRecord,
+        steps: Sequence[StepRecord] = (),
+        *,
+        durability: str = "sync",
+        on_divergence: str = "raise",
+    ) -> None:
+        """Continue from ``steps``, the recorded ones."""
+        self.run = run
+        self.names = Names()
+        self.replay = Replay(steps, on_divergence, self.forget)
+        self.questions = Questions(run.run_id, steps)
+        self.durability = durability
+        self.is_blocking = saver.is_blocking
         self._saver = saver
-        self._thread_id = thread_id
-        self._run_id = run_id
-        self._steps = steps
+        self._writer = writer_of(saver)
+        self._lease = lease
+        self._steps = {record.step: record for record in steps}
         self._failures: dict[StepId, Exception] = {}
-        self._owners: dict[str, Any] = {}
-        self._opaque_told: set[str] = set()
+        self._dropped: list[StepId] = []
+        self._held: dict[StepId, StepRecord] = {}
+        self._late_error: Exception | None = None
         self._open: dict[StepId, TaskFuture[Any]] = {}
         self._lock = threading.Lock()  # several threads and tasks make and end calls at once
-        self.is_blocking = saver.is_blocking
 
-    def name_step(self, plan: Plan, scope: Scope, values: tuple[Any, ...], step_key: str = "") -> StepId:
-        """Name a call made in ``scope`` with the bound ``values``; a ``step_key`` sets it apart from equal calls.
+    # -- a call is made -----------------------------------------------------------------------------------------------------------
+
+    def name_step(self, plan: Plan, scope: Scope, values: tuple[Any, ...], step_key: str = "") -> tuple[StepId, bytes]:
+        """Name a call made in ``scope`` with the bound ``values``, and the place of the scope's trail where it was made.
 
         Raises:
             PolicyError: Another function of the same task name was called in this run.
+            Divergence: At this place the record has another step.
         """
-        owner = self._owners.setdefault(plan.name, plan.fn)
-        if owner is not plan.fn and getattr(owner, "__code__", owner) is not getattr(plan.fn, "__code__", plan.fn):
-            both = f"{place(owner)} and {place(plan.fn)}"
-            msg = f"{both} are both tasks named {plan.name!r} in one run, so their steps cannot be told apart: give one of them task(name=...)"
-            raise PolicyError(msg)
-        fingerprint = self._fingerprint(plan, values, step_key)
-        kind = (plan.name, fingerprint)
-        with self._lock:
-            if scope.occurrences is None:
-                scope.occurrences = {}
-            occurrence = scope.occurrences.get(kind, 0)
-            scope.occurrences[kind] = occurrence + 1
-        return StepId(scope.step, plan.name, fingerprint, occurrence)
+        step = self.names.step(plan, scope, values, step_key, self._lock)
+        return step, self.replay.follow(scope, step, self._steps.get)
 
-    def _fingerprint(self, plan: Plan, values: tuple[Any, ...], step_key: str) -> bytes:
-        parts = [step_key.encode("utf-8", "surrogatepass")]
-        for name, value in zip(plan.names, values, strict=True):
-            if name in plan.injected:
-                continue
-            try:
-                parts.append(encode(value, where=name))
-            except NotKeyable as error:
-                kind = f"{type(value).__module__}.{type(value).__qualname__}"
-                parts.append(b"opaque:" + kind.encode())
-                self._tell_opaque(plan.name, name, kind, error)
-        return digest(b"".join(len(part).to_bytes(8, "big") + part for part in parts))
+    def left(self, scope: Scope) -> None:
+        """The body of ``scope`` has returned.
 
-    def _tell_opaque(self, task: str, parameter: str, kind: str, error: NotKeyable) -> None:
-        if task in self._opaque_told:
-            return
-        self._opaque_told.add(task)
-        events.note(
-            "holdfast.journal.opaque_argument",
-            events.INFO,
-            f"argument {parameter!r} of {task} counts in the journal only by its type {kind}: {error}",
-            task=task,
-            parameter=parameter,
-        )
-
-    # -- steps under way ----------------------------------------------------------------------------------------------------------
+        Raises:
+            Divergence: By the record it should have asked for one more step.
+        """
+        self.replay.left(scope, self._steps.get)
 
     def started(self, step: StepId, future: TaskFuture[Any]) -> None:
         """Remember a step that is under way."""
@@ -109,49 +115,159 @@ class Journal:
             if self._open.get(step) is future:
                 del self._open[step]
 
-    # -- finished steps -----------------------------------------------------------------------------------------------------------
-
     def find(self, step: StepId, plan: Plan) -> tuple[Any, Exception | None]:
-        """The recorded value or failure of a step, or `MISSING`."""
-        payload = self._steps.get(step)
-        if payload is not None and plan.codec is not None:
-            return plan.codec.decode(payload), None
-        failure = self._failures.get(step)
-        return (None, failure) if failure is not None else (MISSING, None)
+        """The recorded value or failure of a step, or `MISSING`.
 
-    def encode(self, plan: Plan, value: Any) -> bytes:
-        """Encode a result, or raise NotSerializable naming the task."""
+        Raises:
+            InDoubt: It may run at most once, and was under way when its process died.
+            CorruptRecord: What was recorded cannot be read.
+        """
+        record = self._steps.get(step)
+        if record is None:
+            return MISSING, None
+        self.replay.claimed(record, plan)
+        if record.kind == "ok":
+            return self._codec(plan).decode(record.payload), None
+        with self._lock:
+            failure = self._failures.get(step)
+            if failure is None:
+                failure = self._failures[step] = decode_failure(record.payload)
+        return None, failure
+
+    @staticmethod
+    def _codec(plan: Plan) -> Any:
         if plan.codec is None:
             msg = f"task {plan.name} has no codec"
             raise NotSerializable(msg)
+        return plan.codec
+
+    # -- a call has its outcome ---------------------------------------------------------------------------------------------------
+
+    def encode(self, plan: Plan, value: Any) -> bytes:
+        """Encode a result, or raise NotSerializable naming the task."""
         try:
-            return plan.codec.encode(value)
+            return self._codec(plan).encode(value)  # type: ignore[no-any-return]
         except NotSerializable as error:
             msg = f"the result of task {plan.name} cannot be checkpointed: {error}"
             raise NotSerializable(msg, where=error.where) from error
 
-    def commit(self, step: StepId, payload: bytes) -> None:
-        """Record a finished step; durable, as far as the saver is, when this returns."""
-        self._saver.commit(self._thread_id, self._run_id, [(step, payload)])
-        self._steps[step] = payload
+    def outcome(self, call: Call, value: Any) -> Commit | None:
+        """Remember how a call ended; return what is to be committed now. A cancellation and an open question are no outcomes."""
+        step = call.step
+        if step is None:
+            return None
+        if call.error is None:
+            try:
+                return self.result(step, call.plan, call.history, value)
+            except NotSerializable as error:
+                call.error = error
+        is_verdict = call.run is not None and call.error is call.run.verdict
+        if not isinstance(call.error, Exception) or is_cancellation(call.error) or is_verdict:
+            return None
+        return self.failure(step, call.plan, call.history, call.error)
 
-    def fail(self, step: StepId, error: Exception) -> None:
-        """Remember a failure, in case the body catches it and goes on."""
+    def result(self, step: StepId, plan: Plan, history: bytes, value: Any) -> Commit | None:
+        """Remember a step's result; return what is to be committed now.
+
+        Raises:
+            NotSerializable: It would not come back the same.
+        """
+        return self._record(StepRecord(step, "ok", self.encode(plan, value), history, self.replay.code(plan), clock.current.time()))
+
+    def failure(self, step: StepId, plan: Plan, history: bytes, error: Exception) -> Commit | None:
+        """Remember a failure, in case the body catches it and goes on; return what is to be committed now."""
+        commit = self._record(StepRecord(step, "error", encode_failure(error), history, self.replay.code(plan), clock.current.time()))
         with self._lock:
             self._failures[step] = error
+        return commit
+
+    def attempt(self, step: StepId, plan: Plan, history: bytes) -> Commit:
+        """Remember that an at-most-once step is about to run; return what is to be committed before it does."""
+        return self._commit((StepRecord(step, "started", b"", history, self.replay.code(plan), clock.current.time()),))
+
+    def _record(self, record: StepRecord) -> Commit | None:
+        if self.durability == "exit":
+            with self._lock:
+                self._held[record.step] = self._steps[record.step] = record
+            return None
+        self._steps[record.step] = record
+        return self._commit((record,))
+
+    def _commit(self, steps: tuple[StepRecord, ...], run: RunRecord | None = None) -> Commit:
+        dropped: tuple[StepId, ...] = ()
+        if self._dropped:
+            with self._lock:
+                dropped, self._dropped = tuple(self._dropped), []
+        return Commit(self._lease, self.run.run_id, steps, dropped, run)
+
+    def commit(self, change: Commit) -> None:
+        """Write a change; it is durable, as far as the saver is, when this returns.
+
+        Raises:
+            StoreError: It could not be written.
+            ThreadBusyError: Somebody else owns the thread now.
+        """
+        self._writer.commit(change)
+
+    def post(self, change: Commit, on_done: Any = None) -> None:
+        """Write a change soon; without ``on_done`` trouble shows at the next `check_late` or at the end."""
+        self._writer.post(change, self._posted if on_done is None else on_done)
+
+    def _posted(self, item: Item) -> None:
+        if item.error is not None:
+            self._late_error = item.error
+
+    def check_late(self) -> None:
+        """Raise what went wrong with a commit that nobody waited for."""
+        if self._late_error is not None:
+            raise self._late_error
+
+    # -- forgetting ---------------------------------------------------------------------------------------------------------------
 
     def supersede(self, error: BaseException) -> None:
         """Forget the failures in the chain of an error that ended an attempt of a body."""
         if not self._failures:
             return
         chain = _chain(error)
-        with self._lock:
-            for step in [step for step, failure in self._failures.items() if id(failure) in chain]:
-                del self._failures[step]
+        self.forget([step for step, failure in list(self._failures.items()) if id(failure) in chain])
 
-    def end(self, status: str, previous: bytes | None) -> None:
-        """Record how the run ended."""
-        self._saver.end(self._thread_id, self._run_id, status, previous)
+    def forget(self, steps: Sequence[StepId]) -> None:
+        """Forget steps: they run again when they are asked for."""
+        with self._lock:
+            for step in steps:
+                self._failures.pop(step, None)
+                self._held.pop(step, None)
+                if self._steps.pop(step, None) is not None:
+                    self._dropped.append(step)
+
+    # -- the run ------------------------------------------------------------------------------------------------------------------
+
+    def begin(self, answered: tuple[StepRecord, ...] = (), abandoned: RunRecord | None = None) -> None:
+        """Record that the run is at work, and the end of one whose place it takes."""
+        self._writer.commit(self._commit(answered, self.run))
+        if abandoned is not None:
+            self._writer.commit(Commit(self._lease, abandoned.run_id, run=abandoned))
+
+    def end(self, status: str, output: bytes | None, saved: bytes | None, error: Exception | None) -> None:
+        """Record how the run ended, or that it waits for answers; then give the thread back."""
+        self.check_late()
+        now = clock.current.time()
+        failure = None if error is None else encode_failure(error)
+        self.run = self.run._replace(status=status, output=output, saved=saved, error=failure, updated=now)
+        steps = (*self._held.values(), *self.questions.to_record())
+        self._writer.commit(self._commit(steps, self.run))
+
+    def release(self) -> None:
+        """Give the thread back, whatever became of the run."""
+        try:
+            self._saver.release(self._lease)
+        except StoreError as error:  # a store that is broken: the lease goes with this process
+            events.note(
+                "holdfast.journal.not_released",
+                events.WARNING,
+                f"thread {self._lease.thread_id!r} could not be given back: {error}",
+                thread_id=self._lease.thread_id,
+            )
 
 
 def _chain(error: BaseException) -> set[int]:

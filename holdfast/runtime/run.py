@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
+from holdfast.errors import RunInterrupted
 from holdfast.runtime import steps
 from holdfast.runtime._async.step import run_step as run_step_async
 from holdfast.runtime._sync.step import run_step as run_step_sync
@@ -46,6 +47,7 @@ class Run:
         loop: Where async bodies run; None until the first one needs it.
         level: Which background loop async bodies run on, if none is given; see `background`.
         error: What it is about to raise; None while all is well.
+        verdict: What it raises whatever its body makes of it: a divergence, a broken checkpoint store; None while all is well.
         sink: Takes stream chunks; None when nobody streams.
         is_stopping: True once it has failed or was interrupted: nothing new is started.
         is_over: True once its body and all calls have ended.
@@ -65,6 +67,7 @@ class Run:
         self.level: int = 0 if around is None else around.run.level
         self.sink: Sink | None = None
         self.error: BaseException | None = None
+        self.verdict: Exception | None = None
         self.is_stopping = False
         self.is_over = False
         self.sync_slots = Slots(DEFAULT_SYNC_LIMIT if max_concurrency is None else max_concurrency)
@@ -142,8 +145,9 @@ class Run:
 
     def closed(self, call: Call) -> None:
         """A call has ended; the last one to do so opens the gate."""
-        if call.future is not None and call.error is not None and not is_cancellation(call.error):
-            self._failed.append((call.plan.name, call.facts, call.error, call.future))
+        error = call.error
+        if call.future is not None and error is not None and not is_cancellation(error) and not isinstance(error, RunInterrupted):
+            self._failed.append((call.plan.name, call.facts, error, call.future))
         if self.journal is not None and call.step is not None and call.future is not None:
             self.journal.ended(call.step, call.future)
         with self._lock:
@@ -174,6 +178,13 @@ class Run:
             future = call.future
             if future is not None and (call.plan.is_async or not future.running()):
                 future.cancel()
+
+    def halt(self, error: Exception) -> None:
+        """Stop the run with ``error`` as its outcome, whatever its body makes of it."""
+        with self._lock:
+            if self.verdict is None:
+                self.verdict = error
+        self.stop()
 
     def pop_error(self) -> BaseException:
         """What the run raises, to be raised at once; see `Call.pop_error`."""

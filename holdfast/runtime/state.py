@@ -32,6 +32,7 @@ class Call:
         run: The run it belongs to; None for ``@resilient``.
         parent: The scope it was made in; None for ``@resilient`` and for an entrypoint's body.
         step: Its name in the journal; None without one.
+        history: Where on its scope's trail it was made; see `holdfast.runtime.trail`.
         cache: Where its result is cached; None without a cache policy.
         key: Names its result in the cache.
         future: What the caller holds; None for ``@resilient`` and bodies.
@@ -64,6 +65,7 @@ class Call:
         "frees_thread",
         "future",
         "has_slot",
+        "history",
         "is_body",
         "is_past",
         "is_sent",
@@ -90,6 +92,7 @@ class Call:
         self.run = run
         self.parent = parent
         self.step: StepId | None = None
+        self.history = b""
         self.cache: Cache | None = None
         self.key: CacheKey | None = None
         self.future: TaskFuture[Any] | None = None

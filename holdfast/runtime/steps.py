@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
+from holdfast.errors import CorruptRecord, Divergence, InDoubt, RunInterrupted, StoreError, ThreadBusyError
 from holdfast.runtime import attempts, lookup, stream
 from holdfast.runtime.dispatch import workers
 from holdfast.runtime.future import TaskFuture
@@ -15,6 +16,8 @@ from holdfast.runtime.state import Call
 if TYPE_CHECKING:
     from holdfast.policies.plan import Plan
     from holdfast.runtime.context import Scope
+    from holdfast.runtime.journal import Journal
+    from holdfast.runtime.run import Run
 
 
 def submit(scope: Scope, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], step_key: str = "") -> TaskFuture[Any]:
@@ -31,34 +34,46 @@ def submit(scope: Scope, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, An
     values = plan.bind(*args, **kwargs)
     call = Call(plan, args, kwargs, run, scope)
     call.observe(values=values)
-    if run.journal is not None:
-        replayed = _replay(call, values, step_key)
-        if replayed is not None:
-            return replayed
-    if plan.cache is not None:
+    if run.journal is None:
+        return _look_or_start(call, run)
+    future = _replay(call, run, run.journal, values, step_key) or _look_or_start(call, run)
+    if scope.trail is not None and call.step is not None:
+        scope.trail.passed(call.step, future)
+    return future
+
+
+def _look_or_start(call: Call, run: Run) -> TaskFuture[Any]:
+    if call.plan.cache is not None:
         call.cache = run.cache()
         lookup.assign_key(call)
-        entry = lookup.peek(call)
-        if entry is not None:
-            return _serve(call, lookup.serve(call, entry))
+        if run.journal is None:  # with one, a hit is a step like any other, and to be recorded before it is seen
+            entry = lookup.peek(call)
+            if entry is not None:
+                return _serve(call, lookup.serve(call, entry))
     return _start(call)
 
 
-def _replay(call: Call, values: tuple[Any, ...], step_key: str) -> TaskFuture[Any] | None:
-    """The future of a step that is finished, or under way because an earlier attempt of the body started it; else None."""
-    run, scope = call.run, call.parent
-    if run is None or run.journal is None or scope is None:
+def _replay(call: Call, run: Run, journal: Journal, values: tuple[Any, ...], step_key: str) -> TaskFuture[Any] | None:
+    """The future of a step that is finished, parked, or under way because an earlier attempt of the body started it; else None."""
+    scope = call.parent
+    if scope is None:
         return None
-    journal = run.journal
-    call.step = journal.name_step(call.plan, scope, values, step_key)
-    under_way = journal.under_way(call.step)
-    if under_way is not None:
-        return under_way
-    value, failure = journal.find(call.step, call.plan)
+    try:
+        journal.check_late()
+        call.step, call.history = journal.name_step(call.plan, scope, values, step_key)
+        under_way = journal.under_way(call.step)
+        if under_way is not None:
+            return under_way
+        if journal.questions.parked(call.step):
+            call.error = RunInterrupted(f"{call.plan.name} waits for an answer")
+            return _serve(call, None)
+        value, call.error = journal.find(call.step, call.plan)
+    except (Divergence, InDoubt, CorruptRecord, StoreError, ThreadBusyError) as error:
+        run.halt(error)
+        raise
     if value is MISSING:
         return None
     run.facts.replayed += 1
-    call.error = failure
     if call.facts is not None:
         call.facts.outcome = "replayed"
     return _serve(call, value)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Sink = Callable[[str, Any], None]
 
-MODES = ("updates", "custom", "tasks")
+MODES = ("updates", "values", "custom", "tasks")
 
 
 def chosen_modes(stream_mode: str | Sequence[str]) -> tuple[tuple[str, ...], bool]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from holdfast.testing._virtual import StuckClockError
     from holdfast.testing.capture import Captured, captured
     from holdfast.testing.clock import Draw, FakeClock, NoWaits, no_waits
+    from holdfast.testing.contract import CheckpointerContract
     from holdfast.testing.recording import RecordingObserver, recorded
     from holdfast.testing.script import (
         Flake,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Captured",
+    "CheckpointerContract",
     "Draw",
     "FakeClock",
     "Flake",
@@ -52,6 +54,7 @@ _MODULES = {
     "_virtual": ("StuckClockError",),
     "capture": ("Captured", "captured"),
     "clock": ("Draw", "FakeClock", "NoWaits", "no_waits"),
+    "contract": ("CheckpointerContract",),
     "recording": ("RecordingObserver", "recorded"),
     "script": (
         *("Flake", "ScriptEndedError", "Scripted", "ScriptedAsync", "ScriptedCall"),

@@ -35,9 +35,11 @@ from holdfast.values._private import check_file, check_folder, create_file, make
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-__all__ = ["Connection", "Database", "EmptyStoreError", "Schema", "is_corrupt", "version_warning"]
+__all__ = ["Connection", "Database", "EmptyStoreError", "OldStoreError", "Schema", "is_corrupt", "version_warning"]
 
 _FORK_PATIENCE = 2.0  # seconds
+_STEP = 5  # milliseconds of one wait for another process: SQLite asks after 1, 3 and 5, and in a longer wait only every 100
+_FOR_WRITING = "BEGIN IMMEDIATE"
 _WAL_RESET_FIXED = (3, 51, 3)
 
 
@@ -59,6 +61,10 @@ class EmptyStoreError(StoreError):
     """A reader found no file, or one in which nothing has been written yet."""
 
 
+class OldStoreError(StoreError):
+    """A reader found a file that an older holdfast wrote; opening it for writing upgrades it."""
+
+
 class Database:
     """One private SQLite file in WAL mode, opened on first use; safe for threads and forks.
 
@@ -73,6 +79,7 @@ class Database:
     """
 
     _connection: Connection | None = None
+    _patience = -1  # the connection's busy timeout, milliseconds
 
     def __init__(
         self,
@@ -89,6 +96,7 @@ class Database:
         self._busy_timeout = busy_timeout
         self._is_reader = is_reader
         self._lock = threading.Lock()
+        self._next = threading.Lock()  # held while waiting for the lock: a thread that never rests keeps nobody else out, nor a fork
         self._owner = 0  # the thread that holds the lock
         _databases.add(self)
 
@@ -99,7 +107,7 @@ class Database:
     @contextlib.contextmanager
     def transaction(self) -> Generator[Connection]:
         """Hold the write lock: commit when the block ends, roll back when it raises. Do not nest."""
-        with self._borrow("BEGIN IMMEDIATE") as connection:
+        with self._borrow(_FOR_WRITING) as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -117,13 +125,12 @@ class Database:
 
     @contextlib.contextmanager
     def _borrow(self, begin: str) -> Generator[Connection]:
-        with self._lock:
-            self._owner = threading.get_ident()
+        with self._turn():
             connection = self._connection
             if connection is None:
                 connection = self._connection = self._connect()
             try:
-                connection.execute(begin)
+                self._begin(connection, begin)
                 yield connection
                 self._refuse_after_fork(connection)
                 connection.execute("COMMIT")
@@ -133,8 +140,40 @@ class Database:
             except BaseException:
                 self._roll_back(connection)
                 raise
-            finally:
-                self._owner = 0
+
+    def _begin(self, connection: Connection, begin: str) -> None:
+        """Wait for other processes as long as was asked; for the write lock in short steps, or one that never rests keeps us out."""
+        if begin != _FOR_WRITING:
+            self._wait_for(connection, int(self._busy_timeout * 1000))
+            connection.execute(begin)
+            return
+        self._wait_for(connection, _STEP)
+        give_up = time.monotonic() + self._busy_timeout  # real time on purpose: another process holds the lock
+        while True:
+            try:
+                connection.execute(begin)
+            except sqlite3.OperationalError as error:
+                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                    raise
+            else:
+                return
+
+    def _wait_for(self, connection: Connection, milliseconds: int) -> None:
+        if milliseconds != self._patience:
+            connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
+            self._patience = milliseconds
+
+    @contextlib.contextmanager
+    def _turn(self) -> Generator[None]:
+        with self._next:
+            lock = self._lock
+            lock.acquire()
+        try:
+            self._owner = threading.get_ident()
+            yield
+        finally:
+            self._owner = 0
+            lock.release()
 
     def _refuse_after_fork(self, connection: Connection) -> None:
         if connection is not self._connection:
@@ -146,6 +185,7 @@ class Database:
                 connection.execute("ROLLBACK")
 
     def _connect(self) -> Connection:
+        self._patience = -1  # not known of this connection
         try:
             self._prepare()
             mode = "ro" if self._is_reader else "rw"
@@ -215,7 +255,7 @@ class Database:
         if version == 0:
             raise EmptyStoreError(f"the {self.schema.name} {self.path} is empty: nothing has been recorded in it yet")
         if version < len(self.schema.migrations):
-            raise StoreError(
+            raise OldStoreError(
                 f"the {self.schema.name} {self.path} has schema {version} of an older holdfast: it is upgraded when next written to"
             )
 
@@ -230,8 +270,13 @@ class Database:
     def _close_for_fork(self) -> bool:
         """Close the connection and keep the lock; False when a transaction is in the way."""
         patience = 0.0 if self._owner == threading.get_ident() else _FORK_PATIENCE
-        if not self._lock.acquire(timeout=patience):
+        if not self._next.acquire(timeout=patience):
             return False
+        try:
+            if not self._lock.acquire(timeout=patience):
+                return False
+        finally:
+            self._next.release()
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):  # a failing last checkpoint loses nothing: the log stays
@@ -240,7 +285,7 @@ class Database:
 
     def _reopen_after_fork(self) -> None:
         """In the child: a lock of its own, and nothing of the parent's."""
-        self._lock = threading.Lock()
+        self._lock, self._next = threading.Lock(), threading.Lock()
         self._owner = 0
         connection, self._connection = self._connection, None
         if connection is not None:

@@ -31,13 +31,23 @@ def fingerprint(fn: Callable[..., Any]) -> str:
     return blake2b(encode(_described(fn)), digest_size=8).hexdigest()
 
 
-def _described(fn: Any) -> Any:
+def code_fingerprint(fn: Callable[..., Any]) -> str:
+    """`fingerprint` without the values that ``fn`` carries: of these only the types count, and the code of functions.
+
+    Args:
+        fn: As for `fingerprint`.
+    """
+    return blake2b(encode(_described(fn, lambda value: qualified_name(type(value)))), digest_size=8).hexdigest()
+
+
+def _described(fn: Any, keep: Callable[[Any], Any] | None = None) -> Any:
+    keep = _keep if keep is None else keep
     if isinstance(fn, type):
         return ["class", qualified_name(fn)]
     try:
-        return describe(fn, _keep)
+        return describe(fn, keep)
     except Refused:
-        return ["object", qualified_name(type(fn)), _keep(fn), describe(type(fn).__call__, _keep)]
+        return ["object", qualified_name(type(fn)), keep(fn), describe(type(fn).__call__, keep)]
 
 
 def _keep(value: Any) -> Any:

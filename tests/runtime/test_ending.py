@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import InMemorySaver, RetryPolicy, TaskContextError, entrypoint, get_stream_writer, task
+from holdfast import InMemorySaver, RetryPolicy, StoreError, TaskContextError, entrypoint, get_stream_writer, task
 from holdfast.runtime.dispatch import workers
 from holdfast.runtime.run import Run
 from holdfast.testing import recorded
@@ -271,8 +271,10 @@ def test_a_saver_that_fails_at_the_end_is_the_runs_error() -> None:
     """Nothing is returned that is not recorded; after a failure the failure stays, with a note."""
 
     class Full(InMemorySaver):
-        def end(self, *_: Any) -> None:
-            raise OSError("disk full")
+        def commit(self, commits: Any, /) -> Any:
+            if any(commit.run is not None and commit.run.status != "running" for commit in commits):
+                raise StoreError("disk full")
+            return super().commit(commits)
 
     @entrypoint(Full())
     def main(fail: bool) -> str:
@@ -285,7 +287,7 @@ def test_a_saver_that_fails_at_the_end_is_the_runs_error() -> None:
             main.invoke(False)
         with pytest.raises(KeyError, match="mine") as caught:
             main.invoke(True)
-    assert ["holdfast: nor could the end of the run be recorded: OSError: disk full"] == caught.value.__notes__
+    assert ["holdfast: nor could the end of the run be recorded: StoreError: disk full"] == caught.value.__notes__
     assert ["error", "error"] == [fact["outcome"] for fact in recording.facts if fact["kind"] == "run"]
 
 
@@ -303,7 +305,7 @@ def test_a_refused_invocation_leaves_the_thread_as_it_was() -> None:
 
     with pytest.raises(ConnectionError):
         main.invoke(2, thread_id="t")
-    saved = saver.load("t")
+    saved = saver.latest("t")
 
     async def in_loop() -> None:
         with pytest.raises(RuntimeError, match="ainvoke"):
@@ -315,9 +317,9 @@ def test_a_refused_invocation_leaves_the_thread_as_it_was() -> None:
     with pytest.raises(TypeError):
         main.invoke(threading.Lock(), thread_id="t")
 
-    assert saved == saver.load("t")
+    assert saved == saver.latest("t")
     assert saved is not None
-    assert 1 == len(saved.steps)
+    assert 1 == len(saver.steps(saved.run_id))
     broken = False
     assert 6 == main.invoke(None, thread_id="t")
 

@@ -411,6 +411,31 @@ def test_waits_for_another_process_and_then_gives_up(open_notes, path):
     assert ["x", "y"] == texts(first)
 
 
+NEVER_RESTS = """
+    import os, sys
+    from holdfast.values._sqlite import Database, Schema
+    database = Database(sys.argv[1], Schema("note store", 0x0DDBA11, ("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT);",)))
+    with database.transaction():
+        os.write(1, b".")
+    while True:
+        with database.transaction() as connection:
+            connection.execute("INSERT INTO notes (text) VALUES ('theirs')")
+"""
+
+
+def test_a_writer_that_never_rests_keeps_no_other_process_out(open_notes, path):
+    """Ten transactions beside it get their turns before it has made a thousand: SQLite's own waiting would try only every 100 ms."""
+    with run_python(NEVER_RESTS, path) as child:
+        child.stdout.read(1)
+        database = open_notes()
+        for _ in range(10):
+            add(database, "ours")
+        turns = len(texts(database))
+        child.kill()
+
+    assert turns < 1000
+
+
 PRELUDE = """
     import gc, os, sys, threading, warnings
     from holdfast.errors import StoreError

@@ -23,6 +23,8 @@ async def perform(call: Call) -> Any:
     if call.observer is not None:
         attempts.open_call(call)
     try:
+        if call.plan.is_once and call.step is not None:
+            await announce(call)
         value = await (run_attempts(call) if call.key is None else answer(call))
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is this call's outcome
         attempts.broke(call, error)
@@ -79,16 +81,24 @@ async def run_attempts(call: Call) -> Any:
         await _ports.pause_async(call, delay)
 
 
+async def announce(call: Call) -> None:
+    """Journal that an at-most-once step is about to run: should the process die meanwhile, it is in doubt."""
+    journal = None if call.run is None else call.run.journal
+    if journal is not None and call.step is not None:
+        change = journal.attempt(call.step, call.plan, call.history)
+        await _ports.commit_async(journal, change, must_wait=True)
+
+
 async def record(call: Call, value: Any) -> None:
     """Journal the outcome. A value that cannot be kept, or a saver that fails, fails the step: nobody may see an unrecorded result."""
-    if call.step is None or call.run is None or call.run.journal is None:
+    journal = None if call.run is None else call.run.journal
+    if journal is None or call.run is None:
         return
-    journal = call.run.journal
-    if call.error is None:
-        try:
-            payload = journal.encode(call.plan, value)
-            await _ports.commit_async(journal.is_blocking, journal.commit, call.step, payload)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, a cancellation included, it is the step's outcome
-            call.error = error
-    if isinstance(call.error, Exception) and not attempts.is_cancellation(call.error):
-        journal.fail(call.step, call.error)
+    try:
+        change = journal.outcome(call, value)
+        if change is not None:
+            await _ports.commit_async(journal, change)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, a cancellation included, it is the step's outcome
+        call.error = error
+        if isinstance(error, Exception) and not attempts.is_cancellation(error):
+            call.run.halt(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
+from holdfast.errors import RunInterrupted
 from holdfast.runtime import _ports
 from holdfast.runtime.context import current
 from holdfast.runtime.ending import conclude
@@ -25,7 +26,9 @@ async def execute_run(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) 
         observer.run_started(run.facts)
     value = None
     try:
-        value = conclude(run, call, await end(run, call, body))
+        outcome = await end(run, call, body)
+        is_blocking = run.journal is not None and run.journal.is_blocking
+        value = await _ports.uninterrupted_async(is_blocking, conclude, run, call, outcome)
     finally:
         current.set(before)
         run.is_over = True
@@ -43,7 +46,7 @@ async def end(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) -> Any:
     try:
         value = await body()
         run.error, call.error = call.error, None
-        if run.error is None:
+        if run.error is None or isinstance(run.error, RunInterrupted):  # whoever else has a question shall ask it, too
             await _ports.drain_async(run, None)
             return value
     except BaseException as error:  # noqa: BLE001 - Ctrl-C or a cancellation while waiting is the run's outcome

@@ -26,6 +26,8 @@ def perform(call: Call) -> Any:
     if call.observer is not None:
         attempts.open_call(call)
     try:
+        if call.plan.is_once and call.step is not None:
+            announce(call)
         value = run_attempts(call) if call.key is None else answer(call)
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is this call's outcome
         attempts.broke(call, error)
@@ -82,16 +84,24 @@ def run_attempts(call: Call) -> Any:
         _ports.pause_sync(call, delay)
 
 
+def announce(call: Call) -> None:
+    """Journal that an at-most-once step is about to run: should the process die meanwhile, it is in doubt."""
+    journal = None if call.run is None else call.run.journal
+    if journal is not None and call.step is not None:
+        change = journal.attempt(call.step, call.plan, call.history)
+        _ports.commit_sync(journal, change, must_wait=True)
+
+
 def record(call: Call, value: Any) -> None:
     """Journal the outcome. A value that cannot be kept, or a saver that fails, fails the step: nobody may see an unrecorded result."""
-    if call.step is None or call.run is None or call.run.journal is None:
+    journal = None if call.run is None else call.run.journal
+    if journal is None or call.run is None:
         return
-    journal = call.run.journal
-    if call.error is None:
-        try:
-            payload = journal.encode(call.plan, value)
-            _ports.commit_sync(journal.is_blocking, journal.commit, call.step, payload)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, a cancellation included, it is the step's outcome
-            call.error = error
-    if isinstance(call.error, Exception) and not attempts.is_cancellation(call.error):
-        journal.fail(call.step, call.error)
+    try:
+        change = journal.outcome(call, value)
+        if change is not None:
+            _ports.commit_sync(journal, change)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, a cancellation included, it is the step's outcome
+        call.error = error
+        if isinstance(error, Exception) and not attempts.is_cancellation(error):
+            call.run.halt(error)

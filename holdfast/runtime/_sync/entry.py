@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
+from holdfast.errors import RunInterrupted
 from holdfast.runtime import _ports
 from holdfast.runtime.context import current
 from holdfast.runtime.ending import conclude
@@ -28,7 +29,9 @@ def execute_run(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) -> Any
         observer.run_started(run.facts)
     value = None
     try:
-        value = conclude(run, call, end(run, call, body))
+        outcome = end(run, call, body)
+        is_blocking = run.journal is not None and run.journal.is_blocking
+        value = _ports.uninterrupted_sync(is_blocking, conclude, run, call, outcome)
     finally:
         current.set(before)
         run.is_over = True
@@ -46,7 +49,7 @@ def end(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) -> Any:
     try:
         value = body()
         run.error, call.error = call.error, None
-        if run.error is None:
+        if run.error is None or isinstance(run.error, RunInterrupted):  # whoever else has a question shall ask it, too
             _ports.drain_sync(run, None)
             return value
     except BaseException as error:  # noqa: BLE001 - Ctrl-C or a cancellation while waiting is the run's outcome

@@ -1,0 +1,107 @@
+"""What stands between an entrypoint's function and the runtime: checks, awaited results, and entrypoints inside runs."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from holdfast._frames import trims
+from holdfast._journals import NO_INPUT
+from holdfast._plans import build_plan, check_cache
+from holdfast._runs import Settings, plain_input
+from holdfast.errors import PolicyError
+from holdfast.runtime import _ports, steps
+from holdfast.runtime.context import current, scope_for
+from holdfast.runtime.ending import result_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast._runs import Options
+    from holdfast.policies.plan import Plan
+    from holdfast.runtime.context import Scope
+    from holdfast.runtime.future import TaskFuture
+
+
+def check_choice(what: str, given: Any, choices: tuple[str, ...]) -> str:
+    """One of a few words."""
+    if given in choices and isinstance(given, str):
+        return given
+    msg = f"{what}={given!r}: choose one of {', '.join(map(repr, choices))}"
+    raise PolicyError(msg)
+
+
+@trims
+def check_stores(checkpointer: Any, cache: Any) -> None:
+    if checkpointer is not None and not (hasattr(checkpointer, "claim") and hasattr(checkpointer, "commit")):
+        msg = f"checkpointer={checkpointer!r}: give a checkpointer, e.g. InMemorySaver(), and other settings by name, e.g. @entrypoint(name='x')"
+        raise PolicyError(msg)
+    check_cache(cache)
+
+
+def check_parameters(plan: Plan) -> None:
+    own = [name for name in plan.names if name not in plan.injected]
+    if len([name for name in own if name in plan.required]) > 1:
+        msg = f"entrypoint {plan.name} takes one input and has {len(own)} parameters ({', '.join(own)}): pass a dict or a dataclass"
+        raise PolicyError(msg)
+
+
+def resolving(plan: Plan) -> Callable[..., Any]:
+    """The body, with a future or other awaitable that it returns awaited before anything is saved."""
+    fn = plan.fn
+
+    @functools.wraps(fn)
+    async def body_async(*args: Any, **kwargs: Any) -> Any:
+        return await _ports.resolve_async(await fn(*args, **kwargs))
+
+    @functools.wraps(fn)
+    def body_sync(*args: Any, **kwargs: Any) -> Any:
+        return _ports.resolve_sync(fn(*args, **kwargs))
+
+    return body_async if plan.is_async else body_sync
+
+
+def single_settings(plan: Plan) -> Settings:
+    """The settings of an entrypoint whose body is one call of ``plan``: what ``task.invoke`` runs."""
+
+    def sync_body(arguments: Any) -> Any:
+        return steps.submit(scope_for(plan.name), plan, arguments[0], arguments[1]).result()
+
+    async def async_body(arguments: Any) -> Any:
+        return await steps.submit(scope_for(plan.name), plan, arguments[0], arguments[1])
+
+    body = async_body if plan.is_async else sync_body
+    outer = build_plan(body, decorator="task", name=plan.name, inject=False)
+    return Settings(plan=outer.replace(function=plan.function, codec=plan.codec))
+
+
+def around(options: Options) -> Scope | None:
+    """The scope of which an entrypoint invoked here becomes a step: that of a run with a checkpointer, when no thread of its own is named.
+
+    So its tasks are journaled with the run around it, its questions are that run's, and neither is done twice.
+    """
+    scope = current.get()
+    if scope is None or scope.run.journal is None or scope.run.is_over or options.thread_id is not None or options.run_id is not None:
+        return None
+    configurable: Any = (options.config or {}).get("configurable") or {}
+    return None if isinstance(configurable, dict) and "thread_id" in configurable else scope
+
+
+def as_step(plan: Plan) -> Plan:
+    """The plan of an entrypoint that is a step of another run, whose ``final`` then is of no use to it."""
+    inner = plan.fn
+
+    @functools.wraps(inner)
+    async def body_async(*args: Any, **kwargs: Any) -> Any:
+        return result_of(await inner(*args, **kwargs))
+
+    @functools.wraps(inner)
+    def body_sync(*args: Any, **kwargs: Any) -> Any:
+        return result_of(inner(*args, **kwargs))
+
+    return plan.replace(fn=body_async if plan.is_async else body_sync)
+
+
+def nested(scope: Scope, plan: Plan, input: Any) -> TaskFuture[Any]:
+    """Make an entrypoint a step of ``scope``."""
+    return steps.submit(scope, plan, () if input is NO_INPUT else (plain_input(input),), {})

@@ -1,0 +1,250 @@
+"""Opens a run's journal: owns the thread, and finds out whether there is something to go on with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from holdfast import clock
+from holdfast._plans import input_annotation
+from holdfast.errors import NotKeyable, PolicyError, RunExists, ThreadBusyError, UnknownInterruptError
+from holdfast.runtime.interrupt import NOTHING, Command, Input
+from holdfast.runtime.journal import Journal
+from holdfast.typing import RunRecord
+from holdfast.values.canonical import digest, encode
+from holdfast.values.codec import codec_for
+from holdfast.values.fingerprint import code_fingerprint
+
+if TYPE_CHECKING:
+    from holdfast._runs import Settings
+    from holdfast.runtime.run import Run
+    from holdfast.typing import Checkpointer, Lease, StepRecord
+
+UNFINISHED = frozenset({"running", "interrupted", "failed", "cancelled"})
+_POLL_SECONDS = 0.05
+
+
+class NoInput:
+    """Stands for "no input was given", because None can be one."""
+
+    def __repr__(self) -> str:
+        return "no input"
+
+
+NO_INPUT = NoInput()
+
+
+def unwrapped(input: Any) -> Any:
+    """What the body gets: the value of an `Input`, anything else as it is."""
+    return input.value if isinstance(input, Input) else input  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+
+
+class Request(NamedTuple):
+    """What the caller asks for.
+
+    Attributes:
+        input: The input, a `Command`, an `Input`, None (resume) or `NO_INPUT`.
+        thread_id: The thread.
+        is_named: True when the caller named the thread, so that there may be something to resume.
+        run_id: The caller's idempotency key, else a new id.
+        is_keyed: True when the caller gave the run id.
+        checkpoint_id: The run to go back to; None goes on from the newest.
+        wait: Seconds to wait for a thread that somebody else works on.
+    """
+
+    input: Any
+    thread_id: str
+    is_named: bool
+    run_id: str
+    is_keyed: bool
+    checkpoint_id: str | None
+    wait: float
+
+
+class Opened(NamedTuple):
+    """What the run starts from.
+
+    Attributes:
+        input: What the body gets, or `NO_INPUT`.
+        answers: Answers to record when it begins.
+        abandoned: The unfinished run that it takes the place of, to be recorded then, too.
+        answer: A list with the value of a run that is finished already, else None.
+    """
+
+    input: Any
+    answers: tuple[StepRecord, ...] = ()
+    abandoned: RunRecord | None = None
+    answer: list[Any] | None = None
+
+
+def open_journal(settings: Settings, run: Run, saver: Checkpointer, request: Request) -> Opened:
+    """Own the thread and give the run its journal; it is for the caller to `Journal.begin`, or to `Journal.release`.
+
+    Raises:
+        ThreadBusyError: Somebody else works on the thread.
+        RunExists: The run id was used with another input.
+        UnknownInterruptError: A `Command` answers nothing that is open.
+        PolicyError: There is nothing to resume.
+    """
+    lease = claim(saver, request.thread_id, request.wait)
+    opener = _Opener(settings, run, saver, lease, request)
+    try:
+        opened = opener.open()
+    except BaseException:
+        saver.release(lease)
+        raise
+    if opened.answer is not None:
+        saver.release(lease)
+    return opened
+
+
+def claim(saver: Checkpointer, thread_id: str, wait: float) -> Lease:
+    """Own a thread, waiting at most ``wait`` seconds for whoever does."""
+    until = clock.current.monotonic() + wait
+    while True:
+        try:
+            return saver.claim(thread_id)
+        except ThreadBusyError:
+            left = until - clock.current.monotonic()
+            if left <= 0:
+                raise
+        clock.current.sleep(min(_POLL_SECONDS, left))
+
+
+class _Opener:
+    """One opening of a thread."""
+
+    def __init__(self, settings: Settings, run: Run, saver: Checkpointer, lease: Lease, request: Request) -> None:
+        self._settings = settings
+        self._plan = settings.plan
+        self._run = run
+        self._saver = saver
+        self._lease = lease
+        self._request = request
+        self._codec = codec_for(input_annotation(settings.plan.fn))
+        self._latest = saver.latest(request.thread_id)
+
+    def open(self) -> Opened:
+        request, latest = self._request, self._latest
+        if isinstance(request.input, Command):
+            return self._answer(request.input, latest)
+        if request.checkpoint_id is not None:
+            return self._go_back(request.checkpoint_id)
+        if request.is_keyed:
+            known = self._saver.find(request.run_id)
+            if known is not None:
+                return self._again(known)
+        if request.input is None and request.is_named:
+            return self._resume(latest)
+        given = unwrapped(request.input)
+        return self._begin(given, latest, None if latest is None else _base(latest))
+
+    def _answer(self, command: Command, latest: RunRecord | None) -> Opened:
+        if command.resume is NOTHING:
+            msg = "Command() says nothing: give the answer, Command(resume=...)"
+            raise PolicyError(msg)
+        if latest is None or latest.status not in UNFINISHED:
+            state = "there is no such thread" if latest is None else f"its last run is {latest.status}"
+            msg = f"Command(resume=...) answers a question, and thread {self._request.thread_id!r} has none open: {state}"
+            raise UnknownInterruptError(msg)
+        return self._go_on(latest, command)
+
+    def _resume(self, latest: RunRecord | None) -> Opened:
+        if latest is None:
+            msg = (
+                f"invoke(None) resumes a thread, and there is no thread {self._request.thread_id!r} yet: give an input, or Input(None) to start "
+                f"a run with None as its input"
+            )
+            raise PolicyError(msg)
+        return self._go_on(latest, None) if latest.status in UNFINISHED else self._finished(latest)
+
+    def _again(self, known: RunRecord) -> Opened:
+        """A run id that was used before: with the same input, the same run."""
+        request = self._request
+        given = unwrapped(request.input)
+        if known.thread_id != request.thread_id and request.is_named:
+            msg = f"run {known.run_id!r} was made on thread {known.thread_id!r}: give that thread_id, or another run_id"
+            raise RunExists(msg)
+        if given is not None and not self._is_same(known.input, given):
+            msg = (
+                f"run {known.run_id!r} was made with another input ({_mark(self._decoded(known))}, not {_mark(given)}): give another run_id"
+            )
+            raise RunExists(msg)
+        if known.status in UNFINISHED and self._latest is not None and self._latest.run_id == known.run_id:
+            return self._go_on(known, None)
+        return self._finished(known)
+
+    def _finished(self, known: RunRecord) -> Opened:
+        if known.output is None or self._plan.codec is None:
+            msg = f"run {known.run_id!r} is {known.status} and was followed by another one: it cannot go on, and has no result"
+            raise RunExists(msg)
+        return Opened(NO_INPUT, answer=[self._plan.codec.decode(known.output)])
+
+    def _go_on(self, record: RunRecord, command: Command | None) -> Opened:
+        run, settings = self._run, self._settings
+        steps = self._saver.steps(record.run_id)
+        run.facts.run_id, run.facts.resumed = record.run_id, True
+        run.config["configurable"]["run_id"] = record.run_id
+        run.previous = self._previous(record.base)
+        now = record._replace(status="running", error=None, code=self._code(), updated=clock.current.time())
+        journal = Journal(self._saver, self._lease, now, steps, durability=settings.durability, on_divergence=settings.on_divergence)
+        answers = () if command is None else journal.questions.answer(command.resume)
+        journal.questions.park(answers)
+        run.journal = journal
+        return Opened(self._decoded(record), answers)
+
+    def _go_back(self, checkpoint_id: str) -> Opened:
+        """Start a new branch: with no input the run of that id once more, else a run that sees what that one saved."""
+        request = self._request
+        found = self._saver.find(checkpoint_id)
+        if found is None or found.thread_id != request.thread_id:
+            msg = f"checkpoint_id={checkpoint_id!r}: thread {request.thread_id!r} has no such run; get_state_history lists them"
+            raise PolicyError(msg)
+        if request.input is None or request.input is NO_INPUT:
+            return self._begin(self._decoded(found), self._latest, found.base)
+        given = unwrapped(request.input)
+        return self._begin(given, self._latest, _base(found))
+
+    def _begin(self, given: Any, latest: RunRecord | None, base: str | None) -> Opened:
+        run, request, settings = self._run, self._request, self._settings
+        now = clock.current.time()
+        run.previous = self._previous(base or "")
+        recorded = self._codec.encode([] if given is NO_INPUT else [given])
+        record = RunRecord(
+            request.run_id, request.thread_id, self._plan.name, self._code(), "running", recorded, base or "", created=now, updated=now
+        )
+        run.journal = Journal(self._saver, self._lease, record, durability=settings.durability, on_divergence=settings.on_divergence)
+        gone = latest._replace(status="abandoned", updated=now) if latest is not None and latest.status in UNFINISHED else None
+        return Opened(given, abandoned=gone)
+
+    def _previous(self, base: str) -> Any:
+        record = self._saver.find(base) if base else None
+        saved = None if record is None else record.output if record.saved is None else record.saved
+        return None if saved is None or self._plan.codec is None else self._plan.codec.decode(saved)
+
+    def _decoded(self, record: RunRecord) -> Any:
+        given = self._codec.decode(record.input)
+        return given[0] if given else NO_INPUT
+
+    def _is_same(self, recorded: bytes, given: Any) -> bool:
+        if self._codec.encode([] if given is NO_INPUT else [given]) == recorded:
+            return True
+        before = self._codec.decode(recorded)
+        return bool(before) == (given is not NO_INPUT) and (not before or _mark(before[0]) == _mark(given))
+
+    def _code(self) -> str:
+        return code_fingerprint(self._settings.function)
+
+
+def _base(record: RunRecord) -> str:
+    """Whose saved value a run that comes after this one sees."""
+    return record.run_id if record.status == "done" else record.base
+
+
+def _mark(value: Any) -> str:
+    """A short fingerprint of an input, the same for equal inputs."""
+    if value is NO_INPUT:
+        return "no input"
+    try:
+        return f"fingerprint {digest(encode(value)).hex()[:12]}"
+    except NotKeyable:
+        return f"a {type(value).__qualname__}"

@@ -1,0 +1,103 @@
+"""``interrupt``: ask a person, and go on when the answer is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+
+from holdfast.errors import PolicyError, RunInterrupted, TaskContextError
+from holdfast.runtime.context import scope_for
+
+if TYPE_CHECKING:
+    from holdfast.runtime.context import Scope
+    from holdfast.runtime.journal import Journal
+    from holdfast.typing import StepId
+
+V = TypeVar("V")
+
+
+class _Nothing:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+NOTHING = _Nothing()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What goes into `Entrypoint.invoke` instead of an input, to move a run on.
+
+    Attributes:
+        resume: The answer to the open question, or ``{id: answer}`` with the ids of several; None is an answer too.
+    """
+
+    resume: Any = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Input(Generic[V]):
+    """An input as it is: ``invoke(Input(None))`` starts a run with None, where ``invoke(None)`` would resume one.
+
+    Attributes:
+        value: The input.
+    """
+
+    value: V
+
+
+def interrupt(value: Any, *, response_schema: Any = None) -> Any:
+    """Ask a person: the run ends here with the question, and goes on from the answer when it is resumed.
+
+    The first time, the run stops: `Entrypoint.invoke` returns ``{"__interrupt__": [Interrupt(value, id)]}``. Resumed with
+    ``Command(resume=answer)``, the body runs again from its top, finished tasks are taken from the checkpointer, and this call returns
+    the answer. What the body does before asking and is not a task is therefore done again.
+
+    Args:
+        value: The question: text, or anything else the checkpointer can keep.
+        response_schema: What the answer must be: a type, a dataclass, a TypedDict, a msgspec Struct or a pydantic model; the answer is
+            converted to it. One that does not fit is not used up: the question is asked again, and `Interrupt.error` says why. None takes any.
+
+    Returns:
+        The answer.
+
+    Raises:
+        TaskContextError: Called outside a run, or in one without a checkpointer.
+        NotSerializable: The checkpointer cannot keep the question.
+        Divergence: An answer was recorded for another question at this place.
+    """
+    scope = scope_for("interrupt")
+    journal = scope.run.journal
+    if journal is None:
+        msg = (
+            f"interrupt({value!r:.80}) was called in a run that keeps nothing, so no answer could ever reach it: give the entrypoint a "
+            f"checkpointer, e.g. @entrypoint(checkpointer=SqliteSaver('runs.db'))"
+        )
+        raise TaskContextError(msg)
+    step, answer = journal.questions.ask(scope, value)
+    if answer is None:
+        return _park(scope, journal, step, value, "")
+    try:
+        return answer[0] if response_schema is None else _converted(answer[0], response_schema)
+    except PolicyError:
+        raise
+    except (msgspec.ValidationError, ValueError) as error:  # pydantic's is a ValueError
+        return _park(scope, journal, step, value, str(error))
+
+
+def _park(scope: Scope, journal: Journal, step: StepId, value: Any, error: str) -> Any:
+    journal.questions.put(scope, step, value, error)
+    msg = f"{scope.call.plan.name} waits for an answer"
+    raise RunInterrupted(msg)
+
+
+def _converted(answer: Any, schema: Any) -> Any:
+    if hasattr(schema, "model_validate"):
+        return schema.model_validate(answer)
+    try:
+        return msgspec.convert(answer, schema)
+    except TypeError as error:
+        msg = f"response_schema={schema!r}: give a type, a dataclass, a TypedDict, a msgspec Struct or a pydantic model ({error})"
+        raise PolicyError(msg) from error

@@ -1,0 +1,88 @@
+"""Names of steps: the enclosing step, the task's name, a fingerprint of the arguments, and which of several equal calls it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from holdfast import events
+from holdfast.errors import NotKeyable, PolicyError, RunInterrupted
+from holdfast.typing import StepId
+from holdfast.values.canonical import digest, encode
+from holdfast.values.names import place
+
+if TYPE_CHECKING:
+    import threading
+
+    from holdfast.policies.plan import Plan
+    from holdfast.runtime.context import Scope
+
+_MOST_LOOKED_AT = 10_000
+
+
+class Names:
+    """Names the steps of one run."""
+
+    def __init__(self) -> None:
+        """Nothing is named yet."""
+        self._owners: dict[str, Any] = {}
+        self._opaque_told: set[str] = set()
+
+    def step(self, plan: Plan, scope: Scope, values: tuple[Any, ...], step_key: str, lock: threading.Lock) -> StepId:
+        """Name a call made in ``scope`` with the bound ``values``; a ``step_key`` sets it apart from equal calls.
+
+        Raises:
+            PolicyError: Another function of the same task name was called in this run.
+        """
+        owner = self._owners.setdefault(plan.name, plan.fn)
+        if owner is not plan.fn and getattr(owner, "__code__", owner) is not getattr(plan.fn, "__code__", plan.fn):
+            both = f"{place(owner)} and {place(plan.fn)}"
+            msg = f"{both} are both tasks named {plan.name!r} in one run, so their steps cannot be told apart: give one of them task(name=...)"
+            raise PolicyError(msg)
+        fingerprint = self._fingerprint(plan, values, step_key)
+        kind = (plan.name, fingerprint)
+        with lock:
+            if scope.occurrences is None:
+                scope.occurrences = {}
+            occurrence = scope.occurrences.get(kind, 0)
+            scope.occurrences[kind] = occurrence + 1
+        return StepId(scope.step, plan.name, fingerprint, occurrence)
+
+    def _fingerprint(self, plan: Plan, values: tuple[Any, ...], step_key: str) -> bytes:
+        parts = [step_key.encode("utf-8", "surrogatepass")]
+        for name, value in zip(plan.names, values, strict=True):
+            if name in plan.injected:
+                continue
+            try:
+                parts.append(encode(value, where=name))
+            except NotKeyable as error:
+                refuse_parked(value)
+                kind = f"{type(value).__module__}.{type(value).__qualname__}"
+                parts.append(b"opaque:" + kind.encode())
+                self._tell_opaque(plan.name, name, kind, error)
+        return digest(b"".join(len(part).to_bytes(8, "big") + part for part in parts))
+
+    def _tell_opaque(self, task: str, parameter: str, kind: str, error: NotKeyable) -> None:
+        if task in self._opaque_told:
+            return
+        self._opaque_told.add(task)
+        events.note(
+            "holdfast.journal.opaque_argument",
+            events.INFO,
+            f"argument {parameter!r} of {task} counts in the journal only by its type {kind}: {error}",
+            task=task,
+            parameter=parameter,
+        )
+
+
+def refuse_parked(value: Any) -> None:
+    """Raise what stands for an unanswered question, when it is about to become an argument (``gather(..., return_exceptions=True)``)."""
+    left, looked_at = [value], 0
+    while left and looked_at < _MOST_LOOKED_AT:
+        each = left.pop()
+        looked_at += 1
+        if isinstance(each, RunInterrupted):
+            raise each
+        if isinstance(each, dict):
+            left += each.values()
+        elif isinstance(each, (list, tuple, set, frozenset)):
+            left += each
