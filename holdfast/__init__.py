@@ -21,7 +21,6 @@ from holdfast.checkpoint.memory import InMemorySaver
 from holdfast.errors import (
     CorruptRecord,
     Divergence,
-    ForkedRun,
     HoldfastError,
     InDoubt,
     KeyFuncError,
@@ -55,7 +54,6 @@ __all__ = [
     "DiskCache",
     "Divergence",
     "Entrypoint",
-    "ForkedRun",
     "HoldfastError",
     "InDoubt",
     "InMemoryCache",

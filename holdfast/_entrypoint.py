@@ -17,6 +17,7 @@ from holdfast.runtime._async.entry import execute_run as execute_async
 from holdfast.runtime._sync.call import perform as perform_sync
 from holdfast.runtime._sync.entry import execute_run as execute_sync
 from holdfast.runtime.chunks import ChunksAsync, ChunksSync
+from holdfast.runtime.ending import final
 from holdfast.runtime.loops import running_loop
 from holdfast.runtime.stream import chosen_modes
 
@@ -241,9 +242,8 @@ class Entrypoint(Generic[R]):
             input: As for `invoke`.
             config: As for `invoke`.
             stream_mode: ``"updates"`` (``{task: result}`` as each finishes, then the entrypoint's own), ``"values"`` (the result, once, at
-                the end), ``"custom"`` (what `get_stream_writer` was given), ``"tasks"`` (a start and an end for each call),
-                ``"checkpoints"`` (the state after each record), ``"debug"`` (both of these, with a type and a time); a list yields
-                ``(mode, chunk)`` pairs.
+                the end), ``"custom"`` (what `get_stream_writer` was given), ``"tasks"`` (a start and an end for each call); a list
+                yields ``(mode, chunk)`` pairs.
             thread_id: As for `invoke`.
             context: As for `invoke`.
             run_id: As for `invoke`.
@@ -385,6 +385,9 @@ def entrypoint(
         return decorate(function)
     check_stores(checkpointer, cache)
     return decorate
+
+
+entrypoint.final = final  # type: ignore[attr-defined] # pyright: ignore[reportFunctionMemberAccess]  LangGraph's way to write it
 
 
 def single_call(plan: Plan) -> Entrypoint[Any]:

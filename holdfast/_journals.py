@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 UNFINISHED = frozenset({"running", "interrupted", "failed", "cancelled"})
 _POLL_SECONDS = 0.05
+_MOST_SHOWN = 5
 
 
 class NoInput:
@@ -197,7 +198,8 @@ class _Opener:
         request = self._request
         found = self._saver.find(checkpoint_id)
         if found is None or found.thread_id != request.thread_id:
-            msg = f"checkpoint_id={checkpoint_id!r}: thread {request.thread_id!r} has no such run; get_state_history lists them"
+            latest = ", ".join(repr(run.run_id) for run in self._saver.runs(request.thread_id, limit=_MOST_SHOWN)) or "none"
+            msg = f"checkpoint_id={checkpoint_id!r}: thread {request.thread_id!r} has no such run; its latest are: {latest}"
             raise PolicyError(msg)
         if request.input is None or request.input is NO_INPUT:
             return self._begin(self._decoded(found), self._latest, found.base)

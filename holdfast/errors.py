@@ -129,9 +129,5 @@ class UnknownInterruptError(HoldfastError, ValueError):
     """An answer to a question that is not open: unknown, answered already, or none was asked."""
 
 
-class ForkedRun(HoldfastError, RuntimeError):  # noqa: N818 - see NotKeyable
-    """A task was called in a run that came along through a fork: its journal belongs to the parent process."""
-
-
 class RunInterrupted(BaseException):
     """A body stops here until a question is answered. A BaseException, so that ``except Exception`` does not swallow it."""

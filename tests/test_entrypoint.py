@@ -429,8 +429,23 @@ def test_an_unknown_stream_mode_is_refused() -> None:
     def main() -> None:
         return None
 
-    with pytest.raises(PolicyError, match="updates"):
-        list(main.stream(stream_mode="values"))
+    with pytest.raises(PolicyError, match="'updates', 'values', 'custom', 'tasks'"):
+        list(main.stream(stream_mode="checkpoints"))
+
+
+def test_the_values_of_a_stream_are_the_result_once() -> None:
+    """After the updates of each call."""
+
+    @task
+    def double(n: int) -> int:
+        return 2 * n
+
+    @entrypoint
+    def main(n: int) -> int:
+        return double(n).result() + 1
+
+    expected = [("updates", {"double": 42}), ("updates", {"main": 43}), ("values", 43)]
+    assert expected == list(main.stream(21, stream_mode=["updates", "values"]))
 
 
 def test_batch_runs_in_parallel_and_in_order() -> None:

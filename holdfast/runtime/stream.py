@@ -1,4 +1,4 @@
-"""What `stream` and `astream` yield: the chunks of LangGraph's ``updates``, ``custom`` and ``tasks`` modes."""
+"""What `stream` and `astream` yield: the chunks of LangGraph's ``updates``, ``values``, ``custom`` and ``tasks`` modes."""
 
 from __future__ import annotations
 
