@@ -118,7 +118,7 @@ class Job(Protocol):
     is_sent: bool
     is_past: bool
 
-    def work(self) -> object:
+    def work(self) -> None:
         """Do it; must not raise. Does nothing when it has become void meanwhile."""
         ...
 
@@ -126,12 +126,16 @@ class Job(Protocol):
 class Errand:
     """A function as a `Job`."""
 
-    __slots__ = ("is_past", "is_sent", "work")
+    __slots__ = ("_function", "is_past", "is_sent")
 
-    def __init__(self, work: Callable[[], object]) -> None:
-        """``work`` must not raise."""
-        self.work = work
+    def __init__(self, function: Callable[[], object]) -> None:
+        """``function`` must not raise."""
+        self._function = function
         self.is_sent = self.is_past = False
+
+    def work(self) -> None:
+        """Call the function."""
+        self._function()
 
 
 class Workers:
