@@ -281,6 +281,7 @@ def is_at_rest(opened: list[Run]) -> bool:
     return (
         all(each.used == 0 and not any(item.start() for item in each._line) for each in slots)
         and not any(run._open for run in opened)
+        and not workers._jobs.has_items()
         and len(workers._idle) == workers.count
         and not flight._flights
         and not any(asyncio.all_tasks(loop) for loop in background._loops)
