@@ -7,10 +7,12 @@ condition those need only when somebody blocks on it: a future that is awaited, 
 
 Rules:
 
-1. State changes happen under ``_lock``, shared by all futures and held for a few instructions; nobody is called while it is held.
+1. State changes happen under the future's lock, held for a few instructions; nobody is called while it is held. The lock is one of
+   ``_locks``, each shared by many futures: one for all would make the threads of a large fan-out wait for one another, and one of its own,
+   held by another thread when a process forks, would stay locked for ever in the child.
 2. A callback added on a running loop is called on that loop; any other is called at once by whoever settles the future, as
    `concurrent.futures` does. Both run in the context variables of whoever added them.
-3. The condition is published under ``_lock``. Once there is one, the state changes while it is held (condition first, then ``_lock``), and
+3. The condition is published under the lock. Once there is one, the state changes while it is held (condition first, then the lock), and
    its waiters are told before it is let go: `cf.wait` and `as_completed` count on seeing either an unfinished future or its notification,
    never both.
 4. Whoever waits holds no slot: a body that waits for a future, in whatever way, gives its slot back (`dispatch.py`).
@@ -24,6 +26,7 @@ from concurrent.futures import CancelledError, Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING  # the states that cf.wait and as_completed compare
 from contextvars import copy_context
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from holdfast.runtime.context import current
@@ -39,7 +42,9 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-_lock = threading.Lock()
+_STRIPES = 64
+_locks = [threading.Lock() for _ in range(_STRIPES)]
+_stripes = cycle(range(_STRIPES))
 _DONE = frozenset((FINISHED, CANCELLED_AND_NOTIFIED))
 
 
@@ -65,6 +70,7 @@ class TaskFuture(Future[R]):
     def __init__(self, work: Work | None = None) -> None:
         """Make a pending future; ``super().__init__`` is left out because it makes a condition."""
         self._state = PENDING
+        self._stripe = next(_stripes)
         self._result: Any = None
         self._exception: BaseException | None = None
         self._traceback: TracebackType | None = None
@@ -193,7 +199,7 @@ class TaskFuture(Future[R]):
         if self._state not in _DONE:
             _give_slot_back()
             context = context or copy_context()
-            with _lock:
+            with _locks[self._stripe]:
                 if self._state not in _DONE:
                     if self._calls is None:
                         self._calls = []
@@ -206,7 +212,7 @@ class TaskFuture(Future[R]):
 
     def remove_done_callback(self, fn: Callable[[Any], object]) -> int:
         """Forget a callback; return how many there were."""
-        with _lock:
+        with _locks[self._stripe]:
             before = self._calls or []
             self._calls = [call for call in before if call[0] != fn]
             return len(before) - len(self._calls)
@@ -228,7 +234,7 @@ class TaskFuture(Future[R]):
 
     def claim(self) -> bool:
         """Move from pending to running; False when it was cancelled or claimed before."""
-        with _lock:
+        with _locks[self._stripe]:
             if self._state is not PENDING:
                 return False
             self._state = RUNNING
@@ -258,12 +264,12 @@ class TaskFuture(Future[R]):
         return self._settle(CANCELLED_AND_NOTIFIED, None, None, only_if)
 
     def _settle(self, state: str, result: Any, error: BaseException | None, only_if: str | None = None) -> bool:
-        with _lock:
+        with _locks[self._stripe]:
             condition = self._cond
             calls = self._assign(state, result, error, only_if) if condition is None else None
         if condition is not None:
             with condition:
-                with _lock:
+                with _locks[self._stripe]:
                     calls = self._assign(state, result, error, only_if)
                 if calls is not None:
                     self._notify(condition)
@@ -272,7 +278,7 @@ class TaskFuture(Future[R]):
         return calls is not None
 
     def _assign(self, state: str, result: Any, error: BaseException | None, only_if: str | None) -> _Calls | None:
-        """Change the state and return whom to call; None when that is not possible any more. ``_lock`` is held."""
+        """Change the state and return whom to call; None when that is not possible any more. The lock is held."""
         if self._state in _DONE or (only_if is not None and self._state is not only_if):
             return None
         self._result = result
@@ -309,7 +315,7 @@ class TaskFuture(Future[R]):
     def _condition(self) -> threading.Condition:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # made on demand, for cf.wait and as_completed
         if self._state not in _DONE:
             _give_slot_back()
-        with _lock:
+        with _locks[self._stripe]:
             if self._cond is None:
                 self._waiters: list[Any] = []
                 self._cond = threading.Condition()
@@ -370,12 +376,11 @@ def _call_safely(fn: Callable[[Any], object], future: TaskFuture[Any]) -> None:
         logging.getLogger("concurrent.futures").exception("exception calling callback for %r", future)
 
 
-def _renew_lock_in_child() -> None:
-    global _lock  # noqa: PLW0603 - a lock another thread held at the fork stays locked for ever
-    _lock = threading.Lock()
+def _renew_locks_in_child() -> None:
+    _locks[:] = [threading.Lock() for _ in range(_STRIPES)]  # one that another thread held at the fork stays locked for ever
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_renew_lock_in_child)
+    os.register_at_fork(after_in_child=_renew_locks_in_child)
 
 __all__ = ["InvalidStateError", "TaskFuture", "Work"]

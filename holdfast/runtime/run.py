@@ -73,6 +73,7 @@ class Run:
         self.sync_slots = Slots(DEFAULT_SYNC_LIMIT if max_concurrency is None else max_concurrency)
         self.async_slots = Slots(None) if max_concurrency is None else self.sync_slots
         self._open: set[Call] = set()
+        self._is_ending = False
         self._failed: list[tuple[str, CallFacts | None, BaseException, TaskFuture[Any]]] = []
         self._lock = threading.Lock()
         self._gate: TaskFuture[None] | None = None
@@ -81,12 +82,19 @@ class Run:
     # -- starting a call ----------------------------------------------------------------------------------------------------------
 
     def opened(self, call: Call) -> bool:
-        """Count a call that is about to wait for a slot; False when the run takes no more."""
-        with self._lock:
-            if self.is_stopping or self.is_over:
-                return False
-            self._open.add(call)
+        """Count a call that is about to wait for a slot; False when the run takes no more.
+
+        Without the lock, which all threads of a large fan-out would wait for: a set's own steps are atomic, and whoever closes or stops the
+        run says so (``_is_ending``) before it looks at the set.
+        """
+        self._open.add(call)
+        if not self._is_ending:
             return True
+        with self._lock:
+            is_welcome = not (self.is_stopping or self.is_over)
+        if not is_welcome:
+            self._left(call)
+        return is_welcome
 
     def avoid(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Run async bodies where they go on while ``loop``, on whose thread this run is waited for, is blocked."""
@@ -150,31 +158,35 @@ class Run:
             self._failed.append((call.plan.name, call.facts, error, call.future))
         if self.journal is not None and call.step is not None and call.future is not None:
             self.journal.ended(call.step, call.future)
-        with self._lock:
-            self._open.discard(call)
-            gate = self._gate if not self._open else None
-        if gate is not None:
+        self._left(call)
+
+    def _left(self, call: Call) -> None:
+        self._open.discard(call)
+        gate = self._gate
+        if gate is not None and not self._open:
             gate.set_result(None)
 
     def close_gate(self) -> TaskFuture[None] | None:
         """A future for the end of every open call; None when none is open: from then on none can be opened."""
         with self._lock:
+            self._is_ending = True
             if not self._open:
                 self.is_over = True
                 return None
-            self._gate = TaskFuture()
-            return self._gate
+            gate = self._gate = TaskFuture()
+        if not self._open:  # the last one ended before it could see the gate
+            gate.set_result(None)
+        return gate
 
     # -- ending the run -----------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
         """Cancel what is queued and what can be cancelled; sync bodies at work finish, their backoffs end at once."""
         with self._lock:
-            self.is_stopping = True
+            self._is_ending = self.is_stopping = True
             if self._stopped is not None:
                 self._stopped.set()
-            open_calls = list(self._open)
-        for call in open_calls:
+        for call in self._open.copy():
             future = call.future
             if future is not None and (call.plan.is_async or not future.running()):
                 future.cancel()

@@ -166,7 +166,7 @@ class Call:
     def forget(self) -> None:
         """Let go of everything that is not needed once the outcome is out: contexts and errors lead back here."""
         self.args, self.kwargs = (), {}
-        self.run = self.parent = self.context = self.asyncio_task = self.future = self.error = self.facts = None
+        self.run = self.parent = self.context = self.slots = self.asyncio_task = self.future = self.error = self.facts = None
 
     def remaining(self) -> float | None:
         """Seconds left of the deadline; None without one."""

@@ -64,7 +64,7 @@ class Watch:
     def _still(self, ident: int, frame: FrameType, position: Position, *, is_look: bool) -> float:
         if is_parked(frame):
             return math.inf
-        if _place(frame) in _PLACES:
+        if _place(frame) in _PLACES or _is_loop_awake(frame):
             return 0  # freed already, and about to run: not even a place excused at the start is one of rest then
         known, looks = self._unmoved.get(ident, (None, 0))
         looks = looks + is_look if known == position else 0
@@ -123,10 +123,16 @@ def _in_inbox(local: dict[str, Any]) -> bool:
 
 
 def _is_selector_parked(caller: FrameType) -> bool:
-    place = (caller.f_globals.get("__name__", ""), caller.f_code.co_qualname)
+    place = _place(caller)
     if place == ("socketserver", "BaseServer.serve_forever"):
         return True  # waits for a client; a client of this process is itself busy, on its socket
-    return place == ("asyncio.base_events", "BaseEventLoop._run_once") and _is_loop_parked(caller.f_locals["self"])
+    return place == _LOOP and _is_loop_parked(caller.f_locals["self"])
+
+
+def _is_loop_awake(frame: FrameType) -> bool:
+    """Tell whether a thread in `select` runs an event loop that has been given something to do."""
+    caller = frame.f_back if frame.f_code.co_name == "select" else None
+    return caller is not None and _place(caller) == _LOOP and bool(caller.f_locals["self"]._ready)  # noqa: SLF001
 
 
 def _is_loop_parked(loop: Any) -> bool:  # the private parts of BaseEventLoop have no types
@@ -137,6 +143,7 @@ def _is_loop_parked(loop: Any) -> bool:  # the private parts of BaseEventLoop ha
     return all(handle.cancelled() or handle.when() > soon for handle in loop._scheduled)  # noqa: SLF001
 
 
+_LOOP = ("asyncio.base_events", "BaseEventLoop._run_once")
 _POOL_WORKER = ("concurrent.futures.thread", "_worker")
 _PLACES: dict[tuple[str, str], Callable[[dict[str, Any]], bool]] = {
     ("threading", "Condition.wait"): _in_condition,  # and so Event, Semaphore, Barrier, queue.Queue, Future.result

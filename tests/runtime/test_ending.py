@@ -338,7 +338,7 @@ def test_a_task_for_which_there_is_no_thread_fails_with_the_systems_error(monkey
     with pytest.MonkeyPatch.context() as patch:
         before = workers.count
         assert ["RuntimeError"] == main.invoke()
-    assert 0 == opened[0].sync_slots._used
+    assert 0 == opened[0].sync_slots.used
     assert before == workers.count
 
 

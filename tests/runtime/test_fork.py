@@ -20,7 +20,7 @@ def in_child(job: str) -> None:
 
 
 PROGRAM = """
-import asyncio, faulthandler, os, threading, time
+import asyncio, contextlib, faulthandler, os, threading, time
 from holdfast import CachePolicy, InMemoryCache, InMemorySaver, TaskContextError, entrypoint, resilient, task
 from holdfast.runtime import flight, future, loops
 
@@ -81,7 +81,9 @@ assert 7 == main.invoke(1)
 held, done = threading.Event(), threading.Event()
 
 def hold():
-    with future._lock, loops._mail_lock, flight._lock, background._lock, workers._lock, saver._lock:
+    with contextlib.ExitStack() as stack:
+        for lock in [*future._locks, loops._mail_lock, flight._lock, background._lock, workers._lock, saver._lock]:
+            stack.enter_context(lock)
         held.set()
         done.wait(20)
 

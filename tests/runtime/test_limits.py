@@ -40,7 +40,7 @@ def test_an_abandoned_attempt_keeps_its_slot_until_it_returns(opened: list[Run])
         return [before, second.is_set()]
 
     assert [False, True] == main.invoke()
-    assert 0 == opened[0].sync_slots._used
+    assert 0 == opened[0].sync_slots.used
 
 
 def test_the_late_result_of_an_abandoned_attempt_is_dropped() -> None:

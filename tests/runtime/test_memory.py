@@ -255,7 +255,7 @@ def traced(job: Callable[[], object]) -> int:
     tracemalloc.start()
     try:
         job()
-        while len(workers._idle) < workers.count:
+        while workers._jobs.has_items() or len(workers._idle) < workers.count:
             time.sleep(0.001)
         gc.collect()
         return tracemalloc.get_traced_memory()[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures as cf
 import contextvars
+import queue
 import sys
 import threading
 import time
@@ -65,7 +66,7 @@ def test_a_task_may_wait_for_a_future_it_was_given(limit: int, opened: list[Run]
         return [future.result(30) for future in futures]
 
     assert [0, 1, 2, 3, 4] == main.invoke()
-    assert 0 == opened[0].sync_slots._used
+    assert 0 == opened[0].sync_slots.used
 
 
 def test_a_slot_is_given_back_once_however_many_threads_ask() -> None:
@@ -79,7 +80,7 @@ def test_a_slot_is_given_back_once_however_many_threads_ask() -> None:
     try:
         slots = Slots(1)
         for _ in range(300):
-            slots._used, holder = 1, Holder()
+            holder = Holder()
             barrier = threading.Barrier(4)
             won: list[bool] = []
 
@@ -141,3 +142,79 @@ def test_a_worker_keeps_nothing_of_the_job_it_has_done() -> None:
     while watch() is not None and time.monotonic() < end:
         time.sleep(0.001)
     assert watch() is None
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_slots_neither_lose_nor_invent_any_however_threads_interleave(limit: int) -> None:
+    """A switch between any two instructions: all items start, no more than the limit at once, and all slots are free again."""
+    at_work: list[None] = []
+    most: list[int] = []
+    started: list[Item] = []
+    slots = Slots(limit)
+
+    class Item:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def start(self) -> bool:
+            started.append(self)
+            if self.number % 7 == 0:
+                return False  # cancelled meanwhile
+            at_work.append(None)
+            most.append(len(at_work))
+            todo.put(self)
+            return True
+
+    todo: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+
+    def work() -> None:
+        while todo.get() is not None:
+            at_work.pop()
+            slots.leave()
+
+    def enter(first: int) -> None:
+        for number in range(first, 3_000, 3):
+            slots.enter(Item(number), first=number % 5 == 0)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        workers = [threading.Thread(target=work) for _ in range(4)]
+        enterers = [threading.Thread(target=enter, args=(first,)) for first in range(3)]
+        for thread in workers + enterers:
+            thread.start()
+        for thread in enterers:
+            thread.join()
+        end = time.monotonic() + 30
+        while len(started) < 3_000 or slots.used:
+            assert time.monotonic() < end, (len(started), slots.used)
+            time.sleep(0.001)
+    finally:
+        sys.setswitchinterval(before)
+        for _ in workers:
+            todo.put(None)
+    assert list(range(3_000)) == sorted(item.number for item in started)
+    assert max(most) <= limit
+
+
+def test_who_waits_for_a_slot_starts_in_order() -> None:
+    """First come, first served; a body that goes on after a wait comes before those that have not begun."""
+    order: list[str] = []
+
+    class Item:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def start(self) -> bool:
+            order.append(self.name)
+            return True
+
+    slots = Slots(1)
+    for name in ("a", "b", "c"):
+        slots.enter(Item(name))
+    slots.enter(Item("resumed"), first=True)
+    for _ in range(4):
+        slots.leave()
+
+    assert ["a", "resumed", "b", "c"] == order
+    assert 0 == slots.used

@@ -279,8 +279,9 @@ def in_time(job: Callable[[], int]) -> int:
 def is_at_rest(opened: list[Run]) -> bool:
     slots = [slots for run in opened for slots in (run.sync_slots, run.async_slots)]
     return (
-        all(each._used == 0 and not any(item.start() for item in each._line) for each in slots)
+        all(each.used == 0 and not any(item.start() for item in each._line) for each in slots)
         and not any(run._open for run in opened)
+        and not workers._jobs.has_items()
         and len(workers._idle) == workers.count
         and not flight._flights
         and not any(asyncio.all_tasks(loop) for loop in background._loops)

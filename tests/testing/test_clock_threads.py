@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
 import itertools
+import math
 import queue
 import socket
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -450,3 +453,25 @@ def test_idle_workers_of_holdfast_cost_nothing():
         assert not clock.wait(threading.Event(), 5)
 
     assert time.monotonic() - begun < 5
+
+
+def test_a_loop_that_was_at_rest_from_the_start_is_at_work_once_it_has_something_to_do():
+    """Its thread may still stand in the very `select` where the clock found it: on a busy machine it takes a while to wake."""
+    loop, watch = asyncio.new_event_loop(), _threads.Watch()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        while not _threads.is_parked(sys._current_frames()[thread.ident]):
+            time.sleep(0.001)
+        others = {each.ident for each in threading.enumerate()} - {thread.ident}
+        watch.excuse_present()
+        at_rest = watch.stillness(others, calm=0, is_look=True)
+
+        loop.call_soon(lambda: None)  # as `call_soon_threadsafe` does before it writes to the loop's socket
+
+        assert math.inf == at_rest
+        assert 0 == watch.stillness(others, calm=0, is_look=True)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
