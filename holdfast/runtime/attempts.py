@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import CancelledError as FutureCancelled
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from holdfast import clock, events
 from holdfast._frames import trimmed
@@ -76,6 +76,7 @@ def failed(call: Call, error: BaseException) -> float | None:
     trimmed(error)
     if call.run is not None and call.run.journal is not None:
         call.run.journal.supersede(error)
+        error = _question_of(error)
     if not isinstance(error, Exception) or is_cancellation(error) or _is_verdict(call, error):  # nothing to retry
         call.error = error
         _end_attempt(call, outcome_of(error), error)
@@ -96,6 +97,20 @@ def failed(call: Call, error: BaseException) -> float | None:
         call.attempt.reason = str(decision.reason)
         _end_attempt(call, outcome_of(error), error)
     return None
+
+
+def _question_of(error: BaseException) -> BaseException:
+    """What stands for an open question, when asyncio's TaskGroup has made a group of it; any other error as it is."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    asked, rest = group.split(RunInterrupted)
+    if asked is None or not (rest is None or isinstance(rest, Exception)):  # Ctrl-C counts more
+        return group
+    question: BaseException = asked
+    while isinstance(question, BaseExceptionGroup):
+        question = question.exceptions[0]
+    return question
 
 
 def open_call(call: Call) -> None:
