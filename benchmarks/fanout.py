@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -41,31 +42,37 @@ def nap(number: int) -> int:
     return number
 
 
-def holdfast(stack: ExitStack, body: Callable[[int], int] = nothing) -> FanOut:
-    """Ours, sync."""
-    from holdfast import entrypoint, task
+def functional(module: str) -> Callable[..., FanOut]:
+    """The functional API of ``module``, sync. One program for ours and LangGraph's: only the import differs."""
 
-    work = task(body)
+    def make(stack: ExitStack, body: Callable[[int], int] = nothing) -> FanOut:
+        api = import_module(module)
+        work = api.task(body)
 
-    @entrypoint()
-    def fan(size: int) -> int:
-        return sum(future.result() for future in [work(number) for number in range(size)])
+        @api.entrypoint()
+        def fan(size: int) -> int:
+            return sum(future.result() for future in [work(number) for number in range(size)])
 
-    return fan.invoke
+        return fan.invoke
+
+    return make
 
 
-def holdfast_async(stack: ExitStack) -> FanOut:
-    """Ours, async."""
-    from holdfast import entrypoint, task
+def functional_async(module: str) -> Callable[[ExitStack], FanOut]:
+    """The functional API of ``module``, async."""
 
-    work = task(nothing_async)
+    def make(stack: ExitStack) -> FanOut:
+        api = import_module(module)
+        work = api.task(nothing_async)
 
-    @entrypoint()
-    async def fan(size: int) -> int:
-        return sum(await asyncio.gather(*[work(number) for number in range(size)]))
+        @api.entrypoint()
+        async def fan(size: int) -> int:
+            return sum(await asyncio.gather(*[work(number) for number in range(size)]))
 
-    runner = stack.enter_context(asyncio.Runner())
-    return lambda size: runner.run(fan.ainvoke(size))
+        runner = stack.enter_context(asyncio.Runner())
+        return lambda size: runner.run(fan.ainvoke(size))
+
+    return make
 
 
 def executor(stack: ExitStack, body: Callable[[int], int] = nothing, workers: int | None = None) -> FanOut:
@@ -88,35 +95,16 @@ def gather(stack: ExitStack) -> FanOut:
     return lambda size: runner.run(fan(size))
 
 
-def langgraph(stack: ExitStack, body: Callable[[int], int] = nothing) -> FanOut:
-    """LangGraph, sync."""
-    from langgraph.func import entrypoint, task
-
-    work = task(body)
-
-    @entrypoint()
-    def fan(size: int) -> int:
-        return sum(future.result() for future in [work(number) for number in range(size)])
-
-    return fan.invoke
-
-
-def langgraph_async(stack: ExitStack) -> FanOut:
-    """LangGraph, async."""
-    from langgraph.func import entrypoint, task
-
-    work = task(nothing_async)
-
-    @entrypoint()
-    async def fan(size: int) -> int:
-        return sum(await asyncio.gather(*[work(number) for number in range(size)]))
-
-    runner = stack.enter_context(asyncio.Runner())
-    return lambda size: runner.run(fan.ainvoke(size))
-
-
-SYNC: dict[str, Callable[[ExitStack], FanOut]] = {"ThreadPoolExecutor": executor, "holdfast": holdfast, "langgraph": langgraph}
-ASYNC: dict[str, Callable[[ExitStack], FanOut]] = {"asyncio.gather": gather, "holdfast": holdfast_async, "langgraph": langgraph_async}
+SYNC: dict[str, Callable[[ExitStack], FanOut]] = {
+    "ThreadPoolExecutor": executor,
+    "holdfast": functional("holdfast"),
+    "langgraph": functional("langgraph.func"),
+}
+ASYNC: dict[str, Callable[[ExitStack], FanOut]] = {
+    "asyncio.gather": gather,
+    "holdfast": functional_async("holdfast"),
+    "langgraph": functional_async("langgraph.func"),
+}
 
 
 def timed(fan_out: Callable[[ExitStack], FanOut], size: int) -> Make:
@@ -233,9 +221,9 @@ NAP_ROW = Row(
     most_rounds=5,
     contestants={
         f"ThreadPoolExecutor({NAPS})": _naps(executor, workers=NAPS),
-        "holdfast": _naps(holdfast),
+        "holdfast": _naps(SYNC["holdfast"]),
         "ThreadPoolExecutor()": _naps(executor),
-        "langgraph": _naps(langgraph),
+        "langgraph": _naps(SYNC["langgraph"]),
     },
     note="one after the other: 10,000 ms",
 )
