@@ -44,6 +44,16 @@ PROMISES: dict[str, dict[str, list[str]]] = {
     "A retried body does not do its finished tasks again": {
         "tests/test_entrypoint.py": ["test_a_retried_body_does_not_redo_finished_tasks"]
     },
+    "A run killed with `kill -9`": {"tests/test_durable.py": ["test_no_finished_task_is_done_again_after_kill_9"]},
+    "A run can ask people": {
+        "tests/runtime/test_interrupt.py": ["test_all_questions_of_parallel_tasks_are_shown", "test_an_answer_is_used_once"],
+    },
+    "Nobody else can work on a thread": {
+        "tests/test_durable.py": [
+            "test_a_thread_at_work_elsewhere_is_refused_and_its_owners_death_is_noticed_at_once",
+            "test_two_processes_resume_one_thread_at_once",
+        ],
+    },
     "A collector that hangs": {
         "tests/tracing/test_firewall.py": ["test_a_hanging_sink_delays_nobody", "test_exit_is_bounded_and_says_what_was_lost"]
     },
