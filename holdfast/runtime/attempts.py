@@ -75,7 +75,7 @@ def failed(call: Call, error: BaseException) -> float | None:
     """After a body that raised: seconds until the next attempt, or None with ``call.error`` set to what the caller gets."""
     trimmed(error)
     if call.run is not None and call.run.journal is not None:
-        call.run.journal.supersede(error)
+        _give_up_failures(call, call.run.journal, error)
         error = _question_of(error)
     if not isinstance(error, Exception) or is_cancellation(error) or _is_verdict(call, error):  # nothing to retry
         call.error = error
@@ -97,6 +97,15 @@ def failed(call: Call, error: BaseException) -> float | None:
         call.attempt.reason = str(decision.reason)
         _end_attempt(call, outcome_of(error), error)
     return None
+
+
+def _give_up_failures(call: Call, journal: Journal, error: BaseException) -> None:
+    scope = current.get()
+    if scope is not None and scope.call is not call:
+        scope = None  # it failed before its body had a scope
+    if scope is not None:
+        scope.is_failed = True
+    journal.supersede(error, scope)
 
 
 def _question_of(error: BaseException) -> BaseException:

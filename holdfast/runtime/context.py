@@ -7,11 +7,13 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from holdfast.errors import TaskContextError
+from holdfast.runtime.sight import place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from holdfast.runtime.run import Run
+    from holdfast.runtime.sight import Place
     from holdfast.runtime.state import Call
     from holdfast.runtime.trail import Trail
 
@@ -26,11 +28,13 @@ class Scope:
         call: The call whose body this is.
         occurrences: How often each (task name, fingerprint) was called in this scope.
         questions: How many it has asked people.
+        place: Where its body runs, for a run with a checkpointer.
         trail: Where it stands, for a run with a checkpointer that has made a step.
+        is_failed: True once it has ended in an error, in a run with a checkpointer.
         is_abandoned: True once a sync attempt has run out of time: its body cannot be stopped, but starts nothing new.
     """
 
-    __slots__ = ("call", "is_abandoned", "occurrences", "questions", "run", "trail")
+    __slots__ = ("call", "is_abandoned", "is_failed", "occurrences", "place", "questions", "run", "trail")
 
     def __init__(self, run: Run, call: Call) -> None:
         """Open a scope for one attempt of ``call``."""
@@ -38,7 +42,9 @@ class Scope:
         self.call = call
         self.occurrences: dict[tuple[str, bytes], int] | None = None
         self.questions = 0
+        self.place: Place | None = None if run.journal is None else place()
         self.trail: Trail | None = None
+        self.is_failed = False
         self.is_abandoned = False
 
     @property

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from holdfast.runtime.context import current
+from holdfast.runtime.sight import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,9 @@ class Detached:
         if self._is_given_up:  # before its thread came to it
             self._end()
             return
+        scope = context.get(current)
+        if scope is not None and scope.place is not None:
+            scope.place = place()
         try:
             self._value = context.run(body)
         except BaseException as error:  # noqa: BLE001 - handed to the waiting thread whatever it is

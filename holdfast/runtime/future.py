@@ -31,12 +31,15 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from holdfast.runtime.context import current
 from holdfast.runtime.loops import post, running_loop
+from holdfast.runtime.sight import look
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Generator
     from contextvars import Context
     from types import TracebackType
+
+    from holdfast.runtime.sight import Sight
 
     _Calls = list[tuple[Callable[[Any], object], asyncio.AbstractEventLoop | None, Context]]
 
@@ -65,6 +68,7 @@ class Work(Protocol):
 class TaskFuture(Future[R]):
     """The result of a task that may not have finished yet: ``.result()`` in sync code, ``await`` in async code."""
 
+    seen: Sight | None = None  # the latest look at its failure
     _asyncio_future_blocking = False  # what asyncio.isfuture looks for; `await` uses a future of the waiting loop instead
 
     def __init__(self, work: Work | None = None) -> None:
@@ -114,6 +118,7 @@ class TaskFuture(Future[R]):
             self._join(timeout)
         self.is_collected = True
         if self._exception is not None:
+            self.seen = look()
             try:
                 raise self._exception.with_traceback(self._traceback)  # noqa: TRY301 - raised again, it does not gain this frame
             except BaseException as error:
@@ -129,6 +134,8 @@ class TaskFuture(Future[R]):
             if self._state is not FINISHED:
                 self._join(timeout)
             self.is_collected = True
+            if self._exception is not None:
+                self.seen = look()
             return self._exception
         finally:
             del self  # as in `result`

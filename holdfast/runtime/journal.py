@@ -5,8 +5,8 @@ Rules:
 1. A finished step is taken from here whenever the same call is made again: after a retry of the body around it, or when a run is resumed.
    "The same call" is (enclosing step, task name, fingerprint of its arguments, occurrence); an occurrence is counted anew in each attempt
    of the enclosing body.
-2. A failure that the body caught is replayed too. When an attempt of a body ends in an error, the failures in that error's chain
-   (itself, causes, contexts, group members) are forgotten, and nothing else: the next attempt runs those steps again.
+2. A failure that the body survived is replayed too. When an attempt of a body ends in an error, the failures that it did not survive are
+   forgotten (`holdfast.runtime.failures`), and nothing else: the next attempt runs those steps again.
 3. A value that would not come back the same fails its step at once (`NotSerializable`), not the resume months later.
 4. What the saver cannot take ends the run at once (`holdfast.runtime.run.Run.halt`), and is not recorded as its outcome.
 """
@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 from holdfast import clock, events
 from holdfast.errors import NotSerializable, StoreError
 from holdfast.runtime.attempts import is_cancellation
+from holdfast.runtime.failures import Failures
 from holdfast.runtime.naming import Names
 from holdfast.runtime.questions import Questions
 from holdfast.runtime.replay import Replay
+from holdfast.runtime.sight import place
 from holdfast.runtime.writer import writer_of
 from holdfast.typing import Commit, StepRecord
 from holdfast.values.failure import decode_failure, encode_failure
@@ -47,6 +49,7 @@ class Journal:
         names: Names its steps.
         replay: What was recorded before this execution of the run began.
         questions: What people are asked.
+        failures: The steps that have failed.
         is_blocking: True when a commit may do I/O.
         durability: ``sync``: a step's future resolves after its commit; ``async``: the commit follows; ``exit``: with the run's end.
     """
@@ -72,11 +75,11 @@ class Journal:
         self._writer = writer_of(saver)
         self._lease = lease
         self._steps = {record.step: record for record in steps}
-        self._failures: dict[StepId, Exception] = {}
+        self.failures = Failures()
         self._dropped: list[StepId] = []
         self._held: dict[StepId, StepRecord] = {}
         self._late_error: Exception | None = None
-        self._open: dict[StepId, TaskFuture[Any]] = {}
+        self._open: dict[StepId, Call] = {}
         self._lock = threading.Lock()  # several threads and tasks make and end calls at once
 
     # -- a call is made -----------------------------------------------------------------------------------------------------------
@@ -89,7 +92,10 @@ class Journal:
             Divergence: At this place the record has another step.
         """
         step = self.names.step(plan, scope, values, step_key, self._lock)
-        return step, self.replay.follow(scope, step, self._steps.get)
+        here = place()
+        point = self.replay.follow(scope, step, here, self._steps.get)
+        self.failures.went_on(here)
+        return step, point
 
     def left(self, scope: Scope) -> None:
         """The body of ``scope`` has returned.
@@ -97,22 +103,29 @@ class Journal:
         Raises:
             Divergence: By the record it should have asked for one more step.
         """
-        self.replay.left(scope, self._steps.get)
+        self.replay.left(scope, scope.place or place(), self._steps.get)
 
-    def started(self, step: StepId, future: TaskFuture[Any]) -> None:
+    def started(self, step: StepId, call: Call) -> None:
         """Remember a step that is under way."""
         with self._lock:
-            self._open[step] = future
+            self._open[step] = call
 
-    def under_way(self, step: StepId) -> TaskFuture[Any] | None:
-        """The future of a step that an earlier attempt of its body started and that is not done; one that is done, `find` knows about."""
-        future = self._open.get(step)
-        return None if future is None or future.done() else future
+    def under_way(self, step: StepId, scope: Scope) -> TaskFuture[Any] | None:
+        """The future of a step that an earlier attempt of its body started and that is not done; from now on it is ``scope``'s."""
+        if step not in self._open:
+            return None
+        with self._lock:
+            call = self._open.get(step)
+            future = None if call is None else call.future
+            if call is None or future is None or future.done():
+                return None  # one that is done, `find` knows about
+            call.parent = scope
+            return future
 
-    def ended(self, step: StepId, future: TaskFuture[Any]) -> None:
+    def ended(self, step: StepId, call: Call) -> None:
         """It is under way no longer; a call that has taken its place since stays."""
         with self._lock:
-            if self._open.get(step) is future:
+            if self._open.get(step) is call:
                 del self._open[step]
 
     def find(self, step: StepId, plan: Plan) -> tuple[Any, Exception | None]:
@@ -129,10 +142,7 @@ class Journal:
         if record.kind == "ok":
             return self._codec(plan).decode(record.payload), None
         with self._lock:
-            failure = self._failures.get(step)
-            if failure is None:
-                failure = self._failures[step] = decode_failure(record.payload)
-        return None, failure
+            return None, self.failures.get(step) or self.failures.add(step, decode_failure(record.payload))
 
     @staticmethod
     def _codec(plan: Plan) -> Any:
@@ -164,7 +174,19 @@ class Journal:
         is_verdict = call.run is not None and call.error is call.run.verdict
         if not isinstance(call.error, Exception) or is_cancellation(call.error) or is_verdict:
             return None
+        with self._lock:
+            if self._is_late(step, call):
+                return None
+            self.failures.add(step, call.error, call.future)
         return self.failure(step, call.plan, call.history, call.error)
+
+    def _is_late(self, step: StepId, call: Call) -> bool:
+        """True for a failure that comes when whoever asked for it is over: nobody survives it, nor takes it from here any more."""
+        parent = call.parent
+        if call.run is None or not (call.run.is_stopping or (parent is not None and (parent.is_failed or parent.call.run is None))):
+            return False
+        self._open.pop(step, None)
+        return True
 
     def result(self, step: StepId, plan: Plan, history: bytes, value: Any) -> Commit | None:
         """Remember a step's result; return what is to be committed now.
@@ -176,10 +198,7 @@ class Journal:
 
     def failure(self, step: StepId, plan: Plan, history: bytes, error: Exception) -> Commit | None:
         """Remember a failure, in case the body catches it and goes on; return what is to be committed now."""
-        commit = self._record(StepRecord(step, "error", encode_failure(error), history, self.replay.code(plan), clock.current.time()))
-        with self._lock:
-            self._failures[step] = error
-        return commit
+        return self._record(StepRecord(step, "error", encode_failure(error), history, self.replay.code(plan), clock.current.time()))
 
     def attempt(self, step: StepId, plan: Plan, history: bytes) -> Commit:
         """Remember that an at-most-once step is about to run; return what is to be committed before it does."""
@@ -224,18 +243,15 @@ class Journal:
 
     # -- forgetting ---------------------------------------------------------------------------------------------------------------
 
-    def supersede(self, error: BaseException) -> None:
-        """Forget the failures in the chain of an error that ended an attempt of a body."""
-        if not self._failures:
-            return
-        chain = _chain(error)
-        self.forget([step for step, failure in list(self._failures.items()) if id(failure) in chain])
+    def supersede(self, error: BaseException, scope: Scope | None) -> None:
+        """Forget the failures that the attempt of ``scope``, which has ended in ``error``, did not survive."""
+        self.forget(self.failures.fatal(error, scope))
 
     def forget(self, steps: Sequence[StepId]) -> None:
         """Forget steps: they run again when they are asked for."""
         with self._lock:
             for step in steps:
-                self._failures.pop(step, None)
+                self.failures.drop(step)
                 self._held.pop(step, None)
                 if self._steps.pop(step, None) is not None:
                     self._dropped.append(step)
@@ -268,18 +284,3 @@ class Journal:
                 f"thread {self._lease.thread_id!r} could not be given back: {error}",
                 thread_id=self._lease.thread_id,
             )
-
-
-def _chain(error: BaseException) -> set[int]:
-    """The identities of an error, its causes and contexts, and the members of groups among them; a chain may be longer than the stack."""
-    seen: set[int] = set()
-    left: list[BaseException | None] = [error]
-    while left:
-        each = left.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        left += (each.__cause__, each.__context__)
-        if isinstance(each, BaseExceptionGroup):
-            left += each.exceptions  # pyright: ignore[reportUnknownMemberType]
-    return seen

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from holdfast.policies.plan import Plan
     from holdfast.runtime.context import Scope
+    from holdfast.runtime.sight import Place
     from holdfast.typing import StepId, StepRecord
 
 _MOST_SHOWN = 8
@@ -39,26 +40,29 @@ class Replay:
             found = self._codes[plan.name] = code_fingerprint(plan.fn)
         return found
 
-    def follow(self, scope: Scope, step: StepId, outcome: Callable[[StepId], StepRecord | None]) -> bytes:
-        """The place of the scope's trail where ``step`` is made; empty when there is none.
+    def follow(self, scope: Scope, step: StepId, here: Place, outcome: Callable[[StepId], StepRecord | None]) -> bytes:
+        """The point of the scope's trail where ``step`` is made, by code at ``here``; empty when there is none.
 
         Raises:
             Divergence: At this place the record has another step.
         """
-        trail = scope.trail
-        if trail is None:
-            trail = scope.trail = Trail(scope.call.number)
-            self._entered.add(scope.step)
-        place = trail.here(outcome)
+        trail = self._trail(scope)
+        point = trail.here(here, outcome)
         record = self._unclaimed.get(step)
         if record is not None and not record.history:
             trail.lose()
-        if not place or not self._expected:
-            return place
-        recorded = self._expected.get((scope.step, place))
+        if not point or not self._expected:
+            return point
+        recorded = self._expected.get((scope.step, point))
         if recorded is not None and recorded != step:
             self._judge(scope, recorded, _shown(step))
-        return place
+        return point
+
+    def _trail(self, scope: Scope) -> Trail:
+        if scope.trail is None:
+            scope.trail = Trail(scope.call.number, scope.place)
+            self._entered.add(scope.step)
+        return scope.trail
 
     def claimed(self, record: StepRecord, plan: Plan) -> None:
         """A recorded step has been asked for.
@@ -83,16 +87,16 @@ class Replay:
                 task=plan.name,
             )
 
-    def left(self, scope: Scope, outcome: Callable[[StepId], StepRecord | None]) -> None:
-        """The body of a scope has returned.
+    def left(self, scope: Scope, here: Place, outcome: Callable[[StepId], StepRecord | None]) -> None:
+        """The body of a scope, which runs at ``here``, has returned.
 
         Raises:
             Divergence: The record has one more step.
         """
-        if not self._expected or scope.trail is None:
+        if not self._expected:
             return
-        place = scope.trail.here(outcome)
-        recorded = self._expected.get((scope.step, place)) if place else None
+        point = self._trail(scope).here(here, outcome)
+        recorded = self._expected.get((scope.step, point)) if point else None
         if recorded is not None and recorded in self._unclaimed:
             self._judge(scope, recorded, "the body returned")
 

@@ -156,8 +156,8 @@ class Run:
         error = call.error
         if call.future is not None and error is not None and not is_cancellation(error) and not isinstance(error, RunInterrupted):
             self._failed.append((call.plan.name, call.facts, error, call.future))
-        if self.journal is not None and call.step is not None and call.future is not None:
-            self.journal.ended(call.step, call.future)
+        if self.journal is not None and call.step is not None:
+            self.journal.ended(call.step, call)
         self._left(call)
 
     def _left(self, call: Call) -> None:

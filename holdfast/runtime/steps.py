@@ -61,7 +61,7 @@ def _replay(call: Call, run: Run, journal: Journal, values: tuple[Any, ...], ste
     try:
         journal.check_late()
         call.step, call.history = journal.name_step(call.plan, scope, values, step_key)
-        under_way = journal.under_way(call.step)
+        under_way = journal.under_way(call.step, scope)
         if under_way is not None:
             return under_way
         if journal.questions.parked(call.step):
@@ -107,7 +107,7 @@ def _start(call: Call) -> TaskFuture[Any]:
         future.settle_cancelled()
         return future
     if run.journal is not None and call.step is not None:
-        run.journal.started(call.step, future)
+        run.journal.started(call.step, call)
     call.slots.enter(call)
     return future
 

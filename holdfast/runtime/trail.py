@@ -6,7 +6,7 @@ it is another one, the code has changed or depends on something that is not reco
 divergence, and it is noticed before the step runs.
 
 There must be no false alarm, so the trail is lost for good as soon as timing may have had a say: when a step is made before the outcome
-of the one before was looked at (`result`, ``await``), or from another thread or asyncio task than the first. "Looked at", and not "was
+of the one before was looked at (`result`, ``await``), or from another thread or asyncio task than the body's own. "Looked at", and not "was
 done": whether a quick task is done already is itself timing, as is the order in which ``as_completed`` hands out what is done. A step
 made without a trail is recorded as such, and makes the trail be lost when it is replayed.
 
@@ -15,17 +15,14 @@ The first attempt of a body and the second may differ (whatever failed was not a
 
 from __future__ import annotations
 
-import sys
-import threading
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
-
-from holdfast.runtime.loops import running_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from holdfast.runtime.future import TaskFuture
+    from holdfast.runtime.sight import Place
     from holdfast.typing import StepId, StepRecord
 
 DIGEST_SIZE = 12
@@ -37,21 +34,18 @@ class Trail:
 
     __slots__ = ("_future", "_owner", "_step", "digest")
 
-    def __init__(self, attempt: int) -> None:
-        """Start the trail of an attempt's scope."""
+    def __init__(self, attempt: int, owner: Place | None) -> None:
+        """Start the trail of an attempt whose body runs at ``owner``."""
         self.digest = blake2b(b"attempt %d" % attempt, digest_size=DIGEST_SIZE).digest()
-        self._owner: tuple[int, int] | None = None
+        self._owner = owner
         self._step: StepId | None = None
         self._future: TaskFuture[Any] | None = None
 
-    def here(self, outcome: Callable[[StepId], StepRecord | None]) -> bytes:
-        """The digest up to now, or `LOST`; ``outcome`` looks up the record of a finished step."""
+    def here(self, place: Place, outcome: Callable[[StepId], StepRecord | None]) -> bytes:
+        """The digest up to now, or `LOST`; ``place`` is where the code is, ``outcome`` looks up the record of a finished step."""
         if not self.digest:
             return LOST
-        me = _place()
-        if self._owner is None:
-            self._owner = me
-        if self._owner != me:
+        if self._owner != place:
             return self.lose()
         future, step = self._future, self._step
         if future is not None and step is not None:
@@ -80,10 +74,3 @@ def _joined(digest: bytes, step: StepId, record: StepRecord) -> bytes:
     joined.update(record.kind.encode())
     joined.update(record.payload)
     return joined.digest()
-
-
-def _place() -> tuple[int, int]:
-    """Which thread, and which asyncio task on it."""
-    if running_loop() is None:
-        return threading.get_ident(), 0
-    return threading.get_ident(), id(sys.modules["asyncio"].current_task())

@@ -1,0 +1,215 @@
+"""Which failures a body has survived, so that they are replayed, and which are made again."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from holdfast import InMemorySaver, ReplayedError, RetryPolicy, entrypoint, task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Stop(Exception):
+    """Ends a life of a body, so that the next one resumes it."""
+
+
+class Declined(Exception):
+    """An error of the user's, with more than a text."""
+
+    def __init__(self, code: int, *, retry_in: float) -> None:
+        super().__init__(code)
+        self.retry_in = retry_in
+
+
+def test_a_failure_that_the_body_caught_is_raised_again() -> None:
+    """As the same class with the same attributes; the task does not run again."""
+    ran: Counter[str] = Counter()
+    caught: list[Any] = []
+
+    @task
+    def charge() -> None:
+        ran["charge"] += 1
+        raise Declined(51, retry_in=2.5)
+
+    @entrypoint(InMemorySaver())
+    def main(_: Any) -> str:
+        ran["body"] += 1
+        try:
+            charge().result()
+        except Declined as error:
+            caught.append((error.args, error.retry_in))
+        if ran["body"] == 1:
+            raise Stop
+        return "paid otherwise"
+
+    with pytest.raises(Stop):
+        main.invoke(0, thread_id="t")
+    assert "paid otherwise" == main.invoke(None, thread_id="t")
+    assert {"charge": 1, "body": 2} == ran
+    assert [((51,), 2.5)] * 2 == caught
+
+
+def test_a_failure_whose_class_is_gone_comes_back_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `ReplayedError` with the original's name and text."""
+    caught: list[Exception] = []
+
+    @task
+    def charge() -> None:
+        raise Declined(51, retry_in=2.5)
+
+    @entrypoint(InMemorySaver())
+    def main(_: Any) -> None:
+        try:
+            charge().result()
+        except Exception as error:
+            caught.append(error)
+        if len(caught) == 1:
+            raise Stop
+
+    with pytest.raises(Stop):
+        main.invoke(0, thread_id="t")
+    monkeypatch.delitem(globals(), "Declined")
+    main.invoke(None, thread_id="t")
+    assert isinstance(caught[1], ReplayedError)
+    assert ("Declined", "51") == (caught[1].type_name.rpartition(".")[2], caught[1].text)
+
+
+def test_the_failure_that_ended_the_body_runs_again_and_nothing_else_does() -> None:
+    """Also when it was wrapped: causes, contexts and groups count."""
+    ran: Counter[str] = Counter()
+
+    @task
+    def fail(name: str) -> str:
+        ran[name] += 1
+        if ran[name] == 1:
+            raise ConnectionError(name)
+        return name
+
+    @entrypoint(InMemorySaver())
+    def main(_: Any) -> list[str]:
+        survived = "survived"
+        try:
+            fail("caught").result()
+        except ConnectionError:
+            survived = "replaced"
+        try:
+            wrapped = fail("wrapped").result()
+        except ConnectionError as error:
+            raise ExceptionGroup("several", [RuntimeError("no"), ValueError("because")]) from error
+        return [survived, wrapped]
+
+    with pytest.raises(ExceptionGroup):
+        main.invoke(0, thread_id="t")
+    assert ["replaced", "wrapped"] == main.invoke(None, thread_id="t")
+    assert {"caught": 1, "wrapped": 2} == ran
+
+
+def one_after_the_other(work: Any) -> Any:
+    """Only the first failure is raised."""
+
+    def body() -> Any:
+        return [future.result() for future in [work(n) for n in range(8)]]
+
+    return body
+
+
+def gathered_eight(work: Any) -> Any:
+    """Only the first failure is raised, and `asyncio.gather` looks at the others."""
+
+    async def body() -> Any:
+        return await asyncio.gather(*[work(n) for n in range(8)])
+
+    return body
+
+
+def gathered_coroutines(work: Any) -> Any:
+    """Each failure ends an asyncio task."""
+
+    async def one(n: int) -> Any:
+        return await work(n)
+
+    async def body() -> Any:
+        return await asyncio.gather(*[one(n) for n in range(8)])
+
+    return body
+
+
+def grouped(work: Any) -> Any:
+    """The failures come in a group."""
+
+    async def one(n: int) -> Any:
+        return await work(n)
+
+    async def body() -> Any:
+        async with asyncio.TaskGroup() as group:
+            made = [group.create_task(one(n)) for n in range(8)]
+        return [each.result() for each in made]
+
+    return body
+
+
+@pytest.mark.parametrize("shape", [one_after_the_other, gathered_eight, gathered_coroutines, grouped])
+@pytest.mark.parametrize("is_retry", [True, False], ids=["retried", "resumed"])
+def test_calls_that_failed_together_are_all_made_again_at_once(shape: Callable[..., Any], *, is_retry: bool) -> None:
+    """One resume, or one more attempt of the body, is enough, however many there were."""
+    is_down, barrier = [True], threading.Barrier(8)
+
+    @task
+    def work(n: int) -> int:
+        if is_down:
+            if barrier.wait(10) == 0:
+                is_down.clear()
+            barrier.wait(10)
+            time.sleep(0.001 * n)
+            raise ConnectionError(n)
+        return n
+
+    policy = RetryPolicy(max_attempts=2, initial_interval=0.05, jitter=False) if is_retry else None
+    main = entrypoint(InMemorySaver(), retry_policy=policy)(shape(work))
+    if not is_retry:
+        with pytest.raises((ConnectionError, ExceptionGroup)):
+            main.invoke(thread_id="t")
+    assert list(range(8)) == main.invoke(*([] if is_retry else [None]), thread_id="t")
+
+
+@pytest.mark.parametrize("how", ["gather", "return_exceptions"])
+def test_a_failure_after_which_a_body_took_another_way_is_kept(how: str) -> None:
+    """Here in a coroutine beside others, whose fallback is recorded: the run must not do both ways."""
+    ran: Counter[str] = Counter()
+
+    @task
+    async def work(name: str) -> str:
+        ran[name] += 1
+        if name == "card" and ran["card"] == 1:
+            raise ConnectionError(name)
+        return name
+
+    async def pay() -> str:
+        if how == "return_exceptions":
+            (outcome,) = await asyncio.gather(work("card"), return_exceptions=True)
+        else:
+            try:
+                outcome = await work("card")
+            except ConnectionError as error:
+                outcome = error
+        return await work("cash") if isinstance(outcome, ConnectionError) else outcome
+
+    @entrypoint(InMemorySaver())
+    async def main(_: Any) -> list[str]:
+        paid = await asyncio.gather(pay(), work("ship"))
+        ran["body"] += 1
+        if ran["body"] == 1:
+            raise Stop
+        return paid
+
+    with pytest.raises(Stop):
+        main.invoke(0, thread_id="t")
+    assert ["cash", "ship"] == main.invoke(None, thread_id="t")
+    assert {"card": 1, "cash": 1, "ship": 1, "body": 2} == ran
