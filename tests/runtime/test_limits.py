@@ -227,7 +227,6 @@ def test_a_cancellation_from_outside_is_not_taken_for_the_limit() -> None:
 
 def test_the_smallest_timeout() -> None:
     """A nanosecond is over before the body has begun; in either colour that is a timeout, not a hang."""
-
     release = threading.Event()
 
     @resilient(timeout=1e-9, retry_policy=[])
