@@ -260,6 +260,7 @@ def entrypoint(
     max_concurrency: int | None = None,
     capture: str = "",
 ) -> EntrypointDecorator: ...
+@trims
 def entrypoint(
     checkpointer: Any = None,
     store: Any = None,
@@ -324,7 +325,6 @@ def entrypoint(
     return decorate
 
 
-@trims
 def _check_stores(checkpointer: Any, cache: Any) -> None:
     if checkpointer is not None and not (hasattr(checkpointer, "load") and hasattr(checkpointer, "begin")):
         msg = f"checkpointer={checkpointer!r}: give a checkpointer, e.g. InMemorySaver(), and other settings by name, e.g. @entrypoint(name='x')"

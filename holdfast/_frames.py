@@ -3,15 +3,16 @@
 Every public function through which an error leaves passes it to `trimmed` first: a plain function by being decorated with `trims`, a
 coroutine, a generator or a quick path by an ``except BaseException`` of its own, which costs nothing until something is raised. An error
 that is raised again as it is does not gain the frame it is raised in, so the user sees the line that called us, and next the line of
-theirs that we called.
+theirs that we called. `trims` also says in our words what Python says of an unknown option.
 """
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from holdfast._options import misfit
 from holdfast.errors import HoldfastError
 
 if TYPE_CHECKING:
@@ -43,10 +44,22 @@ def trims(fn: Callable[P, R]) -> Callable[P, R]:
         try:
             return fn(*args, **kwargs)
         except BaseException as error:
+            _reword(error, fn, kwargs)
             trimmed(error)
             raise
 
     return door
+
+
+def _reword(error: BaseException, fn: Callable[..., Any], kwargs: dict[str, Any]) -> None:
+    """Where ``fn`` was not entered because the arguments do not fit it: say which option is wrong, and keep no frame."""
+    traceback = error.__traceback__
+    if not isinstance(error, TypeError) or traceback is None or traceback.tb_next is not None:
+        return
+    text = misfit(fn, kwargs)
+    if text is not None:
+        error.args = (text,)
+    error.__traceback__ = None
 
 
 def _of_users(traceback: TracebackType | None, *, is_told: bool) -> TracebackType | None:

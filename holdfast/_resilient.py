@@ -83,6 +83,7 @@ def resilient(
     kind: str = "internal",
     cache: Cache | None = None,
 ) -> ResilientDecorator: ...
+@trims
 def resilient(
     fn: Any = None,
     /,

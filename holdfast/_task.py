@@ -190,6 +190,7 @@ def task(
     capture: str = "",
     kind: str = "internal",
 ) -> TaskDecorator: ...
+@trims
 def task(
     fn: Any = None,
     /,

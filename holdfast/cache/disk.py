@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
+from holdfast._frames import trims
 from holdfast.cache import _fork
 from holdfast.cache._lru import Lru, decode, encode, hold, new_entry
 from holdfast.cache._notes import Notes
@@ -74,6 +75,7 @@ class DiskCache:
         PolicyError: A limit that cannot work, or a path that is empty or none.
     """
 
+    @trims
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 
 from holdfast import events
+from holdfast._frames import trims
 from holdfast.errors import HoldfastError, PolicyError
 from holdfast.events import INFO, WARNING
 from holdfast.tracing import capture as capturing
@@ -171,6 +172,7 @@ class Handle:
 _session = _Session()
 
 
+@trims
 def configure(
     backend: str = "local",
     *,
