@@ -3,7 +3,7 @@
 Every public function through which an error leaves passes it to `trimmed` first: a plain function by being decorated with `trims`, a
 coroutine, a generator or a quick path by an ``except BaseException`` of its own, which costs nothing until something is raised. An error
 that is raised again as it is does not gain the frame it is raised in, so the user sees the line that called us, and next the line of
-theirs that we called. `trims` also says in our words what Python says of an unknown option.
+theirs that we called. `trims` also says in our words what Python says of an unknown option or one without a name.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ def trims(fn: Callable[P, R]) -> Callable[P, R]:
         try:
             return fn(*args, **kwargs)
         except BaseException as error:
-            _reword(error, fn, kwargs)
+            _reword(error, fn, args, kwargs)
             trimmed(error)
             raise
 
     return door
 
 
-def _reword(error: BaseException, fn: Callable[..., Any], kwargs: dict[str, Any]) -> None:
+def _reword(error: BaseException, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Where ``fn`` was not entered because the arguments do not fit it: say which option is wrong, and keep no frame."""
     traceback = error.__traceback__
     if not isinstance(error, TypeError) or traceback is None or traceback.tb_next is not None:
         return
-    text = misfit(fn, kwargs)
+    text = misfit(fn, args, kwargs)
     if text is not None:
         error.args = (text,)
     error.__traceback__ = None

@@ -53,6 +53,48 @@ def test_the_first_unknown_option_is_named_among_known_ones():
     assert f"task has no option 'attempts': it takes {SETTINGS}" == said
 
 
+@pytest.mark.parametrize(
+    ("make", "args", "text"),
+    [
+        (
+            RetryPolicy,
+            (3,),
+            "write RetryPolicy(max_attempts=3), or say which other it is: initial_interval, backoff_factor, max_interval, ",
+        ),
+        (CachePolicy, ("1h",), "write CachePolicy(ttl='1h'), or say which other it is: key_func, ignore, "),
+        (task(print).options, ("other",), "write Task.options(name='other'), or say which other it is: retry_policy, "),
+    ],
+)
+def test_a_value_without_a_name_is_guessed_to_be_the_first_option(make, args, text):
+    """LangGraph's order would make of the 3 an interval, and nobody would see it."""
+    said, frames = refused(make, *args)
+
+    assert ("takes options by name, not by position: " + text in said, []) == (True, frames)
+
+
+@pytest.mark.parametrize(
+    ("make", "args", "text"),
+    [
+        (RetryPolicy, (0.5, 2.0), "RetryPolicy takes options by name, not by position: max_attempts, initial_interval, backoff_factor, "),
+        (task, (print, RetryPolicy()), f"task takes options by name, not by position: {SETTINGS}"),
+        (tracing.configure, ("otlp", "http://jaeger:4318"), "configure takes options by name, not by position: endpoint, service_name, "),
+        (entrypoint(print).batch, ([1], None, True), "Entrypoint.batch takes options by name, not by position: return_exceptions"),
+    ],
+)
+def test_of_several_values_nothing_is_guessed(make, args, text):
+    """All options that go by name are listed."""
+    said, frames = refused(make, *args)
+
+    assert (text, []) == (said[: len(text)], frames)
+
+
+def test_a_long_value_is_shown_in_part():
+    """The error text stays one line."""
+    said, _ = refused(RetryPolicy, "x" * 1000)
+
+    assert len(said) < 400
+
+
 def test_what_python_says_well_stays_as_it_is():
     """A missing argument: Python names it, and no frame of ours is left."""
     said, frames = refused(TimeoutPolicy)

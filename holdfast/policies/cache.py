@@ -22,7 +22,7 @@ CLOCK_SLACK = 60.0
 _NO_TTL = "leave it out to keep entries for ever, or leave the cache policy out to cache nothing"
 
 
-@dataclass(frozen=True, slots=True, init=False, repr=False)
+@dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False)
 class CachePolicy:
     """Remembers results. Frozen; compared by its fields; never reads a clock.
 

@@ -39,17 +39,18 @@ _Match: TypeAlias = tuple[str, str]
 """Reason and detail of a failure that is one to retry; the delay is still open."""
 
 
-@dataclass(frozen=True, slots=True, init=False, repr=False)
+@dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False)
 class RetryPolicy:
     """Decides about retries. Frozen, compared by its fields, shared freely: it holds nothing of any call.
 
-    The first six fields have LangGraph's names, order and defaults.
+    The first six fields have LangGraph's names and defaults. They are given by name only: LangGraph's order would make of the 3 in
+    ``RetryPolicy(3)`` an interval, which is not what anybody means who writes it.
 
     Attributes:
+        max_attempts: Attempts in all, the first included; None leaves the end to ``deadline`` or ``stop``.
         initial_interval: Seconds after the first failure, before jitter.
         backoff_factor: What each further failure multiplies the interval by.
         max_interval: The most an interval may be, in seconds.
-        max_attempts: Attempts in all, the first included; None leaves the end to ``deadline`` or ``stop``.
         jitter: Whether each delay is drawn evenly from [0, interval].
         retry_on: What is retried: a class, a tuple of classes, or a predicate.
         retry_on_result: Says of a result whether it counts as a failure; None takes every result.
@@ -64,10 +65,10 @@ class RetryPolicy:
     RetryPolicy(max_attempts=5, max_interval=10s)
     """
 
+    max_attempts: int | None
     initial_interval: float
     backoff_factor: float
     max_interval: float
-    max_attempts: int | None
     jitter: bool
     retry_on: type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
     retry_on_result: Callable[[Any], bool] | None
@@ -79,15 +80,15 @@ class RetryPolicy:
     retry: Callable[[Any], bool] | None
 
     @trims
-    def __init__(  # noqa: PLR0913 - LangGraph's six may be positional, the rest are keywords
+    def __init__(  # noqa: PLR0913 - options, by name only
         self,
+        *,
+        max_attempts: int | None = _DEFAULT_ATTEMPTS,
         initial_interval: Duration = 0.5,
         backoff_factor: float = 2.0,
         max_interval: Duration = 128.0,
-        max_attempts: int | None = _DEFAULT_ATTEMPTS,
-        jitter: bool = True,  # noqa: FBT001, FBT002 - LangGraph's order
+        jitter: bool = True,
         retry_on: RetryOn = is_transient,
-        *,
         retry_on_result: Callable[[Any], bool] | None = None,
         deadline: Duration | None = None,
         respect_retry_after: bool = True,
@@ -99,11 +100,11 @@ class RetryPolicy:
         """Decide about retries. Durations are seconds, timedelta or text such as ``"1m30s"``.
 
         Args:
+            max_attempts: Attempts in all, the first included. None needs a ``deadline`` or a ``stop``. A ``stop`` replaces the default of
+                3; when both are given, whichever comes first ends the retries.
             initial_interval: The interval after the first failure.
             backoff_factor: What each further failure multiplies the interval by; 1 keeps it constant.
             max_interval: The most an interval may be; jitter stays below it as well.
-            max_attempts: Attempts in all, the first included. None needs a ``deadline`` or a ``stop``. A ``stop`` replaces the default of
-                3; when both are given, whichever comes first ends the retries.
             jitter: True draws each delay evenly from [0, interval]; False waits the interval.
             retry_on: An exception class, a sequence of them, or a predicate on the exception. The default retries what may well succeed a
                 moment later: see docs/what-is-retried.md.
@@ -126,10 +127,10 @@ class RetryPolicy:
             max_attempts = None
         is_bounded = deadline is not None or not retry_fields.is_endless(stop)
         values = {
+            "max_attempts": retry_fields.attempts(max_attempts, is_bounded=is_bounded),
             "initial_interval": seconds(initial_interval, what="initial_interval"),
             "backoff_factor": retry_fields.factor(backoff_factor),
             "max_interval": seconds(max_interval, what="max_interval"),
-            "max_attempts": retry_fields.attempts(max_attempts, is_bounded=is_bounded),
             "jitter": retry_fields.jitter(jitter),
             "retry_on": retry_fields.retry_on(retry_on),
             "retry_on_result": retry_on_result,
@@ -299,7 +300,7 @@ class RetryPolicy:
         return Stop(StopReason.STOP_CONDITION, what) if answer else None
 
     def __repr__(self) -> str:
-        names = ["max_attempts", *(field.name for field in fields(self) if field.name != "max_attempts")]
+        names = [field.name for field in fields(self)]
         parts = [f"{name}={_shown(getattr(self, name), name)}" for name in names if getattr(self, name) != getattr(_DEFAULT, name)]
         return f"RetryPolicy({', '.join(parts)})"
 
