@@ -76,6 +76,9 @@ class Entrypoint(Generic[R]):
             thread_id: The thread this run belongs to, for a checkpointer; None makes one.
             context: Handed through to ``runtime.context``.
 
+        Returns:
+            What the body returned; a future or other awaitable is waited for first.
+
         Raises:
             RuntimeError: The body is ``async def`` and an event loop is running here.
             Exception: Whatever the body raised.
@@ -127,12 +130,15 @@ class Entrypoint(Generic[R]):
 
     @trims
     def batch(self, inputs: Sequence[Any], config: Config | Sequence[Config] | None = None, *, return_exceptions: bool = False) -> list[R]:
-        """Run the body once for each input, in parallel, and return the results in order.
+        """Run the body once for each input, in parallel.
 
         Args:
             inputs: One input for each run.
             config: One for all, or one for each.
             return_exceptions: Put a failed run's error in its place instead of raising the first one.
+
+        Returns:
+            One result for each input, in their order.
 
         Raises:
             PolicyError: ``inputs`` is no list, or there are more or fewer configs than inputs.
@@ -198,6 +204,13 @@ class Entrypoint(Generic[R]):
                 `get_stream_writer` was given), ``"tasks"`` (a start and an end for each call); a list yields ``(mode, chunk)`` pairs.
             thread_id: As for `invoke`.
             context: As for `invoke`.
+
+        Yields:
+            Chunks, of one mode as they are; of a list of modes as ``(mode, chunk)``.
+
+        Raises:
+            PolicyError: There is no such mode.
+            Exception: As for `invoke`.
         """
         try:
             modes, as_pairs = chosen_modes(stream_mode)
@@ -291,6 +304,9 @@ def entrypoint(
         max_concurrency: Bodies that may run at once, sync and async together, not counting those that wait for tasks of their own;
             None: 128 sync bodies and any number of async ones.
         capture: As for `task`.
+
+    Returns:
+        The `Entrypoint`; where settings are given, what makes one of the function it decorates.
 
     Raises:
         PolicyError: Something given cannot work.

@@ -55,11 +55,31 @@ class Codec(Protocol):
         ...
 
     def encode(self, value: Any, /) -> bytes:
-        """Encode, or raise `holdfast.NotSerializable` naming the offending part."""
+        """Encode a value.
+
+        Args:
+            value: The value.
+
+        Returns:
+            Its bytes.
+
+        Raises:
+            holdfast.NotSerializable: It would not come back as it is; the text names the offending part.
+        """
         ...
 
     def decode(self, data: bytes, /) -> Any:
-        """Decode what `encode` made, or raise `holdfast.errors.CorruptRecord`."""
+        """Decode what `encode` made.
+
+        Args:
+            data: The bytes.
+
+        Returns:
+            An equal value of the same type.
+
+        Raises:
+            holdfast.CorruptRecord: They are not what `encode` makes.
+        """
         ...
 
 
@@ -73,11 +93,27 @@ class Cache(Protocol):
         ...
 
     def peek(self, key: CacheKey, codec: Codec, /) -> Entry | None:
-        """Look in the in-process tier only; never blocks."""
+        """Look in the in-process tier only; never blocks.
+
+        Args:
+            key: Names the entry.
+            codec: Decodes its value.
+
+        Returns:
+            The entry, fresh or not; None when it is not there, or cannot be used.
+        """
         ...
 
     def get(self, key: CacheKey, codec: Codec, /) -> Entry | None:
-        """Look in every tier."""
+        """Look in every tier.
+
+        Args:
+            key: Names the entry.
+            codec: Decodes its value.
+
+        Returns:
+            The entry, fresh or not; None when it is nowhere, or cannot be used.
+        """
         ...
 
     def set(
@@ -92,7 +128,19 @@ class Cache(Protocol):
         tags: tuple[str, ...] = (),
         origin: tuple[str, str] = ("", ""),
     ) -> int | None:
-        """Store ``value`` in every tier; return its size in bytes, or None when it could not be stored.
+        """Store a value in every tier.
+
+        Args:
+            key: Names the entry; what was there is replaced.
+            value: The value; with ``negative``, an exception.
+            codec: Encodes it.
+            ttl: Seconds it is meant to stay fresh, for the store to evict it by; None for ever.
+            negative: True for a remembered failure.
+            tags: Words by which it can be purged.
+            origin: Trace and span id of what produced it, in hex digits; empty texts where nothing traced.
+
+        Returns:
+            Its size in bytes; None when it could not be stored.
 
         Raises:
             NotSerializable: The codec refuses the value (the caller turns this into a note).
@@ -100,11 +148,26 @@ class Cache(Protocol):
         ...
 
     def delete(self, key: CacheKey, /) -> bool:
-        """Forget one entry; True when there was one."""
+        """Forget one entry.
+
+        Args:
+            key: Names the entry.
+
+        Returns:
+            True when there was one.
+        """
         ...
 
     def purge(self, *, namespace: str | None = None, tag: str | None = None) -> int:
-        """Forget a namespace (a trailing ``*`` matches any ending), a tag, or everything; return how many."""
+        """Forget entries: everything, or those of a namespace, a tag, or both.
+
+        Args:
+            namespace: Only this one; a trailing ``*`` matches any ending. None takes all.
+            tag: Only entries with this tag; None takes all.
+
+        Returns:
+            How many there were.
+        """
         ...
 
     def close(self) -> None:
@@ -162,17 +225,43 @@ class Checkpointer(Protocol):
         ...
 
     def load(self, thread_id: str, /) -> Saved | None:
-        """The thread's latest run, or None."""
+        """Look a thread up.
+
+        Args:
+            thread_id: The thread.
+
+        Returns:
+            Its latest run, and what that left; None for an unknown thread.
+        """
         ...
 
     def begin(self, thread_id: str, run_id: str, input_: bytes, /) -> None:
-        """Start a new run of the thread; the steps of the run before are forgotten, its saved value is kept."""
+        """Start a new run of a thread; the steps of the run before are forgotten, its saved value is kept.
+
+        Args:
+            thread_id: The thread; unknown ones are made.
+            run_id: The new run.
+            input_: Its encoded input.
+        """
         ...
 
     def commit(self, thread_id: str, run_id: str, steps: list[tuple[StepId, bytes]], /) -> None:
-        """Add finished steps; durable, as far as the saver is, when this returns."""
+        """Add finished steps; durable, as far as the saver is, when this returns.
+
+        Args:
+            thread_id: The thread.
+            run_id: The run that made them; nothing is added when the thread has a newer one.
+            steps: Each step's name and encoded outcome.
+        """
         ...
 
     def end(self, thread_id: str, run_id: str, status: str, previous: bytes | None, /) -> None:
-        """Record how the run ended; ``previous`` replaces the thread's saved value unless it is None."""
+        """Record how a run ended.
+
+        Args:
+            thread_id: The thread.
+            run_id: The run; nothing is recorded when the thread has a newer one.
+            status: ``done`` or ``failed``.
+            previous: The encoded value that replaces the thread's saved one; None leaves that as it is.
+        """
         ...

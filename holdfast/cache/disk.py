@@ -238,7 +238,14 @@ class DiskCache:
         return CacheStats(self.path, *count)
 
     def entries(self, namespace: str | None = None) -> Iterator[EntryInfo]:
-        """What is on disk, without reading values: everything, or a namespace (a trailing ``*`` matches any ending)."""
+        """What is on disk, without reading values.
+
+        Args:
+            namespace: Only this one; a trailing ``*`` matches any ending. None takes all.
+
+        Yields:
+            Key, times, size and tags of each entry.
+        """
         store = self._open()
         if store is None:
             return

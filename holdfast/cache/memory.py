@@ -99,7 +99,14 @@ class InMemoryCache:
         return CacheStats(None, len(self._memory), self._memory.bytes)
 
     def entries(self, namespace: str | None = None) -> Iterator[EntryInfo]:
-        """What there is, least recently used first: everything, or a namespace (a trailing ``*`` matches any ending)."""
+        """What there is, least recently used first.
+
+        Args:
+            namespace: Only this one; a trailing ``*`` matches any ending. None takes all.
+
+        Yields:
+            Key, times, size and tags of each entry.
+        """
         for key, held in self._memory.items():
             if namespace is None or matches(namespace, key.namespace):
                 yield EntryInfo(key, held.rest[0], held.rest[1], held.size, held.tags)

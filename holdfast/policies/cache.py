@@ -119,7 +119,17 @@ class CachePolicy:
         return ttl is None or -CLOCK_SLACK <= now - stored_at < ttl
 
     def replace(self, **changes: Any) -> CachePolicy:
-        """The same policy with some fields changed."""
+        """The same policy with some fields changed.
+
+        Args:
+            **changes: Fields by name, as for the class.
+
+        Returns:
+            Another policy; this one stays as it is.
+
+        Raises:
+            PolicyError: A value that cannot work, by itself or beside the others.
+        """
         return CachePolicy(**{field.name: getattr(self, field.name) for field in fields(self)} | changes)
 
     __replace__ = replace

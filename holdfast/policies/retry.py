@@ -167,10 +167,13 @@ class RetryPolicy:
         return self.retry_on_result is not None or self.retry is not None
 
     def interval(self, attempt: int) -> float:
-        """Seconds before attempt ``attempt + 1``, before jitter: ``initial_interval * backoff_factor ** (attempt - 1)``, capped.
+        """The wait before attempt ``attempt + 1``, before jitter: ``initial_interval * backoff_factor ** (attempt - 1)``, capped.
 
         Args:
             attempt: Number of the attempt that failed; the first is 1.
+
+        Returns:
+            Seconds.
 
         >>> RetryPolicy(initial_interval=0.5, backoff_factor=2, max_interval=3).interval(4)
         3.0
@@ -191,6 +194,15 @@ class RetryPolicy:
 
     def replace(self, **changes: Any) -> RetryPolicy:
         """The same policy with some fields changed.
+
+        Args:
+            **changes: Fields by name, as for the class.
+
+        Returns:
+            Another policy; this one stays as it is.
+
+        Raises:
+            PolicyError: A value that cannot work, by itself or beside the others.
 
         >>> RetryPolicy(max_attempts=5).replace(jitter=False)
         RetryPolicy(max_attempts=5, jitter=False)

@@ -124,7 +124,14 @@ class TaskFuture(Future[R]):
         return cast("R", self._result)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """What the task raised, or None; waits like `result`."""
+        """Wait like `result`, and give the error instead of raising it.
+
+        Args:
+            timeout: As for `result`.
+
+        Returns:
+            What the task raised; None when it has a result.
+        """
         try:
             if self._state is not FINISHED:
                 self._join(timeout)
@@ -178,6 +185,9 @@ class TaskFuture(Future[R]):
         A queued task never runs. A running ``async def`` body is cancelled. A running ``def`` body cannot be stopped: called from a
         thread this returns False, as `concurrent.futures` does; called on an event loop the future is cancelled at once and the body's
         outcome is dropped when it ends, as `loop.run_in_executor` does.
+
+        Returns:
+            False when it was done already, or cannot be stopped.
         """
         del msg  # asyncio's cancel takes one; the body's CancelledError carries none
         if self._state in _DONE:

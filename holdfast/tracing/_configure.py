@@ -143,7 +143,14 @@ class Handle:
         self._key = key
 
     def flush(self, timeout: float = firewall.EXIT_TIMEOUT) -> bool:
-        """Wait until all spans ended so far have left for this backend; False when ``timeout`` seconds were not enough."""
+        """Wait until all spans ended so far have left for this backend.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            False when they were not enough.
+        """
         return self._processor.lane.flush(timeout)
 
     def shutdown(self) -> None:
