@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import weakref
 
 import pytest
 from opentelemetry import propagate, trace
@@ -757,6 +758,25 @@ def test_captured_arguments_are_those_of_the_call(play, recorder):
         cities.append("Rome")
 
     assert '{"cities":["Oslo"]}' == recorder.attributes("forecast")["holdfast.input"]
+
+
+class Large:
+    """A result that is to be freed when its caller is done with it."""
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_spans_that_wait_to_be_written_keep_no_values_alive(recorder, make_play, most):
+    """A queue is long, and results may be large."""
+    play, value = make_play(recorder.observer()), Large()
+    with play.call(names=("value",), arguments=(value,), max_attempts=most) as call:
+        with play.attempt(call):
+            pass
+        call.result = value
+    gone = weakref.ref(value)
+    del value, call
+
+    assert len(recorder.ended) == most
+    assert gone() is None
 
 
 def test_without_an_sdk_nothing_is_recorded_and_nothing_breaks(make_play):
