@@ -79,12 +79,14 @@ def _of_users(traceback: TracebackType | None, *, is_told: bool) -> TracebackTyp
 
 
 def _past_ours(traceback: TracebackType | None) -> TracebackType | None:
-    while traceback is not None:
-        path = traceback.tb_frame.f_code.co_filename
-        if not path.startswith(_PACKAGE) or path.startswith(_TESTING):
-            return traceback
+    while traceback is not None and _is_ours(traceback.tb_frame.f_code.co_filename):
         traceback = traceback.tb_next
-    return None
+    return traceback
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_ours(path: str) -> bool:
+    return path.startswith(_PACKAGE) and not path.startswith(_TESTING)
 
 
 def _last(traceback: TracebackType | None) -> TracebackType | None:

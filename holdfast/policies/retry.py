@@ -255,7 +255,9 @@ class RetryPolicy:
         """Say when the next attempt is, or why there is none."""
         if self.max_attempts is not None and state.attempt >= self.max_attempts:
             return Stop(StopReason.MAX_ATTEMPTS, f"max_attempts={self.max_attempts}")
-        remaining = self._remaining(state)
+        remaining = state.remaining
+        if remaining is None and self.deadline is not None:  # the task's own deadline wins
+            remaining = self.deadline - state.elapsed
         if remaining is not None and remaining <= 0:
             return Stop(StopReason.DEADLINE, "the deadline has passed")
         following = self._delayed(match, state)
@@ -268,12 +270,6 @@ class RetryPolicy:
         if remaining is not None and following.delay >= remaining:
             return _too_late(following, remaining)
         return following
-
-    def _remaining(self, state: AttemptState) -> float | None:
-        """Seconds left: of the task's deadline when it has one, else of the policy's own."""
-        if state.remaining is not None or self.deadline is None:
-            return state.remaining
-        return self.deadline - state.elapsed
 
     def _delayed(self, match: _Match, state: AttemptState) -> Retry | Stop:
         if self.respect_retry_after:
@@ -289,7 +285,7 @@ class RetryPolicy:
             return self._ask_wait(self.wait, match, state)
         interval = self.interval(state.attempt)
         delay = backoff.full_jitter(interval, state.draw) if self.jitter else interval
-        return Retry(delay, *match)
+        return Retry(delay, match[0], match[1])
 
     def _ask_wait(self, wait: Callable[[Any], Any], match: _Match, state: AttemptState) -> Retry | Stop:
         from holdfast.policies import tenacity
@@ -327,19 +323,21 @@ def decide(policies: Sequence[RetryPolicy], counts: list[int], state: AttemptSta
 
     Args:
         policies: In order.
-        counts: The failures each policy has decided so far in this call, all 0 at first. The deciding policy's is incremented here.
+        counts: The failures each policy has decided so far in this call, all 0 at first. The deciding policy's is incremented here;
+            one policy alone counts by the attempt's number.
         state: The attempt, numbered over all policies.
 
     Returns:
-        The decision, and the index of the policy that made it; -1 when none applies.
+        The decision, and the index of the policy that made it; -1 when none of several applies.
     """
+    if len(policies) == 1:  # so it is for nearly every task
+        return policies[0].decide(state), 0
     refusal: Stop | None = None
     for index, policy in enumerate(policies):
         match = policy._match(state)  # noqa: SLF001 - the same file
         if not isinstance(match, Stop):
             counts[index] += 1
-            counted = state if len(policies) == 1 else state._replace(attempt=counts[index])
-            decision = policy._schedule(match, counted)  # noqa: SLF001 - the same file
+            decision = policy._schedule(match, state._replace(attempt=counts[index]))  # noqa: SLF001 - the same file
             return _named(decision, index, len(policies)), index
         if match.reason is StopReason.PREDICATE_FAILED:
             return _named(match, index, len(policies)), index
@@ -348,7 +346,7 @@ def decide(policies: Sequence[RetryPolicy], counts: list[int], state: AttemptSta
 
 
 def _named(decision: Retry | Stop, index: int, total: int) -> Retry | Stop:
-    if total == 1 or isinstance(decision, Retry):
+    if isinstance(decision, Retry):
         return decision
     return decision._replace(detail=f"{decision.detail}, RetryPolicy {index + 1} of {total}")
 
