@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
 from holdfast.errors import NodeTimeoutError
+from holdfast.runtime import lookup
 from holdfast.runtime.context import current
 from holdfast.runtime.dispatch import MOST_WAITING_THREADS, workers
 from holdfast.runtime.future import TaskFuture
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
+    from holdfast.policies.plan import Plan
     from holdfast.runtime.dispatch import Slots
     from holdfast.runtime.run import Run
     from holdfast.runtime.state import Call
+    from holdfast.typing import Cache, CacheKey, Entry
 
 DRAIN_SECONDS = 1.0
 """How long an interrupted or cancelled run waits for sync bodies that cannot be stopped."""
@@ -234,6 +237,16 @@ class _Waiting:
 
 
 # -- stores -----------------------------------------------------------------------------------------------------------------------
+
+
+def look_async(plan: Plan, cache: Cache, key: CacheKey | None) -> tuple[Entry | None, bool]:
+    """A fresh entry, and whether every tier was looked in: here memory alone, as the event loop waits for no disk."""
+    return lookup.in_memory(plan, cache, key), False
+
+
+def look_sync(plan: Plan, cache: Cache, key: CacheKey | None) -> tuple[Entry | None, bool]:
+    """A fresh entry, and whether every tier was looked in."""
+    return lookup.anywhere(plan, cache, key), True
 
 
 async def store_call_async(is_blocking: bool, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: FBT001

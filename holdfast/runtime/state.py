@@ -34,6 +34,7 @@ class Call:
         step: Its name in the journal; None without one.
         cache: Where its result is cached; None without a cache policy.
         key: Names its result in the cache.
+        is_missing: Whether its result was looked for in the whole cache already, and not found.
         future: What the caller holds; None for ``@resilient`` and bodies.
         context: The caller's context variables, copied; the body runs in them.
         slots: Where its slot comes from; None when it needs none.
@@ -65,6 +66,7 @@ class Call:
         "future",
         "has_slot",
         "is_body",
+        "is_missing",
         "is_past",
         "is_sent",
         "key",
@@ -92,6 +94,7 @@ class Call:
         self.step: StepId | None = None
         self.cache: Cache | None = None
         self.key: CacheKey | None = None
+        self.is_missing = False
         self.future: TaskFuture[Any] | None = None
         self.context: Context | None = None
         self.slots: Slots | None = None
