@@ -15,9 +15,9 @@ from holdfast.runtime.context import current, scope_for
 from holdfast.runtime.ending import result_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from holdfast._runs import Options
+    from holdfast._runs import Config, Options
     from holdfast.policies.plan import Plan
     from holdfast.runtime.context import Scope
     from holdfast.runtime.future import TaskFuture
@@ -105,3 +105,20 @@ def as_step(plan: Plan) -> Plan:
 def nested(scope: Scope, plan: Plan, input: Any) -> TaskFuture[Any]:
     """Make an entrypoint a step of ``scope``."""
     return steps.submit(scope, plan, () if input is NO_INPUT else (plain_input(input),), {})
+
+
+def batch_configs(plan: Plan, inputs: Sequence[Any], config: Config | Sequence[Config] | None) -> list[Config | None]:
+    """One config for each input of a batch.
+
+    Raises:
+        PolicyError: ``inputs`` is no list, or there are more or fewer configs than inputs.
+    """
+    if isinstance(inputs, (str, bytes, dict)) or not hasattr(inputs, "__len__"):
+        msg = f"inputs={inputs!r}: give a list with one input for each run, e.g. {plan.name}.batch([{inputs!r}])"
+        raise PolicyError(msg)
+    if config is None or isinstance(config, dict):
+        return [config] * len(inputs)
+    if len(config) != len(inputs):
+        msg = f"batch got {len(inputs)} inputs and {len(config)} configs: give one config for each input, or a single one for all"
+        raise PolicyError(msg)
+    return list(config)

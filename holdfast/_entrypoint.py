@@ -5,12 +5,21 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
-from holdfast._bodies import around, as_step, check_choice, check_parameters, check_stores, nested, resolving, single_settings
+from holdfast._bodies import (
+    around,
+    as_step,
+    batch_configs,
+    check_choice,
+    check_parameters,
+    check_stores,
+    nested,
+    resolving,
+    single_settings,
+)
 from holdfast._frames import trimmed, trims
 from holdfast._journals import NO_INPUT
 from holdfast._plans import build_plan
 from holdfast._runs import Config, Options, Prepared, Settings, check_concurrency, open_run
-from holdfast.errors import PolicyError
 from holdfast.runtime import _ports, threads
 from holdfast.runtime._async.call import perform as perform_async
 from holdfast.runtime._async.entry import execute_run as execute_async
@@ -60,8 +69,6 @@ class Entrypoint(Generic[R]):
         msg = f"an entrypoint is run, not called: write {how}"
         raise TypeError(msg)
 
-    # -- running ------------------------------------------------------------------------------------------------------------------
-
     def invoke(
         self,
         input: Any = NO_INPUT,
@@ -87,7 +94,8 @@ class Entrypoint(Generic[R]):
             wait: How long to wait for a thread that somebody else works on: seconds, timedelta or text like "30s"; None does not wait.
 
         Returns:
-            What the body returned, or ``{"__interrupt__": [Interrupt(value, id), ...]}`` when it waits for answers.
+            What the body returned (a future or other awaitable is waited for first), or ``{"__interrupt__": [Interrupt(value, id), ...]}``
+            when it waits for answers.
 
         Raises:
             RuntimeError: The body is ``async def`` and an event loop is running here.
@@ -141,7 +149,7 @@ class Entrypoint(Generic[R]):
     def _invoke(self, prepared: Prepared) -> R:
         run, call, answer = prepared
         if answer is not None:
-            return self._finished(run, answer)
+            return prepared.result()  # type: ignore[no-any-return]
         if self.plan.is_async:
             import asyncio
 
@@ -155,7 +163,7 @@ class Entrypoint(Generic[R]):
     async def _ainvoke(self, prepared: Prepared) -> R:
         run, call, answer = prepared
         if answer is not None:
-            return self._finished(run, answer)
+            return prepared.result()  # type: ignore[no-any-return]
         run.loop = running_loop()
         if self.plan.is_async:
             body = functools.partial(perform_async, call)
@@ -163,27 +171,23 @@ class Entrypoint(Generic[R]):
             body = functools.partial(_ports.perform_in_thread, run, call, perform_sync)
         return await execute_async(run, call, body)  # type: ignore[no-any-return]
 
-    def _finished(self, run: Run, answer: list[Any]) -> R:
-        """The result of a run that is done already."""
-        if run.sink is not None:
-            run.sink("updates", {self.plan.name: answer[0]})
-            run.sink("values", answer[0])
-        return answer[0]  # type: ignore[no-any-return]
-
     @trims
     def batch(self, inputs: Sequence[Any], config: Config | Sequence[Config] | None = None, *, return_exceptions: bool = False) -> list[R]:
-        """Run the body once for each input, in parallel, and return the results in order.
+        """Run the body once for each input, in parallel.
 
         Args:
             inputs: One input for each run.
             config: One for all, or one for each.
             return_exceptions: Put a failed run's error in its place instead of raising the first one.
 
+        Returns:
+            One result for each input, in their order.
+
         Raises:
             PolicyError: ``inputs`` is no list, or there are more or fewer configs than inputs.
             Exception: The first failed run's error, when all have ended.
         """
-        configs = self._configs(inputs, config)
+        configs = batch_configs(self.plan, inputs, config)
         opened: list[Run] = []
         blocked = running_loop()
 
@@ -206,24 +210,13 @@ class Entrypoint(Generic[R]):
         """`batch` for async code."""
         import asyncio
 
-        configs = self._configs(inputs, config)
+        configs = batch_configs(self.plan, inputs, config)
         runs = [self.ainvoke(item, each) for item, each in zip(inputs, configs, strict=True)]
         results: list[Any] = list(await asyncio.gather(*runs, return_exceptions=True))
         first = next((result for result in results if isinstance(result, BaseException)), None)
         if first is not None and not return_exceptions:
             raise first  # not before the others have ended, too
         return results
-
-    def _configs(self, inputs: Sequence[Any], config: Config | Sequence[Config] | None) -> list[Config | None]:
-        if isinstance(inputs, (str, bytes, dict)) or not hasattr(inputs, "__len__"):
-            msg = f"inputs={inputs!r}: give a list with one input for each run, e.g. {self.plan.name}.batch([{inputs!r}])"
-            raise PolicyError(msg)
-        if config is None or isinstance(config, dict):
-            return [config] * len(inputs)
-        if len(config) != len(inputs):
-            msg = f"batch got {len(inputs)} inputs and {len(config)} configs: give one config for each input, or a single one for all"
-            raise PolicyError(msg)
-        return list(config)
 
     def stream(
         self,
@@ -248,6 +241,13 @@ class Entrypoint(Generic[R]):
             context: As for `invoke`.
             run_id: As for `invoke`.
             wait: As for `invoke`.
+
+        Yields:
+            Chunks, of one mode as they are; of a list of modes as ``(mode, chunk)``.
+
+        Raises:
+            PolicyError: There is no such mode.
+            Exception: As for `invoke`.
         """
         try:
             modes, as_pairs = chosen_modes(stream_mode)
@@ -315,6 +315,7 @@ def entrypoint(
     max_concurrency: int | None = None,
     capture: str = "",
 ) -> EntrypointDecorator: ...
+@trims
 def entrypoint(
     checkpointer: Any = None,
     store: Any = None,
@@ -351,6 +352,9 @@ def entrypoint(
         max_concurrency: Bodies that may run at once, sync and async together, not counting those that wait for tasks of their own;
             None: 128 sync bodies and any number of async ones.
         capture: As for `task`.
+
+    Returns:
+        The `Entrypoint`; where settings are given, what makes one of the function it decorates.
 
     Raises:
         PolicyError: Something given cannot work.

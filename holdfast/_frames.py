@@ -3,15 +3,16 @@
 Every public function through which an error leaves passes it to `trimmed` first: a plain function by being decorated with `trims`, a
 coroutine, a generator or a quick path by an ``except BaseException`` of its own, which costs nothing until something is raised. An error
 that is raised again as it is does not gain the frame it is raised in, so the user sees the line that called us, and next the line of
-theirs that we called.
+theirs that we called. `trims` also says in our words what Python says of an unknown option or one without a name.
 """
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from holdfast._options import misfit
 from holdfast.errors import HoldfastError
 
 if TYPE_CHECKING:
@@ -43,10 +44,22 @@ def trims(fn: Callable[P, R]) -> Callable[P, R]:
         try:
             return fn(*args, **kwargs)
         except BaseException as error:
+            _reword(error, fn, args, kwargs)
             trimmed(error)
             raise
 
     return door
+
+
+def _reword(error: BaseException, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Where ``fn`` was not entered because the arguments do not fit it: say which option is wrong, and keep no frame."""
+    traceback = error.__traceback__
+    if not isinstance(error, TypeError) or traceback is None or traceback.tb_next is not None:
+        return
+    text = misfit(fn, args, kwargs)
+    if text is not None:
+        error.args = (text,)
+    error.__traceback__ = None
 
 
 def _of_users(traceback: TracebackType | None, *, is_told: bool) -> TracebackType | None:
@@ -66,12 +79,14 @@ def _of_users(traceback: TracebackType | None, *, is_told: bool) -> TracebackTyp
 
 
 def _past_ours(traceback: TracebackType | None) -> TracebackType | None:
-    while traceback is not None:
-        path = traceback.tb_frame.f_code.co_filename
-        if not path.startswith(_PACKAGE) or path.startswith(_TESTING):
-            return traceback
+    while traceback is not None and _is_ours(traceback.tb_frame.f_code.co_filename):
         traceback = traceback.tb_next
-    return None
+    return traceback
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_ours(path: str) -> bool:
+    return path.startswith(_PACKAGE) and not path.startswith(_TESTING)
 
 
 def _last(traceback: TracebackType | None) -> TracebackType | None:

@@ -38,7 +38,21 @@ class Resilient(Protocol[P, R_co]):
     plan: Plan
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Call the function, through its policies."""
+        """Call the function, through its policies.
+
+        Args:
+            *args: As for the function.
+            **kwargs: As for the function.
+
+        Returns:
+            What the function returns; from an ``async def``, something to ``await``.
+
+        Raises:
+            TypeError: The arguments do not fit.
+            NotKeyable: It is cached and an argument cannot be part of a key.
+            NodeTimeoutError: The ``timeout`` of the last attempt, or the ``deadline``, has passed.
+            Exception: Whatever the function raised in the end.
+        """
         ...
 
     @overload
@@ -47,19 +61,64 @@ class Resilient(Protocol[P, R_co]):
     def __get__(self: Resilient[Concatenate[S, Q], R_co], instance: S, owner: type, /) -> Callable[Q, R_co]: ...
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> CacheKey:
-        """The cache key of a call with these arguments; PolicyError without a cache policy."""
+        """Make the cache key of a call, without making the call.
+
+        Args:
+            *args: As for the function.
+            **kwargs: As for the function.
+
+        Returns:
+            The namespace, which says whose value it is, and 16 bytes that stand for the arguments.
+
+        Raises:
+            PolicyError: The function has no cache policy.
+            TypeError: The arguments do not fit.
+            NotKeyable: An argument cannot be part of a key.
+            KeyFuncError: The policy's ``key_func`` raised, or its answer cannot be a key.
+        """
         ...
 
     def explain_key(self, *args: P.args, **kwargs: P.kwargs) -> KeyExplanation:
-        """What that key is made of, part by part; print it."""
+        """Take the cache key of a call apart: why do two calls share an entry, or not?
+
+        Args:
+            *args: As for the function.
+            **kwargs: As for the function.
+
+        Returns:
+            The key's parts, to be printed, or compared with those of another call.
+
+        Raises:
+            PolicyError: The function has no cache policy.
+            TypeError, NotKeyable, KeyFuncError: As for `key`.
+        """
         ...
 
     def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Forget the cached result of one call; True when there was one."""
+        """Forget the cached result of one call.
+
+        Args:
+            *args: As for the function.
+            **kwargs: As for the function.
+
+        Returns:
+            True when there was one.
+
+        Raises:
+            PolicyError: The function has no cache policy.
+            TypeError, NotKeyable, KeyFuncError: As for `key`.
+        """
         ...
 
     def purge(self) -> int:
-        """Forget every cached result of the function, of any version; return how many there were."""
+        """Forget every cached result of the function, of any version.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            PolicyError: The function has no cache policy.
+        """
         ...
 
 
@@ -83,6 +142,7 @@ def resilient(
     kind: str = "internal",
     cache: Cache | None = None,
 ) -> ResilientDecorator: ...
+@trims
 def resilient(
     fn: Any = None,
     /,
@@ -111,6 +171,9 @@ def resilient(
         capture: As for `task`.
         kind: As for `task`.
         cache: Where results are kept; None is the default disk cache.
+
+    Returns:
+        The function, as `Resilient`; where settings are given, what makes that of the function it decorates.
 
     Raises:
         PolicyError: Something given cannot work.
@@ -166,5 +229,6 @@ def _equip(wrapper: Any, plan: Plan, cache: Cache | None) -> Any:
 
     wrapper.plan = plan
     for extra in (key, explain_key, forget, purge):
+        extra.__doc__ = getattr(Resilient, extra.__name__).__doc__  # what help(fetch.key) shows
         setattr(wrapper, extra.__name__, extra)
     return wrapper

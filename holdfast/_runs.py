@@ -76,6 +76,14 @@ class Prepared(NamedTuple):
     call: Call
     answer: list[Any] | None = None
 
+    def result(self) -> Any:
+        """The value of a run that turned out to be finished, told to whoever reads its stream."""
+        value = None if self.answer is None else self.answer[0]
+        if self.run.sink is not None:
+            self.run.sink("updates", {self.call.plan.name: value})
+            self.run.sink("values", value)
+        return value
+
     def drop(self) -> None:
         """Nobody will execute it."""
         if self.run.journal is not None:

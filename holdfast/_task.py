@@ -52,6 +52,13 @@ class Task(Generic[P, R_co]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[R_co]:
         """Start a call in the current run.
 
+        Args:
+            *args: As for the function.
+            **kwargs: As for the function.
+
+        Returns:
+            A future at once, finished where the result was in memory; ``.result()`` or ``await`` gives what the function returned.
+
         Raises:
             TaskContextError: No run is active here.
             TypeError: The arguments do not fit.
@@ -74,7 +81,22 @@ class Task(Generic[P, R_co]):
         return Task(self.plan, step_key=self.step_key, bound=(instance,))
 
     def invoke(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Make a run of this one call, anywhere, and return its result."""
+        """Make a run of this one call, anywhere, and wait for it.
+
+        Args:
+            *args: As for the function.
+            **kwargs: As for the function.
+
+        Returns:
+            What the function returned.
+
+        Raises:
+            TypeError: The arguments do not fit.
+            NotKeyable: The task is cached and an argument cannot be part of a key.
+            NodeTimeoutError: The ``timeout`` of the last attempt, or the ``deadline``, has passed.
+            RuntimeError: The task is ``async def`` and an event loop is running here: ``await`` `ainvoke`.
+            Exception: Whatever the function raised in the end.
+        """
         return cast("R_co", self._alone.invoke((self._bound + args, kwargs)))
 
     async def ainvoke(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
@@ -100,7 +122,7 @@ class Task(Generic[P, R_co]):
         kind: str | None = None,
         step_key: str = "",
     ) -> Task[P, R_co]:
-        """The same task with some settings changed; what is left out stays.
+        """Change some settings of the task; what is left out stays.
 
         Args:
             name: Another name in traces and journals.
@@ -109,8 +131,14 @@ class Task(Generic[P, R_co]):
             timeout: Seconds for each attempt.
             deadline: Seconds for all attempts and waits.
             capture: ``none``, ``shape`` or ``values``.
-            kind: ``internal`` or ``client``.
+            kind: ``internal``, or ``client`` for calls to another service.
             step_key: Sets this call apart from equal calls of the same body in the journal.
+
+        Returns:
+            Another task of the same function; this one stays as it is.
+
+        Raises:
+            PolicyError: Something given cannot work.
         """
         plan = self.plan
         changed = build_plan(
@@ -128,39 +156,78 @@ class Task(Generic[P, R_co]):
 
     @trims
     def key(self, *args: P.args, **kwargs: P.kwargs) -> CacheKey:
-        """The cache key of a call with these arguments.
+        """Make the cache key of a call, without making the call.
+
+        Args:
+            *args: As for the function.
+            **kwargs: As for the function.
+
+        Returns:
+            The namespace, which says whose value it is, and 16 bytes that stand for the arguments.
 
         Raises:
             PolicyError: The task has no cache policy.
+            TypeError: The arguments do not fit.
             NotKeyable: An argument cannot be part of a key.
+            KeyFuncError: The policy's ``key_func`` raised, or its answer cannot be a key.
         """
         return key_maker(self.plan).make(self._bound + args, kwargs)
 
     @trims
     def explain_key(self, *args: P.args, **kwargs: P.kwargs) -> KeyExplanation:
-        """What the key of a call is made of, part by part; print it."""
+        """Take the cache key of a call apart: why do two calls share an entry, or not?
+
+        Args:
+            *args: As for the function.
+            **kwargs: As for the function.
+
+        Returns:
+            The key's parts, to be printed, or compared with those of another call.
+
+        Raises:
+            PolicyError: The task has no cache policy.
+            TypeError, NotKeyable, KeyFuncError: As for `key`.
+        """
         return key_maker(self.plan).explain(self._bound + args, kwargs)
 
     @trims
     def purge(self, *, cache: Cache | None = None) -> int:
-        """Forget every cached result of this task, of any version; return how many there were.
+        """Forget every cached result of this task, of any version.
 
         Args:
             cache: The cache to purge; None is the default one.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            PolicyError: The task has no cache policy.
         """
         return purge_all(self.plan, cache)
 
     @trims
     def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Forget the cached result of one call in the default cache; True when there was one."""
+        """Forget the cached result of one call in the default cache.
+
+        Args:
+            *args: As for the function.
+            **kwargs: As for the function.
+
+        Returns:
+            True when there was one.
+
+        Raises:
+            PolicyError: The task has no cache policy.
+            TypeError, NotKeyable, KeyFuncError: As for `key`.
+        """
         return default_cache().delete(self.key(*args, **kwargs))
 
     def clear_cache(self, cache: Cache) -> None:
-        """LangGraph's name for ``purge(cache=cache)``."""
+        """`purge` by LangGraph's name: ``purge(cache=cache)``."""
         self.purge(cache=cache)
 
     async def aclear_cache(self, cache: Cache) -> None:
-        """LangGraph's name for ``purge(cache=cache)``, for async code."""
+        """`purge` by LangGraph's name, for async code."""
         from holdfast.runtime import _ports
 
         await _ports.store_call_async(cache.is_blocking, self.clear_cache, cache)
@@ -190,6 +257,7 @@ def task(
     capture: str = "",
     kind: str = "internal",
 ) -> TaskDecorator: ...
+@trims
 def task(
     fn: Any = None,
     /,
@@ -216,6 +284,9 @@ def task(
         capture: What traces may hold of arguments and results: ``"none"``, ``"shape"`` or ``"values"``; empty: what
             `holdfast.tracing.configure` says.
         kind: ``"internal"``, or ``"client"`` for calls to another service.
+
+    Returns:
+        The `Task`; where settings are given, what makes one of the function it decorates.
 
     Raises:
         PolicyError: Something given cannot work.

@@ -7,8 +7,11 @@ from holdfast.tracing.detect import detect
 
 
 def _warn(note: events.Note) -> None:
+    """Load what writes warnings when there is a first one, and step aside: this import costs 1 us each time it is passed."""
     from holdfast.tracing.text import warn
 
+    if events.fallback is _warn:
+        events.fallback = warn
     warn(note)
 
 

@@ -34,27 +34,56 @@ class Clock:
         return random.random()  # noqa: S311 - jitter is not a secret
 
     def sleep(self, seconds: float) -> None:
-        """Block this thread for ``seconds``."""
+        """Block this thread.
+
+        Args:
+            seconds: For how long.
+        """
         time.sleep(seconds)
 
     def pause(self, seconds: float, until: threading.Event) -> bool:
-        """Block this thread for ``seconds``, or until the event is set (True): a sleep that may be cut short, not a time limit."""
+        """Block this thread for some time, or until something happens: a sleep that may be cut short, not a time limit.
+
+        Args:
+            seconds: For how long.
+            until: What cuts it short.
+
+        Returns:
+            Whether the event is set.
+        """
         return until.wait(seconds)
 
     async def sleep_async(self, seconds: float) -> None:
-        """Suspend this asyncio task for ``seconds``."""
+        """Suspend this asyncio task.
+
+        Args:
+            seconds: For how long.
+        """
         import asyncio
 
         await asyncio.sleep(seconds)
 
     def wait(self, event: threading.Event, seconds: float | None) -> bool:
-        """Block until ``event`` is set (True) or ``seconds`` have passed (False); ``None`` waits for ever."""
+        """Block until something happens, for a limited time.
+
+        Args:
+            event: What is waited for.
+            seconds: For how long at most; None waits for ever.
+
+        Returns:
+            Whether the event is set.
+        """
         return event.wait(seconds)
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        """An async context that raises TimeoutError when its body takes longer than ``seconds``.
+        """Limit the time of a block.
 
-        The object entered has ``expired() -> bool``, as `asyncio.timeout` has.
+        Args:
+            seconds: The limit.
+
+        Returns:
+            An async context that raises TimeoutError when its body takes longer. The object entered has ``expired() -> bool``, as
+            `asyncio.timeout` has.
         """
         import asyncio
 

@@ -5,8 +5,9 @@ Plain data and protocols, so every layer may import it.
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+from holdfast._records import Commit, Lease, Pruned, RunRecord, StepId, StepRecord, ThreadInfo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,11 +59,31 @@ class Codec(Protocol):
         ...
 
     def encode(self, value: Any, /) -> bytes:
-        """Encode, or raise `holdfast.NotSerializable` naming the offending part."""
+        """Encode a value.
+
+        Args:
+            value: The value.
+
+        Returns:
+            Its bytes.
+
+        Raises:
+            holdfast.NotSerializable: It would not come back as it is; the text names the offending part.
+        """
         ...
 
     def decode(self, data: bytes, /) -> Any:
-        """Decode what `encode` made, or raise `holdfast.errors.CorruptRecord`."""
+        """Decode what `encode` made.
+
+        Args:
+            data: The bytes.
+
+        Returns:
+            An equal value of the same type.
+
+        Raises:
+            holdfast.CorruptRecord: They are not what `encode` makes.
+        """
         ...
 
 
@@ -76,11 +97,27 @@ class Cache(Protocol):
         ...
 
     def peek(self, key: CacheKey, codec: Codec, /) -> Entry | None:
-        """Look in the in-process tier only; never blocks."""
+        """Look in the in-process tier only; never blocks.
+
+        Args:
+            key: Names the entry.
+            codec: Decodes its value.
+
+        Returns:
+            The entry, fresh or not; None when it is not there, or cannot be used.
+        """
         ...
 
     def get(self, key: CacheKey, codec: Codec, /) -> Entry | None:
-        """Look in every tier."""
+        """Look in every tier.
+
+        Args:
+            key: Names the entry.
+            codec: Decodes its value.
+
+        Returns:
+            The entry, fresh or not; None when it is nowhere, or cannot be used.
+        """
         ...
 
     def set(
@@ -95,7 +132,19 @@ class Cache(Protocol):
         tags: tuple[str, ...] = (),
         origin: tuple[str, str] = ("", ""),
     ) -> int | None:
-        """Store ``value`` in every tier; return its size in bytes, or None when it could not be stored.
+        """Store a value in every tier.
+
+        Args:
+            key: Names the entry; what was there is replaced.
+            value: The value; with ``negative``, an exception.
+            codec: Encodes it.
+            ttl: Seconds it is meant to stay fresh, for the store to evict it by; None for ever.
+            negative: True for a remembered failure.
+            tags: Words by which it can be purged.
+            origin: Trace and span id of what produced it, in hex digits; empty texts where nothing traced.
+
+        Returns:
+            Its size in bytes; None when it could not be stored.
 
         Raises:
             NotSerializable: The codec refuses the value (the caller turns this into a note).
@@ -103,165 +152,31 @@ class Cache(Protocol):
         ...
 
     def delete(self, key: CacheKey, /) -> bool:
-        """Forget one entry; True when there was one."""
+        """Forget one entry.
+
+        Args:
+            key: Names the entry.
+
+        Returns:
+            True when there was one.
+        """
         ...
 
     def purge(self, *, namespace: str | None = None, tag: str | None = None) -> int:
-        """Forget a namespace (a trailing ``*`` matches any ending), a tag, or everything; return how many."""
+        """Forget entries: everything, or those of a namespace, a tag, or both.
+
+        Args:
+            namespace: Only this one; a trailing ``*`` matches any ending. None takes all.
+            tag: Only entries with this tag; None takes all.
+
+        Returns:
+            How many there were.
+        """
         ...
 
     def close(self) -> None:
         """Release files and connections. The cache may be used again: it reopens lazily."""
         ...
-
-
-class StepId(NamedTuple):
-    """Names one step of a run.
-
-    Attributes:
-        scope: Digest of the enclosing step; empty for the entrypoint's own body.
-        name: Task name.
-        fingerprint: 16 bytes over the canonical encoding of the bound arguments.
-        occurrence: 0 for the first equal call in its scope, then 1, 2, ...
-    """
-
-    scope: bytes
-    name: str
-    fingerprint: bytes
-    occurrence: int
-
-    def digest(self) -> bytes:
-        """16 bytes naming the step: the scope of whatever its body calls."""
-        name = self.name.encode("utf-8", "surrogatepass")
-        parts = (self.scope, name, self.fingerprint, str(self.occurrence).encode())
-        return blake2b(b"".join(len(part).to_bytes(4, "big") + part for part in parts), digest_size=16).digest()
-
-
-class StepRecord(NamedTuple):
-    """What a checkpointer keeps of one step.
-
-    Attributes:
-        step: Its name; a later record of the same step replaces it.
-        kind: ``ok`` (a result), ``error`` (a failure its caller has seen), ``started`` (an at-most-once step under way), ``asked`` (an open
-            question) or ``answered``.
-        payload: Encoded result, failure, or question and answer.
-        history: Digest of all that the scope had asked for and been given before this step, while it did one thing after the other;
-            empty when timing had a say.
-        code: Fingerprint of the task's code, 16 hex digits; empty for questions.
-        at: When it was recorded, seconds since the epoch.
-    """
-
-    step: StepId
-    kind: str
-    payload: bytes
-    history: bytes = b""
-    code: str = ""
-    at: float = 0.0
-
-
-class RunRecord(NamedTuple):
-    """What a checkpointer keeps of one run.
-
-    Attributes:
-        run_id: UUIDv7, or what the caller gave as idempotency key.
-        thread_id: The thread it belongs to.
-        entry: Name of the entrypoint.
-        code: Fingerprint of its body's code, 16 hex digits.
-        status: ``running``, ``interrupted`` (waits for answers), ``failed``, ``cancelled``, ``done`` or ``abandoned`` (unfinished, and
-            superseded by a newer run of the thread).
-        input: The encoded input.
-        base: The run whose saved value this run sees as ``previous``; empty for none.
-        output: The encoded value that the run returned; None until it is done.
-        saved: The encoded value that the thread's next run sees as ``previous``; None when it is the output.
-        error: The encoded failure that ended it; None without one.
-        created: When it began, seconds since the epoch.
-        updated: When it last changed status, seconds since the epoch.
-    """
-
-    run_id: str
-    thread_id: str
-    entry: str
-    code: str
-    status: str
-    input: bytes
-    base: str = ""
-    output: bytes | None = None
-    saved: bytes | None = None
-    error: bytes | None = None
-    created: float = 0.0
-    updated: float = 0.0
-
-
-class Lease(NamedTuple):
-    """The right to write to a thread, until another one is given out.
-
-    Attributes:
-        thread_id: The thread.
-        owner: Who holds it.
-        epoch: How many times the thread has been claimed; a write with an older one is refused.
-    """
-
-    thread_id: str
-    owner: str
-    epoch: int
-
-
-class Commit(NamedTuple):
-    """Changes to one run, to be made together or not at all.
-
-    Attributes:
-        lease: The writer's.
-        run_id: The run.
-        steps: Steps to add or replace.
-        dropped: Steps to forget.
-        run: The run's own record, to add or replace.
-    """
-
-    lease: Lease
-    run_id: str
-    steps: tuple[StepRecord, ...] = ()
-    dropped: tuple[StepId, ...] = ()
-    run: RunRecord | None = None
-
-
-class ThreadInfo(NamedTuple):
-    """A thread in a list.
-
-    Attributes:
-        thread_id: Its name.
-        entry: The entrypoint of its latest run.
-        status: The status of its latest run.
-        runs: How many runs are kept.
-        steps: How many steps of theirs are kept.
-        size: Bytes of the encoded values kept.
-        updated: When its latest run last changed status, seconds since the epoch.
-        is_owned: True while a living process works on it.
-    """
-
-    thread_id: str
-    entry: str
-    status: str
-    runs: int
-    steps: int
-    size: int
-    updated: float
-    is_owned: bool
-
-
-class Pruned(NamedTuple):
-    """What a `Checkpointer.prune` forgot, or would forget.
-
-    Attributes:
-        runs: Run ids, oldest first.
-        threads: Threads of which nothing is left.
-        steps: How many steps.
-        size: Bytes of the encoded values.
-    """
-
-    runs: tuple[str, ...]
-    threads: tuple[str, ...]
-    steps: int
-    size: int
 
 
 @runtime_checkable
@@ -360,3 +275,19 @@ class Checkpointer(Protocol):
     def close(self) -> None:
         """Release files and connections. The saver may be used again: it reopens lazily."""
         ...
+
+
+__all__ = [
+    "Cache",
+    "CacheKey",
+    "Checkpointer",
+    "Codec",
+    "Commit",
+    "Entry",
+    "Lease",
+    "Pruned",
+    "RunRecord",
+    "StepId",
+    "StepRecord",
+    "ThreadInfo",
+]

@@ -259,6 +259,34 @@ def test_a_cached_result_is_not_computed_again(colour: Colour, clock: FakeClock)
     assert 3 == flaky.calls
 
 
+class Counting(InMemoryCache):
+    """Counts the looks into the whole cache, finds nothing in memory, and blocks, as a disk does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    @property
+    def is_blocking(self) -> bool:
+        return True
+
+    def peek(self, key: Any, codec: Any, /) -> None:
+        return None
+
+    def get(self, key: Any, codec: Any, /) -> Any:
+        self.looks += 1
+        return InMemoryCache.peek(self, key, codec)
+
+
+def test_a_miss_looks_into_the_store_once(colour: Colour, clock: FakeClock) -> None:
+    """Whichever part of the call looks: a store that is locked makes it wait once."""
+    cache = Counting()
+    call = colour.make(Flaky(), cache_policy=CachePolicy(ttl=60), cache=cache)
+
+    assert ("ok", 1) == (call("Oslo"), cache.looks)
+    assert ("ok", 2) == (call("Oslo"), cache.looks)
+
+
 def test_changing_a_result_does_not_change_the_cache(colour: Colour, clock: FakeClock) -> None:
     """Callers get values of their own."""
     call = colour.make(Flaky(result=[1]), cache_policy=CachePolicy(ttl=60), cache=InMemoryCache())

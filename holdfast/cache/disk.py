@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
+from holdfast._frames import trims
 from holdfast.cache import _fork
 from holdfast.cache._lru import Lru, decode, encode, hold, new_entry
 from holdfast.cache._notes import Notes
@@ -74,6 +75,7 @@ class DiskCache:
         PolicyError: A limit that cannot work, or a path that is empty or none.
     """
 
+    @trims
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,
@@ -236,7 +238,14 @@ class DiskCache:
         return CacheStats(self.path, *count)
 
     def entries(self, namespace: str | None = None) -> Iterator[EntryInfo]:
-        """What is on disk, without reading values: everything, or a namespace (a trailing ``*`` matches any ending)."""
+        """What is on disk, without reading values.
+
+        Args:
+            namespace: Only this one; a trailing ``*`` matches any ending. None takes all.
+
+        Yields:
+            Key, times, size and tags of each entry.
+        """
         store = self._open()
         if store is None:
             return
@@ -270,7 +279,7 @@ class DiskCache:
             self._note(opened)
             return None
         if opened.repaired is not None:
-            self._note(opened.repaired[0], set_aside=str(opened.repaired[1]))
+            self._note_set_aside(*opened.repaired)
         return opened
 
     def _try_to_open(self) -> Store | Trouble:
@@ -304,7 +313,9 @@ class DiskCache:
             self._discard(store, key, None)
         elif trouble.reason == "broken":
             moved_to = self._set_aside(store)
-            fields["set_aside"] = "" if moved_to is None else str(moved_to)
+            if moved_to is not None:
+                self._note_set_aside(trouble, moved_to, **fields)
+                return
         elif trouble.reason == "refused":  # the folder has become somebody else's
             self._leave(store)
             self._rest_from = clock.current.monotonic()
@@ -312,6 +323,13 @@ class DiskCache:
 
     def _note(self, trouble: Trouble, **fields: str) -> None:
         self._notes.warn(trouble.reason, f"the cache is passed by: {trouble.text}", path=str(self.path), **fields)
+
+    def _note_set_aside(self, trouble: Trouble, moved_to: Path, **fields: str) -> None:
+        text = (
+            f"{trouble.text}: the broken database was set aside as {moved_to}, and an empty one takes its place. Nothing needs to be done: "
+            "results are computed and stored again. Delete the old file when nobody wants to look into it"
+        )
+        self._notes.warn(trouble.reason, text, path=str(self.path), set_aside=str(moved_to), **fields)
 
     def _note_corrupt(self, key: CacheKey, error: Exception) -> None:
         text = f"an entry of {key.namespace} cannot be used and counts as missing: {error}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
+from holdfast._frames import trims
 from holdfast.cache._lru import Lru, encode, hold
 from holdfast.cache._notes import Notes
 from holdfast.cache.info import CacheStats, EntryInfo, matches
@@ -30,6 +31,7 @@ class InMemoryCache:
         PolicyError: A limit below 1.
     """
 
+    @trims
     def __init__(self, max_entries: int = 10_000, max_bytes: int = 64 << 20) -> None:
         if max_entries < 1 or max_bytes < 1:
             raise PolicyError(f"max_entries={max_entries}, max_bytes={max_bytes} would keep nothing: leave the cache policy out instead")
@@ -97,7 +99,14 @@ class InMemoryCache:
         return CacheStats(None, len(self._memory), self._memory.bytes)
 
     def entries(self, namespace: str | None = None) -> Iterator[EntryInfo]:
-        """What there is, least recently used first: everything, or a namespace (a trailing ``*`` matches any ending)."""
+        """What there is, least recently used first.
+
+        Args:
+            namespace: Only this one; a trailing ``*`` matches any ending. None takes all.
+
+        Yields:
+            Key, times, size and tags of each entry.
+        """
         for key, held in self._memory.items():
             if namespace is None or matches(namespace, key.namespace):
                 yield EntryInfo(key, held.rest[0], held.rest[1], held.size, held.tags)

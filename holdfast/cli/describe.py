@@ -77,7 +77,7 @@ def wait(node: Node, marks: Marks) -> str:
         return ""
     seconds = float(node.get(names.RETRY_WAIT_S, 0.0))
     reason = str(node.get(names.RETRY_REASON, ""))
-    said = [f"waited {took(seconds)}" if seconds else "retried at once", _REASONS.get(reason, plain(reason))]
+    said = [f"waited {took(seconds, marks)}" if seconds else "retried at once", _REASONS.get(reason, plain(reason))]
     if policy := node.get(names.RETRY_POLICY):
         said.append(plain(str(policy)))
     return f"{marks.wait} " + f" {marks.dot} ".join(filter(None, said))

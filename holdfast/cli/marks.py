@@ -21,14 +21,15 @@ class Marks(NamedTuple):
     more: str
     dot: str
     at_most: str
+    micro: str
     branch: str
     last: str
     through: str
     bar: str
 
 
-UNICODE = Marks("✓", "✗", "↻", "⚡", "■", "?", "·", "⏳", "…", "·", "≤", "├─ ", "└─ ", "│  ", "━")
-ASCII = Marks("+", "x", "~", "*", "-", "?", ".", "..", "...", "|", "<=", "|- ", "`- ", "|  ", "=")
+UNICODE = Marks("✓", "✗", "↻", "⚡", "■", "?", "·", "⏳", "…", "·", "≤", "µs", "├─ ", "└─ ", "│  ", "━")
+ASCII = Marks("+", "x", "~", "*", "-", "?", ".", "..", "...", "|", "<=", "us", "|- ", "`- ", "|  ", "=")
 
 
 def cells(text: str) -> int:
@@ -42,9 +43,11 @@ def plain(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in first)
 
 
-def took(seconds: float) -> str:
-    """A duration in at most three digits: ``0.1 ms``, ``41 ms``, ``0.41 s``, ``12.3 s``, ``2 min 05 s``, ``3 h 20 min``."""
-    if seconds < 0.1:  # noqa: PLR2004 - here and below the numbers are the rule
+def took(seconds: float, marks: Marks = UNICODE) -> str:
+    """A duration in at most three digits: ``12 µs``, ``1.5 ms``, ``41 ms``, ``0.41 s``, ``12.3 s``, ``2 min 05 s``, ``3 h 20 min``."""
+    if seconds < 0.0009995:  # noqa: PLR2004 - here and below the numbers are the rule
+        return f"{seconds * 1e6:.0f} {marks.micro}"
+    if seconds < 0.1:  # noqa: PLR2004
         return f"{seconds * 1000:.1f} ms" if seconds < 0.01 else f"{seconds * 1000:.0f} ms"  # noqa: PLR2004
     if seconds < 59.95:  # noqa: PLR2004
         return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"  # noqa: PLR2004

@@ -97,7 +97,7 @@ def summary_parts(summary: Summary, marks: Marks = UNICODE) -> list[str]:
     if summary.replayed:
         parts.append(f"{summary.replayed} replayed")
     if summary.waited_s:
-        parts.append(f"waited {took(summary.waited_s)}")
+        parts.append(f"waited {took(summary.waited_s, marks)}")
     if summary.hits:
         parts.append(_saved(summary, marks))
     return parts
@@ -105,11 +105,11 @@ def summary_parts(summary: Summary, marks: Marks = UNICODE) -> list[str]:
 
 def _saved(summary: Summary, marks: Marks) -> str:
     if not summary.saved_unknown:
-        return f"saved {took(summary.saved_s)}"
+        return f"saved {took(summary.saved_s, marks)}"
     if summary.saved_unknown == summary.hits:
         return "time saved unknown: what filled the cache is not in this store"
     at_least = "≥" if marks is UNICODE else ">="
-    return f"saved {at_least} {took(summary.saved_s)} (unknown for {summary.saved_unknown} of the hits)"
+    return f"saved {at_least} {took(summary.saved_s, marks)} (unknown for {summary.saved_unknown} of the hits)"
 
 
 def _summary_lines(nodes: Sequence[Node], drawing: _Drawing, durations: Mapping[SpanKey, float] | None) -> list[str]:
@@ -117,7 +117,7 @@ def _summary_lines(nodes: Sequence[Node], drawing: _Drawing, durations: Mapping[
     lines = _wrap(summary_parts(summary, drawing.marks), drawing)
     longest = [node for node in tree.slowest(nodes) if not describe.is_answered(node)]
     if summary.calls > len(longest) > 1:
-        first, *others = [f"{describe.title(node)} {took(node.row.seconds)}" for node in longest]
+        first, *others = [f"{describe.title(node)} {took(node.row.seconds, drawing.marks)}" for node in longest]
         lines += _wrap([f"slowest: {first}", *others], drawing)
     return lines
 
@@ -192,11 +192,11 @@ class _Drawing:
         title_style = "bold" if node.kind == "run" else _DIM if node.kind == "span" else ""
         parts = [(mark + " " * (3 - cells(mark)), style), (describe.title(node), title_style)]
         parts.extend((f" {self.marks.dot} {fact}", style if node.is_failed else _DIM) for fact in describe.facts(node))
-        return Line(indent, parts, took(node.row.seconds), node)
+        return Line(indent, parts, took(node.row.seconds, self.marks), node)
 
     def _more(self, more: More, indent: str) -> Line:
         said = f"{self.marks.more} {more.number} more like this, {describe.fate_of_all(more.like)}"
-        return Line(indent, [(said, _DIM)], f"{self.marks.at_most} {took(more.slowest_s)}")
+        return Line(indent, [(said, _DIM)], f"{self.marks.at_most} {took(more.slowest_s, self.marks)}")
 
     def _bar(self, node: Node) -> str:
         """When the node ran, as a bar within the time of the whole tree; at least one cell long."""

@@ -22,7 +22,7 @@ CLOCK_SLACK = 60.0
 _NO_TTL = "leave it out to keep entries for ever, or leave the cache policy out to cache nothing"
 
 
-@dataclass(frozen=True, slots=True, init=False, repr=False)
+@dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False)
 class CachePolicy:
     """Remembers results. Frozen; compared by its fields; never reads a clock.
 
@@ -119,7 +119,17 @@ class CachePolicy:
         return ttl is None or -CLOCK_SLACK <= now - stored_at < ttl
 
     def replace(self, **changes: Any) -> CachePolicy:
-        """The same policy with some fields changed."""
+        """The same policy with some fields changed.
+
+        Args:
+            **changes: Fields by name, as for the class.
+
+        Returns:
+            Another policy; this one stays as it is.
+
+        Raises:
+            PolicyError: A value that cannot work, by itself or beside the others.
+        """
         return CachePolicy(**{field.name: getattr(self, field.name) for field in fields(self)} | changes)
 
     __replace__ = replace

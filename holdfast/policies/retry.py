@@ -39,17 +39,18 @@ _Match: TypeAlias = tuple[str, str]
 """Reason and detail of a failure that is one to retry; the delay is still open."""
 
 
-@dataclass(frozen=True, slots=True, init=False, repr=False)
+@dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False)
 class RetryPolicy:
     """Decides about retries. Frozen, compared by its fields, shared freely: it holds nothing of any call.
 
-    The first six fields have LangGraph's names, order and defaults.
+    The first six fields have LangGraph's names and defaults. They are given by name only: LangGraph's order would make of the 3 in
+    ``RetryPolicy(3)`` an interval, which is not what anybody means who writes it.
 
     Attributes:
+        max_attempts: Attempts in all, the first included; None leaves the end to ``deadline`` or ``stop``.
         initial_interval: Seconds after the first failure, before jitter.
         backoff_factor: What each further failure multiplies the interval by.
         max_interval: The most an interval may be, in seconds.
-        max_attempts: Attempts in all, the first included; None leaves the end to ``deadline`` or ``stop``.
         jitter: Whether each delay is drawn evenly from [0, interval].
         retry_on: What is retried: a class, a tuple of classes, or a predicate.
         retry_on_result: Says of a result whether it counts as a failure; None takes every result.
@@ -64,10 +65,10 @@ class RetryPolicy:
     RetryPolicy(max_attempts=5, max_interval=10s)
     """
 
+    max_attempts: int | None
     initial_interval: float
     backoff_factor: float
     max_interval: float
-    max_attempts: int | None
     jitter: bool
     retry_on: type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
     retry_on_result: Callable[[Any], bool] | None
@@ -79,15 +80,15 @@ class RetryPolicy:
     retry: Callable[[Any], bool] | None
 
     @trims
-    def __init__(  # noqa: PLR0913 - LangGraph's six may be positional, the rest are keywords
+    def __init__(  # noqa: PLR0913 - options, by name only
         self,
+        *,
+        max_attempts: int | None = _DEFAULT_ATTEMPTS,
         initial_interval: Duration = 0.5,
         backoff_factor: float = 2.0,
         max_interval: Duration = 128.0,
-        max_attempts: int | None = _DEFAULT_ATTEMPTS,
-        jitter: bool = True,  # noqa: FBT001, FBT002 - LangGraph's order
+        jitter: bool = True,
         retry_on: RetryOn = is_transient,
-        *,
         retry_on_result: Callable[[Any], bool] | None = None,
         deadline: Duration | None = None,
         respect_retry_after: bool = True,
@@ -99,11 +100,11 @@ class RetryPolicy:
         """Decide about retries. Durations are seconds, timedelta or text such as ``"1m30s"``.
 
         Args:
+            max_attempts: Attempts in all, the first included. None needs a ``deadline`` or a ``stop``. A ``stop`` replaces the default of
+                3; when both are given, whichever comes first ends the retries.
             initial_interval: The interval after the first failure.
             backoff_factor: What each further failure multiplies the interval by; 1 keeps it constant.
             max_interval: The most an interval may be; jitter stays below it as well.
-            max_attempts: Attempts in all, the first included. None needs a ``deadline`` or a ``stop``. A ``stop`` replaces the default of
-                3; when both are given, whichever comes first ends the retries.
             jitter: True draws each delay evenly from [0, interval]; False waits the interval.
             retry_on: An exception class, a sequence of them, or a predicate on the exception. The default retries what may well succeed a
                 moment later: see docs/what-is-retried.md.
@@ -126,10 +127,10 @@ class RetryPolicy:
             max_attempts = None
         is_bounded = deadline is not None or not retry_fields.is_endless(stop)
         values = {
+            "max_attempts": retry_fields.attempts(max_attempts, is_bounded=is_bounded),
             "initial_interval": seconds(initial_interval, what="initial_interval"),
             "backoff_factor": retry_fields.factor(backoff_factor),
             "max_interval": seconds(max_interval, what="max_interval"),
-            "max_attempts": retry_fields.attempts(max_attempts, is_bounded=is_bounded),
             "jitter": retry_fields.jitter(jitter),
             "retry_on": retry_fields.retry_on(retry_on),
             "retry_on_result": retry_on_result,
@@ -166,10 +167,13 @@ class RetryPolicy:
         return self.retry_on_result is not None or self.retry is not None
 
     def interval(self, attempt: int) -> float:
-        """Seconds before attempt ``attempt + 1``, before jitter: ``initial_interval * backoff_factor ** (attempt - 1)``, capped.
+        """The wait before attempt ``attempt + 1``, before jitter: ``initial_interval * backoff_factor ** (attempt - 1)``, capped.
 
         Args:
             attempt: Number of the attempt that failed; the first is 1.
+
+        Returns:
+            Seconds.
 
         >>> RetryPolicy(initial_interval=0.5, backoff_factor=2, max_interval=3).interval(4)
         3.0
@@ -190,6 +194,15 @@ class RetryPolicy:
 
     def replace(self, **changes: Any) -> RetryPolicy:
         """The same policy with some fields changed.
+
+        Args:
+            **changes: Fields by name, as for the class.
+
+        Returns:
+            Another policy; this one stays as it is.
+
+        Raises:
+            PolicyError: A value that cannot work, by itself or beside the others.
 
         >>> RetryPolicy(max_attempts=5).replace(jitter=False)
         RetryPolicy(max_attempts=5, jitter=False)
@@ -242,7 +255,9 @@ class RetryPolicy:
         """Say when the next attempt is, or why there is none."""
         if self.max_attempts is not None and state.attempt >= self.max_attempts:
             return Stop(StopReason.MAX_ATTEMPTS, f"max_attempts={self.max_attempts}")
-        remaining = self._remaining(state)
+        remaining = state.remaining
+        if remaining is None and self.deadline is not None:  # the task's own deadline wins
+            remaining = self.deadline - state.elapsed
         if remaining is not None and remaining <= 0:
             return Stop(StopReason.DEADLINE, "the deadline has passed")
         following = self._delayed(match, state)
@@ -255,12 +270,6 @@ class RetryPolicy:
         if remaining is not None and following.delay >= remaining:
             return _too_late(following, remaining)
         return following
-
-    def _remaining(self, state: AttemptState) -> float | None:
-        """Seconds left: of the task's deadline when it has one, else of the policy's own."""
-        if state.remaining is not None or self.deadline is None:
-            return state.remaining
-        return self.deadline - state.elapsed
 
     def _delayed(self, match: _Match, state: AttemptState) -> Retry | Stop:
         if self.respect_retry_after:
@@ -276,7 +285,7 @@ class RetryPolicy:
             return self._ask_wait(self.wait, match, state)
         interval = self.interval(state.attempt)
         delay = backoff.full_jitter(interval, state.draw) if self.jitter else interval
-        return Retry(delay, *match)
+        return Retry(delay, match[0], match[1])
 
     def _ask_wait(self, wait: Callable[[Any], Any], match: _Match, state: AttemptState) -> Retry | Stop:
         from holdfast.policies import tenacity
@@ -299,7 +308,7 @@ class RetryPolicy:
         return Stop(StopReason.STOP_CONDITION, what) if answer else None
 
     def __repr__(self) -> str:
-        names = ["max_attempts", *(field.name for field in fields(self) if field.name != "max_attempts")]
+        names = [field.name for field in fields(self)]
         parts = [f"{name}={_shown(getattr(self, name), name)}" for name in names if getattr(self, name) != getattr(_DEFAULT, name)]
         return f"RetryPolicy({', '.join(parts)})"
 
@@ -314,19 +323,21 @@ def decide(policies: Sequence[RetryPolicy], counts: list[int], state: AttemptSta
 
     Args:
         policies: In order.
-        counts: The failures each policy has decided so far in this call, all 0 at first. The deciding policy's is incremented here.
+        counts: The failures each policy has decided so far in this call, all 0 at first. The deciding policy's is incremented here;
+            one policy alone counts by the attempt's number.
         state: The attempt, numbered over all policies.
 
     Returns:
-        The decision, and the index of the policy that made it; -1 when none applies.
+        The decision, and the index of the policy that made it; -1 when none of several applies.
     """
+    if len(policies) == 1:  # so it is for nearly every task
+        return policies[0].decide(state), 0
     refusal: Stop | None = None
     for index, policy in enumerate(policies):
         match = policy._match(state)  # noqa: SLF001 - the same file
         if not isinstance(match, Stop):
             counts[index] += 1
-            counted = state if len(policies) == 1 else state._replace(attempt=counts[index])
-            decision = policy._schedule(match, counted)  # noqa: SLF001 - the same file
+            decision = policy._schedule(match, state._replace(attempt=counts[index]))  # noqa: SLF001 - the same file
             return _named(decision, index, len(policies)), index
         if match.reason is StopReason.PREDICATE_FAILED:
             return _named(match, index, len(policies)), index
@@ -335,7 +346,7 @@ def decide(policies: Sequence[RetryPolicy], counts: list[int], state: AttemptSta
 
 
 def _named(decision: Retry | Stop, index: int, total: int) -> Retry | Stop:
-    if total == 1 or isinstance(decision, Retry):
+    if isinstance(decision, Retry):
         return decision
     return decision._replace(detail=f"{decision.detail}, RetryPolicy {index + 1} of {total}")
 

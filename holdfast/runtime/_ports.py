@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
 from holdfast.errors import NodeTimeoutError
+from holdfast.runtime import lookup
 from holdfast.runtime.detached import Detached
 from holdfast.runtime.dispatch import MOST_WAITING_THREADS, workers
 from holdfast.runtime.future import TaskFuture
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from holdfast.policies.plan import Plan
     from holdfast.runtime.dispatch import Slots
     from holdfast.runtime.journal import Journal
     from holdfast.runtime.run import Run
     from holdfast.runtime.state import Call
     from holdfast.runtime.writer import Item
-    from holdfast.typing import Commit
+    from holdfast.typing import Cache, CacheKey, Commit, Entry
 
 DRAIN_SECONDS = 1.0
 """How long an interrupted or cancelled run waits for sync bodies that cannot be stopped."""
@@ -185,6 +187,16 @@ class _Waiting:
 
 
 # -- stores -----------------------------------------------------------------------------------------------------------------------
+
+
+def look_async(plan: Plan, cache: Cache, key: CacheKey | None) -> tuple[Entry | None, bool]:
+    """A fresh entry, and whether every tier was looked in: here memory alone, as the event loop waits for no disk."""
+    return lookup.in_memory(plan, cache, key), False
+
+
+def look_sync(plan: Plan, cache: Cache, key: CacheKey | None) -> tuple[Entry | None, bool]:
+    """A fresh entry, and whether every tier was looked in."""
+    return lookup.anywhere(plan, cache, key), True
 
 
 async def store_call_async(is_blocking: bool, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: FBT001

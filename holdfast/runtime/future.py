@@ -7,9 +7,7 @@ condition those need only when somebody blocks on it: a future that is awaited, 
 
 Rules:
 
-1. State changes happen under the future's lock, held for a few instructions; nobody is called while it is held. The lock is one of
-   ``_locks``, each shared by many futures: one for all would make the threads of a large fan-out wait for one another, and one of its own,
-   held by another thread when a process forks, would stay locked for ever in the child.
+1. State changes happen under the future's lock (`stripes.py`), held for a few instructions; nobody is called while it is held.
 2. A callback added on a running loop is called on that loop; any other is called at once by whoever settles the future, as
    `concurrent.futures` does. Both run in the context variables of whoever added them.
 3. The condition is published under the lock. Once there is one, the state changes while it is held (condition first, then the lock), and
@@ -20,18 +18,18 @@ Rules:
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING  # the states that cf.wait and as_completed compare
 from contextvars import copy_context
-from itertools import cycle
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from holdfast.runtime.context import current
 from holdfast.runtime.loops import post, running_loop
 from holdfast.runtime.sight import look
+from holdfast.runtime.stripes import locks as _locks
+from holdfast.runtime.stripes import stripes as _stripes
 
 if TYPE_CHECKING:
     import asyncio
@@ -45,9 +43,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-_STRIPES = 64
-_locks = [threading.Lock() for _ in range(_STRIPES)]
-_stripes = cycle(range(_STRIPES))
 _DONE = frozenset((FINISHED, CANCELLED_AND_NOTIFIED))
 
 
@@ -129,7 +124,14 @@ class TaskFuture(Future[R]):
         return cast("R", self._result)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """What the task raised, or None; waits like `result`."""
+        """Wait like `result`, and give the error instead of raising it.
+
+        Args:
+            timeout: As for `result`.
+
+        Returns:
+            What the task raised; None when it has a result.
+        """
         try:
             if self._state is not FINISHED:
                 self._join(timeout)
@@ -185,6 +187,9 @@ class TaskFuture(Future[R]):
         A queued task never runs. A running ``async def`` body is cancelled. A running ``def`` body cannot be stopped: called from a
         thread this returns False, as `concurrent.futures` does; called on an event loop the future is cancelled at once and the body's
         outcome is dropped when it ends, as `loop.run_in_executor` does.
+
+        Returns:
+            False when it was done already, or cannot be stopped.
         """
         del msg  # asyncio's cancel takes one; the body's CancelledError carries none
         if self._state in _DONE:
@@ -382,12 +387,5 @@ def _call_safely(fn: Callable[[Any], object], future: TaskFuture[Any]) -> None:
 
         logging.getLogger("concurrent.futures").exception("exception calling callback for %r", future)
 
-
-def _renew_locks_in_child() -> None:
-    _locks[:] = [threading.Lock() for _ in range(_STRIPES)]  # one that another thread held at the fork stays locked for ever
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_renew_locks_in_child)
 
 __all__ = ["InvalidStateError", "TaskFuture", "Work"]

@@ -20,7 +20,11 @@ class StreamWriter(Protocol):
     """What a ``writer`` parameter is: a function that sends a value to ``stream(stream_mode="custom")``."""
 
     def __call__(self, value: Any, /) -> None:
-        """Send a value."""
+        """Send a value.
+
+        Args:
+            value: Anything; it is what the reader of the stream gets.
+        """
         ...
 
 

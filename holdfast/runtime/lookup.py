@@ -41,6 +41,12 @@ def in_memory(plan: Plan, cache: Cache, key: CacheKey | None) -> Entry | None:
     return None if key is None or codec is None else _fresh(plan, cache.peek(key, codec))
 
 
+def anywhere(plan: Plan, cache: Cache, key: CacheKey | None) -> Entry | None:
+    """A fresh entry from any tier."""
+    codec = plan.codec
+    return None if key is None or codec is None else _fresh(plan, cache.get(key, codec))
+
+
 def assign_key(call: Call) -> None:
     """Make the call's key; see `make_key`."""
     if call.cache is None:
@@ -65,10 +71,7 @@ def peek(call: Call) -> Entry | None:
 
 def read(call: Call) -> Entry | None:
     """A fresh entry from any tier."""
-    plan = call.plan
-    if call.cache is None or call.key is None or plan.codec is None:
-        return None
-    return _fresh(plan, call.cache.get(call.key, plan.codec))
+    return None if call.cache is None else anywhere(call.plan, call.cache, call.key)
 
 
 def _fresh(plan: Plan, entry: Entry | None) -> Entry | None:

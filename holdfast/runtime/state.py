@@ -35,6 +35,7 @@ class Call:
         history: Where on its scope's trail it was made; see `holdfast.runtime.trail`.
         cache: Where its result is cached; None without a cache policy.
         key: Names its result in the cache.
+        is_missing: Whether its result was looked for in the whole cache already, and not found.
         future: What the caller holds; None for ``@resilient`` and bodies.
         context: The caller's context variables, copied; the body runs in them.
         slots: Where its slot comes from; None when it needs none.
@@ -67,6 +68,7 @@ class Call:
         "has_slot",
         "history",
         "is_body",
+        "is_missing",
         "is_past",
         "is_sent",
         "key",
@@ -95,6 +97,7 @@ class Call:
         self.history = b""
         self.cache: Cache | None = None
         self.key: CacheKey | None = None
+        self.is_missing = False
         self.future: TaskFuture[Any] | None = None
         self.context: Context | None = None
         self.slots: Slots | None = None

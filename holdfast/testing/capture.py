@@ -87,6 +87,9 @@ def captured(*, capture: str = "none") -> Generator[Captured]:
 
     Args:
         capture: What spans hold of arguments and results: ``none``, ``shape`` or ``values``.
+
+    Yields:
+        What is captured, growing while the block runs.
     """
     result = Captured(capture)
     before = events.observe(None)

@@ -127,10 +127,13 @@ class FakeClock(_TestClock):
         return self._start_ns + self._virtual.now_ns
 
     def advance(self, seconds: float) -> None:
-        """Let ``seconds`` of virtual time pass, waking everyone who is due on the way, each at its own moment.
+        """Let virtual time pass, waking everyone who is due on the way, each at its own moment.
 
         It first waits (really, but briefly) for the other threads to come to rest, so a thread started just before has reached its sleep;
         and again before it returns, so whoever was woken has gone as far as it can.
+
+        Args:
+            seconds: How much of it.
 
         Raises:
             RuntimeError: Called on an event loop's own thread while a task of that loop is due: the loop could not run it.
@@ -233,7 +236,14 @@ class NoWaits(_TestClock):
         await asyncio.sleep(0)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Decorate a test, sync or async, so that it runs without waits."""
+        """Decorate a test, sync or async, so that it runs without waits.
+
+        Args:
+            function: The test.
+
+        Returns:
+            A function with the same parameters.
+        """
         if inspect.iscoroutinefunction(function):
 
             @wraps(function)
@@ -258,6 +268,9 @@ def no_waits(*, draw: Draw = 1.0) -> NoWaits:
 
     Args:
         draw: See `FakeClock`; the default 1.0 records each wait at its longest.
+
+    Returns:
+        What to enter or to decorate with; its ``slept`` are the seconds of each wait.
 
     >>> from holdfast import clock
     >>> with no_waits() as waits:

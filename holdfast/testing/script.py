@@ -48,7 +48,19 @@ class Scripted(Protocol):
     calls: list[ScriptedCall]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Take the next outcome of the script: return it, or raise it."""
+        """Take the next outcome of the script: return it, or raise it.
+
+        Args:
+            *args: Anything; kept in ``calls``.
+            **kwargs: Anything; kept in ``calls``.
+
+        Returns:
+            The outcome, unless it is an exception.
+
+        Raises:
+            ScriptEndedError: The script foresees no further call.
+            BaseException: The outcome, where it is one.
+        """
 
 
 class ScriptedAsync(Protocol):
@@ -63,7 +75,19 @@ class ScriptedAsync(Protocol):
     calls: list[ScriptedCall]
 
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Take the next outcome of the script: return it, or raise it."""
+        """Take the next outcome of the script: return it, or raise it.
+
+        Args:
+            *args: Anything; kept in ``calls``.
+            **kwargs: Anything; kept in ``calls``.
+
+        Returns:
+            The outcome, unless it is an exception.
+
+        Raises:
+            ScriptEndedError: The script foresees no further call.
+            BaseException: The outcome, where it is one.
+        """
 
 
 class _Late(NamedTuple):
@@ -77,6 +101,9 @@ def after(seconds: float, outcome: object) -> object:
     Args:
         seconds: How late.
         outcome: What then is returned or raised, as in `scripted`.
+
+    Returns:
+        An outcome for `scripted`.
     """
     return _Late(seconds, outcome)
 
@@ -88,6 +115,9 @@ def scripted(outcomes: Iterable[object], *, name: str = "scripted", repeat_last:
         outcomes: Exceptions (instances or classes) are raised, `after(...)` comes late, all else is returned.
         name: Its ``__name__``; tasks of one run need different ones.
         repeat_last: True repeats the last outcome for ever; False raises `ScriptEndedError` for a call too many.
+
+    Returns:
+        The function; its ``calls`` are the arguments it was given.
 
     >>> fetch = scripted([ConnectionError("reset"), {"temp": 3}])
     >>> fetch("Oslo")
@@ -132,6 +162,9 @@ def flaky(failures: int | None = 1, error: Raisable | None = None, result: objec
         error: What they raise; None raises `Flake` with the number of the call.
         result: What the later calls return.
         name: Its ``__name__``; tasks of one run need different ones.
+
+    Returns:
+        The function; its ``calls`` are the arguments it was given.
 
     >>> fetch = flaky(1, TimeoutError("too slow"), result=[1, 2])
     >>> fetch()

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 
 from holdfast import events
+from holdfast._frames import trims
 from holdfast.errors import HoldfastError, PolicyError
 from holdfast.events import INFO, WARNING
 from holdfast.tracing import capture as capturing
@@ -142,7 +143,14 @@ class Handle:
         self._key = key
 
     def flush(self, timeout: float = firewall.EXIT_TIMEOUT) -> bool:
-        """Wait until all spans ended so far have left for this backend; False when ``timeout`` seconds were not enough."""
+        """Wait until all spans ended so far have left for this backend.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            False when they were not enough.
+        """
         return self._processor.lane.flush(timeout)
 
     def shutdown(self) -> None:
@@ -171,6 +179,7 @@ class Handle:
 _session = _Session()
 
 
+@trims
 def configure(
     backend: str = "local",
     *,

@@ -2,13 +2,14 @@
 
 It makes the same spans as `holdfast.tracing.spans.SpanObserver`, where the tree is explained; the same tests run against both. What
 differs is the cost, so that a `LightSpan` is all there is: it is the ``memo`` of its facts, the current span, and what the backends get.
-A call's span is made when work on the call begins, and left out if nobody wants it. Attributes are put into a dict at the end; only what
-may change until then, captured arguments, is at the start.
+A call's span is made when work on the call begins, and left out if nobody wants it. Attributes are put into a dict at the end, or, for a
+good call that captures nothing, on the backend's thread; only what may change until then, captured arguments, is at the start.
 """
 
 from __future__ import annotations
 
 import itertools
+from copy import copy
 from typing import TYPE_CHECKING, cast
 
 from opentelemetry import context as otel_context
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
     from holdfast.events import AttemptFacts, CallFacts, Note, RunFacts
-    from holdfast.tracing.light_span import Outlet
+    from holdfast.tracing.light_span import Deferred, Outlet
     from holdfast.tracing.spans import Settings
 
 _INTERNAL = SpanKind.INTERNAL
@@ -117,9 +118,7 @@ class LightObserver:
             spans.record(span, call, with_stack=False)
         if call.origin_trace_id:
             span.links = (*spans.links_of(call), *span.links)
-        known = span.closing_of(self._opening(call) if span.opening is NONE else span.opening)
-        attributes.call_ended(known, call, call.capture or self.settings.capture)
-        _close(span, call, known)
+        _close(span, call, self._closing(span, call))
 
     def attempt_started(self, attempt: AttemptFacts) -> None:
         """Make the attempt's span current: its own, or that of the call or run when there can be but one attempt."""
@@ -135,7 +134,7 @@ class LightObserver:
             if not call.is_body:
                 above.kind = kind
         else:
-            span = LightSpan(spans.name_of(attempt), above.trace, above, kind, attempt.started_ns)
+            span = LightSpan(spans.name_of(call.name, attempt.number), above.trace, above, kind, attempt.started_ns)
         attempt.memo = span
         current = otel_context.get_current()
         if current.get(SPAN_KEY) is not span:
@@ -173,22 +172,56 @@ class LightObserver:
         """The trace and the parent of a span that begins where ``current`` is; a new trace has this id, 0 leaves it to chance."""
         above = current.get(SPAN_KEY)
         if above is None:
-            return Trace(self.outlet, trace_id or ids.new_trace_id()), None
+            return Trace(self.outlet, trace_id or ids.draw(128) or 1), None
         if type(above) in _OURS:  # isinstance asks the abstract base class, which takes 0.3 us
             ours = cast("LightSpan", above)
             return ours.trace, ours
         parent = trace.get_current_span(current).get_span_context()
         if parent.is_valid:
             return Trace(self.outlet, parent.trace_id, parent.trace_flags, parent.trace_state), parent
-        return Trace(self.outlet, trace_id or ids.new_trace_id()), None
+        return Trace(self.outlet, trace_id or ids.draw(128) or 1), None
 
     def _opening(self, call: CallFacts) -> attributes.Attributes:
         """What is known when a call begins."""
         shared = NONE if call.run is None else spans.shared_of(call)
         return attributes.call_started(call, shared, call.capture or self.settings.capture, self.settings.salt)
 
+    def _closing(self, span: LightSpan, call: CallFacts) -> attributes.Attributes | Deferred:
+        """What is known when a call has ended; worked out later if that keeps nothing of the user's alive."""
+        mode = call.capture or self.settings.capture
+        attempt = span.attempt
+        if mode == "none" and call.error is None and span.added is None and (attempt is None or attempt.error is None):
+            shared = NONE if call.run is None else spans.shared_of(call)
+            return _of_good_call, (_bare(call), None if attempt is None else _bare_attempt(attempt), shared, self.settings.salt)
+        known = span.closing_of(self._opening(call) if span.opening is NONE else span.opening)
+        attributes.call_ended(known, call, mode)
+        return known
 
-def _close(span: LightSpan, facts: RunFacts | CallFacts | AttemptFacts, known: attributes.Attributes) -> None:
+
+def _bare(call: CallFacts) -> CallFacts:
+    """A copy that nobody changes, and that holds no values of the user's: they may be large, and a queue is long."""
+    bare = copy(call)
+    bare.run = bare.memo = bare.result = None
+    bare.arguments = ()
+    return bare
+
+
+def _bare_attempt(attempt: AttemptFacts) -> AttemptFacts:
+    bare = copy(attempt)
+    bare.call = bare.memo = None  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue] - its own call is next to it
+    return bare
+
+
+def _of_good_call(call: CallFacts, attempt: AttemptFacts | None, shared: attributes.Attributes, salt: bytes) -> attributes.Attributes:
+    known = attributes.call_started(call, shared, "none", salt)
+    if attempt is not None:
+        attributes.attempt_started(known, attempt)
+        attributes.attempt_ended(known, attempt)
+    attributes.call_ended(known, call, "none")
+    return known
+
+
+def _close(span: LightSpan, facts: RunFacts | CallFacts | AttemptFacts, known: attributes.Attributes | Deferred) -> None:
     if facts.outcome != "ok" and span.end_time is None:
         spans.set_status(span, facts)
     span.close(known, facts.ended_ns)

@@ -29,7 +29,7 @@ from holdfast.tracing.records import SpanRow
 from holdfast.tracing.stack import type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextvars import Token
 
     from opentelemetry.sdk.resources import Resource
@@ -52,12 +52,16 @@ _STATUS: dict[StatusCode, Any] = {code: code.name.lower() for code in StatusCode
 NONE: dict[str, Any] = {}
 """No attributes yet."""
 
+Deferred = tuple["Callable[..., dict[str, Any]]", tuple[Any, ...]]
+"""Attributes that are worked out on the backend's thread, from arguments that nobody changes."""
+
 _log = logging.getLogger(__name__)
 
 
 def with_span(span: trace.Span, context: Context) -> Context:
     """``context`` with this span as the current one; `trace.set_span_in_context` copies the context twice."""
-    return Context({**context, SPAN_KEY: span})
+    is_all_there_is = len(context) == (SPAN_KEY in context)  # usually; then nothing needs to be copied: 0.1 us less
+    return Context({SPAN_KEY: span} if is_all_there_is else {**context, SPAN_KEY: span})
 
 
 class Outlet:
@@ -122,7 +126,8 @@ class LightSpan(trace.Span):
         end_time: The same; None until the end.
         opening: What we knew at the start.
         added: What users have added, if any.
-        closing: What we knew at the end; it wins over what users have added, which wins over what we knew at the start.
+        closing: What we knew at the end, or a function and its arguments that tell. It wins over what users have added, which wins over
+            what we knew at the start.
         events: Events, if any.
         links: Links, if any.
         status: Unset, or an error and what it says.
@@ -132,16 +137,15 @@ class LightSpan(trace.Span):
         error_types: Of the failed attempts so far.
     """
 
-    end_time: int | None = None
-    opening: dict[str, Any] = NONE
+    # What every span has is in slots, what few have in the instance's dict, which is made when something is put there: 0.4 us less.
+    __slots__ = ("above", "attempt_token", "closing", "end_time", "kind", "name", "opening", "span_id", "start_time", "trace")
+
     added: BoundedAttributes | None = None
-    closing: dict[str, Any] = NONE
     events: Sequence[Event] = ()
     links: Sequence[Link] = ()
     status: Status = _UNSET
     token: Token[Context] | None = None
     attempt: AttemptFacts | None = None
-    attempt_token: Token[Context] | None = None
     error_types: tuple[str, ...] = ()
 
     def __init__(self, name: str, trace_: Trace, above: LightSpan | SpanContext | None, kind: SpanKind, start_time: int) -> None:
@@ -152,6 +156,10 @@ class LightSpan(trace.Span):
         self.span_id = ids.draw(64) or 1
         self.kind = kind
         self.start_time = start_time
+        self.end_time: int | None = None
+        self.opening: dict[str, Any] = NONE
+        self.closing: dict[str, Any] | Deferred = NONE
+        self.attempt_token: Token[Context] | None = None
 
     # -- ours -------------------------------------------------------------------------------------------------------------------------
 
@@ -170,7 +178,7 @@ class LightSpan(trace.Span):
             attributes.attempt_ended(known, self.attempt)
         return known
 
-    def close(self, known: dict[str, Any], end_time: int) -> None:
+    def close(self, known: dict[str, Any] | Deferred, end_time: int) -> None:
         """End, with attributes that need no check, and hand over to the backends."""
         self.closing = known
         if self.end_time is None:
@@ -217,11 +225,14 @@ class LightSpan(trace.Span):
     @property
     def attributes(self) -> Mapping[str, Any]:
         """All attributes."""
+        closing = self.closing
+        if isinstance(closing, tuple):
+            closing = self.closing = closing[0](*closing[1])
         if self.added is None:
-            return self.closing if self.opening is NONE else {**self.opening, **self.closing}
+            return closing if self.opening is NONE else {**self.opening, **closing}
         every = BoundedAttributes(LIMIT, self.opening, immutable=False)
         every.update(self.added)
-        every.update(self.closing)
+        every.update(closing)
         every.dropped += self.added.dropped
         return every
 

@@ -52,12 +52,19 @@ def scrub(text: str) -> str:
     >>> scrub("GET https://bob:hunter2@api.example.com/?api_key=abc123&city=Oslo failed")
     'GET https://[redacted]@api.example.com/?api_key=[redacted]&city=Oslo failed'
     """
-    holds = text.casefold().__contains__
-    if ("=" in text or ":" in text) and any(map(holds, _HINTS_OF_NAMES)):
+    folded = text.casefold()
+    if ("=" in text or ":" in text) and _holds_any(folded, _HINTS_OF_NAMES):
         text = _mask_assigned(text)
-    if holds("bearer") or any(map(text.__contains__, _HINTS)):
+    if "bearer" in folded or _holds_any(text, _HINTS):
         text = _UNNAMED.sub(MASK, text)
     return text
+
+
+def _holds_any(text: str, hints: tuple[str, ...]) -> bool:
+    for hint in hints:  # noqa: SIM110 - half the time that any() takes, and every line and error text passes here
+        if hint in text:
+            return True
+    return False
 
 
 def _mask_assigned(text: str) -> str:

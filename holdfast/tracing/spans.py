@@ -17,6 +17,7 @@ to 6). `holdfast.tracing.light` has the observer for providers that are ours alo
 from __future__ import annotations
 
 import itertools
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -265,7 +266,7 @@ class SpanObserver:
         if state.span is None:
             state.context = with_span(self._open(call, state, _NONE), state.context)
         known = attributes.attempt_span(attempt, shared_of(call))
-        return self.tracer.start_span(name_of(attempt), state.context, kind_of(call), known, (), attempt.started_ns)
+        return self.tracer.start_span(name_of(call.name, attempt.number), state.context, kind_of(call), known, (), attempt.started_ns)
 
 
 def _close(span: Span, facts: RunFacts | CallFacts | AttemptFacts, known: attributes.Attributes) -> None:
@@ -301,10 +302,10 @@ def kind_of(call: CallFacts) -> SpanKind:
     return SpanKind.CLIENT if call.kind == "client" else SpanKind.INTERNAL
 
 
-def name_of(attempt: AttemptFacts) -> str:
-    """Bounded in number, for backends that index names."""
-    number = str(attempt.number) if attempt.number <= _NUMBERED_ATTEMPTS else f"{_NUMBERED_ATTEMPTS}+"
-    return f"{attempt.call.name} attempt {number}"
+@lru_cache(maxsize=1024)
+def name_of(task: str, number: int) -> str:
+    """The name of an attempt's span; bounded in number, for backends that index names."""
+    return f"{task} attempt {number}" if number <= _NUMBERED_ATTEMPTS else f"{task} attempt {_NUMBERED_ATTEMPTS}+"
 
 
 def links_of(call: CallFacts) -> tuple[Link, ...]:

@@ -61,6 +61,9 @@ def warn(note: Note) -> None:
     """Tell a note of WARNING or above on stderr, one plain line: what `holdfast.events.fallback` is while nobody observes.
 
     Never blocks and never raises, whatever has become of stderr.
+
+    Args:
+        note: The note.
     """
     if note.level >= WARNING:
         firewall.stderr(_Warning("ERROR" if note.level >= ERROR else "WARNING", note.text, note.event))

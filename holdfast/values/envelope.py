@@ -96,14 +96,8 @@ def unseal(data: bytes, *, secret: bytes, key: CacheKey) -> Envelope:
     header, stated, payload = data[:header_end], data[header_end : header_end + _SEAL], data[header_end + _SEAL :]
     if not hmac.compare_digest(stated, _seal_of(secret, key, header, payload)):
         raise CorruptRecord("a stored record has a wrong seal: it is damaged, or was written with another secret or for another key")
-    return Envelope(
-        payload,
-        codec,
-        stored_at,
-        ttl if flags & _HAS_TTL else None,
-        bool(flags & _NEGATIVE),
-        (data[_FIXED.size : trace_end].hex(), data[trace_end:header_end].hex()),
-    )
+    origin = (data[_FIXED.size : trace_end].hex(), data[trace_end:header_end].hex()) if header_end > _FIXED.size else ("", "")
+    return Envelope(payload, codec, stored_at, ttl if flags & _HAS_TTL else None, bool(flags & _NEGATIVE), origin)
 
 
 _PREFIX = _MAGIC + bytes([_VERSION])
@@ -111,18 +105,21 @@ _PREFIX = _MAGIC + bytes([_VERSION])
 
 def _seal_of(secret: bytes, key: CacheKey, header: bytes, payload: bytes) -> bytes:
     """Everything before the payload is preceded by its length, so that no two inputs look alike."""
-    namespace = key.namespace.encode("utf-8", "surrogatepass")
-    sealed = _keyed(secret).copy()
-    sealed.update(b"%d:%b%d:%b%d:%b" % (len(namespace), namespace, len(key.digest), key.digest, len(header), header))
+    namespace, digest = key
+    sealed = _keyed(secret, namespace).copy()
+    sealed.update(b"%d:%b%d:%b" % (len(digest), digest, len(header), header))
     sealed.update(payload)
     return sealed.digest()
 
 
-@lru_cache(maxsize=8)
-def _keyed(secret: bytes) -> blake2b:
-    """A hash that has taken in the secret and nothing else: copying it takes 0.04 us, making one 0.3 us."""
+@lru_cache(maxsize=1024)
+def _keyed(secret: bytes, namespace: str) -> blake2b:
+    """A hash that has taken in the secret and the namespace: copying it takes 0.04 us, making one 0.3 us and the namespace as long again."""
     if not secret:
         raise ValueError("a record cannot be sealed with an empty secret")
     if len(secret) > _LONGEST_KEY:  # as HMAC does
         secret = blake2b(secret).digest()
-    return blake2b(digest_size=_SEAL, key=secret, person=b"holdfast-record")
+    keyed = blake2b(digest_size=_SEAL, key=secret, person=b"holdfast-record")
+    data = namespace.encode("utf-8", "surrogatepass")
+    keyed.update(b"%d:%b" % (len(data), data))
+    return keyed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from holdfast.values.annotations import return_annotation
-from holdfast.values.codec import codec_for
+from holdfast.values.codec import MsgpackCodec, codec_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,9 @@ class LateCodec:
 
     __slots__ = ("_codec", "_fn")
 
+    id: int = MsgpackCodec.id
+    """One byte that names the codec in an envelope; `codec_for` knows no other."""
+
     def __init__(self, fn: Callable[..., Any]) -> None:
         """Remember the function."""
         self._fn = fn
@@ -28,11 +31,6 @@ class LateCodec:
         if self._codec is None:
             self._codec = codec_for(return_annotation(self._fn))
         return self._codec
-
-    @property
-    def id(self) -> int:
-        """One byte that names the codec in an envelope."""
-        return self.chosen().id
 
     def encode(self, value: Any, /) -> bytes:
         """Encode, or raise NotSerializable."""

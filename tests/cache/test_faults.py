@@ -11,6 +11,7 @@ from contextlib import closing
 
 import pytest
 
+from holdfast.cache import _folder as folder_module
 from holdfast.cache import disk as disk_module
 from holdfast.values import secret as secret_module
 
@@ -60,15 +61,45 @@ def test_a_broken_database_is_set_aside(filled, open_cache, codec, key, reasons,
     assert (filled / "cache.db.broken-1").exists()
 
 
-def test_the_note_tells_where_the_broken_database_is(filled, open_cache, codec, key, notes):
-    """For machines and for a person."""
+def test_the_note_says_what_became_of_the_broken_database(filled, open_cache, codec, key, notes):
+    """What happened, where the old file is, that there is a new one, and what to do; the places for machines, too."""
     damage(filled, "garbage")
     open_cache().get(key, codec)
     (note,) = notes
+    aside = filled / "cache.db.broken-1"
 
-    assert str(filled / "cache.db.broken-1") == note.fields["set_aside"]
-    assert str(filled) == note.fields["path"]
-    assert "not a database" in note.text
+    assert (
+        f"cache {filled}/cache.db: file is not a database: the broken database was set aside as {aside}, and an empty one takes its place. "
+        "Nothing needs to be done: results are computed and stored again. Delete the old file when nobody wants to look into it"
+    ) == note.text
+    assert {"reason": "broken", "path": str(filled), "set_aside": str(aside)} == note.fields
+    assert (True, True) == (aside.exists(), (filled / "cache.db").exists())
+
+
+def test_the_note_says_it_of_a_database_that_breaks_while_open(open_cache, folder, sql, codec, key, notes):
+    """And whose entry was looked for."""
+    cache = open_cache(memory_entries=0)
+    cache.get(key, codec)
+    sql("DROP TABLE Cache")
+    cache.get(key, codec)
+    (note,) = notes
+    aside = folder / "cache.db.broken-1"
+
+    assert f"no such table: Cache: the broken database was set aside as {aside}, and an empty one takes its place." in note.text
+    assert (str(aside), key.namespace) == (note.fields["set_aside"], note.fields["namespace"])
+
+
+def test_a_broken_database_that_cannot_be_set_aside_is_not_said_to_be(open_cache, folder, sql, codec, key, notes, monkeypatch):
+    """The folder is locked by somebody else: both troubles are told, and no place that is not there."""
+    cache = open_cache(memory_entries=0)
+    cache.get(key, codec)
+    sql("DROP TABLE Cache")
+    monkeypatch.setattr(folder_module, "PATIENCE", 0.0)
+    with folder_module.exclusive(folder):
+        cache.get(key, codec)
+
+    assert [("locked", False), ("broken", False)] == [(note.fields["reason"], "set_aside" in note.fields) for note in notes]
+    assert "no such table: Cache" in notes[1].text
 
 
 def test_an_emptied_database_is_simply_empty(filled, open_cache, codec, key, reasons):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from holdfast.cli.marks import age, count, plain, took
+from holdfast.cli.marks import ASCII, age, count, plain, took
 from holdfast.cli.render import render_run
 from holdfast.tracing.records import SpanRow
 
@@ -69,7 +69,7 @@ def busy(rows):
     rows.retried(1, 2, 21, lima, "httpx.ConnectError", "connection reset by peer", 0.41, "transient", holdfast__error__location=where)
     rows.retried(2, 450, 21, lima, "httpx.HTTPStatusError", "503 Service Unavailable", 0.7, "retry_after")
     rows.attempt(3, 1150, 50, lima)
-    rows.task("forecast", 3, 0.1, run, holdfast__cache__result="hit", holdfast__cache__age_s=12.5)
+    rows.task("forecast", 3, 0.012, run, holdfast__cache__result="hit", holdfast__cache__age_s=12.5)
     rows.task("forecast", 4, 0.1, run, holdfast__cache__result="coalesced")
     gone = {"error": "httpx.HTTPStatusError", "text": "404 Not Found", "holdfast__retry__stop_reason": "not_retryable"}
     rows.task("forecast", 5, 31, run, holdfast__attempt__number=1, **gone)
@@ -88,8 +88,8 @@ BUSY = """\
 │  ├─ ✗  attempt 2 · HTTPStatusError: 503 Service Unavailable              21 ms
 │  │     ⏳ waited 0.70 s · Retry-After
 │  └─ ✓  attempt 3                                                         50 ms
-├─ ⚡ forecast · cache hit, 12 s old                                      0.1 ms
-├─ ⚡ forecast · shared with an equal call                                0.1 ms
+├─ ⚡ forecast · cache hit, 12 s old                                       12 µs
+├─ ⚡ forecast · shared with an equal call                                100 µs
 ├─ ✗  forecast · not_retryable · HTTPStatusError: 404 Not Found            31 ms
 ├─ ✓  geocode · queued 0.80 s                                              90 ms
 ├─ ✓  geocode · queued 0.80 s                                              91 ms
@@ -135,6 +135,24 @@ def test_draws_only_errors_in_ascii(busy):
 
     assert BUSY_ERRORS_ASCII == text
     assert text.isascii()
+
+
+def test_draws_all_of_it_in_ascii(busy):
+    """Every sign has its stand-in, the micro sign, too."""
+    text = render_run(busy, expand=True, is_ascii=True)
+
+    assert (True, True) == (text.isascii(), " 12 us\n" in text)
+
+
+def test_the_slowest_of_many_like_it_in_micros(rows):
+    """The line that stands for the others."""
+    run = rows.run(1)
+    for n in range(30):
+        rows.task("hit", n / 100, 0.01 + n / 1e4, run, holdfast__cache__result="hit", holdfast__cache__age_s=1.0)
+
+    (line,) = [line for line in render_run(rows.rows).splitlines() if "more like this, all cache hits" in line]
+
+    assert line.endswith(" ≤ 13 µs")
 
 
 def test_expands_equal_siblings(busy):
@@ -360,8 +378,12 @@ def test_deep_trees_keep_their_durations(rows):
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
-        (0, "0.0 ms"),
-        (0.00012, "0.1 ms"),
+        (0, "0 µs"),
+        (0.0000121, "12 µs"),
+        (0.00012, "120 µs"),
+        (0.000999, "999 µs"),
+        (0.0009999, "1.0 ms"),
+        (0.00154, "1.5 ms"),
         (0.00999, "10.0 ms"),
         (0.0412, "41 ms"),
         (0.0999, "100 ms"),
@@ -378,6 +400,11 @@ def test_deep_trees_keep_their_durations(rows):
 def test_took(seconds, expected):
     """Durations have few digits and one unit, or two above a minute."""
     assert expected == took(seconds)
+
+
+def test_took_without_unicode():
+    """A terminal that cannot print the micro sign gets a letter."""
+    assert "12 us" == took(0.000012, ASCII)
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(-1, "0 s"), (12.5, "12 s"), (90, "1 min"), (7200, "2 h"), (200_000, "2 d")])

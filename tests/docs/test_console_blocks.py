@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DURATION = re.compile(r"[\d.]+ m?s\b")
+DURATION = re.compile(r"[\d.]+ [mµ]?s\b")
 
 
 def _load_runner():

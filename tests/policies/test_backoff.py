@@ -28,7 +28,7 @@ def exact(initial, factor, cap, attempt):
 @given(initial=SECONDS, factor=FACTORS, more=SECONDS, attempt=st.integers(1, 60))
 def test_interval_is_the_exact_product_up_to_the_cap(initial, factor, more, attempt):
     """``initial * factor ** (attempt - 1)``, at most the cap."""
-    policy = RetryPolicy(initial, factor, initial + more)
+    policy = RetryPolicy(initial_interval=initial, backoff_factor=factor, max_interval=initial + more)
 
     assert pytest.approx(exact(initial, factor, initial + more, attempt), rel=1e-9) == policy.interval(attempt)
 
@@ -36,7 +36,7 @@ def test_interval_is_the_exact_product_up_to_the_cap(initial, factor, more, atte
 @given(initial=SECONDS, factor=FACTORS, more=SECONDS, attempt=st.integers(1, 10_000))
 def test_intervals_never_fall_nor_pass_the_cap(initial, factor, more, attempt):
     """Also for attempt numbers whose power overflows a float."""
-    policy = RetryPolicy(initial, factor, initial + more)
+    policy = RetryPolicy(initial_interval=initial, backoff_factor=factor, max_interval=initial + more)
 
     assert policy.interval(attempt) <= policy.interval(attempt + 1) <= policy.max_interval
 
@@ -44,7 +44,7 @@ def test_intervals_never_fall_nor_pass_the_cap(initial, factor, more, attempt):
 @given(initial=SECONDS, more=SECONDS, attempt=st.integers(1, 10_000), draw=DRAWS)
 def test_jitter_stays_between_zero_and_the_interval(initial, more, attempt, draw):
     """The cap holds after jitter as well."""
-    policy = RetryPolicy(initial, 2, initial + more, max_attempts=20_000)
+    policy = RetryPolicy(initial_interval=initial, max_interval=initial + more, max_attempts=20_000)
     decision = policy.decide(AttemptState(attempt, TimeoutError(), None, 0.0, 0.0, draw))
 
     assert isinstance(decision, Retry)
@@ -58,7 +58,8 @@ def test_known_intervals():
 
 def test_jitter_spreads_evenly():
     """Full jitter: the draw is the share of the interval."""
-    delays = [RetryPolicy(8, max_interval=8).decide(AttemptState(1, TimeoutError(), None, 0, 0, draw)).delay for draw in (0.0, 0.25, 0.5)]
+    policy = RetryPolicy(initial_interval=8, max_interval=8)
+    delays = [policy.decide(AttemptState(1, TimeoutError(), None, 0, 0, draw)).delay for draw in (0.0, 0.25, 0.5)]
 
     assert [0.0, 2.0, 4.0] == delays
 

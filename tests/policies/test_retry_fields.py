@@ -35,7 +35,7 @@ class AsyncCallable:
 
 
 def test_the_defaults_are_langgraphs():
-    """Names, order and values of the six that LangGraph users type."""
+    """Names and values of the six that LangGraph users type."""
     policy = RetryPolicy()
 
     assert (0.5, 2.0, 128.0, 3, True, is_transient) == (
@@ -48,16 +48,11 @@ def test_the_defaults_are_langgraphs():
     )
 
 
-def test_the_six_may_be_positional():
-    """LangGraph's RetryPolicy is a NamedTuple."""
-    assert RetryPolicy(
-        initial_interval=1.0, backoff_factor=3.0, max_interval=9.0, max_attempts=4, jitter=False, retry_on=OSError
-    ) == RetryPolicy(1.0, 3.0, 9.0, 4, False, OSError)
-
-
 def test_durations_may_be_written_in_any_form():
     """Seconds, timedelta and text are one."""
-    assert RetryPolicy(1, max_interval=60, deadline=90) == RetryPolicy(timedelta(seconds=1), max_interval="1m", deadline="1m30s")
+    assert RetryPolicy(initial_interval=1, max_interval=60, deadline=90) == RetryPolicy(
+        initial_interval=timedelta(seconds=1), max_interval="1m", deadline="1m30s"
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,7 +117,7 @@ def test_what_cannot_work_is_refused_when_built(wrong, text):
 
 def test_the_least_that_is_accepted():
     """A factor of 1, and an interval that is the cap from the start: constant waits."""
-    policy = RetryPolicy(5, 1, 5, 1)
+    policy = RetryPolicy(initial_interval=5, backoff_factor=1, max_interval=5, max_attempts=1)
 
     assert (5.0, 1.0, 5.0, 1) == (policy.initial_interval, policy.backoff_factor, policy.max_interval, policy.max_attempts)
 
@@ -162,7 +157,10 @@ def test_stop_replaces_only_the_default_of_max_attempts():
     [
         (RetryPolicy(), "RetryPolicy()"),
         (RetryPolicy(max_attempts=3), "RetryPolicy()"),
-        (RetryPolicy("100ms", max_interval="10s", max_attempts=5), "RetryPolicy(max_attempts=5, initial_interval=0.1s, max_interval=10s)"),
+        (
+            RetryPolicy(initial_interval="100ms", max_interval="10s", max_attempts=5),
+            "RetryPolicy(max_attempts=5, initial_interval=0.1s, max_interval=10s)",
+        ),
         (RetryPolicy(jitter=False, deadline="1h30m"), "RetryPolicy(jitter=False, deadline=1h30m)"),
         (RetryPolicy(retry_on=OSError), "RetryPolicy(retry_on=OSError)"),
         (RetryPolicy(retry_on=[OSError]), "RetryPolicy(retry_on=(OSError,))"),
@@ -197,9 +195,9 @@ def test_is_frozen():
 
 def test_replace_keeps_the_rest_and_validates():
     """The copy is built like any other policy."""
-    policy = RetryPolicy(0.1, deadline="1m")
+    policy = RetryPolicy(initial_interval=0.1, deadline="1m")
 
-    assert RetryPolicy(0.1, deadline="1m", max_attempts=9) == policy.replace(max_attempts=9)
+    assert RetryPolicy(initial_interval=0.1, deadline="1m", max_attempts=9) == policy.replace(max_attempts=9)
     with pytest.raises(PolicyError, match="max_attempts=0"):
         policy.replace(max_attempts=0)
 

@@ -38,7 +38,6 @@ def delays(wait, count=4):
         (tenacity.wait_exponential(multiplier=1, max=5), [1, 2, 4, 5]),
         (tenacity.wait_chain(tenacity.wait_fixed(1), tenacity.wait_fixed(9)), [1, 9, 9, 9]),
         (tenacity.wait_fixed(1) + tenacity.wait_exponential(), [2, 3, 5, 9]),
-        (tenacity.wait_exception(lambda error: len(str(error))), [4, 4, 4, 4]),
         (lambda state: state.attempt_number + state.idle_for, [2, 3, 4, 5]),
     ],
 )

@@ -447,3 +447,21 @@ def test_mail_for_a_loop_goes_on_after_an_interrupted_post() -> None:
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_the_garbage_collector_may_run_under_a_future_s_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An abandoned ``as_completed`` that is collected there asks other futures of the same lock for their conditions."""
+    first, other = TaskFuture[int](), TaskFuture[int]()
+    other._stripe = first._stripe
+    make = threading.Condition
+
+    def collecting() -> threading.Condition:
+        monkeypatch.setattr(threading, "Condition", make)
+        with other._condition:
+            return make()
+
+    monkeypatch.setattr(threading, "Condition", collecting)
+    reader = threading.Thread(target=lambda: first._condition, daemon=True)
+    reader.start()
+    reader.join(10)
+    assert not reader.is_alive()

@@ -227,17 +227,19 @@ def test_a_cancellation_from_outside_is_not_taken_for_the_limit() -> None:
 
 def test_the_smallest_timeout() -> None:
     """A nanosecond is over before the body has begun; in either colour that is a timeout, not a hang."""
+    release = threading.Event()
 
     @resilient(timeout=1e-9, retry_policy=[])
     def sync_body() -> None:
-        time.sleep(0.02)
+        release.wait(30)
 
     @resilient(timeout=1e-9, retry_policy=[])
     async def async_body() -> None:
-        await asyncio.sleep(1)
+        await asyncio.sleep(30)
 
     with pytest.raises(NodeTimeoutError):
         sync_body()
+    release.set()
     with pytest.raises(NodeTimeoutError):
         asyncio.run(async_body())
 

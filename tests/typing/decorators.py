@@ -134,6 +134,7 @@ def policies_take_what_they_say(headers: dict[str, Any]) -> None:
     RetryPolicy(retry_on=(ConnectionError, TimeoutError))
     RetryPolicy(retry_on=lambda error: isinstance(error, OSError))
     RetryPolicy(max_attempts="three")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    RetryPolicy(3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     CachePolicy(ttl=timedelta(hours=1))
     CachePolicy(ttl="1h30m", version="2", ignore=("client",))
     CachePolicy(key_func=bare)

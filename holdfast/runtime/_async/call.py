@@ -40,7 +40,7 @@ async def perform(call: Call) -> Any:
 
 async def answer(call: Call) -> Any:
     """Take the result from the cache, or from whoever is computing it, or compute it."""
-    entry = await _ports.store_call_async(lookup.may_block(call), lookup.read, call)
+    entry = None if call.is_missing else await _ports.store_call_async(lookup.may_block(call), lookup.read, call)
     while entry is None:
         leader = flight.board(call)
         if leader is None:

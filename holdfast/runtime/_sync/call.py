@@ -43,7 +43,7 @@ def perform(call: Call) -> Any:
 
 def answer(call: Call) -> Any:
     """Take the result from the cache, or from whoever is computing it, or compute it."""
-    entry = _ports.store_call_sync(lookup.may_block(call), lookup.read, call)
+    entry = None if call.is_missing else _ports.store_call_sync(lookup.may_block(call), lookup.read, call)
     while entry is None:
         leader = flight.board(call)
         if leader is None:

@@ -1,0 +1,127 @@
+"""An option that is not there: one TypeError in the user's own line, with the option that was meant."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+
+import pytest
+
+from holdfast import CachePolicy, DiskCache, InMemoryCache, RetryPolicy, TimeoutPolicy, entrypoint, resilient, task, tracing
+from holdfast._frames import trims
+
+SETTINGS = "name, retry_policy, cache_policy, timeout, deadline, capture, kind"
+
+
+def refused(make, *args, **options):
+    """The TypeError that this raises, and the files of its frames."""
+    with pytest.raises(TypeError) as caught:
+        make(*args, **options)
+    return str(caught.value), [frame.filename for frame in traceback.extract_tb(caught.value.__traceback__)][1:]
+
+
+@pytest.mark.parametrize(
+    ("make", "wrong", "text"),
+    [
+        (RetryPolicy, "max_atempts", "RetryPolicy has no option 'max_atempts': did you mean 'max_attempts'?"),
+        (RetryPolicy, "backoff", "RetryPolicy has no option 'backoff': did you mean 'backoff_factor'?"),
+        (CachePolicy, "tll", "CachePolicy has no option 'tll': did you mean 'ttl'?"),
+        (TimeoutPolicy, "run_timout", "TimeoutPolicy has no option 'run_timout': did you mean 'run_timeout'?"),
+        (task, "retry_polcy", "task has no option 'retry_polcy': did you mean 'retry_policy'?"),
+        (task, "retry", "task has no option 'retry': did you mean 'retry_policy'?"),
+        (task, "cache", "task has no option 'cache': did you mean 'cache_policy'?"),
+        (task(print).options, "time_out", "Task.options has no option 'time_out': did you mean 'timeout'?"),
+        (resilient, "dead_line", "resilient has no option 'dead_line': did you mean 'deadline'?"),
+        (entrypoint, "checkpoint", "entrypoint has no option 'checkpoint': did you mean 'checkpointer'?"),
+        (tracing.configure, "end_point", "configure has no option 'end_point': did you mean 'endpoint'?"),
+        (DiskCache, "sizelimit", "DiskCache has no option 'sizelimit': did you mean 'size_limit'?"),
+        (InMemoryCache, "entries", "InMemoryCache has no option 'entries': did you mean 'max_entries'?"),
+        (TimeoutPolicy, "seconds", "TimeoutPolicy has no option 'seconds': it takes run_timeout"),
+        (task, "wait", f"task has no option 'wait': it takes {SETTINGS}"),
+        (resilient, "fn", f"resilient has no option 'fn': it takes {SETTINGS}, cache"),
+    ],
+)
+def test_an_unknown_option_is_named_with_the_one_that_is_meant(make, wrong, text):
+    """Or, when none is like it, with all there are; the last line of the traceback is the user's."""
+    assert (text, []) == refused(make, **{wrong: 1})
+
+
+def test_the_first_unknown_option_is_named_among_known_ones():
+    """Those that exist do not hide it."""
+    said, _ = refused(task, name="x", attempts=3, tries=2)
+
+    assert f"task has no option 'attempts': it takes {SETTINGS}" == said
+
+
+@pytest.mark.parametrize(
+    ("make", "args", "text"),
+    [
+        (
+            RetryPolicy,
+            (3,),
+            "write RetryPolicy(max_attempts=3), or say which other it is: initial_interval, backoff_factor, max_interval, ",
+        ),
+        (CachePolicy, ("1h",), "write CachePolicy(ttl='1h'), or say which other it is: key_func, ignore, "),
+        (task(print).options, ("other",), "write Task.options(name='other'), or say which other it is: retry_policy, "),
+    ],
+)
+def test_a_value_without_a_name_is_guessed_to_be_the_first_option(make, args, text):
+    """LangGraph's order would make of the 3 an interval, and nobody would see it."""
+    said, frames = refused(make, *args)
+
+    assert ("takes options by name, not by position: " + text in said, []) == (True, frames)
+
+
+@pytest.mark.parametrize(
+    ("make", "args", "text"),
+    [
+        (RetryPolicy, (0.5, 2.0), "RetryPolicy takes options by name, not by position: max_attempts, initial_interval, backoff_factor, "),
+        (task, (print, RetryPolicy()), f"task takes options by name, not by position: {SETTINGS}"),
+        (tracing.configure, ("otlp", "http://jaeger:4318"), "configure takes options by name, not by position: endpoint, service_name, "),
+        (entrypoint(print).batch, ([1], None, True), "Entrypoint.batch takes options by name, not by position: return_exceptions"),
+    ],
+)
+def test_of_several_values_nothing_is_guessed(make, args, text):
+    """All options that go by name are listed."""
+    said, frames = refused(make, *args)
+
+    assert (text, []) == (said[: len(text)], frames)
+
+
+def test_a_long_value_is_shown_in_part():
+    """The error text stays one line."""
+    said, _ = refused(RetryPolicy, "x" * 1000)
+
+    assert len(said) < 400
+
+
+def test_what_python_says_well_stays_as_it_is():
+    """A missing argument: Python names it, and no frame of ours is left."""
+    said, frames = refused(TimeoutPolicy)
+
+    assert ("missing 1 required positional argument: 'run_timeout'" in said, []) == (True, frames)
+
+
+def test_a_type_error_from_inside_keeps_its_text_and_the_users_frames():
+    """Only what Python refused before anything ran is worded anew."""
+
+    @trims
+    def choose(*, city):
+        raise TypeError(f"mine: {city}")
+
+    assert ("mine: Oslo", [__file__]) == refused(choose, city="Oslo")
+
+
+def test_arguments_of_the_users_own_function_are_not_options():
+    """`Task.key` takes whatever the function takes."""
+    cached = task(cache_policy=CachePolicy(ttl=60))(lambda city: city)
+
+    assert "town" in refused(cached.key, town="Oslo")[0]
+
+
+@pytest.mark.parametrize("make", [task, resilient, entrypoint, tracing.configure, RetryPolicy, CachePolicy, DiskCache])
+def test_signatures_stay_what_they_are(make):
+    """An editor shows the options, not ``*args, **kwargs``."""
+    kinds = {each.kind for each in inspect.signature(make).parameters.values()}
+
+    assert set() == kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
