@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Generator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -453,14 +454,13 @@ def test_the_garbage_collector_may_run_under_a_future_s_lock(monkeypatch: pytest
     """An abandoned ``as_completed`` that is collected there asks other futures of the same lock for their conditions."""
     first, other = TaskFuture[int](), TaskFuture[int]()
     other._stripe = first._stripe
-    make = threading.Condition
 
     def collecting() -> threading.Condition:
-        monkeypatch.setattr(threading, "Condition", make)
+        monkeypatch.setattr("holdfast.runtime.future.threading", threading)
         with other._condition:
-            return make()
+            return threading.Condition()
 
-    monkeypatch.setattr(threading, "Condition", collecting)
+    monkeypatch.setattr("holdfast.runtime.future.threading", SimpleNamespace(Condition=collecting))
     reader = threading.Thread(target=lambda: first._condition, daemon=True)
     reader.start()
     reader.join(10)
