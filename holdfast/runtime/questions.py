@@ -57,7 +57,7 @@ class Questions:
     def __init__(self, run_id: str, steps: Sequence[StepRecord]) -> None:
         """Start from what is recorded."""
         self.open: list[Interrupt] = []
-        self._run_id = run_id
+        self._key = blake2b(run_id.encode()).digest()  # an id may be longer than a key
         self._recorded = {record.step: record for record in steps if record.kind in {"asked", "answered"}}
         self._new: dict[StepId, StepRecord] = {}
         self._parked: dict[bytes, list[Interrupt]] = {}
@@ -65,7 +65,7 @@ class Questions:
 
     def id_of(self, step: StepId) -> str:
         """What the person answering names the question by."""
-        return blake2b(step.digest(), key=self._run_id.encode()[:64], digest_size=_ID_DIGITS // 2).hexdigest()
+        return blake2b(step.digest(), key=self._key, digest_size=_ID_DIGITS // 2).hexdigest()
 
     def pending(self) -> dict[str, tuple[StepId, Interrupt]]:
         """The recorded questions that wait for an answer."""
