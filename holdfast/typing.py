@@ -198,17 +198,27 @@ class Checkpointer(Protocol):
             thread_id: The thread.
             force: Take it from a living owner; what that one writes from now on is refused.
 
+        Returns:
+            The right to write to it.
+
         Raises:
             ThreadBusyError: Somebody alive owns it, in this process or another one.
         """
         ...
 
     def release(self, lease: Lease, /) -> None:
-        """Give a thread back; nothing happens when it has been taken already."""
+        """Give a thread back; nothing happens when it has been taken already.
+
+        Args:
+            lease: What `claim` returned.
+        """
         ...
 
     def commit(self, commits: Sequence[Commit], /) -> list[Exception | None]:
         """Make changes in one transaction; they are durable, as far as the saver is, when this returns.
+
+        Args:
+            commits: The changes, of any runs and threads.
 
         Returns:
             One item for each commit: None, or why nothing of it was kept (`ThreadBusyError` for a lease that is no longer the thread's).
@@ -220,19 +230,48 @@ class Checkpointer(Protocol):
         ...
 
     def latest(self, thread_id: str, /) -> RunRecord | None:
-        """The thread's newest run."""
+        """Look up a thread's newest run.
+
+        Args:
+            thread_id: The thread.
+
+        Returns:
+            Its newest run; None when it has none.
+        """
         ...
 
     def find(self, run_id: str, /) -> RunRecord | None:
-        """The run of that id, whatever its thread."""
+        """Look up a run, whatever its thread.
+
+        Args:
+            run_id: The run.
+
+        Returns:
+            Its record; None when there is none.
+        """
         ...
 
     def runs(self, thread_id: str, /, *, limit: int | None = None, before: str | None = None) -> list[RunRecord]:
-        """The thread's runs, newest first: at most ``limit``, and only those older than the run ``before``."""
+        """Look up a thread's runs.
+
+        Args:
+            thread_id: The thread.
+            limit: How many at most; None: all.
+            before: Only runs older than the one of this id; None: all.
+
+        Returns:
+            The runs, newest first.
+        """
         ...
 
     def steps(self, run_id: str, /) -> list[StepRecord]:
-        """The run's steps, in the order in which they were first recorded.
+        """Look up a run's steps.
+
+        Args:
+            run_id: The run.
+
+        Returns:
+            The steps, in the order in which they were first recorded.
 
         Raises:
             CorruptRecord: A damaged row: nothing of the run is taken for good then.
@@ -240,11 +279,24 @@ class Checkpointer(Protocol):
         ...
 
     def threads(self, *, limit: int | None = None) -> list[ThreadInfo]:
-        """The threads, last updated first."""
+        """List the threads.
+
+        Args:
+            limit: How many at most; None: all.
+
+        Returns:
+            The threads, last updated first.
+        """
         ...
 
     def delete_thread(self, thread_id: str, /) -> bool:
-        """Forget a thread with all its runs; True when there was one.
+        """Forget a thread with all its runs.
+
+        Args:
+            thread_id: The thread.
+
+        Returns:
+            True when there was one.
 
         Raises:
             ThreadBusyError: Somebody alive owns it.
@@ -253,6 +305,10 @@ class Checkpointer(Protocol):
 
     def copy_thread(self, source: str, target: str, /) -> None:
         """Copy a thread's runs and steps, under new run ids, to a thread that does not exist yet.
+
+        Args:
+            source: The thread to copy.
+            target: The thread to make.
 
         Raises:
             ThreadBusyError: Somebody alive owns one of them.
@@ -263,12 +319,15 @@ class Checkpointer(Protocol):
     def prune(self, *, keep_last: int | None = None, max_age: float | None = None, dry_run: bool = False) -> Pruned:
         """Forget old runs, except unfinished ones (running, interrupted, failed) that are their thread's newest, and threads with an owner.
 
+        The saved value that a kept run, or the thread's next one, sees as ``previous`` stays readable.
+
         Args:
             keep_last: How many runs of each thread to keep; None does not count.
             max_age: Seconds since a run's last change of status after which it goes; None does not look.
             dry_run: Only say what would go.
 
-        The saved value that a kept run, or the thread's next one, sees as ``previous`` stays readable.
+        Returns:
+            What went, or would go.
         """
         ...
 

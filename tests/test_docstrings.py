@@ -18,7 +18,14 @@ from holdfast.typing import Cache, Checkpointer, Codec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROTOCOLS = {"DiskCache": Cache, "InMemoryCache": Cache, "InMemorySaver": Checkpointer, "FakeClock": Clock, "NoWaits": Clock}
+PROTOCOLS = {
+    "DiskCache": Cache,
+    "InMemoryCache": Cache,
+    "InMemorySaver": Checkpointer,
+    "SqliteSaver": Checkpointer,
+    "FakeClock": Clock,
+    "NoWaits": Clock,
+}
 """What a class takes the place of; its methods' documentation is there."""
 STANDARD = {"TaskFuture": asyncio.Future}
 """The same in Python's own library, which writes docstrings its own way."""

@@ -93,6 +93,9 @@ class SqliteSaver:
 
         Args:
             path: The file. A missing one is a `StoreError` at first use, and so is every attempt to write.
+
+        Returns:
+            A saver that refuses to write.
         """
         saver = cls(path)
         saver._writer = None

@@ -5,8 +5,8 @@ the next attempt, or a resumed run, asks for it. When an attempt of a body ends 
 
 1. the failures in the chain of that error (itself, causes, contexts, group members);
 2. those that nobody has looked at: of ``[future.result() for future in futures]`` only the first is raised;
-3. those that were looked at elsewhere than in the body itself (by another thread or asyncio task, or by `asyncio.gather`), and
-   after which no further step was made there.
+3. when one of them is what the body died of, those that were looked at elsewhere than in the body itself (by another thread or asyncio
+   task, or by `asyncio.gather`), and after which no further step was made there.
 
 Without 2 and 3, a run in which a hundred calls failed together would have to be resumed a hundred times.
 """
@@ -59,19 +59,20 @@ class Failures:
         if not self._errors:
             return []
         chain = _chain(error)
-        own = None if scope is None else scope.step
-        return [
-            step
-            for step, failure in list(self._errors.items())
-            if id(failure) in chain or (scope is not None and step.scope == own and not self._is_survived(step, scope))
-        ]
+        fatal = [step for step, failure in list(self._errors.items()) if id(failure) in chain]
+        if scope is None:
+            return fatal
+        own = scope.step
+        has_died_of_one = any(step.scope == own for step in fatal)
+        others = [step for step in list(self._errors) if step.scope == own and id(self._errors.get(step)) not in chain]
+        return fatal + [step for step in others if not self._is_survived(step, scope, has_died_of_one=has_died_of_one)]
 
-    def _is_survived(self, step: StepId, scope: Scope) -> bool:
+    def _is_survived(self, step: StepId, scope: Scope, *, has_died_of_one: bool) -> bool:
         future = self._futures.get(step)
         if future is None:
             return True  # an earlier execution has recorded it, and so got over it
         seen = future.seen
-        if seen is None or seen.place == scope.place:
+        if seen is None or seen.place == scope.place or not has_died_of_one:
             return seen is not None
         is_callback = seen.place[1] == 0 and scope.place is not None and scope.place[1] != 0
         return (self._last if is_callback else self._latest.get(seen.place, 0)) > seen.tick

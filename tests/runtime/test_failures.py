@@ -213,3 +213,30 @@ def test_a_failure_after_which_a_body_took_another_way_is_kept(how: str) -> None
         main.invoke(0, thread_id="t")
     assert ["cash", "ship"] == main.invoke(None, thread_id="t")
     assert {"card": 1, "cash": 1, "ship": 1, "body": 2} == ran
+
+
+@pytest.mark.parametrize("how", ["gather", "thread"])
+def test_a_failure_that_was_looked_at_elsewhere_is_kept_when_the_body_dies_of_something_else(how: str) -> None:
+    """It got over that failure, whoever told it of it."""
+    ran: Counter[str] = Counter()
+
+    @task
+    def fail() -> None:
+        ran["fail"] += 1
+        raise ConnectionError
+
+    async def all_at_once() -> Any:
+        return await asyncio.gather(fail(), return_exceptions=True)
+
+    @entrypoint(InMemorySaver())
+    async def main(_: Any) -> list[str]:
+        found = await all_at_once() if how == "gather" else [await asyncio.to_thread(fail().exception)]
+        ran["body"] += 1
+        if ran["body"] == 1:
+            raise Stop
+        return [type(each).__name__ for each in found]
+
+    with pytest.raises(Stop):
+        main.invoke(0, thread_id="t")
+    assert ["ConnectionError"] == main.invoke(None, thread_id="t")
+    assert {"fail": 1, "body": 2} == ran
