@@ -28,7 +28,7 @@ test: $(VENV)/.dev ## the whole suite
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-all: $(VENV)/.dev ## the suite on each Python of 3.11, 3.12, 3.13 that is installed
-	@$(BIN)/python scripts/test_all.py
+	@$(BIN)/python scripts/test_all.py $(ARGS)
 
 lint: $(VENV)/.dev ## ruff: rules and format
 	@$(BIN)/ruff check --quiet .
