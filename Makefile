@@ -1,6 +1,6 @@
 # Every target sets itself up in .venv. Needed beforehand: Python >= 3.11 with venv and pip, and make.
 #
-#   make test ARGS="tests/policies -x"     ARGS goes to the tool behind demo, test, bench, mutate and docs
+#   make test ARGS="tests/policies -x"     ARGS goes to the tool behind demo, test, test-all, bench, mutate and docs
 #   make test PYTHON=python3.13            the interpreter for a new .venv (after `make clean`)
 
 PYTHON ?= python3
