@@ -1,6 +1,6 @@
 # Every target sets itself up in .venv. Needed beforehand: Python >= 3.11 with venv and pip, and make.
 #
-#   make test ARGS="tests/policies -x"     ARGS goes to the tool behind demo, test, bench, mutate and docs
+#   make test ARGS="tests/policies -x"     ARGS goes to the tool behind demo, test, test-all, bench, mutate and docs
 #   make test PYTHON=python3.13            the interpreter for a new .venv (after `make clean`)
 
 PYTHON ?= python3
@@ -28,7 +28,7 @@ test: $(VENV)/.dev ## the whole suite
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-all: $(VENV)/.dev ## the suite on each Python of 3.11, 3.12, 3.13 that is installed
-	@$(BIN)/python scripts/test_all.py
+	@$(BIN)/python scripts/test_all.py $(ARGS)
 
 lint: $(VENV)/.dev ## ruff: rules and format
 	@$(BIN)/ruff check --quiet .

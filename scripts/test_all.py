@@ -1,7 +1,8 @@
 """Run the suite on every supported Python that is installed, each in an environment of its own under ``.venvs/``.
 
-Interpreters are looked for on PATH (``python3.12``) and among pyenv's versions. A missing one is named at the end; it is no failure, but
-finding none is.
+Interpreters are looked for on PATH (``python3.12``) and among pyenv's versions. What was found is said first, and at the end what became
+of each. A missing interpreter is no failure; finding none is, and so is a suite that failed, or could not be set up, on one that is there.
+Arguments go to pytest.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13")
-UV = str(Path(sys.executable).with_name("uv"))
+UV = Path(sys.executable).with_name("uv")
+PASSED = "passed"
+NOT_FOUND = "not run: no interpreter on PATH or among pyenv's versions"
 
 
 def candidates(version: str) -> list[str]:
@@ -37,31 +40,38 @@ def find(version: str) -> str | None:
     return None
 
 
-def run_suite(version: str, python: str) -> bool:
-    """Install the locked dependencies for ``version`` and run the suite; True when it passed."""
+def run_suite(version: str, python: str, arguments: list[str]) -> str:
+    """Install the locked dependencies for ``version`` and run the suite; return `PASSED`, or what failed."""
     environment = ROOT / ".venvs" / version
     variables = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     variables |= {"UV_PROJECT_ENVIRONMENT": str(environment), "UV_PYTHON": python, "UV_PYTHON_DOWNLOADS": "never"}
     groups = ("--no-default-groups", "--group", "test", "--group", "lint")  # lint: the converter's tests run ruff
-    sync = [UV, "--quiet", "sync", "--locked", "--all-extras", *groups]
-    subprocess.run(sync, cwd=ROOT, env=variables, check=True)
-    return subprocess.run([environment / "bin" / "python", "-m", "pytest", *sys.argv[1:]], cwd=ROOT, check=False).returncode == 0
+    sync = [str(UV), "--quiet", "sync", "--locked", "--all-extras", *groups]
+    if subprocess.run(sync, cwd=ROOT, env=variables, check=False).returncode != 0:
+        return "FAILED: its dependencies could not be installed"
+    suite = [str(environment / "bin" / "python"), "-m", "pytest", *arguments]
+    done = subprocess.run(suite, cwd=ROOT, check=False)
+    return PASSED if done.returncode == 0 else f"FAILED: pytest ended with exit code {done.returncode}"
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Run all; return the exit code."""
-    outcome: dict[str, str] = {}
+    found = {version: find(version) for version in VERSIONS}
+    for version, python in found.items():
+        print(f"Python {version}: {python or 'not found'}", flush=True)
+    if not UV.exists():
+        print(f"{UV} is missing: run `make test-all`, which installs it")
+        return 1
+    outcomes: dict[str, str] = {}
+    for version, python in found.items():
+        if python is not None:
+            print(f"\n=== Python {version} ({python})", flush=True)
+            outcomes[version] = run_suite(version, python, arguments)
+    print()
     for version in VERSIONS:
-        python = find(version)
-        if python is None:
-            outcome[version] = "no interpreter found on PATH or among pyenv's versions"
-            continue
-        print(f"=== Python {version} ({python})", flush=True)
-        outcome[version] = "passed" if run_suite(version, python) else "FAILED"
-    for version, text in outcome.items():
-        print(f"Python {version}: {text}")
-    return 0 if "passed" in outcome.values() and "FAILED" not in outcome.values() else 1
+        print(f"Python {version}: {outcomes.get(version, NOT_FOUND)}")
+    return 0 if outcomes and set(outcomes.values()) == {PASSED} else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

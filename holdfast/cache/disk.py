@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
@@ -31,6 +30,7 @@ from holdfast.values import envelope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from holdfast.cache._store import Store
 
@@ -45,6 +45,8 @@ _FOLDER_VARIABLE = "HOLDFAST_CACHE_DIR"
 
 def default_folder() -> Path:
     """Where a cache without a path lives: ``$HOLDFAST_CACHE_DIR``, else ``cache`` in holdfast's folder of the user's cache folder."""
+    from pathlib import Path  # here and below, as whoever imports holdfast need not have a DiskCache
+
     given = os.environ.get(_FOLDER_VARIABLE)
     if given:
         return Path(given).expanduser().absolute()
@@ -54,6 +56,8 @@ def default_folder() -> Path:
 
 
 def _given_folder(path: Any) -> Path:
+    from pathlib import Path
+
     text = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""  # pyright: ignore[reportUnknownArgumentType]
     if not text or "\0" in text:
         raise PolicyError(f"path={path!r}: give a folder, e.g. DiskCache('my-cache'), or leave it out for the user's cache folder")

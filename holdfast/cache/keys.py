@@ -11,7 +11,6 @@ import inspect
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from holdfast.cache.explanation import KeyExplanation, part_of
 from holdfast.errors import KeyFuncError, NotKeyable, PolicyError
 from holdfast.typing import CacheKey
 from holdfast.values.canonical import encode, encode_arguments
@@ -21,6 +20,7 @@ from holdfast.values.names import place, qualified_name
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from holdfast.cache.explanation import KeyExplanation
     from holdfast.policies.cache import CachePolicy
     from holdfast.values.binding import Binder
 
@@ -95,6 +95,8 @@ class KeyMaker:
 
     def explain(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> KeyExplanation:
         """What the key of a call is made of; raises what `make` raises."""
+        from holdfast.cache.explanation import KeyExplanation, part_of  # few programs ask
+
         key = self.make(args, kwargs)
         if self._key_func is not None:
             value = self._call_key_func(args, kwargs)

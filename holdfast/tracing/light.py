@@ -9,9 +9,9 @@ good call that captures nothing, on the backend's thread; only what may change u
 from __future__ import annotations
 
 import itertools
-from copy import copy
 from typing import TYPE_CHECKING, cast
 
+from msgspec.structs import replace
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
@@ -200,16 +200,11 @@ class LightObserver:
 
 def _bare(call: CallFacts) -> CallFacts:
     """A copy that nobody changes, and that holds no values of the user's: they may be large, and a queue is long."""
-    bare = copy(call)
-    bare.run = bare.memo = bare.result = None
-    bare.arguments = ()
-    return bare
+    return replace(call, run=None, memo=None, result=None, arguments=())
 
 
 def _bare_attempt(attempt: AttemptFacts) -> AttemptFacts:
-    bare = copy(attempt)
-    bare.call = bare.memo = None  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue] - its own call is next to it
-    return bare
+    return replace(attempt, call=None, memo=None)  # its own call is next to it
 
 
 def _of_good_call(call: CallFacts, attempt: AttemptFacts | None, shared: attributes.Attributes, salt: bytes) -> attributes.Attributes:

@@ -79,12 +79,12 @@ def _cached(plan: Plan, cache: Callable[[], Cache]) -> Callable[..., Any]:
             store = cache()
             if events.observer is None and events.detect() is None:
                 key = lookup.make_key(plan, args, kwargs)
-                entry, is_final = _ports.look_async(plan, store, key)
+                entry = _ports.look_async(plan, store, key)
                 if entry is not None and not entry.negative:  # with nobody to tell, a hit needs no Call: 0.5 us less in memory, 3 on disk
                     return entry.value
                 call = Call(plan, args, kwargs)
                 call.cache, call.key = store, key
-                call.is_missing = is_final and entry is None
+                call.is_missing = _ports.looks_anywhere_async and entry is None
             else:
                 call = Call(plan, args, kwargs)
                 call.observe()
