@@ -162,6 +162,39 @@ def test_a_call_that_fails_shows_the_users_frames(door: str, failure: str) -> No
     assert fn.__code__ in [frame.f_code for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
 
 
+def judging(look: Callable[[Any], None]) -> dict[str, RetryPolicy]:
+    """Policies with a function that looks at each failure, by what the function is."""
+
+    def with_state(state: Any, _retry: object = None) -> bool:
+        look(state.error if hasattr(state, "error") else state.outcome.exception())
+        return False
+
+    def with_error(error: Exception) -> bool:
+        look(error)
+        return False
+
+    return {
+        "retry_on": RetryPolicy(retry_on=with_error),
+        "before_retry": RetryPolicy(retry_on=KeyError, initial_interval=0, before_retry=with_state),
+        "wait": RetryPolicy(retry_on=KeyError, wait=lambda state: float(with_state(state))),
+        "stop": RetryPolicy(retry_on=KeyError, max_attempts=2, initial_interval=0, stop=with_state),
+        "retry": RetryPolicy(retry=with_state),
+    }
+
+
+@pytest.mark.parametrize("name", judging(lambda _: None))
+def test_what_judges_a_failure_sees_the_users_frames(name: str) -> None:
+    """An error may be logged with its traceback there, whether or not it reaches the caller."""
+    seen: list[list[str]] = []
+    policy = judging(lambda error: seen.append(ours(error)))[name]
+
+    with pytest.raises(KeyError):
+        resilient(retry_policy=policy)(fail)(1)
+
+    assert seen
+    assert [[]] * len(seen) == seen
+
+
 # -- errors that are raised in our own code --------------------------------------------------------------------------------------------
 
 

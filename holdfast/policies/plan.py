@@ -56,6 +56,7 @@ class Plan:
         kind: ``internal`` or ``client`` (a call to another service).
         max_attempts: The most attempts a call can make; None when only a deadline or a stop strategy bounds it.
         checks_result: True when a returned value can also count as a failure.
+        shows_errors: True when a function that came with a retry policy may look at failures.
         unshown: Parameters that no trace shows: those the runtime fills in, and those the cache key leaves out, such as clients.
         is_plain: True when a call that succeeds at once needs nothing but the function.
     """
@@ -80,6 +81,7 @@ class Plan:
 
     max_attempts: int | None = field(init=False)
     checks_result: bool = field(init=False)
+    shows_errors: bool = field(init=False)
     unshown: frozenset[str] = field(init=False)
     is_plain: bool = field(init=False)
 
@@ -90,6 +92,7 @@ class Plan:
         derived = {
             "max_attempts": _most_attempts(self.retry),
             "checks_result": checks_result,
+            "shows_errors": any(policy.shows_errors for policy in self.retry),
             "unshown": frozenset((*self.injected, *ignored)),
             "is_plain": self.cache is None and self.timeout is None and self.deadline is None and not checks_result,
         }

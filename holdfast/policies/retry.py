@@ -166,6 +166,13 @@ class RetryPolicy:
         """True when a returned value can also count as a failure."""
         return self.retry_on_result is not None or self.retry is not None
 
+    @property
+    def shows_errors(self) -> bool:
+        """True when a function that came with the policy may look at failures: a predicate, ``before_retry``, a tenacity strategy."""
+        has_predicate = self.retry_on is not is_transient and not isinstance(self.retry_on, type | tuple)
+        functions = (self.before_retry, self.wait, self.stop, self.retry)
+        return has_predicate or any(function is not None for function in functions)
+
     def interval(self, attempt: int) -> float:
         """The wait before attempt ``attempt + 1``, before jitter: ``initial_interval * backoff_factor ** (attempt - 1)``, capped.
 

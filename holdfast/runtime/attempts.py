@@ -74,16 +74,17 @@ def _keep_result(call: Call, stop: Stop) -> None:
 
 def failed(call: Call, error: BaseException) -> float | None:
     """After a body that raised: seconds until the next attempt, or None with ``call.error`` set to what the caller gets."""
-    trimmed(error)
+    if call.attempt is not None or call.plan.shows_errors:  # else nobody sees it before it is the caller's, if it ever is
+        trimmed(error)
     if call.run is not None and call.run.journal is not None:
         _give_up_failures(call, call.run.journal, error)
         error = _question_of(error)
     if not isinstance(error, Exception) or isinstance(error, FutureCancelled) or _is_verdict(call, error):  # nothing to retry
-        call.error = error
+        call.error = trimmed(error)
         _end_attempt(call, outcome_of(error), error)
         return None
     if not call.plan.retry:
-        call.error = error
+        call.error = trimmed(error)
         if call.facts is not None:
             call.facts.stop_reason = _reason_without_policy(error)
             _end_attempt(call, outcome_of(error), error)
@@ -91,7 +92,7 @@ def failed(call: Call, error: BaseException) -> float | None:
     decision, index = _decide(call, error, None)
     if isinstance(decision, Retry):
         return _will_retry(call, decision, index, error, None)
-    call.error = error
+    call.error = trimmed(error)
     add_note(error, explain(decision, attempts=call.number, elapsed=_elapsed(call)))
     if call.facts is not None and call.attempt is not None:
         call.facts.stop_reason = str(decision.reason)

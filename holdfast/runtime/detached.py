@@ -70,6 +70,9 @@ class Detached:
     def take(self) -> Any:
         """What the body returned; raises what it raised."""
         error, self._error = self._error, None  # kept here it would be a cycle with the frame of `run`
-        if error is not None:
+        if error is None:
+            return self._value
+        try:
             raise error
-        return self._value
+        finally:
+            del error

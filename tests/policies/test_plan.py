@@ -75,6 +75,23 @@ def test_results_are_judged_when_a_policy_asks(retry, expected):
 
 
 @pytest.mark.parametrize(
+    ("retry", "expected"),
+    [
+        ((), False),
+        ((TWO, RetryPolicy(retry_on=OSError), RetryPolicy(retry_on=(OSError, KeyError)), RetryPolicy(retry_on_result=bool)), False),
+        ((TWO, RetryPolicy(retry_on=lambda error: True)), True),
+        ((RetryPolicy(before_retry=print),), True),
+        ((RetryPolicy(wait=lambda state: 0.0),), True),
+        ((RetryPolicy(stop=lambda state: False, max_attempts=2),), True),
+        ((RetryPolicy(retry=lambda state: False),), True),
+    ],
+)
+def test_functions_that_look_at_failures_are_known(retry, expected):
+    """For them an error is made presentable before it is the caller's."""
+    assert expected == plan(retry=retry).shows_errors
+
+
+@pytest.mark.parametrize(
     ("fields", "expected"),
     [
         ({}, True),

@@ -121,6 +121,48 @@ def test_an_attribute_may_hold_it(value, expected):
     assert expected == retry_after(Failed(retry_after=value), now=NOW)
 
 
+class Classy(Exception):
+    retry_after = 7
+
+
+class Inheriting(Classy):
+    pass
+
+
+class Asked(Exception):
+    @property
+    def headers(self):
+        return {"Retry-After": "7"}
+
+
+class Answering(Exception):
+    def __getattr__(self, name):
+        if name == "retry_after":
+            return 7
+        raise AttributeError(name)
+
+
+class Slotted(Exception):
+    __slots__ = ("retry_after",)
+
+    def __init__(self):
+        self.retry_after = 7
+
+
+@pytest.mark.parametrize("kind", [Classy, Inheriting, Asked, Answering, Slotted])
+def test_a_class_may_hold_it(kind):
+    """Then the error itself has no attributes."""
+    assert ({}, 7.0) == (vars(kind()), retry_after(kind(), now=NOW))
+
+
+def test_an_error_without_attributes_has_the_hint_of_its_context():
+    """As of what it was raised from: neither is left out because the error itself holds nothing."""
+    by_context, by_cause = TimeoutError(), TimeoutError()
+    by_context.__context__ = by_cause.__cause__ = Failed(headers={"Retry-After": "7"})
+
+    assert [7.0, 7.0] == [retry_after(error, now=NOW) for error in (by_context, by_cause)]
+
+
 def test_the_hint_of_what_it_was_raised_from_counts():
     """Wrapping an error must not lose what the server said."""
     error = Failed()
