@@ -107,7 +107,7 @@ class InDoubt(HoldfastError, RuntimeError):  # noqa: N818 - see NotKeyable
 
     Attributes:
         task: Name of the task.
-        step: The step's id, 32 hex digits: what `Entrypoint.resolve` takes.
+        step: The step's id, 32 hex digits.
     """
 
     def __init__(self, message: str, *, task: str = "", step: str = "") -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from holdfast.errors import RunInterrupted, StoreError, ThreadBusyError
-from holdfast.runtime.attempts import outcome_of
+from holdfast.runtime.attempts import is_cancellation, outcome_of
 from holdfast.runtime.foreign import add_note, described
 
 if TYPE_CHECKING:
@@ -67,11 +67,11 @@ def _tell(run: Run, call: Call, value: Any) -> None:
 
 
 def _judged(run: Run) -> BaseException | None:
-    """The run's error: what halted it counts more than what its body made of that, but less than Ctrl-C."""
+    """The run's error: what halted it counts more than what its body made of that (calls of a halted run are cancelled), but less than Ctrl-C."""
     error, verdict = run.error, run.verdict
-    if verdict is None or error is verdict or not (error is None or isinstance(error, (Exception, RunInterrupted))):
+    if verdict is None or error is verdict:
         return error
-    return verdict
+    return verdict if error is None or isinstance(error, (Exception, RunInterrupted)) or is_cancellation(error) else error
 
 
 def _record(run: Run, journal: Journal, call: Call, value: Any, saved: Any) -> Any:

@@ -74,8 +74,8 @@ class Replay:
         if record.kind == "started":
             step = record.step.digest().hex()
             msg = (
-                f"task {plan.name} may run at most once and was under way when its process died, so it is not run again: find out whether it "
-                f"took effect, then call resolve({step!r}, value=...) on the entrypoint, or resolve({step!r}, rerun=True)"
+                f"task {plan.name} (step {step}) may run at most once and was under way when its process died, so it is not run again: find out "
+                f"whether it took effect"
             )
             raise InDoubt(msg, task=plan.name, step=step)
         if record.code and plan.name not in self._told and record.code != self.code(plan):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import InMemorySaver, NotSerializable, PolicyError, RetryPolicy, entrypoint, events, task
+from holdfast import InMemorySaver, NotSerializable, PolicyError, RetryPolicy, StoreError, ThreadBusyError, entrypoint, events, task
 from holdfast.testing import recorded
 
 AT_ONCE = RetryPolicy(retry_on=Exception, max_attempts=3, initial_interval=0.0001, max_interval=0.0001)
@@ -355,3 +355,76 @@ def test_replayed_steps_are_told_once_each(rules: Any) -> None:
         ("run", "main", "ok"),
     ]
     assert expected == rules.ended
+
+
+class Breaking(InMemorySaver):
+    """A saver that is out of order while ``is_broken``."""
+
+    is_broken = False
+
+    def commit(self, commits: Any, /) -> Any:
+        if self.is_broken:
+            raise StoreError("no room on the device")
+        return super().commit(commits)
+
+
+def test_a_checkpointer_that_breaks_ends_the_run_and_is_not_its_outcome(colour: Any) -> None:
+    """Whatever the body makes of it; when the store is well again the run goes on where it was."""
+    saver, runs = Breaking(), Counter[str]()
+
+    @task
+    @colour.define
+    def work(name: str) -> str:
+        runs[name] += 1
+        return name
+
+    @task
+    @colour.define
+    def break_store() -> None:
+        saver.is_broken = runs["break"] == 0
+        runs["break"] += 1
+
+    async def body_async() -> list[str]:
+        found = [await work("a")]
+        with contextlib.suppress(Exception):
+            await break_store()
+        with contextlib.suppress(Exception):
+            found.append(await work("b"))
+        return found
+
+    def body_sync() -> list[str]:
+        found = [work("a").result()]
+        with contextlib.suppress(Exception):
+            break_store().result()
+        with contextlib.suppress(Exception):
+            found.append(work("b").result())
+        return found
+
+    main = entrypoint(saver)(body_async if colour.is_async else body_sync)
+    with pytest.raises(StoreError, match="no room"):
+        colour.invoke(main, thread_id="t")
+    assert {"a": 1, "break": 1} == runs
+    saver.is_broken = False
+    assert ["a", "b"] == colour.invoke(main, None, thread_id="t")
+    assert {"a": 1, "break": 2, "b": 1} == runs
+
+
+def test_an_owner_that_was_replaced_writes_nothing_more() -> None:
+    """It is told so at its next step, and the record is its successor's."""
+    saver = InMemorySaver()
+
+    @task
+    def work(n: int) -> int:
+        if n == 2:
+            saver.claim("t", force=True)
+        return n
+
+    @entrypoint(saver)
+    def main() -> int:
+        return work(1).result() + work(2).result()
+
+    with pytest.raises(ThreadBusyError):
+        main.invoke(thread_id="t")
+    run = saver.latest("t")
+    assert run is not None
+    assert ("running", 1) == (run.status, len(saver.steps(run.run_id)))
