@@ -38,6 +38,7 @@ from holdfast.errors import (
 from holdfast.policies import CachePolicy, RetryPolicy, StopReason, TimeoutPolicy
 from holdfast.runtime.ending import final
 from holdfast.runtime.future import TaskFuture
+from holdfast.runtime.idempotency import get_idempotency_key
 from holdfast.runtime.inject import Runtime, StreamWriter, get_config, get_stream_writer
 from holdfast.runtime.interrupt import Command, Input, interrupt
 from holdfast.runtime.questions import Interrupt
@@ -84,6 +85,7 @@ __all__ = [
     "final",
     "flush",
     "get_config",
+    "get_idempotency_key",
     "get_stream_writer",
     "interrupt",
     "register",

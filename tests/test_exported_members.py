@@ -32,6 +32,7 @@ PROMISED = {
     "TimeoutPolicy",
     "entrypoint",
     "get_config",
+    "get_idempotency_key",
     "get_stream_writer",
     "register",
     "resilient",

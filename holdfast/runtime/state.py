@@ -42,6 +42,7 @@ class Call:
         has_slot: Whether it holds one now.
         is_sent: See `holdfast.runtime.dispatch.Job`.
         is_past: See there too.
+        nonce: What `get_idempotency_key` tells it apart by, where it has no step; None until somebody asks.
         frees_thread: Whether its end leaves a worker thread with nothing to do.
         asyncio_task: The asyncio task of a running async body.
         error: What it raised.
@@ -73,6 +74,7 @@ class Call:
         "is_sent",
         "key",
         "kwargs",
+        "nonce",
         "number",
         "observer",
         "parent",
@@ -108,6 +110,7 @@ class Call:
         self.asyncio_task: asyncio.Task[Any] | None = None
         self.error: BaseException | None = None
         self.started: float | None = None
+        self.nonce: bytes | None = None
         self.number = 0
         self.counts: list[int] | None = None
         self.waited = 0.0
