@@ -1,0 +1,141 @@
+"""The approval program, run at a terminal that answers, and killed: nothing is drafted or asked twice."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).resolve().parents[2] / "examples" / "approval.py"
+CHANGELOG = (
+    "# Changes\n\n## Next\n\n### Added\n\n"
+    + "".join(f"- Thing {n}: it does\n  this and that.\n" for n in range(1, 13))
+    + "\n## 1.0\n\n- Old.\n"
+)
+LINES = [f"{n}. Thing {n}." for n in range(1, 13)]
+AT_ONCE = 4
+"""Bodies that the program lets run at once: so many may be under way when it is killed."""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Where the program runs, with a changelog in it."""
+    (tmp_path / "changes.md").write_text(CHANGELOG)
+    return tmp_path
+
+
+def command():
+    """What is typed."""
+    return [sys.executable, str(PROGRAM), "changes.md", "out.md"]
+
+
+def run(folder, typed):
+    """The program from start to end, with what is typed into it."""
+    return subprocess.run(command(), cwd=folder, input=typed, capture_output=True, text=True, timeout=60, check=False)
+
+
+class Terminal:
+    """The program, with somebody who reads along."""
+
+    def __init__(self, folder):
+        self.process = subprocess.Popen(
+            command(), cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+        )
+        self.shown = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self):
+        self.shown.extend(self.process.stdout)
+
+    def wait_for(self, text, times=1):
+        """Read until the text has been shown so often."""
+        end = time.monotonic() + 60
+        while sum(text in line for line in list(self.shown)) < times:
+            assert time.monotonic() < end, self.shown
+            assert self.process.poll() is None, self.shown
+            time.sleep(0.005)
+
+    def type(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def kill(self):
+        """End it as nothing can prevent; return all it has shown."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(60)
+        self._reader.join(60)
+        self.process.stdin.close()
+        self.process.stdout.close()
+        return "".join(self.shown)
+
+
+def drafted(text):
+    """The lines that were drafted."""
+    return [int(number) for number in re.findall(r"drafted line (\d+)", text)]
+
+
+def test_it_drafts_asks_and_publishes(folder):
+    """What is kept with Enter stays as it is, and an answer takes the place of the text."""
+    done = run(folder, "\nBetter\n")
+
+    assert 0 == done.returncode, done.stderr
+    assert "published: out.md" in done.stdout
+    assert "What is new: 12 things\n\nBetter\n" == (folder / "out.md").read_text()
+    assert list(range(1, 13)) == sorted(drafted(done.stderr))
+
+
+def test_what_is_refused_is_left_out(folder):
+    """And when nothing is left, nothing is published."""
+    done = run(folder, "no\nn\n")
+
+    assert "published: nothing" in done.stdout
+    assert not (folder / "out.md").exists()
+
+
+def test_killed_while_drafting_it_goes_on_where_it_was(folder):
+    """Only what was under way is done again."""
+    terminal = Terminal(folder)
+    terminal.wait_for("drafted line", times=5)
+    before = drafted(terminal.kill())
+
+    done = run(folder, "\n\n")
+
+    after = drafted(done.stderr)
+    assert set(range(1, 13)) == set(before + after)
+    assert len(set(before) & set(after)) <= AT_ONCE
+    assert "\n".join(["What is new: 12 things", "", *LINES]) + "\n" == (folder / "out.md").read_text()
+
+
+def test_killed_while_it_waits_it_remembers_the_answers_it_has(folder):
+    """It asks for the others only, and drafts nothing."""
+    terminal = Terminal(folder)
+    terminal.wait_for("headline:")
+    terminal.type("Our news")
+    terminal.wait_for("text:")
+    terminal.kill()
+
+    done = run(folder, "yes\n")
+
+    assert [] == drafted(done.stderr)
+    assert "headline:" not in done.stdout
+    assert "\n".join(["Our news", "", *LINES]) + "\n" == (folder / "out.md").read_text()
+
+
+def test_without_an_answer_it_can_be_started_again(folder):
+    """It says so, and has lost nothing."""
+    first = run(folder, "")
+    second = run(folder, "\n\n")
+    third = run(folder, "")
+
+    assert 1 == first.returncode
+    assert "start me again" in first.stderr
+    assert [] == drafted(second.stderr + third.stderr)
+    assert "published: out.md" in second.stdout
+    assert "published: out.md" in third.stdout
