@@ -62,7 +62,7 @@ def remove_runs(connection: Connection, thread_id: str, run_ids: Iterable[str]) 
         run = connection.execute("SELECT id FROM runs WHERE run_id = ?", (run_id,)).fetchone()[0]
         blobs = connection.execute("SELECT blob FROM uses WHERE run = ?", (run,)).fetchall()
         connection.execute("DELETE FROM uses WHERE run = ?", (run,))
-        connection.executemany("DELETE FROM blobs WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM uses WHERE blob = ?1)", blobs)
+        connection.executemany("DELETE FROM blobs WHERE id = ? AND NOT EXISTS (SELECT 1 FROM uses WHERE blob = blobs.id)", blobs)
         connection.execute("DELETE FROM steps WHERE run = ?", (run,))
         connection.execute("DELETE FROM runs WHERE id = ?", (run,))
         count += 1

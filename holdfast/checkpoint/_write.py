@@ -27,8 +27,8 @@ _INSERT_STEP = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, step) DO NOTHING
 """
 _UPDATE_STEP = """
-    UPDATE steps SET scope = ?3, name = ?4, fingerprint = ?5, occurrence = ?6, kind = ?7, history = ?8, code = ?9, at = ?10, checksum = ?11,
-        payload = ?12 WHERE run = ?1 AND step = ?2
+    UPDATE steps SET scope = ?, name = ?, fingerprint = ?, occurrence = ?, kind = ?, history = ?, code = ?, at = ?, checksum = ?,
+        payload = ? WHERE run = ? AND step = ?
 """
 
 
@@ -164,7 +164,7 @@ class Writer:
         for row in rows:
             at, size = self._stored(run, row[1])
             replaced += size if at < oldest_new else 0
-            self._connection.execute(_UPDATE_STEP, row)
+            self._connection.execute(_UPDATE_STEP, (*row[2:], *row[:2]))
         return replaced
 
     def _drop(self, run: _Run, steps: Sequence[StepId]) -> None:

@@ -21,12 +21,13 @@ from holdfast.testing._contract import a_run, a_step, begin, finished, keep
 from holdfast.typing import Commit
 
 PRELUDE = """
-import os, resource, signal, sys, threading, time
+import os, resource, signal, sys, threading, time, warnings
 from holdfast import SqliteSaver, StoreError
 from holdfast.errors import ThreadBusyError
 from holdfast.testing._contract import a_run, a_step, begin, keep
 from holdfast.typing import Commit
 
+warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)  # forking beside threads is what is tested
 saver = SqliteSaver(sys.argv[1])
 
 def say(text):
