@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from holdfast.cache.default import default_cache
 from holdfast.errors import PolicyError
+from holdfast.runtime.inject import left_empty
 
 if TYPE_CHECKING:
+    from holdfast.cache.explanation import KeyExplanation
     from holdfast.cache.keys import KeyMaker
     from holdfast.policies.plan import Plan
-    from holdfast.typing import Cache
+    from holdfast.typing import Cache, CacheKey
 
 
 def given_or_default(cache: Cache | None) -> Cache:
@@ -28,6 +30,18 @@ def key_maker(plan: Plan) -> KeyMaker:
         msg = f"{plan.name} has no cache_policy, so it has no cache keys: add cache_policy=CachePolicy(ttl='1h')"
         raise PolicyError(msg)
     return cast("KeyMaker", plan.keys)
+
+
+def key_of(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CacheKey:
+    """The key of a call; raises what `KeyMaker.make` raises."""
+    plan, kwargs = left_empty(plan, args, kwargs)
+    return key_maker(plan).make(args, kwargs)
+
+
+def explanation_of(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> KeyExplanation:
+    """What that key is made of."""
+    plan, kwargs = left_empty(plan, args, kwargs)
+    return key_maker(plan).explain(args, kwargs)
 
 
 def purge_all(plan: Plan, cache: Cache | None) -> int:

@@ -56,7 +56,7 @@ def build_plan(
     retries = as_policies(retry_policy)
     cache = _as_cache_policy(cache_policy)
     binder = compile_binder(fn)
-    injected = injected_parameters(fn) if inject else ()
+    injected = injected_parameters(fn, is_entrypoint=decorator == "entrypoint") if inject else ()
     return Plan(
         fn=fn,
         name=check_name(name, fn),
@@ -66,6 +66,7 @@ def build_plan(
         bind=binder.bind,
         injected=injected,
         required=_required(fn),
+        positional=_positional(fn),
         retry=retries,
         cache=cache,
         keys=None if cache is None else KeyMaker(fn, binder, cache, skip=frozenset(injected)),
@@ -166,6 +167,14 @@ def _required(fn: Callable[..., Any]) -> frozenset[str]:
     except (TypeError, ValueError):
         return frozenset()
     return frozenset(p.name for p in parameters if p.default is p.empty)
+
+
+def _positional(fn: Callable[..., Any]) -> int | None:
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
 def _codec(fn: Callable[..., Any], cache: CachePolicy | None) -> Codec:

@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
 from holdfast._frames import trims
-from holdfast._keys import given_or_default, key_maker, purge_all
+from holdfast._keys import explanation_of, given_or_default, key_of, purge_all
 from holdfast._plans import build_plan, check_cache
 from holdfast.policies import RetryPolicy
 from holdfast.runtime._async.resilient import make_wrapper as make_async_wrapper
@@ -213,11 +213,11 @@ def _equip(wrapper: Any, plan: Plan, cache: Cache | None) -> Any:
 
     @trims
     def key(*args: Any, **kwargs: Any) -> CacheKey:
-        return key_maker(plan).make(args, kwargs)
+        return key_of(plan, args, kwargs)
 
     @trims
     def explain_key(*args: Any, **kwargs: Any) -> KeyExplanation:
-        return key_maker(plan).explain(args, kwargs)
+        return explanation_of(plan, args, kwargs)
 
     @trims
     def forget(*args: Any, **kwargs: Any) -> bool:

@@ -166,8 +166,7 @@ def check_id(what: str, given: Any) -> str | None:
 
 
 def _body_call(settings: Settings, run: Run, args: tuple[Any, ...]) -> Call:
-    plan = settings.plan
-    kwargs = fill(plan, args, {}, run) if plan.injected else {}
+    plan, kwargs = fill(settings.plan, args, {}, run)
     values = _bind(plan, args, kwargs)
     call = Call(plan, args, kwargs, run)
     call.is_body = True

@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from holdfast._frames import trimmed, trims
-from holdfast._keys import key_maker, purge_all
+from holdfast._keys import explanation_of, key_of, purge_all
 from holdfast._plans import build_plan
 from holdfast.cache.default import default_cache
 from holdfast.runtime import steps
@@ -171,7 +171,7 @@ class Task(Generic[P, R_co]):
             NotKeyable: An argument cannot be part of a key.
             KeyFuncError: The policy's ``key_func`` raised, or its answer cannot be a key.
         """
-        return key_maker(self.plan).make(self._bound + args, kwargs)
+        return key_of(self.plan, self._bound + args, kwargs)
 
     @trims
     def explain_key(self, *args: P.args, **kwargs: P.kwargs) -> KeyExplanation:
@@ -188,7 +188,7 @@ class Task(Generic[P, R_co]):
             PolicyError: The task has no cache policy.
             TypeError, NotKeyable, KeyFuncError: As for `key`.
         """
-        return key_maker(self.plan).explain(self._bound + args, kwargs)
+        return explanation_of(self.plan, self._bound + args, kwargs)
 
     @trims
     def purge(self, *, cache: Cache | None = None) -> int:

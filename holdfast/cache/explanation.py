@@ -48,7 +48,7 @@ class KeyExplanation:
         is_pinned: True when ``code`` is a version that the policy gives.
         parts: The values that count, in order.
         ignored: Parameters that the policy leaves out.
-        injected: Parameters that the runtime fills; they never count.
+        injected: Parameters that the runtime fills, as the call does not pass them; they do not count.
         key: The key.
     """
 

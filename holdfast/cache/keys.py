@@ -39,7 +39,7 @@ class KeyMaker:
         fn: The user's function, method, partial or callable.
         binder: Binds its arguments.
         policy: Says what counts in a key.
-        skip: Parameters that the runtime fills; they never count.
+        skip: Parameters that the runtime fills; they do not count.
 
     Raises:
         PolicyError: ``policy.ignore`` names something that is no parameter.
@@ -47,6 +47,7 @@ class KeyMaker:
 
     def __init__(self, fn: Callable[..., Any], binder: Binder, policy: CachePolicy, *, skip: frozenset[str] = frozenset()) -> None:
         self._fn = fn
+        self._given = (binder, policy)
         self.task = qualified_name(_named(fn))
         self._names = binder.names
         self._ignored = frozenset(policy.ignore)
@@ -64,6 +65,11 @@ class KeyMaker:
         self._positions = tuple(self._names.index(name) for name in self._kept)
         self._recent: dict[bytes, CacheKey] = {}
         self._seed = blake2b(b"key_func" if self._key_func is not None else encode(self._counted), digest_size=16)
+
+    def counting(self, names: frozenset[str]) -> KeyMaker:
+        """Makes the keys of calls that pass these parameters themselves, instead of leaving them to the runtime: then they count."""
+        binder, policy = self._given
+        return KeyMaker(self._fn, binder, policy, skip=self._skipped - names)
 
     def make(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CacheKey:
         """The key of a call.

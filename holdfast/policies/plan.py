@@ -31,6 +31,10 @@ class Keys(Protocol):
         """Make the key, or raise NotKeyable naming the parameter."""
         ...
 
+    def counting(self, names: frozenset[str]) -> Keys:
+        """The same, for calls that pass these injected parameters themselves: then they count."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -45,6 +49,7 @@ class Plan:
         bind: Turns arguments into values with defaults filled, or raises the caller's TypeError.
         injected: Parameters that the runtime fills when the caller does not.
         required: Parameters without a default.
+        positional: How many of the parameters, from the first, an argument without a name can reach; None: all.
         retry: Policies in order; the first that applies to a failure decides.
         cache: The cache policy, or None.
         keys: Makes the keys; None without a cache policy.
@@ -69,6 +74,7 @@ class Plan:
     bind: Callable[..., tuple[Any, ...]]
     injected: tuple[str, ...] = ()
     required: frozenset[str] = frozenset()
+    positional: int | None = None
     retry: tuple[RetryPolicy, ...] = ()
     cache: CachePolicy | None = None
     keys: Keys | None = None
@@ -84,6 +90,7 @@ class Plan:
     shows_errors: bool = field(init=False)
     unshown: frozenset[str] = field(init=False)
     is_plain: bool = field(init=False)
+    _variants: dict[frozenset[str], Plan] = field(init=False, repr=False, compare=False, default_factory=dict["frozenset[str]", "Plan"])
 
     def __post_init__(self) -> None:
         """Work out, once, what every call asks for."""
@@ -102,6 +109,25 @@ class Plan:
     def replace(self, **changes: Any) -> Plan:
         """The same plan with some fields changed."""
         return replace(self, **changes)
+
+    def passing(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Which of the injected parameters a call with these arguments fills itself, and with what."""
+        positions = dict(zip(self.names[: self.positional], args, strict=False))
+        return {name: each[name] for name in self.injected for each in (positions, kwargs) if name in each}
+
+    def given(self, names: frozenset[str]) -> Plan:
+        """The plan for calls that fill these injected parameters themselves; they are then parameters like any other.
+
+        They count in the cache key and in the journal, and traces show them.
+        """
+        if not names:
+            return self
+        variant = self._variants.get(names)
+        if variant is None:
+            left = tuple(name for name in self.injected if name not in names)
+            variant = self.replace(injected=left, keys=None if self.keys is None else self.keys.counting(names))
+            self._variants[names] = variant
+        return variant
 
     def __repr__(self) -> str:
         """The pipeline of one call in reading order, outermost first."""

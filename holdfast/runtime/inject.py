@@ -1,8 +1,16 @@
-"""Parameters the runtime fills in: ``config``, ``writer``, ``store``, ``previous`` and ``runtime``, for entrypoints and tasks alike."""
+"""Parameters the runtime fills in: ``config``, ``writer``, ``store``, ``previous`` and ``runtime``, for entrypoints and tasks alike.
+
+The rule. A parameter is injected when it has one of these names, no annotation or a fitting one, and no default or None. Any other default
+is a value that its author wants to see, so the parameter is the function's own (LangGraph would replace the default). ``previous`` of an
+entrypoint may have a default: nobody else could pass it, so it can only mean "when the thread has no result yet". What the caller passes
+is never replaced, and counts in keys and in the journal like any other argument (`Plan.given`), unless it only hands on what was injected
+into itself: the run's own config, a writer, a Runtime. Those say nothing about what is asked for, and differ from run to run.
+"""
 
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -59,38 +67,61 @@ class Runtime:
     previous: Any
 
 
-def injected_parameters(fn: Callable[..., Any]) -> tuple[str, ...]:
+def injected_parameters(fn: Callable[..., Any], *, is_entrypoint: bool = False) -> tuple[str, ...]:
     """The parameters of ``fn`` that the runtime fills when the caller does not."""
     try:
         parameters = inspect.signature(fn).parameters.values()
     except (TypeError, ValueError):  # a builtin without a signature
         return ()
     wanted = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return tuple(p.name for p in parameters if p.kind in wanted and p.name in _ANNOTATIONS and _is_ours(p))
+    return tuple(p.name for p in parameters if p.kind in wanted and p.name in _ANNOTATIONS and _is_ours(p, is_entrypoint=is_entrypoint))
 
 
-def _is_ours(parameter: inspect.Parameter) -> bool:
-    annotation = parameter.annotation
-    if annotation is inspect.Parameter.empty or parameter.name == "previous":
+def _is_ours(parameter: inspect.Parameter, *, is_entrypoint: bool) -> bool:
+    has_value = parameter.default is not parameter.empty and parameter.default is not None
+    if has_value and not (is_entrypoint and parameter.name == "previous"):
+        return False
+    if parameter.annotation is parameter.empty or parameter.name == "previous":
         return True
-    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
-    head = text.split("[")[0].split("|")[0].strip().rsplit(".", 1)[-1]
-    return head in _ANNOTATIONS[parameter.name] or head in {"Any", "object"}
+    return _head(parameter.annotation) in {*_ANNOTATIONS[parameter.name], "Any", "object"}
 
 
-def fill(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run) -> dict[str, Any]:
-    """``kwargs`` with the injected parameters that the caller left out."""
-    given = set(plan.names[: len(args)])
+def _head(annotation: Any) -> str:
+    """The name of an annotated class, without module and parameters; of ``X | None`` and ``Optional[X]`` that of ``X``."""
+    text = annotation if isinstance(annotation, str) else annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    text = re.sub(r"^([\w.]*\.)?(Optional|Union)\[", "", text.strip())
+    first = next((part for part in re.split(r"[|,]", text) if part.strip() not in {"None", "NoneType"}), "")
+    return first.split("[")[0].strip(" ]").rsplit(".", 1)[-1]
+
+
+def left_empty(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Plan, dict[str, Any]]:
+    """Outside a run, for a key: the plan of this call, and its ``kwargs`` with None for what a run would fill, as that does not count."""
+    passed = plan.passing(args, kwargs)
+    left = {name: None for name in plan.injected if name not in passed}
+    return plan.given(_own(passed, None)), {**left, **kwargs}
+
+
+def fill(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run) -> tuple[Plan, dict[str, Any]]:
+    """The plan of this call, and its ``kwargs`` with the injected parameters that the caller left out."""
+    passed = plan.passing(args, kwargs)
     filled = dict(kwargs)
     for name in plan.injected:
-        if name in given or name in filled:
+        if name in passed:
             continue
         if name == "previous" and run.previous is None:
             if name in plan.required:
                 filled[name] = None
             continue  # a default of the function's own is kept
         filled[name] = _value(name, run)
-    return filled
+    return plan.given(_own(passed, run)), filled
+
+
+def _own(passed: dict[str, Any], run: Run | None) -> frozenset[str]:
+    """The parameters that got a value of the caller's own."""
+    config = None if run is None else run.config
+    return frozenset(
+        name for name, value in passed.items() if not (isinstance(value, (Runtime, _Writer)) or (name == "config" and value is config))
+    )
 
 
 def _value(name: str, run: Run) -> Any:
@@ -114,12 +145,16 @@ def _value(name: str, run: Run) -> Any:
 
 def writer_of(run: Run) -> StreamWriter:
     """Sends a value to the run's ``custom`` stream; does nothing when nobody streams."""
+    return _Writer(run)
 
-    def write(value: Any) -> None:
-        if run.sink is not None:
-            run.sink("custom", value)
 
-    return write
+@dataclass(frozen=True, slots=True, eq=False)
+class _Writer:
+    run: Run
+
+    def __call__(self, value: Any, /) -> None:
+        if self.run.sink is not None:
+            self.run.sink("custom", value)
 
 
 def get_stream_writer() -> StreamWriter:

@@ -30,7 +30,7 @@ def submit(scope: Scope, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, An
     run = scope.run
     scope.call.release_slot()
     if plan.injected:
-        kwargs = fill(plan, args, kwargs, run)
+        plan, kwargs = fill(plan, args, kwargs, run)
     values = plan.bind(*args, **kwargs)
     call = Call(plan, args, kwargs, run, scope)
     call.observe(values=values)
