@@ -5,9 +5,23 @@ A failure of your own function is never wrapped: it is re-raised as itself, with
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class HoldfastError(Exception):
     """Base of all errors raised by holdfast itself."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy: text and attributes as they are, without ``__init__``, which takes other things than the text it makes."""
+        reduced: Any = super().__reduce__()
+        _cls, args, *state = reduced
+        return _rebuilt, (type(self), args), *state
+
+
+def _rebuilt(cls: type[HoldfastError], args: tuple[Any, ...]) -> HoldfastError:
+    error = cls.__new__(cls, *args)
+    error.args = args if not error.args else error.args  # OSError.__new__ leaves them to an __init__ of the subclass
+    return error
 
 
 class PolicyError(HoldfastError, ValueError):
