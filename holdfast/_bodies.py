@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast._frames import trims
 from holdfast._journals import NO_INPUT
-from holdfast._plans import build_plan, check_cache
+from holdfast._plans import build_plan
 from holdfast._runs import Settings, plain_input
+from holdfast.cache.default import check_cache
 from holdfast.errors import PolicyError
 from holdfast.runtime import _ports, steps
 from holdfast.runtime.context import current, scope_for
@@ -33,6 +34,10 @@ def check_choice(what: str, given: Any, choices: tuple[str, ...]) -> str:
 
 @trims
 def check_stores(checkpointer: Any, cache: Any) -> None:
+    if isinstance(checkpointer, type):
+        example = "SqliteSaver('runs.db')" if checkpointer.__name__ == "SqliteSaver" else f"{checkpointer.__name__}()"
+        msg = f"checkpointer={checkpointer.__name__} is the class: give an object of it, e.g. {example}"
+        raise PolicyError(msg)
     if checkpointer is not None and not (hasattr(checkpointer, "claim") and hasattr(checkpointer, "commit")):
         msg = f"checkpointer={checkpointer!r}: give a checkpointer, e.g. InMemorySaver(), and other settings by name, e.g. @entrypoint(name='x')"
         raise PolicyError(msg)

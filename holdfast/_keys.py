@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from holdfast.cache.default import default_cache
+from holdfast.cache.default import check_cache, default_cache
 from holdfast.errors import PolicyError
 from holdfast.runtime.inject import left_empty
 
@@ -46,5 +46,6 @@ def explanation_of(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 def purge_all(plan: Plan, cache: Cache | None) -> int:
     """Forget every version of a plan's cached results; return how many there were."""
+    check_cache(cache)
     namespace = key_maker(plan).namespace.rsplit("@", 1)[0] + "@*"
     return given_or_default(cache).purge(namespace=namespace)

@@ -14,7 +14,6 @@ from holdfast.policies.duration import seconds
 from holdfast.policies.plan import Plan
 from holdfast.policies.timeout import as_timeout
 from holdfast.runtime.inject import injected_parameters
-from holdfast.typing import Cache
 from holdfast.values.annotations import unwrapped_partial
 from holdfast.values.binding import compile_binder
 from holdfast.values.late import LateCodec
@@ -152,13 +151,6 @@ def _as_cache_policy(given: Any) -> CachePolicy | None:
         return given
     msg = f"cache_policy={given!r}: give a CachePolicy, e.g. CachePolicy(ttl='1h')"
     raise PolicyError(msg)
-
-
-def check_cache(given: Any) -> None:
-    """Refuse what is no cache, such as a path or a policy."""
-    if given is not None and not isinstance(given, Cache):
-        msg = f"cache={given!r}: give a cache, e.g. DiskCache('my-cache') or InMemoryCache()"
-        raise PolicyError(msg)
 
 
 def _required(fn: Callable[..., Any]) -> frozenset[str]:

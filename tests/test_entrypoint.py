@@ -13,7 +13,21 @@ from typing import Any
 
 import pytest
 
-from holdfast import InMemorySaver, PolicyError, RetryPolicy, Runtime, entrypoint, flush, get_config, get_stream_writer, resilient, task
+from holdfast import (
+    CachePolicy,
+    InMemoryCache,
+    InMemorySaver,
+    PolicyError,
+    RetryPolicy,
+    Runtime,
+    entrypoint,
+    flush,
+    get_config,
+    get_stream_writer,
+    resilient,
+    task,
+)
+from holdfast.checkpoint.sqlite import SqliteSaver
 from holdfast.testing import FakeClock
 
 
@@ -492,9 +506,28 @@ def test_what_is_no_checkpointer_is_refused(bad: Any) -> None:
 
 @pytest.mark.parametrize("decorator", [entrypoint, resilient])
 def test_what_is_no_cache_is_refused(decorator: Any) -> None:
-    """A path, for example."""
-    with pytest.raises(PolicyError, match="cache='folder': give a cache"):
+    """A path, for example, or the class instead of an object of it."""
+    with pytest.raises(PolicyError, match=r"cache='folder': give a cache, e.g. DiskCache\('folder'\)"):
         decorator(cache="folder")
+    with pytest.raises(PolicyError, match=r"cache=InMemoryCache is the class: .* cache=InMemoryCache\(\)"):
+        decorator(cache=InMemoryCache)
+
+
+@pytest.mark.parametrize(("saver", "example"), [(InMemorySaver, "InMemorySaver()"), (SqliteSaver, "SqliteSaver('runs.db')")])
+def test_the_class_of_a_checkpointer_is_refused(saver: Any, example: str) -> None:
+    """It has all the methods, and none would work."""
+    with pytest.raises(PolicyError, match=re.escape(f"checkpointer={saver.__name__} is the class: give an object of it, e.g. {example}")):
+        entrypoint(saver)
+
+
+def test_what_is_no_cache_cannot_be_purged() -> None:
+    """Nor is the default one purged in its place."""
+
+    @task(cache_policy=CachePolicy(ttl="1h"))
+    def cached() -> None: ...
+
+    with pytest.raises(PolicyError, match="cache='folder': give a cache"):
+        cached.purge(cache="folder")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("config", ["t", 2, {"thread_id": "t"}, {"configurable": "t"}])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from holdfast.cache import _fork
-from holdfast.errors import CorruptRecord
+from holdfast.errors import CorruptRecord, PolicyError
 from holdfast.typing import CacheKey, Codec, Entry
 from holdfast.values import failure
 
@@ -99,15 +99,29 @@ def decode(payload: bytes, stored_with: int, codec: Codec, *, negative: bool) ->
     return codec.decode(payload)
 
 
+def check_limit(what: str, given: Any, *, least: int) -> None:
+    """Refuse a limit that is no whole number, or below ``least``."""
+    if isinstance(given, bool) or not isinstance(given, int) or given < least:
+        raise PolicyError(f"{what}={given!r}: give a whole number of at least {least}, e.g. {what}={_EXAMPLES[what.rpartition('_')[2]]}")
+
+
+_EXAMPLES = {"entries": "10_000", "bytes": "64 << 20"}
+
+
 class Lru:
     """A bounded map from key to `Held`; safe for threads and forks.
 
     Args:
-        max_entries: Most entries held.
+        max_entries: Most entries held; 0 for none.
         max_bytes: Most bytes held, counting encoded values only.
+
+    Raises:
+        PolicyError: A limit that is no whole number; the text calls it as `DiskCache` does.
     """
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
+        check_limit("memory_entries", max_entries, least=0)
+        check_limit("memory_bytes", max_bytes, least=0)
         self.max_entries = max_entries
         self.max_bytes = max_bytes
         self.bytes = 0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import Any
 
+from holdfast._frames import trims
 from holdfast.cache.disk import DiskCache
-
-if TYPE_CHECKING:
-    from holdfast.typing import Cache
+from holdfast.errors import PolicyError
+from holdfast.typing import Cache
 
 _current: Cache | None = None
 _lock = threading.Lock()
@@ -25,6 +25,7 @@ def default_cache() -> Cache:
     return _current
 
 
+@trims
 def set_default_cache(cache: Cache | None) -> Cache | None:
     """Make ``cache`` the default of the process.
 
@@ -33,11 +34,28 @@ def set_default_cache(cache: Cache | None) -> Cache | None:
 
     Returns:
         What was set before, None when nothing was.
+
+    Raises:
+        PolicyError: It is no cache, but a path, say, or a class.
     """
+    check_cache(cache)
     global _current
     with _lock:
         previous, _current = _current, cache
     return previous
+
+
+def check_cache(given: Any) -> None:
+    """Refuse what is no cache, such as a path, a policy, or the class of a cache; None is no cache given, and fine.
+
+    Raises:
+        PolicyError: It names the value and what to write instead.
+    """
+    if isinstance(given, type):
+        raise PolicyError(f"cache={given.__name__} is the class: give an object of it, e.g. cache={given.__name__}()")
+    if given is not None and not isinstance(given, Cache):
+        folder = repr(given) if isinstance(given, str) and given else "'my-cache'"
+        raise PolicyError(f"cache={given!r}: give a cache, e.g. DiskCache({folder}) or InMemoryCache()")
 
 
 def _new_lock() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
 from holdfast._frames import trims
-from holdfast.cache._lru import Lru, encode, hold
+from holdfast.cache._lru import Lru, check_limit, encode, hold
 from holdfast.cache._notes import Notes
 from holdfast.cache.info import CacheStats, EntryInfo, matches
 from holdfast.errors import PolicyError
@@ -28,13 +29,19 @@ class InMemoryCache:
         max_bytes: Most bytes of encoded values kept. A value larger than a quarter of it is not kept, and a note says so.
 
     Raises:
-        PolicyError: A limit below 1.
+        PolicyError: A limit below 1, or no whole number.
     """
 
     @trims
     def __init__(self, max_entries: int = 10_000, max_bytes: int = 64 << 20) -> None:
-        if max_entries < 1 or max_bytes < 1:
+        if isinstance(max_entries, (str, os.PathLike)):
+            raise PolicyError(
+                f"max_entries={max_entries!r}: an InMemoryCache has no folder; write DiskCache({os.fspath(max_entries)!r}), or InMemoryCache()"
+            )
+        if 0 in (max_entries, max_bytes):
             raise PolicyError(f"max_entries={max_entries}, max_bytes={max_bytes} would keep nothing: leave the cache policy out instead")
+        check_limit("max_entries", max_entries, least=1)
+        check_limit("max_bytes", max_bytes, least=1)
         self._memory = Lru(max_entries, max_bytes)
         self._notes = Notes()
 

@@ -13,6 +13,7 @@ from holdfast.cache import disk
 from holdfast.cache.default import default_cache, set_default_cache
 from holdfast.cache.disk import DiskCache, default_folder
 from holdfast.cache.memory import InMemoryCache
+from holdfast.errors import PolicyError
 
 
 @pytest.fixture
@@ -69,6 +70,7 @@ def test_importing_and_making_caches_loads_nothing_heavy():
 import sys
 from holdfast.cache.default import default_cache
 from holdfast.cache.memory import InMemoryCache
+from holdfast.errors import PolicyError
 from holdfast.cache.keys import KeyMaker
 default_cache(); InMemoryCache()
 print({"diskcache", "sqlite3", "asyncio"} & sys.modules.keys())
@@ -84,3 +86,14 @@ def test_a_python_without_sqlite_has_no_disk_cache_and_says_so(monkeypatch, tmp_
 
     assert disk.DiskCache(tmp_path / "c").get(key, codec) is None
     assert ["refused"] == reasons()
+
+
+@pytest.mark.parametrize("given", ["my-cache", Path("my-cache"), 5, DiskCache])
+def test_what_is_no_cache_is_refused(no_default, given):
+    """At once, and what was set stays set: else every cached call of the program would crash."""
+    mine = InMemoryCache()
+    set_default_cache(mine)
+
+    with pytest.raises(PolicyError, match=r"cache=.*DiskCache\("):
+        set_default_cache(given)
+    assert default_cache() is mine

@@ -8,6 +8,7 @@ from collections import OrderedDict
 import pytest
 
 from holdfast.cache._lru import Lru, hold
+from holdfast.cache.disk import DiskCache
 from holdfast.cache.info import CacheStats, matches
 from holdfast.cache.memory import InMemoryCache
 from holdfast.errors import NotSerializable, PolicyError
@@ -214,7 +215,7 @@ def test_a_value_that_is_too_large_is_not_kept(codec, key, reasons):
     assert ["too_large"] == reasons()
 
 
-@pytest.mark.parametrize("limits", [{"max_entries": 0}, {"max_bytes": 0}, {"max_entries": -1}])
+@pytest.mark.parametrize("limits", [{"max_entries": 0}, {"max_bytes": 0}])
 def test_limits_that_keep_nothing_are_refused(limits):
     """A cache that never holds anything is a mistake."""
     with pytest.raises(PolicyError, match="would keep nothing"):
@@ -285,3 +286,20 @@ def test_an_entry_evicted_while_it_is_looked_up_is_still_found():
 
     assert held is lru.get(CacheKey("n", b"k"))
     assert 0 == len(lru)
+
+
+@pytest.mark.parametrize("given", ["5", 1.5, True, None, -1])
+def test_a_limit_that_is_no_number_is_refused(given):
+    """When the cache is made, not at the first value that it is to keep; the text names the limit."""
+    for what in ("max_entries", "max_bytes"):
+        with pytest.raises(PolicyError, match=f"{what}={given!r}"):
+            InMemoryCache(**{what: given})
+    for what in ("memory_entries", "memory_bytes"):
+        with pytest.raises(PolicyError, match=f"{what}={given!r}: give a whole number of at least 0"):
+            DiskCache("never-made", **{what: given})
+
+
+def test_a_folder_leads_to_the_cache_that_has_one():
+    """The first parameter of one is the folder, and of the other a number."""
+    with pytest.raises(PolicyError, match=r"write DiskCache\('my-cache'\)"):
+        InMemoryCache("my-cache")
