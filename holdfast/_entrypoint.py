@@ -12,13 +12,14 @@ from holdfast._bodies import (
     check_choice,
     check_parameters,
     check_stores,
+    is_function,
     nested,
     resolving,
     single_settings,
 )
 from holdfast._frames import trimmed, trims
 from holdfast._journals import NO_INPUT
-from holdfast._plans import build_plan
+from holdfast._plans import build_plan, or_method
 from holdfast._runs import Config, Options, Prepared, Settings, check_concurrency, open_run
 from holdfast.runtime import _ports, threads
 from holdfast.runtime._async.call import perform as perform_async
@@ -333,8 +334,7 @@ def entrypoint(
 ) -> Any:
     """Turn a function into an entrypoint: the task calls made in it form one run.
 
-    Works bare (``@entrypoint``) and with settings. The body takes at most one input; parameters named ``config``, ``writer``, ``store``,
-    ``previous`` and ``runtime`` are filled in.
+    Works bare and with settings. The body takes one input at most; ``config``, ``writer``, ``store``, ``previous``, ``runtime`` are filled in.
 
     Args:
         checkpointer: Remembers finished tasks, so that a retried body or a resumed run does not do them again; None: nothing is kept.
@@ -361,6 +361,7 @@ def entrypoint(
     """
 
     @trims
+    @or_method
     def decorate(function: Any) -> Entrypoint[Any]:
         plan = build_plan(
             function,
@@ -384,7 +385,7 @@ def entrypoint(
         )
         return Entrypoint(settings)
 
-    if callable(checkpointer) and not hasattr(checkpointer, "claim"):  # bare @entrypoint
+    if is_function(checkpointer):  # bare @entrypoint
         function, checkpointer = checkpointer, None
         return decorate(function)
     check_stores(checkpointer, cache)

@@ -77,10 +77,30 @@ def build_plan(
     )
 
 
+def or_method(decorate: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A decorator that may stand above ``@staticmethod`` and ``@classmethod``, too: it then decorates the function in them."""
+
+    @functools.wraps(decorate)
+    def decorated(function: Any) -> Any:
+        if isinstance(function, (staticmethod, classmethod)):
+            made = decorate(function.__func__)  # pyright: ignore[reportUnknownMemberType]
+            if isinstance(function, classmethod) and not hasattr(made, "__get__"):
+                msg = f"{place(made)} cannot be a class method: an entrypoint is called on no object. Make it a function, and its steps methods"
+                raise PolicyError(msg)
+            return type(function)(made)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        return decorate(function)
+
+    return decorated
+
+
 def check_function(fn: Any, decorator: str) -> None:
     """Refuse what cannot be a unit of work: classes, generators, and things that are not callable."""
     if isinstance(fn, type):
         msg = f"@{decorator} decorates functions, not the class {fn.__name__}: decorate the methods that make the calls"
+        raise PolicyError(msg)
+    if hasattr(fn, "__get__") and not callable(fn):
+        kind = type(fn).__name__
+        msg = f"@{decorator} decorates a function, not a {kind}: write @{kind} above @{decorator}"
         raise PolicyError(msg)
     if not callable(fn):
         msg = f"@{decorator} decorates a function, not {fn!r}: write @{decorator} without arguments, or name them, e.g. @{decorator}(name='x')"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, T
 
 from holdfast._frames import trims
 from holdfast._keys import explanation_of, given_or_default, key_of, purge_all
-from holdfast._plans import build_plan
+from holdfast._plans import build_plan, or_method
 from holdfast.cache.default import check_cache
 from holdfast.policies import RetryPolicy
 from holdfast.runtime._async.resilient import make_wrapper as make_async_wrapper
@@ -188,6 +188,7 @@ def resilient(
     check_cache(cache)
 
     @trims
+    @or_method
     def decorate(function: Any) -> Any:
         plan = build_plan(
             function,

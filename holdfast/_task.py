@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, ca
 
 from holdfast._frames import trimmed, trims
 from holdfast._keys import explanation_of, key_of, purge_all
-from holdfast._plans import build_plan
+from holdfast._plans import build_plan, or_method
 from holdfast.cache.default import default_cache
 from holdfast.runtime import steps
 from holdfast.runtime.context import scope_for
@@ -299,6 +299,7 @@ def task(
     """
 
     @trims
+    @or_method
     def decorate(function: Any) -> Task[Any, Any]:
         return Task(
             build_plan(
