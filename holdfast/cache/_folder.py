@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from holdfast.cache._trouble import Trouble
+from holdfast.values import _aside
 from holdfast.values._private import check_file, check_folder, create_file, make_folder
 
 if TYPE_CHECKING:
@@ -18,11 +19,8 @@ if TYPE_CHECKING:
 DATABASE = "cache.db"
 GENERATIONS = "generations"
 LOCK = "lock"
-BROKEN = f"{DATABASE}.broken-"
 PATIENCE = 0.25
 """Seconds to wait for another process that is opening or repairing the same cache."""
-KEPT_BROKEN = 3
-"""How many broken databases are kept for a look; older ones are deleted."""
 
 
 def prepare(folder: Path) -> None:
@@ -64,30 +62,10 @@ def exclusive(folder: Path) -> Generator[None]:
 
 
 def set_aside(folder: Path) -> Path:
-    """Rename a broken database to ``cache.db.broken-<n>`` and return its new path. Call it inside `exclusive`.
-
-    The log and index go first: beside a fresh database they would be replayed into it. Processes that still have the old file open keep
-    it; SQLite sees that it has moved and leaves its companions alone when they close it (databaseIsUnmoved in pager.c).
-    """
-    number = max(_broken(folder), default=0) + 1
-    for old in _broken(folder):
-        if old <= number - KEPT_BROKEN:
-            _move_or_delete(folder / f"{BROKEN}{old}", None)
-    target = folder / f"{BROKEN}{number}"
-    _move_or_delete(folder / DATABASE, target)
-    return target
+    """Rename a broken database; see `holdfast.values._aside.set_aside`. Call it inside `exclusive`."""
+    return _aside.set_aside(folder / DATABASE)
 
 
-def _broken(folder: Path) -> list[int]:
-    """Numbers of the databases that were set aside."""
-    return [int(path.name[len(BROKEN) :]) for path in folder.glob(f"{BROKEN}*") if path.name[len(BROKEN) :].isdecimal()]
-
-
-def _move_or_delete(database: Path, target: Path | None) -> None:
-    for suffix in ("-wal", "-shm", "-journal", ""):
-        path = database.with_name(database.name + suffix)
-        with contextlib.suppress(FileNotFoundError):
-            if target is None:
-                path.unlink()
-            else:
-                path.rename(target.with_name(target.name + suffix))
+def is_ours(folder: Path) -> bool:
+    """Whether a cache of holdfast's was open in ``folder`` before. Where none was, a strange file is somebody else's, not a broken one of ours."""
+    return (folder / GENERATIONS).exists()

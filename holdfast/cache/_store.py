@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast.cache._folder import GENERATIONS, exclusive, prepare, set_aside
+from holdfast.cache._folder import DATABASE, GENERATIONS, exclusive, is_ours, prepare, set_aside
 from holdfast.cache._generations import Generations, bucket_of
 from holdfast.cache._rows import Rows, tags_from_text
 from holdfast.cache._trouble import Trouble, telling
@@ -143,6 +143,9 @@ def _open_rows(folder: Path, size_limit: int) -> tuple[Rows, tuple[Trouble, Path
     except Trouble as trouble:
         if trouble.reason != "broken":
             raise
+        if not is_ours(folder):
+            text = f"{folder / DATABASE} is not a cache of holdfast's and is left as it is: give the cache a folder of its own"
+            raise Trouble("refused", text) from trouble
         repaired = trouble, set_aside(folder)
     return Rows(folder, size_limit), repaired
 

@@ -210,13 +210,14 @@ def configure(
         lines: Whether to write log lines: through structlog as the application configured it, else to stderr from INFO on;
             ``"debug"``, ``"info"``, ``"warning"`` or ``"error"`` is the least level there. False writes none, apart from warnings about
             trouble beside the calls, such as a cache or trace store that cannot be written.
-        path: Database of the ``local`` backend; None for the user's own.
+        path: Database of the ``local`` backend, made when missing; None for the user's own.
 
     Returns:
         A handle to flush or shut down this backend.
 
     Raises:
         PolicyError: An option that cannot work.
+        StoreError: The file at ``path`` is something else than a trace store; it is left as it is.
         HoldfastError: A package is missing, or the application's tracer provider takes no span processors.
     """
     backend = _resolved(backend)
@@ -315,7 +316,11 @@ def _resolved(backend: str) -> str:
 
 def _check_place(backend: str, endpoint: str | None, path: str | os.PathLike[str] | None) -> None:
     if path is not None and backend != "local":
-        raise PolicyError(f"path={os.fspath(path)!r} means nothing to backend {backend!r}: only 'local' keeps a file")
+        raise PolicyError(f"path={str(path)!r} means nothing to backend {backend!r}: only 'local' keeps a file")
+    if path is not None and not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
+        raise PolicyError(f"path={path!r} is no path: write for example 'traces.db'")
+    if backend == "local":
+        exporters.refuse_foreign(path)
     if endpoint is None:
         return
     if backend not in {"jaeger", "otlp"}:

@@ -93,6 +93,13 @@ def local(path: str | os.PathLike[str] | None = None) -> LaneProcessor:
     return LaneProcessor(lane, store.close)
 
 
+def refuse_foreign(path: str | os.PathLike[str] | None) -> None:
+    """Raise StoreError when the file that `local` would write is there and is something else than a trace store."""
+    from holdfast.tracing.store import TraceStore  # SQLite, only when used
+
+    TraceStore(path).refuse_foreign()
+
+
 def to_console() -> LaneProcessor:
     """A tree of each finished trace on stderr."""
     trees = console.Trees(firewall.stderr)

@@ -1,7 +1,7 @@
 """The local trace store: ended spans in one SQLite file, behind ``holdfast runs`` and ``holdfast show``.
 
 Several processes may write and read it at once. Writing never raises: a trace store must not harm the program that it watches. A damaged
-file is moved out of the way and a new one begun; whatever else stands in the way costs the rows and is noted once.
+file of ours is moved out of the way and a new one begun; a file that is not ours is never touched; whatever else stands in the way costs the rows and is noted once.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from holdfast.policies.duration import seconds
 from holdfast.tracing import convention as names
 from holdfast.tracing import tree
 from holdfast.tracing.records import SpanRow, decode, encode
+from holdfast.values._aside import set_aside
 from holdfast.values._sqlite import Connection, Database, EmptyStoreError, Schema, is_corrupt, version_warning
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ SCHEMA = Schema(
         """,
     ),
 )
+_VARIABLE = "HOLDFAST_TRACES"
 ROWS_BETWEEN_PRUNES = 5_000
 _HOUR_NS = 3600 * 10**9
 _BUSY_TIMEOUT = 5.0  # seconds; the thread that writes has a bounded queue behind it
@@ -110,7 +112,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 def default_path() -> Path:
     """``HOLDFAST_TRACES``, or ``traces.db`` in the user's folder for state."""
-    named = os.environ.get("HOLDFAST_TRACES")
+    named = os.environ.get(_VARIABLE)
     if named:
         return Path(named).expanduser()
     import platformdirs  # not needed where the path is given
@@ -136,11 +138,21 @@ class TraceStore:
         self._max_age_ns = int(seconds(max_age, what="max_age") * 1e9)
         self._until_prune = 0
         self._has_complained = False
+        self._is_in_our_place = path is None and not os.environ.get(_VARIABLE)
 
     @property
     def path(self) -> Path:
         """The file."""
         return self._writer.path
+
+    def refuse_foreign(self) -> None:
+        """Make sure that the file, if there is one, is a trace store, whole or damaged.
+
+        Raises:
+            StoreError: It is something else; it is left as it is.
+        """
+        if not self._is_in_our_place and self._reader.is_foreign():
+            raise StoreError(f"{self.path} is not a holdfast trace store and is left as it is: choose another path")
 
     def write(self, rows: Sequence[SpanRow]) -> bool:
         """Store spans in one transaction.
@@ -230,7 +242,8 @@ class TraceStore:
                 raise
             self.close()
             if _identity(self.path) == seen:
-                aside = _set_aside(self.path)
+                self.refuse_foreign()
+                aside = set_aside(self.path)
                 events.note(
                     "holdfast.traces.damaged",
                     events.WARNING,
@@ -382,12 +395,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return info.st_dev, info.st_ino
-
-
-def _set_aside(path: Path) -> Path:
-    """Rename a damaged file and its log; of several damaged ones the latest is kept."""
-    aside = path.with_name(f"{path.name}.damaged")
-    for suffix in ("", "-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).replace(aside.with_name(aside.name + suffix))
-    return aside

@@ -123,6 +123,18 @@ class Database:
             if connection is not None:
                 connection.close()
 
+    def is_foreign(self) -> bool:
+        """Whether there is a file that is no SQLite database, or does not carry our identity: nothing that may be moved or changed."""
+        try:
+            with contextlib.closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as connection:
+                connection.execute("PRAGMA writable_schema = ON")  # so the identity is read of a damaged file, too
+                identity = connection.execute("PRAGMA application_id").fetchone()[0]
+                if identity == 0:
+                    return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0])
+                return bool(identity != self.schema.application_id)
+        except sqlite3.Error as error:
+            return is_corrupt(error)  # any other error, a missing file for one, proves nothing
+
     @contextlib.contextmanager
     def _borrow(self, begin: str) -> Generator[Connection]:
         with self._turn():

@@ -61,6 +61,23 @@ def test_a_broken_database_is_set_aside(filled, open_cache, codec, key, reasons,
     assert (filled / "cache.db.broken-1").exists()
 
 
+@pytest.mark.parametrize("how", ["garbage", "foreign"])
+def test_a_database_in_a_folder_that_is_not_ours_is_left_alone(open_cache, folder, codec, key, notes, how):
+    """A folder in which no cache of holdfast's ever was may hold a cache.db of diskcache's or anybody's: refused, not moved away."""
+    folder.mkdir(mode=0o700)
+    (folder / "cache.db").write_bytes(b"")
+    damage(folder, how)
+    before = (folder / "cache.db").read_bytes()
+    cache = open_cache()
+
+    assert [None, None] == [cache.set(key, 1, codec, ttl=60), cache.get(key, codec)]
+    assert before == (folder / "cache.db").read_bytes()
+    assert [] == list(folder.glob("*broken*"))
+    (note,) = notes
+    assert "refused" == note.fields["reason"]
+    assert f"{folder}/cache.db is not a cache of holdfast's and is left as it is: give the cache a folder of its own" in note.text
+
+
 def test_the_note_says_what_became_of_the_broken_database(filled, open_cache, codec, key, notes):
     """What happened, where the old file is, that there is a new one, and what to do; the places for machines, too."""
     damage(filled, "garbage")

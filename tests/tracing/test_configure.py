@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import holdfast.tracing
 from holdfast import events
-from holdfast.errors import HoldfastError, PolicyError
+from holdfast.errors import HoldfastError, PolicyError, StoreError
 from holdfast.events import DEBUG, INFO
 from holdfast.tracing import _configure, exporters
 from holdfast.tracing._configure import configure
@@ -185,6 +185,7 @@ def test_a_service_name_that_comes_too_late_is_refused():
             {"backend": "otlp", "endpoint": "localhost:4318"},
             "endpoint='localhost:4318' is not a URL: write for example 'http://localhost:4318/v1/traces'",
         ),
+        ({"path": 7}, "path=7 is no path: write for example 'traces.db'"),
         ({"endpoint": "http://x"}, "endpoint='http://x' means nothing to backend 'local': use 'otlp' or 'jaeger'"),
         ({"backend": "console", "path": "t.db"}, "path='t.db' means nothing to backend 'console': only 'local' keeps a file"),
     ],
@@ -196,6 +197,20 @@ def test_what_cannot_work_is_refused(arguments, message):
 
     assert message == str(caught.value)
     assert events.observer is None
+    assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
+@pytest.mark.parametrize("content", [b"my,precious,data\n" * 20, b"x\n"])
+def test_a_file_that_is_no_trace_store_is_refused(fresh, tmp_path, content):
+    """At once, and the file stays where and as it is, with nothing beside it."""
+    path = tmp_path / "results.csv"
+    path.write_bytes(content)
+
+    with pytest.raises(StoreError) as caught:
+        configure(path=path)
+
+    assert f"{path} is not a holdfast trace store and is left as it is: choose another path" == str(caught.value)
+    assert {"results.csv": content} == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
 
 

@@ -284,19 +284,88 @@ def test_max_age_is_checked_when_made(path):
         TraceStore(path, max_age="soon")
 
 
-@pytest.mark.parametrize("damage", [b"this is no database " * 300, b"SQLite format 3\x00" + b"\xff" * 8000])
-def test_a_damaged_file_is_set_aside(make, path, notes, damage):
+def filled(store, path):
+    """Write a run, close the store, and return the bytes of its file."""
+    store.write(run_rows(9))
+    store.close()
+    return path.read_bytes()
+
+
+DAMAGE = {
+    "truncated": lambda whole: whole[: len(whole) // 2],
+    "header only": lambda whole: whole[:100],
+    "pages overwritten": lambda whole: whole[:100] + b"\xff" * (len(whole) - 100),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_file_is_set_aside(make, path, notes, how):
     """The rows go into a new file, the old one is kept beside it, and a warning says so."""
-    path.parent.mkdir(mode=0o700)
-    path.write_bytes(damage)
-    aside = path.with_name("traces.db.damaged")
     store = make()
+    damage = DAMAGE[how](filled(store, path))
+    path.write_bytes(damage)
+    aside = path.with_name("traces.db.broken-1")
 
     assert store.write(run_rows(1))
     assert (["run-0001"], damage) == (ids(store.runs()), aside.read_bytes())
     ((event, level, text),) = [note for note in notes if note[1] > events.DEBUG]
     assert ("holdfast.traces.damaged", events.WARNING) == (event, level)
     assert text.endswith(f"moved to {aside}, and a new one begun")
+
+
+def test_a_second_damaged_file_does_not_take_the_place_of_the_first(make, path, notes):
+    """Each has its number."""
+    store = make()
+    whole = filled(store, path)
+    for n in (1, 2):
+        path.write_bytes(whole[:100] + bytes([n]) * 9_000)
+        assert store.write(run_rows(n))
+        store.close()
+
+    assert [b"\x01", b"\x02"] == [path.with_name(f"traces.db.broken-{n}").read_bytes()[-1:] for n in (1, 2)]
+
+
+def theirs(path):
+    """Make somebody else's database."""
+    with contextlib.closing(sqlite3.connect(path)) as foreign:
+        foreign.executescript("CREATE TABLE precious (x); INSERT INTO precious VALUES (zeroblob(20000))")
+
+
+FOREIGN = {
+    "text": lambda path: path.write_text("my,precious,data\n" * 500),
+    "two bytes": lambda path: path.write_bytes(b"x\n"),
+    "zeros": lambda path: path.write_bytes(bytes(9000)),
+    "their database": theirs,
+    "their damaged database": lambda path: (theirs(path), os.truncate(path, 5000)),
+}
+
+
+@pytest.mark.parametrize("how", FOREIGN)
+def test_a_file_that_is_not_ours_stays_where_it_is(make, path, notes, how):
+    """Whatever it is: refused at a look, and by a write that meets it all the same; not a byte changes and nothing is left beside it."""
+    path.parent.mkdir(mode=0o700)
+    FOREIGN[how](path)
+    before = path.read_bytes()
+    store = make()
+
+    with pytest.raises(StoreError, match="is not a holdfast trace store and is left as it is: choose another path"):
+        store.refuse_foreign()
+    assert not store.write(run_rows(1))
+    store.close()
+    assert {"traces.db": before} == {file.name: file.read_bytes() for file in path.parent.iterdir()}
+
+
+def test_garbage_in_our_own_place_is_set_aside(path, notes, monkeypatch, tmp_path):
+    """Where nobody has named a file, the place is holdfast's: the store begins anew even when nothing of it can be recognised."""
+    monkeypatch.delenv("HOLDFAST_TRACES", raising=False)
+    monkeypatch.setattr("holdfast.tracing.store.default_path", lambda: path)
+    path.parent.mkdir(mode=0o700)
+    path.write_bytes(b"this is no database " * 300)
+    store = TraceStore()
+
+    assert store.write(run_rows(1))
+    store.close()
+    assert path.with_name("traces.db.broken-1").exists()
 
 
 def test_damage_while_open_is_survived(make, path, notes):
@@ -315,8 +384,7 @@ def test_damage_while_open_is_survived(make, path, notes):
 def test_a_file_that_another_process_has_replaced_stays(make, path, notes, after):
     """Two processes meet the same damage: the second finds the first one's new file, when it looks again or later, and keeps it."""
     first, second = make(), make()
-    path.parent.mkdir(mode=0o700)
-    path.write_bytes(b"no database " * 500)
+    path.write_bytes(DAMAGE["pages overwritten"](filled(first, path)))
     second._writer.transaction = replaced_by(first, second._writer.transaction, after)
 
     assert second.write(run_rows(2))
