@@ -317,12 +317,14 @@ def _resolved(backend: str) -> str:
 def _check_place(backend: str, endpoint: str | None, path: str | os.PathLike[str] | None) -> None:
     if path is not None and backend != "local":
         raise PolicyError(f"path={str(path)!r} means nothing to backend {backend!r}: only 'local' keeps a file")
-    if path is not None and not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
+    if path is not None and not isinstance(path, (str, os.PathLike)):
         raise PolicyError(f"path={path!r} is no path: write for example 'traces.db'")
     if backend == "local":
         exporters.refuse_foreign(path)
     if endpoint is None:
         return
+    if not isinstance(endpoint, str):
+        raise PolicyError(f"endpoint={endpoint!r} is not a URL: write for example {exporters.JAEGER_ENDPOINT!r}")
     if backend not in {"jaeger", "otlp"}:
         raise PolicyError(f"endpoint={endpoint!r} means nothing to backend {backend!r}: use 'otlp' or 'jaeger'")
     parts = urlsplit(endpoint)

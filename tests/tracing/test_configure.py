@@ -185,6 +185,7 @@ def test_a_service_name_that_comes_too_late_is_refused():
             {"backend": "otlp", "endpoint": "localhost:4318"},
             "endpoint='localhost:4318' is not a URL: write for example 'http://localhost:4318/v1/traces'",
         ),
+        ({"backend": "otlp", "endpoint": 4318}, "endpoint=4318 is not a URL: write for example 'http://localhost:4318/v1/traces'"),
         ({"path": 7}, "path=7 is no path: write for example 'traces.db'"),
         ({"endpoint": "http://x"}, "endpoint='http://x' means nothing to backend 'local': use 'otlp' or 'jaeger'"),
         ({"backend": "console", "path": "t.db"}, "path='t.db' means nothing to backend 'console': only 'local' keeps a file"),
