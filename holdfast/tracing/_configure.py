@@ -53,6 +53,7 @@ class _Session:
         observer: Installed in `holdfast.events`; None while nothing is observed.
         previous: The observer it replaced.
         handles: The backends, by name and place.
+        chosen: The options that were given, by name, since the first backend.
     """
 
     def __init__(self) -> None:
@@ -61,12 +62,14 @@ class _Session:
         self.observer: Guarded | None = None
         self.previous: Observer | None = None
         self.handles: dict[tuple[str, str], Handle] = {}
+        self.chosen: dict[str, Any] = {}
 
-    def adopt(self, settings: Settings) -> None:
-        """Take over options."""
-        self.settings.capture = settings.capture
-        self.settings.attempt_spans = settings.attempt_spans
-        self.settings.max_hit_spans = settings.max_hit_spans
+    def adopt(self, **given: Any) -> None:
+        """Take over the options that were given; of one that is None, what was chosen before stands."""
+        self.chosen |= {name: value for name, value in given.items() if value is not None}
+        self.settings.capture = self.chosen.get("capture") or _usual_capture()
+        self.settings.attempt_spans = self.chosen.get("attempt_spans", "auto")
+        self.settings.max_hit_spans = self.chosen.get("max_hit_spans", 100)
         self.settings.salt = self.settings.salt or _key_salt()
 
     def start(self, level: int | None, *, with_lines: bool) -> None:
@@ -95,6 +98,7 @@ class _Session:
         """Stop observing, unless somebody else has taken over."""
         if self.observer is not None and events.observer is self.observer:
             events.observe(self.previous)
+        self.chosen.clear()
         self.observer = self.previous = None
 
 
@@ -186,15 +190,16 @@ def configure(
     endpoint: str | None = None,
     service_name: str | None = None,
     capture: str | None = None,
-    attempt_spans: str = "auto",
-    max_hit_spans: int = 100,
-    lines: bool | str = True,
+    attempt_spans: str | None = None,
+    max_hit_spans: int | None = None,
+    lines: bool | str | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Handle:
     """Record every run, call and attempt from now on, and send the spans to ``backend``.
 
-    Several calls add up: ``configure()`` and ``configure("jaeger")`` give both. The options that are not about one backend hold for all;
-    those of the last call count. A tracer provider that the application has set is used and never replaced.
+    Several calls add up: ``configure()`` and ``configure("jaeger")`` give both. The options ``capture``,
+    ``attempt_spans``, ``max_hit_spans`` and ``lines`` hold for all backends: a call that gives one changes it, a call that leaves it out
+    (None) keeps what an earlier call gave. They begin anew once the last backend is shut down. A tracer provider that the application has set is used and never replaced.
 
     Args:
         backend: ``local`` (the trace store that ``holdfast runs`` and ``holdfast show`` read), ``console`` (trees on stderr), ``jaeger``
@@ -204,11 +209,13 @@ def configure(
         service_name: Name of the program in traces; None for what ``OTEL_SERVICE_NAME`` or ``OTEL_RESOURCE_ATTRIBUTES`` say, else the
             script's name.
         capture: What spans may hold of arguments and results where a task does not say: ``none``, ``shape`` (types and sizes) or
-            ``values``; None for what ``HOLDFAST_CAPTURE`` says, else ``none``.
-        attempt_spans: ``auto``: a task that can have one attempt only is its own attempt; ``always``: every attempt has its own span.
-        max_hit_spans: At most so many spans per run for calls answered by cache or journal; the others are only counted.
-        lines: Whether to write log lines: through structlog as the application configured it, else to stderr from INFO on;
-            ``"debug"``, ``"info"``, ``"warning"`` or ``"error"`` is the least level there. False writes none, apart from warnings about
+            ``values``; where no call gives it, what ``HOLDFAST_CAPTURE`` says, else ``none``.
+        attempt_spans: ``auto``: a task that can have one attempt only is its own attempt (so where no call gives it); ``always``: every attempt has its
+            own span.
+        max_hit_spans: At most so many spans per run for calls answered by cache or journal, 100 where no call gives it; the others are
+            only counted.
+        lines: Whether to write log lines: through structlog as the application configured it, else to stderr from INFO on (so where no call
+            gives it); ``"debug"``, ``"info"``, ``"warning"`` or ``"error"`` is the least level there. False writes none, apart from warnings about
             trouble beside the calls, such as a cache or trace store that cannot be written.
         path: Database of the ``local`` backend, made when missing; None for the user's own.
 
@@ -222,8 +229,7 @@ def configure(
     """
     backend = _resolved(backend)
     _check_place(backend, endpoint, path)
-    settings = Settings(capture=_capture(capture), attempt_spans=_attempt_spans(attempt_spans), max_hit_spans=_hit_spans(max_hit_spans))
-    level = _level(lines)
+    _check_options(capture, attempt_spans, max_hit_spans, lines)
     with _lock:
         provider = _provider(service_name)
         key = (backend, str(_full(endpoint) or path or ""))
@@ -232,8 +238,9 @@ def configure(
             processor = _processor(backend, _full(endpoint), path)
             provider.add_span_processor(processor)
             handle = _session.handles[key] = Handle(backend, processor, key)
-        _session.adopt(settings)
-        _session.start(level, with_lines=lines is not False)
+        _session.adopt(capture=capture, attempt_spans=attempt_spans, max_hit_spans=max_hit_spans, lines=lines)
+        wanted = _session.chosen.get("lines", True)
+        _session.start(_level(wanted), with_lines=wanted is not False)
     return handle
 
 
@@ -241,7 +248,7 @@ def observe() -> Observer | None:
     """Start observing without a backend of our own: for an application with its own tracer provider or structlog configuration."""
     with _lock:
         if _session.observer is None:
-            _session.adopt(Settings(capture=_capture(None)))
+            _session.adopt()
             _session.start(WARNING, with_lines=True)
         return _session.observer
 
@@ -339,25 +346,30 @@ def _full(endpoint: str | None) -> str | None:
     return endpoint.rstrip("/") + urlsplit(exporters.JAEGER_ENDPOINT).path
 
 
-def _capture(capture: str | None) -> str:
-    where, chosen = "capture", capture
-    if chosen is None:
-        where, chosen = "HOLDFAST_CAPTURE", os.environ.get("HOLDFAST_CAPTURE", "").strip().lower() or "none"
-    if chosen not in capturing.CHOICES:
-        raise PolicyError(f"{where}={chosen!r} is not known: use one of {', '.join(map(repr, capturing.CHOICES))}")
-    return chosen
+def _usual_capture() -> str:
+    """What ``HOLDFAST_CAPTURE`` says, else ``none``."""
+    return _known_capture("HOLDFAST_CAPTURE", os.environ.get("HOLDFAST_CAPTURE", "").strip().lower() or "none")
 
 
-def _attempt_spans(choice: str) -> str:
-    if choice not in _ATTEMPT_SPANS:
-        raise PolicyError(f"attempt_spans={choice!r} is not known: use 'auto' or 'always'")
+def _known_capture(where: str, choice: str) -> str:
+    if choice not in capturing.CHOICES:
+        raise PolicyError(f"{where}={choice!r} is not known: use one of {', '.join(map(repr, capturing.CHOICES))}")
     return choice
 
 
-def _hit_spans(number: int) -> int:
+def _check_options(capture: str | None, attempt_spans: str | None, max_hit_spans: int | None, lines: bool | str | None) -> None:  # noqa: FBT001 - an option's own value
+    """Before anything is set up; None is left to earlier calls."""
+    if capture is None:
+        _usual_capture()
+    else:
+        _known_capture("capture", capture)
+    if attempt_spans is not None and attempt_spans not in _ATTEMPT_SPANS:
+        raise PolicyError(f"attempt_spans={attempt_spans!r} is not known: use 'auto' or 'always'")
+    number = 0 if max_hit_spans is None else max_hit_spans
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
         raise PolicyError(f"max_hit_spans={number!r} must be a whole number from 0")
-    return number
+    if lines is not None:
+        _level(lines)
 
 
 def _level(lines: bool | str) -> int | None:  # noqa: FBT001 - it is the option's own value

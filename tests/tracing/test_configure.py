@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 import holdfast.tracing
 from holdfast import events
 from holdfast.errors import HoldfastError, PolicyError, StoreError
-from holdfast.events import DEBUG, INFO
+from holdfast.events import DEBUG, ERROR, INFO
 from holdfast.tracing import _configure, exporters
 from holdfast.tracing._configure import configure
 from holdfast.tracing.store import TraceStore
@@ -80,11 +80,35 @@ def test_the_same_backend_twice_is_one(make_play, inline, capsys):
 
 
 def test_options_change_for_everything_under_way(fresh):
-    """The settings of the last call count."""
+    """What the last call gives counts, in the settings that calls under way look at."""
     configure("console", lines=False, capture="values", max_hit_spans=3)
-    configure("console", lines=False)
+    settings = fresh.settings
+    configure("console", capture="shape", max_hit_spans=0, attempt_spans="always", lines="debug")
 
-    assert ("none", "auto", 100) == (fresh.settings.capture, fresh.settings.attempt_spans, fresh.settings.max_hit_spans)
+    assert ("shape", "always", 0) == (settings.capture, settings.attempt_spans, settings.max_hit_spans)
+    assert (DEBUG, True) == (fresh.lines.level, fresh.lines.is_on)
+
+
+@pytest.mark.parametrize(("lines", "level", "is_on"), [(False, None, False), ("error", ERROR, True)])
+def test_a_call_that_adds_a_backend_keeps_the_options(monkeypatch, fresh, folder, lines, level, is_on):
+    """What it leaves out stays as it was given before, whatever the environment says."""
+    configure("console", capture="values", attempt_spans="always", max_hit_spans=3, lines=lines)
+    monkeypatch.setenv("HOLDFAST_CAPTURE", "shape")
+    configure(path=folder / "t.db")
+
+    settings = fresh.settings
+    assert ("values", "always", 3) == (settings.capture, settings.attempt_spans, settings.max_hit_spans)
+    assert (level, is_on) == (fresh.lines.level, fresh.lines.is_on)
+
+
+def test_options_begin_anew_after_the_last_shutdown(fresh):
+    """Nothing is left of an earlier set-up."""
+    configure("console", capture="values", attempt_spans="always", max_hit_spans=3, lines=False).shutdown()
+    configure("console")
+
+    settings = fresh.settings
+    assert ("none", "auto", 100) == (settings.capture, settings.attempt_spans, settings.max_hit_spans)
+    assert (INFO, True) == (fresh.lines.level, fresh.lines.is_on)
 
 
 def test_the_applications_provider_is_used_and_kept(make_play, inline, capsys):
