@@ -153,7 +153,7 @@ class Handle:
             timeout: Seconds to wait at most.
 
         Returns:
-            False when they were not enough.
+            False when they were not enough, or when spans were lost since the last flush.
         """
         return self._processor.lane.flush(timeout)
 

@@ -53,7 +53,7 @@ class Lane:
 
     Args:
         name: What leaves here, for messages; for example ``lines``.
-        write: Takes a list of items, on the lane's thread. May hang or raise.
+        write: Takes a list of items, on the lane's thread. May hang or raise; returns False when it has lost them and has said so itself.
         capacity: Most items waiting; further ones are dropped and counted.
         batch: Most items in one ``write``.
         linger: Seconds to collect items before writing.
@@ -61,7 +61,7 @@ class Lane:
 
     Attributes:
         dropped: Items dropped because the lane was full or closed.
-        failed: Items lost because ``write`` raised.
+        failed: Items lost because ``write`` raised or returned False.
     """
 
     def __init__(
@@ -75,8 +75,6 @@ class Lane:
         say: Callable[[str], object] | None = None,
     ) -> None:
         self.name = name
-        self.dropped = 0
-        self.failed = 0
         self._write = write
         self._capacity = capacity
         self._batch = batch
@@ -88,7 +86,10 @@ class Lane:
         _lanes.append(self)
 
     def reset(self) -> None:
-        """Start afresh in a forked child: nothing queued, no thread, locks nobody holds."""
+        """Start afresh in a forked child: nothing queued or lost, no thread, locks nobody holds."""
+        self.dropped = 0
+        self.failed = 0
+        self._lost_before = 0  # at the last flush
         self._items: deque[Any] = deque()
         self._taken = 0
         self._thread: threading.Thread | None = None
@@ -111,8 +112,23 @@ class Lane:
             self._rouse()
 
     def flush(self, timeout: float) -> bool:
-        """Wait until everything sent so far was handed to the sink; False when ``timeout`` seconds were not enough."""
-        return self.mark().wait(timeout)
+        """Wait until everything sent so far was handed to the sink.
+
+        Returns:
+            False when ``timeout`` seconds were not enough, or when anything was lost since the last flush.
+        """
+        has_arrived = self.mark().wait(timeout)
+        return not self.has_lost_more() and has_arrived
+
+    @property
+    def lost(self) -> int:
+        """How many items were dropped, or refused by the sink."""
+        return self.dropped + self.failed
+
+    def has_lost_more(self) -> bool:
+        """Whether anything was lost since this was last asked."""
+        before, self._lost_before = self._lost_before, self.lost
+        return self._lost_before > before
 
     def mark(self) -> threading.Event:
         """Hurry, and return an event that is set when everything sent so far was handed to the sink."""
@@ -130,12 +146,21 @@ class Lane:
         return self._taken + sum(not isinstance(item, _Mark) for item in list(self._items))
 
     def close(self, timeout: float) -> bool:
-        """Flush, then take nothing more. A closed lane is not waited for at exit."""
+        """Flush, say how much was lost, then take nothing more. A closed lane is not waited for at exit."""
         is_flushed = self.flush(timeout)
+        if not self._is_closed:
+            self.tell_losses(self._say)
         self._is_closed = True
         with suppress(ValueError):  # closed before
             _lanes.remove(self)
         return is_flushed
+
+    def tell_losses(self, say: Callable[[str], object]) -> None:
+        """Say how many items have not arrived and will not."""
+        if left := self.waiting():
+            say(f"holdfast: {left} items were still waiting for {self.name} at the end; they are lost")
+        if self.lost:
+            say(f"holdfast: {self.lost} items for {self.name} were lost on the way")
 
     def _rouse(self) -> None:
         if self._thread is None:
@@ -187,7 +212,8 @@ class Lane:
 
     def _deliver(self, batch: list[Any]) -> None:
         try:
-            self._write(batch)
+            if self._write(batch) is False:
+                self.failed += len(batch)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a firewall: counted and said once
             self.failed += len(batch)
             self.complain(describe(error))
@@ -243,21 +269,24 @@ def flush(timeout: float = EXIT_TIMEOUT) -> bool:
         timeout: Seconds to wait, for all sinks together.
 
     Returns:
-        False when a sink did not take everything in time.
+        False when a sink did not take everything in time, or when anything was lost since the last flush.
     """
     ends = time.monotonic() + timeout
-    arrivals = [lane.mark() for lane in list(_lanes) if lane is not _stderr]
+    lanes = [lane for lane in list(_lanes) if lane is not _stderr]
+    arrivals = [lane.mark() for lane in lanes]
     are_flushed = [arrived.wait(max(0.0, ends - time.monotonic())) for arrived in arrivals]
-    return all([*are_flushed, _stderr.flush(max(0.05, ends - time.monotonic()))])  # last: the others may have had to say something
+    are_whole = [not lane.has_lost_more() for lane in lanes]
+    return all(
+        [*are_flushed, *are_whole, _stderr.flush(max(0.05, ends - time.monotonic()))]
+    )  # last: the others may have had to say something
 
 
 def _at_exit() -> None:
     """Give everything `EXIT_TIMEOUT` seconds to leave, and say what did not."""
-    if flush():
-        return
+    flush()
     for lane in _lanes:
-        if left := lane.waiting():
-            stderr(f"holdfast: at exit {left} items were still waiting for {lane.name}; they are lost")
+        if lane is not _stderr:
+            lane.tell_losses(stderr)
     _stderr.flush(0.05)
 
 

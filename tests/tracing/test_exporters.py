@@ -185,7 +185,7 @@ def test_exit_is_bounded_when_the_collector_is_unreachable(where):
     assert float(done.stdout) < 2.5
     if where == "black hole":  # exporters older than 1.40 give a closed port up at once
         assert float(done.stdout) >= 2.0
-        assert f"700 items were still waiting for the export of spans to {endpoint}; they are lost" in done.stderr
+        assert f"700 items were still waiting for the export of spans to {endpoint} at the end; they are lost" in done.stderr
     assert done.stderr.count("does not work, calls go on without it") == (where == "closed port")
     assert len(done.stderr.splitlines()) <= 2
 
@@ -251,7 +251,10 @@ def test_what_an_exporter_repeats_is_said_once(caplog, inline):
     processor.shutdown()
 
     assert ["for somebody else"] == caplog.messages
-    assert ["holdfast: the export of spans to a test does not work, calls go on without it: cannot reach it"] == said
+    assert [
+        "holdfast: the export of spans to a test does not work, calls go on without it: cannot reach it",
+        "holdfast: 3 items for the export of spans to a test were lost on the way",
+    ] == said
     assert 3 == processor.lane.failed
 
 
@@ -327,6 +330,19 @@ def test_the_local_store_gets_every_span(make_play, watching, tmp_path):
     assert {"run plan", "forecast", "GET"} == set(spans)
     assert spans["forecast"].span_id == spans["GET"].parent_id
     stored.close()
+
+
+def test_a_flush_tells_of_rows_that_the_store_could_not_take(watching, make_play, tmp_path):
+    """The store says why by itself; here it shows in the answer."""
+    path = tmp_path / "state" / "traces.db"
+    processor = exporters.local(path)
+    path.mkdir(parents=True)
+    observer, _ = watching(processor)
+    with make_play(observer).run():
+        pass
+
+    assert [False, True] == [processor.force_flush(5_000), processor.force_flush(5_000)]
+    processor.shutdown()
 
 
 def test_the_console_shows_the_tree(make_play, watching, inline, capsys):

@@ -105,6 +105,57 @@ def test_a_raising_sink_is_said_once_and_counted():
         assert ["holdfast: test does not work, calls go on without it: OSError: disk full"] == line.said
 
 
+def failing_once(problem):
+    """A sink whose first batch is lost: it raises, or says so by returning False."""
+    problems = [problem]
+
+    def write(batch):
+        if not problems:
+            return None
+        error = problems.pop()
+        if error is False:
+            return False
+        raise error
+
+    return write
+
+
+@pytest.mark.parametrize("problem", [OSError("refused"), False])
+@pytest.mark.parametrize("flush", [Lane.flush, lambda _, timeout: firewall.flush(timeout)])
+def test_flush_is_false_when_anything_was_lost_since_the_last_one(problem, flush):
+    """Once: what is sent later may well arrive."""
+    firewall.flush(5.0)
+    with lane(failing_once(problem)) as line:
+        answers = []
+        for number in range(2):
+            line.send(number)
+            answers.append(flush(line, 5.0))
+
+        assert [False, True] == answers
+        assert 1 == line.lost
+
+
+def test_flush_is_false_when_anything_was_dropped():
+    """A full lane loses what is newest."""
+    release = threading.Event()
+    with lane(lambda _batch: release.wait(10) and None, capacity=2, batch=1) as line:
+        for number in range(20):
+            line.send(number)
+        release.set()
+
+        assert [False, True] == [line.flush(5.0), line.flush(5.0)]
+
+
+def test_a_lane_that_is_closed_says_how_much_it_lost():
+    """Later, nobody else would; and once."""
+    with lane(failing_once(OSError("refused"))) as line:
+        line.send(1)
+        line.close(5.0)
+        line.close(5.0)
+
+        assert ["holdfast: 1 items for test were lost on the way"] == line.said[1:]
+
+
 def test_a_sink_that_asks_to_exit_does_not_end_the_lane():
     """SystemExit would otherwise end the thread without a word."""
     taken = []
@@ -271,7 +322,25 @@ def test_exit_is_bounded_and_says_what_was_lost():
     """)
 
     assert 2.0 <= took < 5.0
-    assert 3 == done.stderr.count("at exit 1 items were still waiting for")
+    assert 3 == done.stderr.count("holdfast: 1 items were still waiting for")
+
+
+def test_exit_counts_what_was_lost_before():
+    """Also when somebody has flushed meanwhile, and so knows that something is gone."""
+    done, _ = python("""
+        from holdfast.tracing import firewall
+        def refuse(batch): raise OSError("HTTP 401")
+        lane = firewall.Lane("the export", refuse)
+        for n in range(50): lane.send(n)
+        print(firewall.flush())
+        print(firewall.flush())
+    """)
+
+    assert "False\nTrue\n" == done.stdout
+    assert [
+        "holdfast: the export does not work, calls go on without it: OSError: HTTP 401",
+        "holdfast: 50 items for the export were lost on the way",
+    ] == done.stderr.splitlines()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
