@@ -97,9 +97,9 @@ def main() -> None:
     announce = announcing(SqliteSaver("approval.db"))
     thread = f"announce {paths['out']}"
     result = announce.invoke(paths, thread_id=thread, run_id=f"{paths['changelog']} to {paths['out']}")  # the same run each time
-    while isinstance(result, dict):
-        question = result["__interrupt__"][0]
-        result = announce.invoke(Command(resume={question.id: ask(question)}), thread_id=thread)
+    while not isinstance(result, str):
+        questions: list[Interrupt] = result["__interrupt__"]
+        result = announce.invoke(Command(resume={questions[0].id: ask(questions[0])}), thread_id=thread)
     print(f"\npublished: {result}")
 
 

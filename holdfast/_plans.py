@@ -7,6 +7,7 @@ import inspect
 import typing
 from typing import TYPE_CHECKING, Any
 
+from holdfast import events
 from holdfast.cache.keys import KeyMaker
 from holdfast.errors import PolicyError
 from holdfast.policies import CachePolicy, RetryPolicy, TimeoutPolicy
@@ -15,7 +16,7 @@ from holdfast.policies.plan import Plan
 from holdfast.policies.timeout import as_timeout
 from holdfast.runtime.inject import injected_parameters
 from holdfast.values.annotations import unwrapped_partial
-from holdfast.values.binding import compile_binder
+from holdfast.values.binding import Binder, compile_binder
 from holdfast.values.late import LateCodec
 from holdfast.values.names import place
 
@@ -68,13 +69,26 @@ def build_plan(
         positional=_positional(fn),
         retry=retries,
         cache=cache,
-        keys=None if cache is None else KeyMaker(fn, binder, cache, skip=frozenset(injected)),
+        keys=None if cache is None else _keys(fn, binder, cache, injected),
         codec=_codec(fn, cache),
         timeout=_timeout(timeout),
         deadline=_deadline(deadline, retries),
         capture=_check_capture(capture),
         kind=_check_kind(kind),
     )
+
+
+def _keys(fn: Any, binder: Binder, cache: CachePolicy, injected: tuple[str, ...]) -> KeyMaker:
+    keys = KeyMaker(fn, binder, cache, skip=frozenset(injected))
+    if keys.private and cache.key_func is None:
+        events.note(
+            "holdfast.cache.private_key",
+            events.WARNING,
+            f"only this process finds what is cached for {place(fn)}: it captures {', '.join(keys.private)}, which has no content to tell it by; "
+            f"make it a parameter and name that in CachePolicy(ignore=...), or give CachePolicy(version=...)",
+            task=keys.task,
+        )
+    return keys
 
 
 def or_method(decorate: Callable[[Any], Any]) -> Callable[[Any], Any]:

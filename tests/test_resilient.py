@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from holdfast import CachePolicy, InMemoryCache, NodeTimeoutError, NotKeyable, PolicyError, RetryPolicy, flush, resilient
-from holdfast.testing import FakeClock
+from holdfast.testing import FakeClock, recorded
 
 
 class Colour:
@@ -466,3 +466,30 @@ def test_bad_settings_are_refused_at_decoration(settings: dict[str, Any], text: 
     """The text names the setting and its value."""
     with pytest.raises(PolicyError, match=text):
         resilient(**settings)(lambda: None)
+
+
+def test_functions_over_different_clients_do_not_share_results() -> None:
+    """A captured client has no content, so the key tells them apart by identity, and a line says what that costs."""
+
+    class Client:
+        def __init__(self, host: str) -> None:
+            self.host, self.calls = host, 0
+
+    def api(client: Client) -> Any:
+        @resilient(cache_policy=CachePolicy(ttl="1h"), cache=cache)
+        def fetch(path: str) -> str:
+            client.calls += 1
+            return client.host + path
+
+        return fetch
+
+    cache = InMemoryCache()
+    prod, test = Client("prod"), Client("test")
+
+    with recorded() as recording:
+        assert ["prod/x", "test/x", "prod/x"] == [api(prod)("/x"), api(test)("/x"), api(prod)("/x")]
+
+    assert (1, 1) == (prod.calls, test.calls)
+    said = [note["text"] for note in recording.notes if note["event"] == "holdfast.cache.private_key"]
+    assert 3 == len(said)
+    assert "it captures client" in said[0]

@@ -41,6 +41,9 @@ class KeyMaker:
         policy: Says what counts in a key.
         skip: Parameters that the runtime fills; they do not count.
 
+    Attributes:
+        private: Variables captured by ``fn`` that have no content, so that no other process can make the same keys.
+
     Raises:
         PolicyError: ``policy.ignore`` names something that is no parameter.
     """
@@ -54,7 +57,9 @@ class KeyMaker:
         self._skipped = skip
         self._bind = binder.bind
         self._key_func = policy.key_func
-        self.code = str(policy.version) if policy.version is not None else fingerprint(fn)
+        private: list[str] = []
+        self.code = str(policy.version) if policy.version is not None else fingerprint(fn, private)
+        self.private = tuple(private)
         self.is_pinned = policy.version is not None
         self.namespace = f"{self.task}@{self.code}".encode("utf-8", "backslashreplace").decode()
         self._owned = _owned_by(fn)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Keep = Callable[[Any], Any]
+    Capture = Callable[[str, Any], Any]
 
 _EXTENDED_ARG = opcode.opmap["EXTENDED_ARG"]
 _LOADS_CONSTANT = frozenset(opcode.hasconst)
@@ -26,7 +27,7 @@ _EMPTY_CELL = "<empty cell>"
 _FUNCTIONS = (FunctionType, MethodType, functools.partial, BuiltinFunctionType)
 
 
-def describe(fn: Callable[..., Any], keep: Keep) -> dict[str, Any]:
+def describe(fn: Callable[..., Any], keep: Keep, capture: Capture | None = None) -> dict[str, Any]:
     """A function, partial, bound method or builtin, and the functions it carries, as plain data.
 
     Functions refer to each other by number, so that neither recursion nor sharing nor a long chain of decorators is a matter of depth.
@@ -35,11 +36,13 @@ def describe(fn: Callable[..., Any], keep: Keep) -> dict[str, Any]:
         fn: What to describe.
         keep: Called with every value a function carries (defaults, closure cells, ``self``, a partial's arguments); what it returns
             stands for the value.
+        capture: Called instead, with a name, for those that are no arguments of ``fn``: what is in closures, and what the functions there
+            carry along; None calls ``keep``.
 
     Raises:
         Refused: ``fn`` is none of these.
     """
-    walk = _Walk(keep)
+    walk = _Walk(keep, capture or (lambda _, value: keep(value)), fn)
     walk.number(fn)
     first = walk.describe(fn)
     carried: list[Any] = []
@@ -52,8 +55,13 @@ def describe(fn: Callable[..., Any], keep: Keep) -> dict[str, Any]:
 class _Walk:
     """Describes functions one by one, and numbers those it meets on the way."""
 
-    def __init__(self, keep: Keep) -> None:
+    def __init__(self, keep: Keep, capture: Capture, fn: Any) -> None:
         self._keep = keep
+        self._capture = capture
+        self._own = {id(fn)}  # whose bound values are arguments
+        while isinstance(fn, functools.partial):
+            fn = fn.func
+            self._own.add(id(fn))
         self._numbers: dict[int, int] = {}
         self.met: list[Any] = []  # holding them keeps their ids from being used again
 
@@ -69,10 +77,10 @@ class _Walk:
         if isinstance(fn, FunctionType):
             return self._function(fn)
         if isinstance(fn, MethodType):
-            return self._carried([("__func__", fn.__func__), ("__self__", fn.__self__)])
+            return self._bound_to(fn, [("__func__", fn.__func__), ("__self__", fn.__self__)])
         if isinstance(fn, functools.partial):
             given = enumerate(fn.args)
-            return self._carried([("func", fn.func), *[(f"args[{i}]", value) for i, value in given], *fn.keywords.items()])
+            return self._bound_to(fn, [("func", fn.func), *[(f"args[{i}]", value) for i, value in given], *fn.keywords.items()])
         if isinstance(fn, BuiltinFunctionType):
             return self._builtin(fn)
         return self._other(fn)
@@ -83,7 +91,7 @@ class _Walk:
             "code": describe_code(fn.__code__),
             "defaults": self._carried([(str(i), value) for i, value in enumerate(fn.__defaults__ or ())]),
             "kwdefaults": self._carried(list((fn.__kwdefaults__ or {}).items())),
-            "closure": self._carried([(name, _content(cell)) for name, cell in cells]),
+            "closure": self._carried([(name, _content(cell)) for name, cell in cells], self._capture),
         }
         return described | self._wrapped(fn)
 
@@ -91,7 +99,7 @@ class _Walk:
         owner = fn.__self__
         if owner is None or isinstance(owner, ModuleType):
             return {"builtin": qualified_name(fn)}
-        return {"builtin": fn.__qualname__} | self._carried([("__self__", owner)])
+        return {"builtin": fn.__qualname__} | self._bound_to(fn, [("__self__", owner)])
 
     def _other(self, fn: Any) -> dict[str, Any]:
         if type(fn) in (staticmethod, classmethod):
@@ -103,20 +111,23 @@ class _Walk:
         raise Refused(f"is {kind_name(fn)}")
 
     def _bound(self, fn: Any) -> dict[str, Any]:
-        return self._carried([("__self__", fn.__self__)]) if hasattr(fn, "__self__") else {}
+        return self._bound_to(fn, [("__self__", fn.__self__)]) if hasattr(fn, "__self__") else {}
 
     def _wrapped(self, fn: Any) -> dict[str, Any]:
         wrapped = getattr(fn, "__wrapped__", None)
         return {} if wrapped is None else self._carried([("__wrapped__", wrapped)])
 
-    def _carried(self, items: list[tuple[str, Any]]) -> dict[str, Any]:
+    def _bound_to(self, fn: Any, items: list[tuple[str, Any]]) -> dict[str, Any]:
+        return self._carried(items, None if id(fn) in self._own else self._capture)
+
+    def _carried(self, items: list[tuple[str, Any]], capture: Capture | None = None) -> dict[str, Any]:
         """Values by name; a function's name gets a pair of parentheses, so that no value looks like a function's number."""
         carried: dict[str, Any] = {}
         for name, value in items:
             if isinstance(value, _FUNCTIONS):
                 carried[f"{name}()"] = self.number(value)
             else:
-                carried[name] = self._keep(value)
+                carried[name] = self._keep(value) if capture is None else capture(name, value)
         return carried
 
 

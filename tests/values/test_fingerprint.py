@@ -106,10 +106,51 @@ def test_closure_cells_count():
     assert fingerprint(closure(1)) != fingerprint(closure(2))
 
 
-def test_unkeyable_cells_count_by_type():
-    """A client in a closure does not make the fingerprint differ from process to process."""
-    assert fingerprint(closure(object())) == fingerprint(closure(object()))
-    assert fingerprint(closure(object())) != fingerprint(closure(iter([])))
+def test_unkeyable_cells_count_by_identity():
+    """Two functions over two clients are two functions; a third over the first client is the first."""
+    one, two = Client(), Client()
+    assert fingerprint(closure(one)) == fingerprint(closure(one))
+    assert fingerprint(closure(one)) != fingerprint(closure(two))
+    assert fingerprint(closure(one)) != fingerprint(closure(iter([])))
+
+
+def test_unkeyable_cells_are_named():
+    """So that the user can be told why no other process finds the values."""
+    private = []
+    fingerprint(closure(Client()), private)
+    fingerprint(closure(1), private)
+    assert ["value (tests.values.test_fingerprint.Client)"] == private
+
+
+def test_objects_of_captured_methods_count_by_identity():
+    """A bound method in a closure carries its object along."""
+    one, two = Client(), Client()
+    assert fingerprint(closure(one.get)) == fingerprint(closure(one.get))
+    assert fingerprint(closure(one.get)) != fingerprint(closure(two.get))
+    assert fingerprint(closure(functools.partial(one.get, 1))) != fingerprint(closure(functools.partial(two.get, 1)))
+
+
+def test_objects_that_count_as_arguments_count_by_type():
+    """Of a method itself, of a partial, and of defaults: each call looks at them anyway."""
+    one, two = Client(), Client()
+    assert fingerprint(one.get) == fingerprint(two.get)
+    assert fingerprint(functools.partial(print, one)) == fingerprint(functools.partial(print, two))
+    assert fingerprint(functools.partial(one.get, 1)) == fingerprint(functools.partial(two.get, 1))
+
+
+def test_a_later_object_is_not_taken_for_one_that_is_gone():
+    """Though it may get the same address."""
+    seen = {fingerprint(closure(Client())) for _ in range(50)}
+    assert 50 == len(seen)
+
+
+class Client:
+    """Has no content."""
+
+    __slots__ = ("__weakref__",)
+
+    def get(self, number=0):
+        return number
 
 
 def test_functions_in_cells_count_by_code():
