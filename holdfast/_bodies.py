@@ -84,8 +84,26 @@ def single_settings(plan: Plan) -> Settings:
         return await steps.submit(scope_for(plan.name), plan, arguments[0], arguments[1])
 
     body = async_body if plan.is_async else sync_body
-    outer = build_plan(body, decorator="task", name=plan.name, inject=False)
-    return Settings(plan=outer.replace(function=plan.function, codec=plan.codec))
+    outer = build_plan(body, decorator="task", name=plan.name, capture=plan.capture, inject=False)
+    names = tuple(name for name in plan.names if name not in plan.unshown)
+    return Settings(plan=outer.replace(function=plan.function, codec=plan.codec, names=names, bind=_shown_values(plan)))
+
+
+def _shown_values(plan: Plan) -> Callable[[Any], tuple[Any, ...]]:
+    """Binds the input of a single call to what traces may show of it: the run's span then shows what the task's own does, and no more."""
+    shown = [position for position, name in enumerate(plan.names) if name not in plan.unshown]
+
+    def bind(arguments: Any) -> tuple[Any, ...]:
+        args, kwargs = arguments
+        given = plan.names[: len(args)]
+        unfilled = {name: None for name in plan.injected if name not in given}
+        try:
+            values = plan.bind(*args, **{**unfilled, **kwargs})
+        except TypeError:  # a wrong call: its submission is about to say so
+            return ()
+        return tuple(values[position] for position in shown)
+
+    return bind
 
 
 def around(options: Options) -> Scope | None:

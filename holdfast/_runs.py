@@ -141,8 +141,10 @@ def plain_input(input: Any) -> Any:
 
 
 def _ready(settings: Settings, run: Run, given: Any) -> Call:
-    run.facts.input = None if given is NO_INPUT else given
-    return _body_call(settings, run, () if given is NO_INPUT else (given,))
+    call = _body_call(settings, run, () if given is NO_INPUT else (given,))
+    if call.facts is not None:
+        run.facts.names, run.facts.arguments = call.facts.names, call.facts.arguments
+    return call
 
 
 def _request(input: Any, options: Options, config: Config, configurable: dict[str, Any]) -> Request:

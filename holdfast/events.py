@@ -36,7 +36,8 @@ class RunFacts(msgspec.Struct, kw_only=True, weakref=True):
         error: What the run raised.
         resumed: True when finished steps were taken from a journal at the start.
         capture: ``none``, ``shape`` or ``values``: what may be recorded of input and output.
-        input: The input, for observers that capture it.
+        names: Names of the parameters that may be shown, parallel to ``arguments``: the body's, or the task's where the run is one call of it.
+        arguments: What was given for them, for observers that capture it.
         output: The result, for observers that capture it.
         calls: Calls made so far.
         cache_hits: Calls answered by the cache so far.
@@ -54,7 +55,8 @@ class RunFacts(msgspec.Struct, kw_only=True, weakref=True):
     error: BaseException | None = None
     resumed: bool = False
     capture: str = "none"
-    input: Any = None
+    names: tuple[str, ...] = ()
+    arguments: tuple[Any, ...] = ()
     output: Any = None
     calls: int = 0
     cache_hits: int = 0

@@ -31,8 +31,8 @@ def of_run(run: RunFacts) -> Attributes:
 def run_started(run: RunFacts, shared: Attributes, mode: str) -> Attributes:
     """What is known when a run begins; ``shared`` is what `of_run` said."""
     attributes: Attributes = {names.SPAN_TYPE: "run", **shared, names.CODE_FUNCTION: run.function}
-    if mode != "none" and run.input is not None:
-        _captured(attributes, names.INPUT, capture.result(run.input, mode))
+    if mode != "none" and run.names:
+        _captured(attributes, names.INPUT, capture.arguments(run.names, run.arguments, mode))
     return attributes
 
 

@@ -46,7 +46,7 @@ EVENTS = [value for name, value in vars(convention).items() if name.startswith((
 def everything(play, recorder, settings):
     """All that can be told, played once."""
     settings.max_hit_spans = 1
-    with play.run(thread_id="trip-1", capture="values", input=["x" * 3000]) as run:
+    with play.run(thread_id="trip-1", capture="values", names=("cities",), arguments=(["x" * 3000],)) as run:
         run.output, run.resumed, run.cache_hits, run.replayed = 1, True, 2, 1
         with play.call(run, "plan", is_body=True, max_attempts=2) as body:
             play.failing(body, OSError("x"), will_retry=True, wait_s=1.0, reason="transient", policy="RetryPolicy 1 of 2")

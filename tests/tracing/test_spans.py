@@ -543,7 +543,7 @@ def test_a_note_is_an_event_on_the_span_of_its_call(play, recorder):
 )
 def test_arguments_and_results_are_captured_as_far_as_allowed(play, recorder, mode, expected_input, expected_output):
     """Nothing, types, or values without secrets."""
-    with play.run(capture=mode, input={"cities": 2}) as run:
+    with play.run(capture=mode, names=("city", "api_key"), arguments=("Oslo", "abc123")) as run:
         with play.call(run, capture=mode, names=("city", "api_key"), arguments=("Oslo", "abc123")) as call:
             with play.attempt(call):
                 pass
@@ -553,6 +553,7 @@ def test_arguments_and_results_are_captured_as_far_as_allowed(play, recorder, mo
     attributes = recorder.attributes("forecast")
     assert expected_input == attributes.get("holdfast.input")
     assert expected_output == attributes.get("holdfast.output")
+    assert expected_input == recorder.attributes("run plan").get("holdfast.input")
     assert expected_output == recorder.attributes("run plan").get("holdfast.output")
 
 
