@@ -11,6 +11,7 @@ from holdfast.errors import Divergence, NodeTimeoutError, RunInterrupted
 from holdfast.policies.retry import AttemptState, Retry, Stop, StopReason, decide, explain
 from holdfast.runtime.context import current
 from holdfast.runtime.foreign import add_note, described, shown
+from holdfast.runtime.unawaited import COROUTINE, refuse_coroutine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,8 @@ def begin(call: Call) -> None:
 
 def passed(call: Call, result: Any) -> float | None:
     """After a body that returned: seconds until the next attempt when a policy dislikes the result, else None."""
+    if type(result) is COROUTINE:
+        refuse_coroutine(call.plan, result)
     if call.plan.checks_result:
         decision, index = _decide(call, None, result)
         if isinstance(decision, Retry):

@@ -9,6 +9,7 @@ from holdfast._frames import trimmed
 from holdfast.runtime import _ports, attempts, lookup
 from holdfast.runtime._async.call import perform, run_attempts
 from holdfast.runtime.state import Call
+from holdfast.runtime.unawaited import COROUTINE, refuse_coroutine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,10 +36,14 @@ def _quick(plan: Plan) -> Callable[..., Any]:
         else:
             started = clock.current.monotonic()
             try:
-                return await fn(*args, **kwargs)
+                value = await fn(*args, **kwargs)
             except Exception as error:  # noqa: BLE001 - the policy decides
                 call = Call(plan, args, kwargs)
                 call.started, call.error = started, error
+            else:
+                if type(value) is COROUTINE:
+                    refuse_coroutine(plan, value)
+                return value
             value = await _after_failure(call)
         if call.error is not None:
             raise call.pop_error()

@@ -12,6 +12,7 @@ from holdfast._frames import trimmed
 from holdfast.runtime import _ports, attempts, lookup
 from holdfast.runtime._sync.call import perform, run_attempts
 from holdfast.runtime.state import Call
+from holdfast.runtime.unawaited import COROUTINE, refuse_coroutine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,10 +39,14 @@ def _quick(plan: Plan) -> Callable[..., Any]:
         else:
             started = clock.current.monotonic()
             try:
-                return fn(*args, **kwargs)
+                value = fn(*args, **kwargs)
             except Exception as error:  # noqa: BLE001 - the policy decides
                 call = Call(plan, args, kwargs)
                 call.started, call.error = started, error
+            else:
+                if type(value) is COROUTINE:
+                    refuse_coroutine(plan, value)
+                return value
             value = _after_failure(call)
         if call.error is not None:
             raise call.pop_error()
