@@ -24,20 +24,12 @@ if TYPE_CHECKING:
     from holdfast.runtime.future import TaskFuture
 
 
-_METHODS: tuple[type, ...] = (classmethod, property)
-
-
 def check_choice(what: str, given: Any, choices: tuple[str, ...]) -> str:
     """One of a few words."""
     if given in choices and isinstance(given, str):
         return given
     msg = f"{what}={given!r}: choose one of {', '.join(map(repr, choices))}"
     raise PolicyError(msg)
-
-
-def is_function(given: Any) -> bool:
-    """True for what a bare ``@entrypoint`` decorates, or is asked to: a function, or a property or method object made of one."""
-    return (callable(given) or isinstance(given, _METHODS)) and not hasattr(given, "claim")
 
 
 @trims

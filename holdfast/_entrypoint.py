@@ -12,14 +12,14 @@ from holdfast._bodies import (
     check_choice,
     check_parameters,
     check_stores,
-    is_function,
     nested,
     resolving,
     single_settings,
 )
 from holdfast._frames import trimmed, trims
 from holdfast._journals import NO_INPUT
-from holdfast._plans import build_plan, or_method
+from holdfast._methods import is_function, or_method
+from holdfast._plans import build_plan
 from holdfast._runs import Config, Options, Prepared, Settings, check_concurrency, open_run
 from holdfast.runtime import _ports, threads
 from holdfast.runtime._async.call import perform as perform_async

@@ -91,22 +91,6 @@ def _keys(fn: Any, binder: Binder, cache: CachePolicy, injected: tuple[str, ...]
     return keys
 
 
-def or_method(decorate: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A decorator that may stand above ``@staticmethod`` and ``@classmethod``, too: it then decorates the function in them."""
-
-    @functools.wraps(decorate)
-    def decorated(function: Any) -> Any:
-        if isinstance(function, (staticmethod, classmethod)):
-            made = decorate(function.__func__)  # pyright: ignore[reportUnknownMemberType]
-            if isinstance(function, classmethod) and not hasattr(made, "__get__"):
-                msg = f"{place(made)} cannot be a class method: an entrypoint is called on no object. Make it a function, and its steps methods"
-                raise PolicyError(msg)
-            return type(function)(made)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-        return decorate(function)
-
-    return decorated
-
-
 def check_function(fn: Any, decorator: str) -> None:
     """Refuse what cannot be a unit of work: classes, generators, and things that are not callable."""
     if isinstance(fn, type):

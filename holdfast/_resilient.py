@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, T
 
 from holdfast._frames import trims
 from holdfast._keys import explanation_of, given_or_default, key_of, purge_all
-from holdfast._plans import build_plan, or_method
+from holdfast._methods import check_owner, or_method
+from holdfast._plans import build_plan
 from holdfast.cache.default import check_cache
 from holdfast.policies import RetryPolicy
 from holdfast.runtime._async.resilient import make_wrapper as make_async_wrapper
@@ -31,6 +32,9 @@ S = TypeVar("S")
 
 class Resilient(Protocol[P, R_co]):
     """What ``@resilient`` makes of a function: the function, called as before, and what it offers besides.
+
+    Of a method, ask its class and give the object first: ``Api.get.key(api, 1)``. A method is a plain method, too, and what is looked up on
+    one (``api.get.key``) cannot know the object.
 
     Attributes:
         plan: What a call does, in order.
@@ -215,10 +219,12 @@ def _equip(wrapper: Any, plan: Plan, cache: Cache | None) -> Any:
 
     @trims
     def key(*args: Any, **kwargs: Any) -> CacheKey:
+        check_owner(wrapper, plan, args, kwargs)
         return key_of(plan, args, kwargs)
 
     @trims
     def explain_key(*args: Any, **kwargs: Any) -> KeyExplanation:
+        check_owner(wrapper, plan, args, kwargs)
         return explanation_of(plan, args, kwargs)
 
     @trims

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, ca
 
 from holdfast._frames import trimmed, trims
 from holdfast._keys import explanation_of, key_of, purge_all
-from holdfast._plans import build_plan, or_method
+from holdfast._methods import or_method
+from holdfast._plans import build_plan
 from holdfast.cache.default import default_cache
 from holdfast.runtime import steps
 from holdfast.runtime.context import scope_for
