@@ -10,6 +10,7 @@ import msgspec
 
 from holdfast.cache import _fork
 from holdfast.errors import CorruptRecord, PolicyError
+from holdfast.policies.classify import classify
 from holdfast.typing import CacheKey, Codec, Entry
 from holdfast.values import failure
 
@@ -83,7 +84,7 @@ def encode(value: Any, codec: Codec, *, negative: bool) -> bytes:
     Raises:
         NotSerializable: The codec refuses the value.
     """
-    return failure.encode_failure(value) if negative else codec.encode(value)
+    return failure.encode_failure(value, verdict=classify(value)) if negative else codec.encode(value)
 
 
 def decode(payload: bytes, stored_with: int, codec: Codec, *, negative: bool) -> Any:

@@ -1,6 +1,7 @@
 """Is this error worth another attempt? Decided by what the error is, without importing the library it comes from.
 
-In this order, the first that has an opinion:
+An error that was remembered or journaled, and is raised again, is what the original was: the verdict was stored with it where the cache
+stored it, because what it was judged by (a response, say) may not come back. Any other, in this order, the first that has an opinion:
 
 1. the table (`holdfast.policies.error_table`), along the class's MRO, most specific first;
 2. an HTTP status of 400 or more on the error or its response: 408, 425, 429 and 5xx are transient, but not 501 and 505;
@@ -20,6 +21,7 @@ from functools import lru_cache
 from holdfast.policies.attributes import origin, type_name
 from holdfast.policies.error_rules import Verdict, http_status, permanent, status_verdict, transient
 from holdfast.policies.error_table import LAST_RULES, RULES, WRAPPERS, Rule
+from holdfast.values.raising import VERDICT
 
 __all__ = ["Verdict", "classify", "is_transient"]
 
@@ -49,6 +51,9 @@ def is_transient(error: BaseException) -> bool:
 
 
 def _judge(error: BaseException, depth: int) -> Verdict:
+    remembered = error.__dict__.get(VERDICT)
+    if remembered is not None:
+        return Verdict(*remembered)
     first, last, is_wrapper = _rules_for(type(error))  # type: ignore[arg-type] # classes are hashable; mypy looks at their instances
     for rule in first:
         answer = rule.judge(error)

@@ -12,18 +12,27 @@ from typing import Any
 from holdfast.errors import CorruptRecord, NotSerializable, ReplayedError
 from holdfast.values.codec import MsgpackCodec
 from holdfast.values.names import kind_name
-from holdfast.values.raising import rebuild_exception, take_apart
+from holdfast.values.raising import VERDICT, rebuild_exception, take_apart
+from holdfast.values.remains import Remains, describe
 
 _codec = MsgpackCodec()
 _LONGEST_CHAIN = 8
 
 
-def encode_failure(error: Exception) -> bytes:
+def encode_failure(error: Exception, *, verdict: tuple[bool, str] | None = None) -> bytes:
     """Encode an exception: class, arguments, attributes, notes, cause, and the members of a group; no traceback.
 
-    Never raises: arguments and attributes that cannot be stored are left out, and a note on the exception that comes back names them.
+    Never raises. Of attributes that cannot be stored, `holdfast.values.remains.Remains` take the place, and a note names them.
+
+    Args:
+        error: The exception.
+        verdict: Whether it is transient, and why, as judged with everything at hand that may now be left out; it comes back with the
+            exception. None when nobody has judged it.
     """
-    return _codec.encode(_record(error, _LONGEST_CHAIN))
+    record = _record(error, _LONGEST_CHAIN)
+    if verdict is not None:
+        record["verdict"] = list(verdict)
+    return _codec.encode(record)
 
 
 def decode_failure(data: bytes) -> Exception:
@@ -38,7 +47,9 @@ def decode_failure(data: bytes) -> Exception:
 def _record(error: BaseException, chain: int) -> dict[str, Any]:
     cls = type(error)
     lost: list[str] = []
+    remains: dict[str, Any] = {}
     args, state = _parts(error)
+    verdict = state.pop(VERDICT, None)
     members: Any = getattr(error, "exceptions", None) if issubclass(cls, BaseExceptionGroup) else None
     if members is not None:
         args = args[:1]  # the rest are the members
@@ -48,7 +59,9 @@ def _record(error: BaseException, chain: int) -> dict[str, Any]:
         "name": _text(cls.__qualname__),
         "text": _text(error),
         "args": [_kept(value, f"args[{i}]", lost) for i, value in enumerate(args)],
-        "state": {name: value for name, value in state.items() if _is_kept(value, name, lost)},
+        "state": {name: value for name, value in state.items() if _is_kept(value, name, lost, remains)},
+        "remains": remains,
+        "verdict": verdict,
         "members": None if members is None or not chain else [_record(each, chain - 1) for each in members],
         "cause": _record(cause, chain - 1) if isinstance(cause, Exception) and chain else None,
         "lost": lost,
@@ -69,11 +82,13 @@ def _text(value: Any) -> str:
         return f"<text not available: {type(error).__name__}>"
 
 
-def _is_kept(value: Any, name: str, lost: list[str]) -> bool:
+def _is_kept(value: Any, name: str, lost: list[str], remains: dict[str, Any] | None = None) -> bool:
     try:
         _codec.encode(value)
     except NotSerializable:
         lost.append(name)
+        if remains is not None:
+            remains[name] = list(describe(value))
         return False
     return True
 
@@ -86,6 +101,8 @@ def _failure(record: Any) -> Exception:
     try:
         error = _rebuilt(record) or ReplayedError(f"{record['module']}.{record['name']}", record["text"])
         _add_notes(error, record)
+        if record.get("verdict") is not None:
+            error.__dict__[VERDICT] = tuple(record["verdict"])
         if record["cause"] is not None:
             error.__cause__ = _failure(record["cause"])
     except (TypeError, KeyError, AttributeError) as problem:
@@ -101,10 +118,15 @@ def _rebuilt(record: dict[str, Any]) -> Exception | None:
     if record["members"] is not None:
         args = [*args, [_failure(each) for each in record["members"]]]
     try:
-        error = rebuild_exception(cls, args, record["state"])
+        error = rebuild_exception(cls, args, record["state"] | _remains(record))
     except Exception:  # noqa: BLE001 - the class has changed, or wants other arguments: the caller makes a ReplayedError
         return None
     return error if isinstance(error, Exception) else None
+
+
+def _remains(record: dict[str, Any]) -> dict[str, Remains]:
+    """What stands in for attributes that were left out; records of an earlier version have none."""
+    return {name: Remains(kind, parts) for name, (kind, parts) in record.get("remains", {}).items()}
 
 
 def _loaded_class(module: str, qualified_name: str) -> type[Exception] | None:

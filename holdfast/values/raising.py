@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+VERDICT = "_holdfast_verdict"
+"""Where an error that was raised again carries what the original was judged to be: whether it is transient, and why."""
+
 
 def take_apart(error: BaseException) -> tuple[list[Any], dict[str, Any]]:
     """What Python itself would pickle of an exception: arguments and attributes, notes among them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
+import httpx
 import pytest
 
 from holdfast.cache._lru import Lru, hold
@@ -12,6 +13,7 @@ from holdfast.cache.disk import DiskCache
 from holdfast.cache.info import CacheStats, matches
 from holdfast.cache.memory import InMemoryCache
 from holdfast.errors import NotSerializable, PolicyError
+from holdfast.policies.classify import is_transient
 from holdfast.typing import Cache, CacheKey
 from holdfast.values.codec import PickleCodec
 
@@ -303,3 +305,16 @@ def test_a_folder_leads_to_the_cache_that_has_one():
     """The first parameter of one is the folder, and of the other a number."""
     with pytest.raises(PolicyError, match=r"write DiskCache\('my-cache'\)"):
         InMemoryCache("my-cache")
+
+
+@pytest.mark.parametrize(("status", "expected"), [(404, False), (503, True)])
+def test_a_remembered_failure_is_judged_as_the_original(cache, codec, key, status, expected):
+    """By what was at hand then, not by what is left of it: an outer policy does at every hit what it did at first."""
+    request = httpx.Request("GET", "http://x")
+    error = httpx.HTTPStatusError("no", request=request, response=httpx.Response(status, request=request))
+    cache.set(key, error, codec, ttl=60, negative=True)
+
+    again = cache.get(key, codec).value
+    assert (status, expected) == (again.response.status_code, is_transient(again))
+    del again.response
+    assert expected == is_transient(again)

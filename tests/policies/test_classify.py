@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast import errors
-from holdfast.policies.classify import classify, is_transient
+from holdfast.policies.classify import Verdict, classify, is_transient
+from holdfast.values.raising import VERDICT
 
 PROGRAMMING_ERRORS = [
     TypeError("x"),
@@ -309,3 +310,14 @@ print(sorted(heavy & set(sys.modules)), sorted(known & set(sys.modules)), len(kn
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert "[] True" == done.stdout.strip().partition(" ")[2]
+
+
+def test_an_error_raised_again_is_what_the_original_was():
+    """Whatever its class alone would say; also where it is the cause of another."""
+    error = ConnectionResetError()
+    vars(error)[VERDICT] = (False, "HTTP 404")
+    own = type("OwnError", (Exception,), {})()
+    own.__cause__ = error
+
+    assert Verdict(is_transient=False, reason="HTTP 404") == classify(error)
+    assert not is_transient(own)

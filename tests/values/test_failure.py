@@ -4,19 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import random
 import threading
 import urllib.error
 from email.message import Message
+from typing import ClassVar
 
 import pytest
 
 from holdfast.errors import CorruptRecord, NodeTimeoutError, ReplayedError
 from holdfast.values.codec import codec_for
 from holdfast.values.failure import decode_failure, encode_failure
+from holdfast.values.raising import VERDICT
 
 BUILT: list[str] = []
+
+
+class Response:
+    """As HTTP clients have them."""
+
+    status_code = 404
+    reason_phrase = "Not Found"
+    headers: ClassVar = {"set-cookie": "secret"}
+
+    @property
+    def reason(self):
+        raise RuntimeError("not read yet")
+
+
+class StatusError(Exception):
+    """Like httpx's: the response is an attribute, the request a property over one."""
+
+    def __init__(self, message, response, request):
+        super().__init__(message)
+        self.response = response
+        self._request = request
+
+    @property
+    def request(self):
+        if self._request is None:
+            raise RuntimeError("no request")
+        return self._request
 
 
 class ServiceError(Exception):
@@ -112,7 +142,7 @@ def test_what_cannot_be_stored_is_left_out_and_named():
 
     assert ("bad", "<a _thread.lock>") == again.args
     assert 5 == again.code
-    assert not hasattr(again, "response")
+    assert "<what is left of object: nothing>" == repr(again.response)
     assert ["Raised again from a store, which could not hold: args[1], response"] == again.__notes__
 
 
@@ -272,3 +302,46 @@ def test_damaged_records_are_failures_or_corrupt():
         damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
         with contextlib.suppress(CorruptRecord):
             assert isinstance(decode_failure(bytes(damaged)), Exception)
+
+
+def test_of_a_response_the_status_is_kept():
+    """What handlers look at first; headers and bodies stay out, and who asks for them is told so."""
+    again = back(StatusError("404 for /x", Response(), object()))
+
+    assert (404, "Not Found") == (again.response.status_code, again.response.reason_phrase)
+    assert "<what is left of object: nothing>" == repr(again.request)
+    with pytest.raises(
+        AttributeError, match=r"'headers' was not kept: this error was remembered, .* there is only status_code, reason_phrase"
+    ):
+        again.response.headers  # noqa: B018 - reading it is what is tested
+    assert not hasattr(again.response, "reason")
+    assert again.response.close() is None
+    assert b"secret" not in encode_failure(StatusError("404 for /x", Response(), object()))
+
+
+def test_what_is_left_survives_a_second_time():
+    """A remembered failure that another cache remembers in turn."""
+    again = back(back(StatusError("404 for /x", Response(), None)))
+
+    assert (404, "Not Found") == (again.response.status_code, again.response.reason_phrase)
+    assert repr(again.response).endswith("Response: status_code=404, reason_phrase='Not Found'>")
+
+
+def test_attributes_of_a_urllib_error_break_nothing():
+    """It hands on every attribute it does not have to its file, which is gone."""
+    again = back(urllib.error.HTTPError("http://x", 404, "Not Found", Message(), io.BytesIO(b"{}")))
+
+    assert (404, "Not Found") == (again.code, again.reason)
+    assert (None, "default") == (getattr(again, "response", None), getattr(again, "nothing", "default"))
+    with pytest.raises(AttributeError, match="'read' was not kept: this error was remembered"):
+        again.read()
+    again.close()
+
+
+def test_a_verdict_comes_back():
+    """Also a second time, through a store whose writer does not judge."""
+    error = StatusError("404 for /x", Response(), None)
+    again = decode_failure(encode_failure(decode_failure(encode_failure(error, verdict=(False, "HTTP 404")))))
+
+    assert (False, "HTTP 404") == vars(again)[VERDICT]
+    assert VERDICT not in vars(back(error))
