@@ -44,17 +44,17 @@ class Remains:
         return {name: value for name, value in self.__dict__.items() if name in _PARTS}
 
 
-def describe(thing: Any) -> tuple[str, dict[str, int | str]]:
+def describe(thing: object) -> tuple[str, dict[str, int | str]]:
     """The name of a thing's class, and its parts that are kept: what `Remains` is made of."""
     if isinstance(thing, Remains):
         return thing._kind, thing._parts()  # noqa: SLF001 - same module
-    cls: type[Any] = type(thing)
+    cls = type(thing)
     package = cls.__module__.partition(".")[0]
     kind = cls.__qualname__ if package == "builtins" else f"{package}.{cls.__qualname__}"
     return kind, {name: value for name in _PARTS if (value := _plain(thing, name)) is not None}
 
 
-def _plain(thing: Any, name: str) -> int | str | None:
+def _plain(thing: object, name: str) -> int | str | None:
     try:
         value = getattr(thing, name, None)
     except Exception:  # noqa: BLE001 - a property that raises has nothing to keep
