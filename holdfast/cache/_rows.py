@@ -15,7 +15,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from holdfast.cache._table import File, Table
+from holdfast.cache._table import OPENING_PATIENCE, File, Table
 from holdfast.cache._trouble import Trouble, judge, telling
 
 if TYPE_CHECKING:
@@ -84,10 +84,34 @@ class Rows:
         self._idle: list[_Reader] = []
         self._readers: list[_Reader] = []
         self._paused: list[threading.Lock] = []
+        self._tables: list[Table] = []  # the one table, once it is set up
+        self._finalizer = weakref.finalize(self, _disconnect, self._tables, self._readers)
+        self._set_up_unless_locked()
         with telling(self._file.path):
-            self._table = Table(self._file, size_limit)
             self._identity = _identity(self._file.path)
-        self._finalizer = weakref.finalize(self, _disconnect, self._table, self._readers)
+
+    def _set_up_unless_locked(self) -> None:
+        """Set up the table for writing; where another process holds the write lock, a file that can be read is enough to begin with."""
+        try:
+            with telling(self._file.path):
+                self._set_up(OPENING_PATIENCE)
+        except Trouble as trouble:
+            if trouble.reason != "locked" or not self._is_readable():
+                raise
+
+    def _set_up(self, patience: int) -> Table:
+        table = Table(self._file, self._size_limit, patience)
+        self._tables.append(table)
+        return table
+
+    def _is_readable(self) -> bool:
+        """Whether the file has a table of ours. What is wrong otherwise is told by the trouble that made us ask."""
+        try:
+            self.count()
+        except Trouble:
+            self.close()
+            return False
+        return True
 
     # reading
 
@@ -170,7 +194,7 @@ class Rows:
             self._unswept += len(value)
             if self._unswept >= self._sweep_every:
                 self._unswept = 0
-                self._sweep(table.connection)
+                self._sweep(table)
 
     def holds(self, name: bytes, value: bytes) -> bool:
         """Whether the row holds exactly this value now. Asks on the writer's connection, which has the page at hand (7 us, not 25)."""
@@ -213,9 +237,10 @@ class Rows:
             if count < PURGE_ROWS:
                 return removed
 
-    def _sweep(self, connection: Connection) -> None:
+    def _sweep(self, table: Table) -> None:
         """Remove what may go: first what outlived its lifetime, then, over the limit, what was stored longest ago."""
-        with self._table.transact():
+        connection = table.connection
+        with table.transact():
             connection.execute(
                 "DELETE FROM Cache WHERE rowid IN (SELECT rowid FROM Cache WHERE expire_time < ? ORDER BY expire_time LIMIT ?)",
                 (time.time(), SWEEP_ROWS),  # diskcache reckons expire_time from time.time()
@@ -233,16 +258,17 @@ class Rows:
                 break
             doomed.append((rowid,))
             excess -= length or 0
-        with self._table.transact():
+        with table.transact():
             connection.executemany("DELETE FROM Cache WHERE rowid = ?", doomed)
 
     @contextlib.contextmanager
     def _writing(self) -> Generator[Table]:
         with self._lock, telling(self._file.path):
             try:
-                yield self._table
+                yield self._tables[0] if self._tables else self._set_up(1)
             except BaseException:
-                self._table.disconnect()  # whatever transaction was open is rolled back with it
+                for table in self._tables:
+                    table.disconnect()  # whatever transaction was open is rolled back with it
                 raise
 
     # the file
@@ -257,7 +283,8 @@ class Rows:
             for reader in self._readers:
                 with reader.lock:
                     reader.disconnect()
-            self._table.disconnect()
+            for table in self._tables:
+                table.disconnect()
 
     def pause(self) -> bool:
         """Before a fork: wait for what is under way and close all connections; False when something took too long."""
@@ -266,7 +293,7 @@ class Rows:
         if not all(self._pause(reader.lock) for reader in self._readers):
             return False
         with contextlib.suppress(Exception):  # a failing last checkpoint loses nothing: the log stays
-            _disconnect(self._table, self._readers)
+            _disconnect(self._tables, self._readers)
         return True
 
     def _pause(self, lock: threading.Lock) -> bool:
@@ -302,10 +329,11 @@ def tags_from_text(text: str) -> tuple[str, ...]:
     return tuple(part.replace("%0A", "\n").replace("%25", "%") for part in text[1:-1].split("\n\n")) if text else ()
 
 
-def _disconnect(table: Table, readers: list[_Reader]) -> None:
+def _disconnect(tables: list[Table], readers: list[_Reader]) -> None:
     for reader in readers:
         reader.disconnect()
-    table.disconnect()
+    for table in tables:
+        table.disconnect()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

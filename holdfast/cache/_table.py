@@ -100,12 +100,12 @@ class File(Database):
 class Table(diskcache.Cache):  # type: ignore[misc]
     """diskcache on one connection that we open and close. Use it under `Rows`' lock."""
 
-    def __init__(self, file: File, size_limit: int) -> None:
+    def __init__(self, file: File, size_limit: int, patience: int = OPENING_PATIENCE) -> None:
         self._file = file
         self._connection: Connection | None = None
         connection = self._con
         try:
-            _begin(connection)  # processes that start at once take turns (diskcache issue 85); also 3 ms quicker
+            _begin(connection, patience)  # processes that start at once take turns (diskcache issue 85); also 3 ms quicker
             _refuse_strange_settings(connection)
             # The directory is only used to find connections and files, which are ours; diskcache would expand $ and ~ in a real one.
             super().__init__(os.sep, timeout=BUSY_TIMEOUT, disk=OwnBytes, **{**_SETTINGS, "size_limit": size_limit})
@@ -139,9 +139,9 @@ class Table(diskcache.Cache):  # type: ignore[misc]
             connection.close()
 
 
-def _begin(connection: Connection) -> None:
-    """Take the write lock, with more patience than a write has: without it there is no cache at all for a while."""
-    for tries_left in range(OPENING_PATIENCE, 0, -1):
+def _begin(connection: Connection, patience: int) -> None:
+    """Take the write lock, trying so many times: the first time with more patience than a write has, as a new file is no cache without it."""
+    for tries_left in range(patience, 0, -1):
         try:
             connection.execute("BEGIN IMMEDIATE")
         except Exception as error:

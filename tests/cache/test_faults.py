@@ -341,11 +341,34 @@ def test_opening_a_locked_database_does_not_delay_a_call(other_process, open_cac
     cache = open_cache()
 
     started = time.perf_counter()
-    assert cache.get(key, codec) is None
+    assert "before" == cache.get(key, codec).value
     assert cache.set(key, 1, codec, ttl=60) is None
 
     assert time.perf_counter() - started < 1
     assert ["locked"] == reasons()
+
+
+@pytest.mark.parametrize("kind", ["immediate", "exclusive"])
+def test_a_cache_that_is_opened_while_locked_is_read(other_process, open_cache, codec, key, new_key, reasons, kind):
+    """Reads need no write lock, whoever holds it and since when; writes work as soon as it is free."""
+    before = open_cache()
+    before.set(new_key("old"), "here", codec, ttl=60)
+    before.close()
+    holder = other_process(HOLD_THE_LOCK, kind)
+    assert "locked\n" == holder.stdout.readline()
+    cache = open_cache(memory_entries=0)
+
+    assert ["before", "here"] == [cache.get(each, codec).value for each in (key, new_key("old"))]
+    assert (2, 2) == (cache.stats().entries, len(list(cache.entries())))
+    assert [] == reasons()
+    started = time.perf_counter()
+    assert cache.set(new_key("new"), 1, codec, ttl=60) is None
+    assert time.perf_counter() - started < 0.5
+    assert ["locked"] == reasons()
+    print("go", file=holder.stdin, flush=True)
+    assert "unlocked\n" == holder.stdout.readline()
+    assert cache.set(new_key("new"), 2, codec, ttl=60) is not None
+    assert 2 == open_cache().get(new_key("new"), codec).value
 
 
 def test_a_purge_waits_longer_for_the_lock_than_a_call(other_process, open_cache, codec, key, reasons):
