@@ -166,7 +166,7 @@ class Cache(Protocol):
         """Forget entries: everything, or those of a namespace, a tag, or both.
 
         Args:
-            namespace: Only this one; a trailing ``*`` matches any ending. None takes all.
+            namespace: Only this one; a ``*``, wherever it stands, matches anything. None takes all.
             tag: Only entries with this tag; None takes all.
 
         Returns:

@@ -11,7 +11,7 @@ from holdfast.cache._folder import DATABASE, GENERATIONS, exclusive, is_ours, pr
 from holdfast.cache._generations import Generations, bucket_of
 from holdfast.cache._rows import Rows, tags_from_text
 from holdfast.cache._trouble import Trouble, telling
-from holdfast.cache.info import EntryInfo
+from holdfast.cache.info import EntryInfo, matches
 from holdfast.typing import CacheKey
 from holdfast.values.secret import load_secret
 
@@ -84,9 +84,9 @@ class Store:
         return was_there
 
     def purge(self, namespace: str | None, tag: str | None) -> int:
-        """Remove a namespace (a trailing ``*`` matches any ending), a tag or everything, and tell other processes; return how many."""
+        """Remove a namespace (``*`` matches anything), a tag or everything, and tell other processes; return how many."""
         try:
-            return self._rows.purge(*_range(namespace), tag)
+            return sum(self._rows.purge(*_range(each), tag) for each in self._meant(namespace))
         finally:
             with telling(self.folder):
                 self._generations.bump_all()
@@ -95,9 +95,15 @@ class Store:
         """What is stored, without reading values."""
         for row in self._rows.scan(*_range(namespace)):
             key = _key(row.name)
-            if key is not None:
+            if key is not None and (namespace is None or matches(namespace, key.namespace)):
                 ttl = None if row.remove_after is None else max(0.0, (row.remove_after - row.stored_at - _DAY) / 2)
                 yield EntryInfo(key, row.stored_at, ttl, row.size, tags_from_text(row.tags))
+
+    def _meant(self, namespace: str | None) -> list[str | None]:
+        """What to purge range by range: the pattern itself where its names stand together, else each namespace that it matches."""
+        if namespace is None or "*" not in namespace[:-1]:
+            return [namespace]
+        return list({info.key.namespace for info in self.entries(namespace)})
 
     def count(self) -> tuple[int, int]:
         """How many entries there are, and how many bytes the database has."""
@@ -168,10 +174,8 @@ def _key(name: bytes) -> CacheKey | None:
 
 
 def _range(namespace: str | None) -> tuple[bytes, bytes]:
-    """The names of a namespace's rows: the first, and one after the last. UTF-8 has no byte 0xff."""
-    if namespace is None:
-        return b"", b"\xff"
-    if namespace.endswith("*"):
-        prefix = namespace[:-1].encode()
-        return prefix, prefix + b"\xff"
+    """The names of a namespace's rows: the first, and one after the last; up to its first ``*``, if it has one. UTF-8 has no byte 0xff."""
+    start, star, _ = ("", "*", "") if namespace is None else namespace.partition("*")
+    if namespace is None or star:
+        return start.encode(), start.encode() + b"\xff"
     return namespace.encode() + b"\0", namespace.encode() + b"\x01"

@@ -219,7 +219,7 @@ class DiskCache:
             return False
 
     def purge(self, *, namespace: str | None = None, tag: str | None = None) -> int:
-        """Forget a namespace (a trailing ``*`` matches any ending), a tag, or everything; return how many entries went from disk."""
+        """Forget a namespace (``*`` matches anything), a tag, or everything; return how many entries went from disk."""
         self._memory.clear()
         store = self._open()
         if store is None:
@@ -245,7 +245,7 @@ class DiskCache:
         """What is on disk, without reading values.
 
         Args:
-            namespace: Only this one; a trailing ``*`` matches any ending. None takes all.
+            namespace: Only this one; a ``*``, wherever it stands, matches anything. None takes all.
 
         Yields:
             Key, times, size and tags of each entry.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ class CacheStats(NamedTuple):
 
 
 def matches(pattern: str, namespace: str) -> bool:
-    """Whether ``namespace`` is the one that ``pattern`` names; a trailing ``*`` in the pattern matches any ending.
+    """Whether ``namespace`` is the one that ``pattern`` names; a ``*`` in the pattern, wherever it stands, matches anything, also nothing.
 
-    >>> matches("app.fetch@*", "app.fetch@2"), matches("app.fetch", "app.fetch@2")
-    (True, False)
+    >>> matches("app.fetch@*", "app.fetch@2"), matches("app.fetch", "app.fetch@2"), matches("*.fetch@*", "app.fetch@2")
+    (True, False, True)
     """
-    return namespace.startswith(pattern[:-1]) if pattern.endswith("*") else namespace == pattern
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), namespace, re.DOTALL) is not None

@@ -96,7 +96,7 @@ class InMemoryCache:
         return self._memory.pop(key)
 
     def purge(self, *, namespace: str | None = None, tag: str | None = None) -> int:
-        """Forget a namespace (a trailing ``*`` matches any ending), a tag, or everything; return how many entries went."""
+        """Forget a namespace (``*`` matches anything), a tag, or everything; return how many entries went."""
         return self._memory.pop_where(
             lambda key, held: (namespace is None or matches(namespace, key.namespace)) and (tag is None or tag in held.tags)
         )
@@ -109,7 +109,7 @@ class InMemoryCache:
         """What there is, least recently used first.
 
         Args:
-            namespace: Only this one; a trailing ``*`` matches any ending. None takes all.
+            namespace: Only this one; a ``*``, wherever it stands, matches anything. None takes all.
 
         Yields:
             Key, times, size and tags of each entry.
