@@ -6,12 +6,24 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import threading
     from contextlib import AbstractAsyncContextManager
+
+LONGEST_WAIT = min(100 * 365 * 86_400.0, threading.TIMEOUT_MAX)
+"""Seconds that a thread waits at most, a century (49 days on Windows): locks and sleeps take no more than ``threading.TIMEOUT_MAX``."""
+
+
+def waitable(seconds: float) -> float:
+    """A duration as a thread can wait for it: `LONGEST_WAIT` where it is longer, for nobody sees the end of that.
+
+    >>> waitable(0.5), waitable(1e300) == LONGEST_WAIT
+    (0.5, True)
+    """
+    return min(seconds, LONGEST_WAIT)
 
 
 class Clock:
@@ -39,7 +51,7 @@ class Clock:
         Args:
             seconds: For how long.
         """
-        time.sleep(seconds)
+        time.sleep(waitable(seconds))
 
     def pause(self, seconds: float, until: threading.Event) -> bool:
         """Block this thread for some time, or until something happens: a sleep that may be cut short, not a time limit.
@@ -51,7 +63,7 @@ class Clock:
         Returns:
             Whether the event is set.
         """
-        return until.wait(seconds)
+        return until.wait(waitable(seconds))
 
     async def sleep_async(self, seconds: float) -> None:
         """Suspend this asyncio task.
@@ -73,7 +85,7 @@ class Clock:
         Returns:
             Whether the event is set.
         """
-        return event.wait(seconds)
+        return event.wait(None if seconds is None else waitable(seconds))
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
         """Limit the time of a block.

@@ -25,6 +25,7 @@ from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, 
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
+from holdfast.clock import waitable
 from holdfast.runtime.context import current
 from holdfast.runtime.loops import post, running_loop
 from holdfast.runtime.sight import look
@@ -353,7 +354,7 @@ class TaskFuture(Future[R]):
             if self._state not in _DONE:
                 condition = self._condition
                 with condition:
-                    if not condition.wait_for(self.done, timeout):
+                    if not condition.wait_for(self.done, None if timeout is None else waitable(timeout)):
                         raise FutureTimeoutError
         finally:
             del self

@@ -24,6 +24,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from holdfast.clock import waitable
 from holdfast.errors import HoldfastError
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Lane:
         Returns:
             False when ``timeout`` seconds were not enough, or when anything was lost since the last flush.
         """
-        has_arrived = self.mark().wait(timeout)
+        has_arrived = self.mark().wait(waitable(timeout))
         return not self.has_lost_more() and has_arrived
 
     @property
@@ -271,7 +272,7 @@ def flush(timeout: float = EXIT_TIMEOUT) -> bool:
     Returns:
         False when a sink did not take everything in time, or when anything was lost since the last flush.
     """
-    ends = time.monotonic() + timeout
+    ends = time.monotonic() + waitable(timeout)
     lanes = [lane for lane in list(_lanes) if lane is not _stderr]
     arrivals = [lane.mark() for lane in lanes]
     are_flushed = [arrived.wait(max(0.0, ends - time.monotonic())) for arrived in arrivals]

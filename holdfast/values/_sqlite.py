@@ -39,6 +39,7 @@ __all__ = ["Connection", "Database", "EmptyStoreError", "OldStoreError", "Schema
 
 _FORK_PATIENCE = 2.0  # seconds
 _STEP = 5  # milliseconds of one wait for another process: SQLite asks after 1, 3 and 5, and in a longer wait only every 100
+_MOST_PATIENCE = (2**31 - 1) // 1000  # seconds, 24 days: SQLite counts milliseconds in an int, and one that overflows is no patience at all
 _FOR_WRITING = "BEGIN IMMEDIATE"
 _WAL_RESET_FIXED = (3, 51, 3)
 
@@ -93,7 +94,7 @@ class Database:
         self.path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow the symlink that we refuse
         self.schema = schema
         self._synchronous = synchronous
-        self._busy_timeout = busy_timeout
+        self._busy_timeout = min(busy_timeout, _MOST_PATIENCE)
         self._is_reader = is_reader
         self._lock = threading.Lock()
         self._next = threading.Lock()  # held while waiting for the lock: a thread that never rests keeps nobody else out, nor a fork

@@ -421,3 +421,14 @@ def test_sending_takes_microseconds():
         per_item = (time.thread_time() - started) / 20_000
 
     assert per_item < 20e-6
+
+
+def test_a_flush_may_wait_longer_than_threads_can_wait():
+    """It ends when all has left."""
+    taken = []
+    with lane(taken.extend) as made:
+        made.send("x")
+
+        assert made.flush(10 * threading.TIMEOUT_MAX)
+        assert firewall.flush(10 * threading.TIMEOUT_MAX)
+        assert ["x"] == taken

@@ -297,6 +297,11 @@ def test_settings(open_notes, name, expected):
     assert expected == pragma(open_notes(synchronous="NORMAL", busy_timeout=1.5), name)
 
 
+def test_a_patience_longer_than_sqlite_can_count_is_the_longest_that_it_can(open_notes):
+    """More milliseconds than an int holds would be taken for none at all."""
+    assert 2_147_483_000 == pragma(open_notes(busy_timeout=1e10), "busy_timeout")
+
+
 def test_survives_power_loss_by_default(open_notes):
     """Every commit is synced unless asked otherwise."""
     assert 2 == pragma(open_notes(), "synchronous")
