@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from copy import copy
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -50,11 +51,9 @@ class KeyMaker:
 
     def __init__(self, fn: Callable[..., Any], binder: Binder, policy: CachePolicy, *, skip: frozenset[str] = frozenset()) -> None:
         self._fn = fn
-        self._given = (binder, policy)
         self.task = qualified_name(_named(fn))
         self._names = binder.names
         self._ignored = frozenset(policy.ignore)
-        self._skipped = skip
         self._bind = binder.bind
         self._key_func = policy.key_func
         private: list[str] = []
@@ -64,6 +63,10 @@ class KeyMaker:
         self.namespace = f"{self.task}@{self.code}".encode("utf-8", "backslashreplace").decode()
         self._owned = _owned_by(fn)
         self._check_ignored()
+        self._count(skip)
+
+    def _count(self, skip: frozenset[str]) -> None:
+        self._skipped = skip
         self._kept = tuple(name for name in self._names if name not in self._ignored and name not in skip)
         self._counts_all = self._kept == self._names and not self._owned
         self._counted = (*self._owned, *self._kept)
@@ -73,8 +76,9 @@ class KeyMaker:
 
     def counting(self, names: frozenset[str]) -> KeyMaker:
         """Makes the keys of calls that pass these parameters themselves, instead of leaving them to the runtime: then they count."""
-        binder, policy = self._given
-        return KeyMaker(self._fn, binder, policy, skip=self._skipped - names)
+        maker = copy(self)  # not made anew: what the function captures may have changed since its code was fingerprinted
+        maker._count(self._skipped - names)  # noqa: SLF001 - one of our own
+        return maker
 
     def make(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CacheKey:
         """The key of a call.
