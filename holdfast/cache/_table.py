@@ -31,6 +31,10 @@ BUSY_TIMEOUT = 0.05
 OPENING_PATIENCE = 4
 """How many times `BUSY_TIMEOUT` the first call of a process waits."""
 SQLITE_BUSY = 5
+PAGE = 4096
+"""Bytes of a page of SQLite's."""
+MOST_LOG = 1000 * PAGE
+"""Bytes of the write-ahead log at which its content goes to the database: SQLite's own limit; a cache of less than 32 MB has an eighth of its own."""
 RAW: int = diskcache.core.MODE_RAW
 _SCHEMA = Schema("cache", 0x48464361, ("SELECT 1;",))  # "HFca"; diskcache makes the tables itself
 _CACHE_SIZE = -8000  # KiB; with SQLite's 2 MB, values of 1 MB take five times as long
@@ -103,6 +107,7 @@ class Table(diskcache.Cache):  # type: ignore[misc]
     def __init__(self, file: File, size_limit: int, patience: int = OPENING_PATIENCE) -> None:
         self._file = file
         self._connection: Connection | None = None
+        self._log_pages = min(MOST_LOG, size_limit // 8) // PAGE
         connection = self._con
         try:
             _begin(connection, patience)  # processes that start at once take turns (diskcache issue 85); also 3 ms quicker
@@ -118,6 +123,8 @@ class Table(diskcache.Cache):  # type: ignore[misc]
     def _con(self) -> Connection:
         if self._connection is None:
             self._connection = self._file.open()
+            self._connection.execute(f"PRAGMA wal_autocheckpoint = {self._log_pages}")
+            self._connection.execute(f"PRAGMA journal_size_limit = {self._log_pages * PAGE}")  # else a log that was once long stays so
         return self._connection
 
     def put(self, name: bytes, value: bytes, *, tag: str | None, lifetime: float | None) -> None:

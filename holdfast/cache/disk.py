@@ -71,7 +71,8 @@ class DiskCache:
 
     Args:
         path: The folder; made when missing. None takes ``$HOLDFAST_CACHE_DIR`` or, without it, ``cache`` in the user's cache folder.
-        size_limit: Bytes on disk. What is over it goes, longest stored first; looked at after every MiB written.
+        size_limit: Bytes of the database. What is over it goes, longest stored first; looked at after every MiB written. The write-ahead
+            log may take an eighth more, and no more than 4 MB.
         memory_entries: Most entries kept in memory; 0 for none.
         memory_bytes: Most bytes kept in memory.
 

@@ -300,3 +300,16 @@ def test_the_folder_name_is_taken_as_it_is(tmp_path, monkeypatch, open_cache, co
 
     assert 1 == open_cache(odd).get(key, codec).value
     assert [odd] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size", [10_000, 100_000])
+def test_the_log_is_bounded_with_the_database(open_cache, folder, codec, new_key, size):
+    """Of a small cache the write-ahead log would be the larger part: all files together stay near the limit."""
+    limit = 2_000_000
+    cache = open_cache(size_limit=limit, memory_entries=0)
+    most = 0
+    for n in range(12_000_000 // size):
+        cache.set(new_key(str(n)), b"x" * size, codec, ttl=60)
+        most = max(most, sum(file.stat().st_size for file in folder.iterdir()))
+
+    assert limit / 2 < most < 1.5 * limit
