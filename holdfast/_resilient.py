@@ -112,6 +112,7 @@ class Resilient(Protocol[P, R_co]):
         Raises:
             PolicyError: The function has no cache policy.
             TypeError, NotKeyable, KeyFuncError: As for `key`.
+            StoreError: It could not be forgotten, and may be served again: another process holds the cache's write lock, say.
         """
         ...
 
@@ -123,6 +124,7 @@ class Resilient(Protocol[P, R_co]):
 
         Raises:
             PolicyError: The function has no cache policy.
+            StoreError: Not all of them could be forgotten.
         """
         ...
 

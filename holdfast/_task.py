@@ -203,6 +203,7 @@ class Task(Generic[P, R_co]):
 
         Raises:
             PolicyError: The task has no cache policy.
+            StoreError: Not all of them could be forgotten.
         """
         return purge_all(self.plan, cache)
 
@@ -220,6 +221,7 @@ class Task(Generic[P, R_co]):
         Raises:
             PolicyError: The task has no cache policy.
             TypeError, NotKeyable, KeyFuncError: As for `key`.
+            StoreError: It could not be forgotten, and may be served again: another process holds the cache's write lock, say.
         """
         return default_cache().delete(self.key(*args, **kwargs))
 

@@ -159,6 +159,9 @@ class Cache(Protocol):
 
         Returns:
             True when there was one.
+
+        Raises:
+            StoreError: It could not be forgotten, and may be served again.
         """
         ...
 
@@ -171,6 +174,9 @@ class Cache(Protocol):
 
         Returns:
             How many there were.
+
+        Raises:
+            StoreError: Not all of them could be forgotten.
         """
         ...
 

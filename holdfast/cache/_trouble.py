@@ -6,7 +6,7 @@ import contextlib
 import errno
 from typing import TYPE_CHECKING
 
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -22,6 +22,12 @@ _REASONS = {  # by SQLite's primary result code
     26: "broken",  # NOTADB
 }
 _ERRNOS = {errno.ENOSPC: "full", errno.EDQUOT: "full", errno.EFBIG: "full", errno.EROFS: "read_only", errno.EACCES: "read_only"}
+
+_REMEDIES = {
+    "locked": "another process is writing to it: try again when that is done",
+    "full": "make room on the disk and try again",
+    "read_only": "make its folder writable for this user and try again",
+}
 
 
 class Trouble(Exception):  # noqa: N818 - never leaves holdfast.cache: the cache turns it into a miss and a note
@@ -62,3 +68,9 @@ def judge(error: BaseException, path: Path) -> Trouble:
             return Trouble(_ERRNOS.get(cause.errno, "refused" if cause.errno == errno.ELOOP else "io"), text)
         cause = cause.__cause__ or cause.__context__
     return Trouble("refused" if isinstance(error, HoldfastError) else "broken", text)
+
+
+def not_forgotten(trouble: Trouble) -> StoreError:
+    """What a purge raises that could not be done."""
+    remedy = _REMEDIES.get(trouble.reason, "mend that and try again, or delete the folder")
+    return StoreError(f"{trouble.text}; so not all that was to be forgotten is, and it may be served again: {remedy}")

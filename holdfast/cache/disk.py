@@ -1,7 +1,8 @@
 """The cache that outlives the process: a memory tier over a disk tier that all processes of a user share.
 
 Never in the way. Whatever is wrong with the store - a broken, locked or foreign database, a full disk, a folder that is not ours - is a
-miss and a note, and the call computes. Nothing raises but `NotSerializable` from `DiskCache.set`, which is about the value.
+miss and a note, and the call computes. Nothing raises but `NotSerializable` from `DiskCache.set`, which is about the value; and `StoreError`
+from `DiskCache.delete` and `DiskCache.purge`, which no call stands behind: what is still served must not look forgotten.
 
 Coherent. The memory tier trusts an entry while its generation word stands (`holdfast.cache._generations`), so what another process writes
 or purges is seen at the next lookup.
@@ -15,24 +16,26 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast import clock
 from holdfast._frames import trims
 from holdfast.cache import _fork
 from holdfast.cache._lru import Lru, decode, encode, hold, new_entry
 from holdfast.cache._notes import Notes
-from holdfast.cache._trouble import Trouble
+from holdfast.cache._trouble import Trouble, not_forgotten
 from holdfast.cache.info import CacheStats, EntryInfo
 from holdfast.errors import PolicyError
 from holdfast.typing import CacheKey, Codec, Entry
 from holdfast.values import envelope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from holdfast.cache._store import Store
+
+N = TypeVar("N", bound=int)
 
 REST = 1.0
 """Seconds without a further try after the store could not be opened."""
@@ -98,6 +101,7 @@ class DiskCache:
         self._lock = threading.Lock()
         self._store: Store | None = None
         self._rest_from: float | None = None
+        self._refused: Trouble | None = None  # why it could not be opened, the last time
         self._is_paused = self._is_closed = self._is_orphan = False
         _fork.protect(self)
 
@@ -207,29 +211,36 @@ class DiskCache:
             self._memory.put(key, hold(value, payload, codec.id, rest, tags, bucket, now))
         return size
 
+    @trims
     def delete(self, key: CacheKey, /) -> bool:
-        """Forget one entry; True when there was one."""
+        """Forget one entry; True when there was one. Raises StoreError when that could not be done."""
         self._memory.pop(key)
-        store = self._open()
-        if store is None:
-            return False
-        try:
-            return store.delete(key)
-        except Trouble as trouble:
-            self._handle(store, trouble, key)
-            return False
+        return self._forget(lambda store: store.delete(key))
 
+    @trims
     def purge(self, *, namespace: str | None = None, tag: str | None = None) -> int:
-        """Forget a namespace (``*`` matches anything), a tag, or everything; return how many entries went from disk."""
+        """Forget a namespace (``*`` matches anything), a tag, or everything.
+
+        Returns:
+            How many entries went from disk.
+
+        Raises:
+            StoreError: Not all that was to be forgotten is: another process holds the write lock, say.
+        """
         self._memory.clear()
-        store = self._open()
-        if store is None:
-            return 0
-        try:
-            return store.purge(namespace, tag)
-        except Trouble as trouble:
-            self._handle(store, trouble)
-            return 0
+        return self._forget(lambda store: store.purge(namespace, tag))
+
+    def _forget(self, remove: Callable[[Store], N]) -> N:
+        """Remove something, from what takes its place where a database has to be set aside."""
+        self._rest_from = None  # somebody asks for it, so try to open now
+        while (store := self._open_where_it_is()) is not None:
+            try:
+                return remove(store)
+            except Trouble as trouble:
+                self._handle(store, trouble)
+                if self._store is store or trouble.reason == "refused":
+                    raise not_forgotten(trouble) from trouble.__cause__
+        raise not_forgotten(self._refused or Trouble("io", f"cache {self.path}: it was open while this process was forked"))
 
     def stats(self) -> CacheStats:
         """How much there is on disk."""
@@ -275,7 +286,7 @@ class DiskCache:
                 return self._store
             opened = self._try_to_open()
             if isinstance(opened, Trouble):
-                self._rest_from = clock.current.monotonic()
+                self._rest_from, self._refused = clock.current.monotonic(), opened
             else:
                 self._rest_from = None
                 self._memory.clear()

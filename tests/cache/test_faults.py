@@ -13,6 +13,7 @@ import pytest
 
 from holdfast.cache import _folder as folder_module
 from holdfast.cache import disk as disk_module
+from holdfast.errors import StoreError
 from holdfast.values import secret as secret_module
 
 
@@ -228,7 +229,7 @@ def test_a_file_in_place_of_the_folder(tmp_path, open_cache, codec, key, reasons
     cache = open_cache(tmp_path / "file")
 
     assert (None, None) == (cache.set(key, 1, codec, ttl=60), cache.get(key, codec))
-    assert (False, 0, []) == (cache.delete(key), cache.purge(), list(cache.entries()))
+    assert [] == list(cache.entries())
     assert 0 == cache.stats().entries
     assert 1 == len(reasons())
     assert "mine" == (tmp_path / "file").read_text()
@@ -380,6 +381,67 @@ def test_a_purge_waits_longer_for_the_lock_than_a_call(other_process, open_cache
 
     assert 1 == cache.purge()
     assert [] == reasons()
+
+
+@pytest.mark.parametrize("forget", ["delete", "purge"])
+def test_what_could_not_be_forgotten_is_said(other_process, open_cache, codec, key, forget):
+    """Under another process's lock: the error names the file and what to do, and the entry is still there, to be forgotten afterwards."""
+    cache = open_cache()
+    cache.get(key, codec)
+    act = {"delete": lambda: cache.delete(key), "purge": cache.purge}[forget]
+    holder = other_process(HOLD_THE_LOCK)
+    assert "locked\n" == holder.stdout.readline()
+
+    with pytest.raises(
+        StoreError, match=r"cache\.db: database is locked.*may be served again: another process .* try again when that is done"
+    ):
+        act()
+
+    print("go", file=holder.stdin, flush=True)
+    assert "unlocked\n" == holder.stdout.readline()
+    assert "before" == cache.get(key, codec).value
+    assert 1 == act()
+    assert cache.get(key, codec) is None
+
+
+def test_nothing_is_forgotten_in_a_folder_that_cannot_be_opened(tmp_path, open_cache, key):
+    """That is an error too, each time, also within the rest after a failure to open; and once it can be opened it is, without a rest."""
+    path = tmp_path / "file"
+    path.write_text("mine")
+    cache = open_cache(path)
+
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"file.*mend that and try again"):
+            cache.purge()
+    with pytest.raises(StoreError, match="file"):
+        cache.delete(key)
+    path.unlink()
+    assert 0 == cache.purge()
+
+
+def test_a_purge_finds_a_database_broken(filled, open_cache, codec, key, reasons):
+    """It is set aside with all that was in it, and so forgotten."""
+    cache = open_cache()
+    cache.get(key, codec)
+    for name in ("cache.db-wal", "cache.db-shm"):
+        (filled / name).unlink(missing_ok=True)
+    with (filled / "cache.db").open("r+b") as file:
+        file.write(b"no database at all " * 5000)
+
+    assert 0 == cache.purge()
+    assert 0 == cache.stats().entries
+    assert ["broken"] == reasons()
+
+
+def test_a_purge_is_of_the_files_that_are_there(open_cache, folder, codec, key):
+    """Not of those that were deleted while they were open, where nobody else would see it."""
+    cache = open_cache()
+    cache.set(key, 1, codec, ttl=60)
+    shutil.rmtree(folder)
+    open_cache().set(key, 2, codec, ttl=60)
+
+    assert 1 == cache.purge()
+    assert open_cache().get(key, codec) is None
 
 
 def test_a_lock_file_that_is_held_does_not_delay_a_call(folder, open_cache, codec, key, reasons):
