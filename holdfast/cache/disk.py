@@ -239,7 +239,7 @@ class DiskCache:
             except Trouble as trouble:
                 self._handle(store, trouble)
                 if self._store is store or trouble.reason == "refused":
-                    raise not_forgotten(trouble) from trouble.__cause__
+                    raise not_forgotten(trouble) from None  # its text has the cause
         raise not_forgotten(self._refused or Trouble("io", f"cache {self.path}: it was open while this process was forked"))
 
     def stats(self) -> CacheStats:
