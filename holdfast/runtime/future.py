@@ -19,7 +19,7 @@ Rules:
 from __future__ import annotations
 
 import threading
-from concurrent.futures import CancelledError, Future, InvalidStateError
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING  # the states that cf.wait and as_completed compare
 from contextvars import copy_context
@@ -49,6 +49,11 @@ _DONE = frozenset((FINISHED, CANCELLED_AND_NOTIFIED))
 
 class Work(Protocol):
     """What a future asks of the call it belongs to."""
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        ...
 
     def help(self) -> None:
         """Run the call on this thread, if it is still queued and that is allowed."""
@@ -355,7 +360,8 @@ class TaskFuture(Future[R]):
                 condition = self._condition
                 with condition:
                     if not condition.wait_for(self.done, None if timeout is None else waitable(timeout)):
-                        raise FutureTimeoutError
+                        name = "the future" if work is None else work.name
+                        raise FutureTimeoutError(f"{name} has not finished within {timeout:g} s; it goes on, and can be waited for again")
         finally:
             del self
 
@@ -387,6 +393,3 @@ def _call_safely(fn: Callable[[Any], object], future: TaskFuture[Any]) -> None:
         import logging
 
         logging.getLogger("concurrent.futures").exception("exception calling callback for %r", future)
-
-
-__all__ = ["InvalidStateError", "TaskFuture", "Work"]

@@ -156,6 +156,11 @@ class Call:
         except TypeError:  # a wrong call: the function itself is about to say so
             return ()
 
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self.plan.name
+
     def release_slot(self) -> None:
         """Give the slot back, if it holds one."""
         if self.has_slot and self.slots is not None and self.slots.detach(self):

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from holdfast import entrypoint, task
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.loops import post
 
@@ -54,10 +55,30 @@ def test_result_times_out_with_timeouterror() -> None:
     """The timeout of `result` is TimeoutError and leaves the future pending."""
     future: TaskFuture[int] = TaskFuture()
 
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError, match=r"the future has not finished within 0\.01 s"):
         future.result(timeout=0.01)
 
     assert not future.done()
+
+
+def test_a_timeout_of_result_names_the_task_and_the_limit() -> None:
+    """Its text is not empty, as that of `concurrent.futures` is; `exception` says the same, and the task goes on."""
+    gate = threading.Event()
+
+    @task(name="slow")
+    def wait() -> bool:
+        return gate.wait(5)
+
+    @entrypoint
+    def main() -> bool:
+        future = wait()
+        for look in (future.result, future.exception):
+            with pytest.raises(TimeoutError, match=r"^slow has not finished within 0\.01 s; it goes on"):
+                look(timeout=0.01)
+        gate.set()
+        return future.result()
+
+    assert main.invoke()
 
 
 def test_the_first_outcome_stays() -> None:
