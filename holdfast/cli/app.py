@@ -72,6 +72,8 @@ def show(run: str, db: str | None, *, errors: bool, expand: bool, as_json: bool)
 
     RUN is a run id or trace id, or the beginning of one; without it the last run is shown.
     """
+    if not run:  # the text that every id begins with; most likely a variable that a script never set
+        raise click.UsageError("RUN is empty: give a run id or trace id or its beginning, or leave it out for the last run")
     store = _open(db)
     chosen = _choose(store, run)
     rows = store.spans(chosen.trace_id)

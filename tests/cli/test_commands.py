@@ -256,6 +256,7 @@ def test_a_damaged_file(command, tmp_path):
         (("runs", "--limit", "many"), "'many' is not a valid integer range"),
         (("nonsense",), "No such command 'nonsense'"),
         (("show", "--nonsense"), "No such option"),
+        (("show", ""), "RUN is empty: give a run id or trace id or its beginning, or leave it out for the last run"),
     ],
 )
 def test_wrong_use(command, arguments, text):
@@ -284,6 +285,15 @@ def test_an_import_error_of_ours_is_not_hidden(command):
 def test_version(command):
     """The installed version."""
     assert (0, f"holdfast {importlib.metadata.version('holdfast')}\n", "") == command("--version")
+
+
+def test_the_module_is_the_command(path):
+    """`python -m holdfast` does what the script does, and calls itself by its name."""
+    known = {"PATH": os.environ["PATH"], "HOLDFAST_TRACES": str(path)}
+    done = subprocess.run([sys.executable, "-m", "holdfast", "show", ""], capture_output=True, env=known, timeout=30, check=False)
+
+    assert 2 == done.returncode
+    assert done.stderr.startswith(b"Usage: holdfast show ")
 
 
 def test_the_console_script_is_this_function():
