@@ -23,7 +23,7 @@ from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING  # the states that cf.wait and as_completed compare
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 
 from holdfast.clock import waitable
 from holdfast.runtime.context import current
@@ -89,6 +89,11 @@ class TaskFuture(Future[R]):
         if self._state is not FINISHED:
             return f"<TaskFuture {self._state.lower().replace('_and_notified', '')}>"
         return f"<TaskFuture raised {self._exception!r}>" if self._exception is not None else f"<TaskFuture returned {self._result!r}>"
+
+    def __bool__(self) -> NoReturn:
+        """Refuse: it would be true whatever the task returns. Neither asyncio nor `concurrent.futures` asks a future given to them."""
+        msg = "a TaskFuture is neither true nor false: test future.result(), or `await future`; or write `future is not None`"
+        raise TypeError(msg)
 
     # -- reading ------------------------------------------------------------------------------------------------------------------
 

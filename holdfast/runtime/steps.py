@@ -36,7 +36,9 @@ def submit(scope: Scope, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, An
     call.observe(values=values)
     if run.journal is None:
         return _look_or_start(call, run)
-    future = _replay(call, run, run.journal, values, step_key) or _look_or_start(call, run)
+    future = _replay(call, run, run.journal, values, step_key)
+    if future is None:
+        future = _look_or_start(call, run)
     if scope.trail is not None and call.step is not None:
         scope.trail.passed(call.step, future)
     return future

@@ -61,6 +61,21 @@ def test_result_times_out_with_timeouterror() -> None:
     assert not future.done()
 
 
+def test_a_future_is_neither_true_nor_false() -> None:
+    """`if is_valid(x):` without `.result()` would always be so; the error says what to write."""
+
+    @task
+    def is_valid(x: int) -> bool:
+        return x > 0
+
+    @entrypoint
+    def main() -> str:
+        return "valid" if is_valid(-1) else "not"
+
+    with pytest.raises(TypeError, match=r"test future\.result\(\), or `await future`"):
+        main.invoke()
+
+
 def test_a_timeout_of_result_names_the_task_and_the_limit() -> None:
     """Its text is not empty, as that of `concurrent.futures` is; `exception` says the same, and the task goes on."""
     gate = threading.Event()
