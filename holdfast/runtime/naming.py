@@ -8,6 +8,7 @@ from holdfast import events
 from holdfast.errors import NotKeyable, PolicyError, RunInterrupted
 from holdfast.typing import StepId
 from holdfast.values.canonical import digest, encode
+from holdfast.values.identity import token
 from holdfast.values.names import place
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Names:
         """Nothing is named yet."""
         self._owners: dict[str, Any] = {}
         self._opaque_told: set[str] = set()
+        self._mixed_told: set[str] = set()
+        self._opaque_first: dict[tuple[str, bytes], list[bytes]] = {}
 
     def step(self, plan: Plan, scope: Scope, values: tuple[Any, ...], step_key: str, lock: threading.Lock) -> StepId:
         """Name a call made in ``scope`` with the bound ``values``; a ``step_key`` sets it apart from equal calls.
@@ -38,16 +41,19 @@ class Names:
             both = f"{place(owner)} and {place(plan.fn)}"
             msg = f"{both} are both tasks named {plan.name!r} in one run, so their steps cannot be told apart: give one of them task(name=...)"
             raise PolicyError(msg)
-        fingerprint = self._fingerprint(plan, values, step_key)
+        opaque: list[tuple[str, Any]] = []
+        fingerprint = self._fingerprint(plan, values, step_key, opaque)
         kind = (plan.name, fingerprint)
         with lock:
             if scope.occurrences is None:
                 scope.occurrences = {}
             occurrence = scope.occurrences.get(kind, 0)
             scope.occurrences[kind] = occurrence + 1
+        if opaque:
+            self._tell_mixed(plan, fingerprint, occurrence, opaque)
         return StepId(scope.step, plan.name, fingerprint, occurrence)
 
-    def _fingerprint(self, plan: Plan, values: tuple[Any, ...], step_key: str) -> bytes:
+    def _fingerprint(self, plan: Plan, values: tuple[Any, ...], step_key: str, opaque: list[tuple[str, Any]]) -> bytes:
         parts = [step_key.encode("utf-8", "surrogatepass")]
         for name, value in zip(plan.names, values, strict=True):
             if name in plan.injected:
@@ -58,8 +64,26 @@ class Names:
                 refuse_parked(value)
                 kind = f"{type(value).__module__}.{type(value).__qualname__}"
                 parts.append(b"opaque:" + kind.encode())
+                opaque.append((name, value))
                 self._tell_opaque(plan.name, name, kind, error)
         return digest(b"".join(len(part).to_bytes(8, "big") + part for part in parts))
+
+    def _tell_mixed(self, plan: Plan, fingerprint: bytes, occurrence: int, opaque: list[tuple[str, Any]]) -> None:
+        """Warn of calls that the journal cannot tell apart, though they are about different objects."""
+        tokens = [token(value) for _, value in opaque]
+        first = self._opaque_first.get((plan.name, fingerprint))
+        if occurrence == 0 or first is None:
+            self._opaque_first[plan.name, fingerprint] = tokens
+        elif first != tokens and plan.name not in self._mixed_told:
+            self._mixed_told.add(plan.name)
+            names = ", ".join(name for name, _ in opaque)
+            events.note(
+                "holdfast.journal.mixed_steps",
+                events.WARNING,
+                f"calls of {plan.name} differ in {names} only, which the journal cannot read: replayed, they get their results in the order of the calls. "
+                f"If that order may change, set them apart: {plan.name}.options(step_key=...)(...)",
+                task=plan.name,
+            )
 
     def _tell_opaque(self, task: str, parameter: str, kind: str, error: NotKeyable) -> None:
         if task in self._opaque_told:

@@ -135,7 +135,7 @@ def test_injected_parameters_are_no_arguments() -> None:
 
 
 def test_what_cannot_be_encoded_counts_by_its_type() -> None:
-    """Two locks are alike, a lock and an event are not; one note for each task."""
+    """Two locks are alike, a lock and an event are not; one note of each kind for each task."""
     namer = Namer()
 
     @task
@@ -145,7 +145,8 @@ def test_what_cannot_be_encoded_counts_by_its_type() -> None:
     with recorded() as recording:
         lock, other, event = (namer.step(use, made()) for made in (threading.Lock, threading.Lock, threading.Event))
     assert lock.fingerprint == other.fingerprint != event.fingerprint
-    assert [("holdfast.journal.opaque_argument", "use")] == [(note["event"], note["task"]) for note in recording.notes]
+    said = [(note["event"], note["task"]) for note in recording.notes]
+    assert [("holdfast.journal.opaque_argument", "use"), ("holdfast.journal.mixed_steps", "use")] == said
 
 
 def test_two_functions_of_one_name_are_refused_by_their_places() -> None:
@@ -184,3 +185,46 @@ def test_an_unanswered_question_is_found_in_what_is_passed_on(wrap: Any) -> None
     with pytest.raises(RunInterrupted) as caught:
         refuse_parked(wrap(question))
     assert caught.value is question
+
+
+class Client:
+    """An object without content."""
+
+
+@task(name="ask")
+def ask(client: Client, question: int) -> int:
+    """Never run here."""
+    return question
+
+
+def mixed(namer: Namer, *calls: tuple[Any, Client, int]) -> list[str]:
+    """The tasks of which naming these calls has warned."""
+    with recorded() as recording:
+        for named, client, question in calls:
+            namer.step(named, client, question)
+    return [note["task"] for note in recording.notes if note["event"] == "holdfast.journal.mixed_steps"]
+
+
+def test_calls_that_differ_in_a_client_only_are_warned_of() -> None:
+    """Once for each task: replayed, they get their results in the order of the calls."""
+    prod, test = Client(), Client()
+
+    assert ["ask"] == mixed(Namer(), (ask, prod, 1), (ask, test, 1), (ask, prod, 1))
+
+
+def test_calls_that_cannot_be_mixed_up_are_not_warned_of() -> None:
+    """Those about one client, those that differ otherwise, and those with step keys."""
+    prod, test = Client(), Client()
+    left, right = ask.options(step_key="left"), ask.options(step_key="right")
+
+    assert [] == mixed(Namer(), (ask, prod, 1), (ask, prod, 1), (ask, test, 2), (left, prod, 3), (right, test, 3))
+
+
+def test_a_client_made_anew_for_each_attempt_is_not_warned_of() -> None:
+    """Only calls of one attempt can be mixed up."""
+    namer = Namer()
+    with recorded() as recording:
+        for _ in range(2):
+            namer.step(ask, Client(), 1, scope=namer.scope())
+
+    assert [] == [note for note in recording.notes if note["event"] == "holdfast.journal.mixed_steps"]
