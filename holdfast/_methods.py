@@ -26,6 +26,18 @@ def is_function(given: Any) -> bool:
     return (callable(given) or isinstance(given, _METHODS)) and not hasattr(given, "claim")
 
 
+class _ClassMethod:
+    """A class method that binds whatever it holds, a task too: since Python 3.13 the built-in one binds functions only."""
+
+    def __init__(self, made: Any) -> None:
+        self.__func__ = made
+        self.__wrapped__ = made
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        cls: type = type(instance) if owner is None else owner
+        return self.__func__.__get__(cls)
+
+
 def or_method(decorate: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A decorator that may stand above ``@staticmethod`` and ``@classmethod``, too: it then decorates the function in them."""
 
@@ -36,7 +48,7 @@ def or_method(decorate: Callable[[Any], Any]) -> Callable[[Any], Any]:
             if isinstance(function, classmethod) and not hasattr(made, "__get__"):
                 msg = f"{place(made)} cannot be a class method: an entrypoint is called on no object. Make it a function, and its steps methods"
                 raise PolicyError(msg)
-            return type(function)(made)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+            return _ClassMethod(made) if isinstance(function, classmethod) else staticmethod(made)
         return decorate(function)
 
     return decorated
