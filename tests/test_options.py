@@ -77,7 +77,11 @@ def test_a_value_without_a_name_is_guessed_to_be_the_first_option(make, args, te
     [
         (RetryPolicy, (0.5, 2.0), "RetryPolicy takes options by name, not by position: max_attempts, initial_interval, backoff_factor, "),
         (task, (print, RetryPolicy()), f"task takes options by name, not by position: {SETTINGS}"),
-        (tracing.configure, ("otlp", "http://jaeger:4318"), "configure takes options by name, not by position: endpoint, service_name, "),
+        (
+            tracing.configure,
+            ("otlp", "http://jaeger:4318"),
+            "configure takes options by name, not by position: endpoint, protocol, service_name, ",
+        ),
         (entrypoint(print).batch, ([1], None, True), "Entrypoint.batch takes options by name, not by position: return_exceptions"),
     ],
 )

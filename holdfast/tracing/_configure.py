@@ -9,7 +9,6 @@ from difflib import get_close_matches
 from hashlib import blake2b
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -20,8 +19,8 @@ from holdfast import events
 from holdfast._frames import trims
 from holdfast.errors import HoldfastError, PolicyError
 from holdfast.events import INFO, WARNING
+from holdfast.tracing import _otlp, exporters, firewall
 from holdfast.tracing import capture as capturing
-from holdfast.tracing import exporters, firewall
 from holdfast.tracing.guard import Guarded
 from holdfast.tracing.light import LightObserver
 from holdfast.tracing.light_span import Outlet
@@ -29,7 +28,6 @@ from holdfast.tracing.lines import LEVELS, LineObserver
 from holdfast.tracing.spans import Settings, SpanObserver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
     from opentelemetry.sdk.trace import SpanProcessor
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
 BACKENDS = ("local", "console", "jaeger", "otlp", "auto")
 _ATTEMPT_SPANS = ("auto", "always")
 _SDK_SWITCHES = ("OTEL_SDK_DISABLED", "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED")
-_OTLP_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_OTLP_BACKENDS = ("otlp", "jaeger")
 
 _lock = threading.RLock()
 
@@ -61,7 +59,7 @@ class _Session:
         self.lines = LineObserver(WARNING)
         self.observer: Guarded | None = None
         self.previous: Observer | None = None
-        self.handles: dict[tuple[str, str], Handle] = {}
+        self.handles: dict[tuple[str, ...], Handle] = {}
         self.chosen: dict[str, Any] = {}
 
     def adopt(self, **given: Any) -> None:
@@ -140,7 +138,7 @@ class _OwnProvider(TracerProvider):
 class Handle:
     """What `configure` returns. As a context manager it shuts down at the end of the block."""
 
-    def __init__(self, backend: str, processor: exporters.LaneProcessor, key: tuple[str, str]) -> None:
+    def __init__(self, backend: str, processor: exporters.LaneProcessor, key: tuple[str, ...]) -> None:
         """Hold on to a backend that was added."""
         self.backend = backend
         self._processor = processor
@@ -188,6 +186,7 @@ def configure(
     backend: str = "local",
     *,
     endpoint: str | None = None,
+    protocol: str | None = None,
     service_name: str | None = None,
     capture: str | None = None,
     attempt_spans: str | None = None,
@@ -203,9 +202,11 @@ def configure(
 
     Args:
         backend: ``local`` (the trace store that ``holdfast runs`` and ``holdfast show`` read), ``console`` (trees on stderr), ``jaeger``
-            or ``otlp`` (OTLP over HTTP), ``auto`` (``otlp`` when the environment has an OTLP endpoint, else ``local``).
+            or ``otlp`` (OTLP), ``auto`` (``otlp`` when the environment has an OTLP endpoint, else ``local``).
         endpoint: Where ``jaeger`` and ``otlp`` send to; None for what ``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` or
-            ``OTEL_EXPORTER_OTLP_ENDPOINT`` say, else ``http://localhost:4318/v1/traces``.
+            ``OTEL_EXPORTER_OTLP_ENDPOINT`` say, else ``http://localhost:4318/v1/traces``, over gRPC ``http://localhost:4317``.
+        protocol: How they send: ``http/protobuf`` (extra ``otlp``) or ``grpc`` (extra ``otlp-grpc``); None for what
+            ``OTEL_EXPORTER_OTLP_TRACES_PROTOCOL`` or ``OTEL_EXPORTER_OTLP_PROTOCOL`` say, else ``http/protobuf``.
         service_name: Name of the program in traces; None for what ``OTEL_SERVICE_NAME`` or ``OTEL_RESOURCE_ATTRIBUTES`` say, else the
             script's name.
         capture: What spans may hold of arguments and results where a task does not say: ``none``, ``shape`` (types and sizes) or
@@ -228,14 +229,15 @@ def configure(
         HoldfastError: A package is missing, or the application's tracer provider takes no span processors.
     """
     backend = _resolved(backend)
-    _check_place(backend, endpoint, path)
+    _check_place(backend, endpoint, protocol, path)
+    target = _otlp.target(endpoint, protocol) if backend in _OTLP_BACKENDS else None
     _check_options(capture, attempt_spans, max_hit_spans, lines)
     with _lock:
         provider = _provider(service_name)
-        key = (backend, str(_full(endpoint) or path or ""))
+        key = (backend, str(path or "")) if target is None else (backend, target.protocol, target.endpoint or "")
         handle = _session.handles.get(key)
         if handle is None:
-            processor = _processor(backend, _full(endpoint), path)
+            processor = exporters.otlp(target) if target is not None else _processor(backend, path)
             provider.add_span_processor(processor)
             handle = _session.handles[key] = Handle(backend, processor, key)
         _session.adopt(capture=capture, attempt_spans=attempt_spans, max_hit_spans=max_hit_spans, lines=lines)
@@ -290,14 +292,8 @@ def _resource(service_name: str | None) -> dict[str, Any]:
     return {SERVICE_NAME: service_name}
 
 
-def _processor(backend: str, endpoint: str | None, path: str | os.PathLike[str] | None) -> exporters.LaneProcessor:
-    makers: dict[str, Callable[[], exporters.LaneProcessor]] = {
-        "local": lambda: exporters.local(path),
-        "console": exporters.to_console,
-        "jaeger": lambda: exporters.otlp(endpoint),
-        "otlp": lambda: exporters.otlp(endpoint),
-    }
-    return makers[backend]()
+def _processor(backend: str, path: str | os.PathLike[str] | None) -> exporters.LaneProcessor:
+    return exporters.to_console() if backend == "console" else exporters.local(path)
 
 
 def _key_salt() -> bytes:
@@ -318,32 +314,20 @@ def _resolved(backend: str) -> str:
         raise PolicyError(f"backend={backend!r} is not known: use one of {', '.join(map(repr, BACKENDS))}{hint}")
     if backend != "auto":
         return backend
-    return "otlp" if any(os.environ.get(name) for name in _OTLP_VARIABLES) else "local"
+    return "otlp" if any(os.environ.get(name) for name in _otlp.ENDPOINT_VARIABLES) else "local"
 
 
-def _check_place(backend: str, endpoint: str | None, path: str | os.PathLike[str] | None) -> None:
+def _check_place(backend: str, endpoint: str | None, protocol: str | None, path: str | os.PathLike[str] | None) -> None:
+    """That what was given means something to this backend; what OTLP's mean is judged by `_otlp.target`."""
     if path is not None and backend != "local":
         raise PolicyError(f"path={str(path)!r} means nothing to backend {backend!r}: only 'local' keeps a file")
     if path is not None and not isinstance(path, (str, os.PathLike)):
         raise PolicyError(f"path={path!r} is no path: write for example 'traces.db'")
     if backend == "local":
         exporters.refuse_foreign(path)
-    if endpoint is None:
-        return
-    if not isinstance(endpoint, str):
-        raise PolicyError(f"endpoint={endpoint!r} is not a URL: write for example {exporters.JAEGER_ENDPOINT!r}")
-    if backend not in {"jaeger", "otlp"}:
-        raise PolicyError(f"endpoint={endpoint!r} means nothing to backend {backend!r}: use 'otlp' or 'jaeger'")
-    parts = urlsplit(endpoint)
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
-        raise PolicyError(f"endpoint={endpoint!r} is not a URL: write for example {exporters.JAEGER_ENDPOINT!r}")
-
-
-def _full(endpoint: str | None) -> str | None:
-    """With the path that OTLP has by convention, when it has none."""
-    if endpoint is None or urlsplit(endpoint).path not in {"", "/"}:
-        return endpoint
-    return endpoint.rstrip("/") + urlsplit(exporters.JAEGER_ENDPOINT).path
+    for name, value in {"endpoint": endpoint, "protocol": protocol}.items():
+        if value is not None and backend not in _OTLP_BACKENDS:
+            raise PolicyError(f"{name}={value!r} means nothing to backend {backend!r}: use 'otlp' or 'jaeger'")
 
 
 def _usual_capture() -> str:

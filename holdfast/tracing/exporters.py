@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from holdfast.errors import HoldfastError
-from holdfast.tracing import console, firewall, ids
+from holdfast.tracing import _otlp, console, firewall, ids
 from holdfast.tracing.light_span import LightSpan
 from holdfast.tracing.records import SpanRow
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import SpanContext, Status
 
-JAEGER_ENDPOINT = "http://localhost:4318/v1/traces"
 _OTLP_LINGER_S = 1.0
 
 
@@ -111,23 +110,14 @@ def to_console() -> LaneProcessor:
     return LaneProcessor(firewall.Lane("the console trace", write))
 
 
-def otlp(endpoint: str | None = None) -> LaneProcessor:
-    """To a collector, Jaeger or any backend that takes OTLP over HTTP.
-
-    Args:
-        endpoint: Full URL, for example ``http://localhost:4318/v1/traces``; None for what ``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` or
-            ``OTEL_EXPORTER_OTLP_ENDPOINT`` say, else that example.
+def otlp(target: _otlp.Target) -> LaneProcessor:
+    """To a collector, Jaeger or any backend that takes OTLP.
 
     Raises:
-        HoldfastError: The extra ``otlp`` is not installed.
+        HoldfastError: The extra for the target's protocol is not installed.
     """
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # an extra, and 133 ms
-    except ImportError:
-        raise HoldfastError("sending spans over OTLP needs an extra package: pip install 'holdfast[otlp]'") from None
-    exporter = OTLPSpanExporter(endpoint=endpoint)
-    where = endpoint or str(getattr(exporter, "_endpoint", "the OTLP endpoint"))
-    return exporting(exporter, where, logger=OTLPSpanExporter.__module__)
+    exporter, where, logger = _otlp.exporter(target)
+    return exporting(exporter, where, logger=logger)
 
 
 def exporting(exporter: SpanExporter, where: str, *, logger: str = "") -> LaneProcessor:

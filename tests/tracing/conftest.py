@@ -15,7 +15,7 @@ from opentelemetry.util._once import Once
 
 from holdfast import events
 from holdfast.events import AttemptFacts, CallFacts, RunFacts
-from holdfast.tracing import _configure, detect, exporters, firewall, ids
+from holdfast.tracing import _configure, _otlp, detect, exporters, firewall, ids
 from holdfast.tracing.light import LightObserver
 from holdfast.tracing.light_span import Outlet
 from holdfast.tracing.spans import Settings, SpanObserver
@@ -197,7 +197,7 @@ def fresh(monkeypatch):
     """A process in which nobody has set up tracing: no provider, no observer, nothing configured."""
     for name in ("HOLDFAST_TRACING", "HOLDFAST_CAPTURE", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"):
         monkeypatch.delenv(name, raising=False)
-    for name in _configure._OTLP_VARIABLES:
+    for name in (*_otlp.ENDPOINT_VARIABLES, *_otlp.PROTOCOL_VARIABLES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOLDFAST_SECRET", "a secret for tests, long enough")
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)

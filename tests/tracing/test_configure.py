@@ -212,6 +212,11 @@ def test_a_service_name_that_comes_too_late_is_refused():
         ({"backend": "otlp", "endpoint": 4318}, "endpoint=4318 is not a URL: write for example 'http://localhost:4318/v1/traces'"),
         ({"path": 7}, "path=7 is no path: write for example 'traces.db'"),
         ({"endpoint": "http://x"}, "endpoint='http://x' means nothing to backend 'local': use 'otlp' or 'jaeger'"),
+        (
+            {"backend": "console", "protocol": "grpc"},
+            "protocol='grpc' means nothing to backend 'console': use 'otlp' or 'jaeger'",
+        ),
+        ({"backend": "otlp", "protocol": "udp"}, "protocol='udp' is not supported: use 'http/protobuf' or 'grpc'"),
         ({"backend": "console", "path": "t.db"}, "path='t.db' means nothing to backend 'console': only 'local' keeps a file"),
     ],
 )
@@ -269,6 +274,31 @@ def test_endpoints_are_completed_and_taken_from_the_environment(monkeypatch, bac
     handle = configure(backend, endpoint=endpoint, lines=False)
 
     assert f"the export of spans to {expected}" == handle._processor.lane.name
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments", "expected"),
+    [
+        ({}, {"protocol": "grpc"}, "grpc"),
+        ({}, {"protocol": "grpc", "endpoint": "http://host:4317"}, "grpc, http://host:4317"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, {"endpoint": "http://host:4317"}, "grpc, http://host:4317"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, {"protocol": "http/protobuf"}, "http/protobuf"),
+    ],
+)
+def test_the_protocol_is_chosen_or_taken_from_the_environment(monkeypatch, environment, arguments, expected):
+    """As for every OpenTelemetry program; spans then leave by the exporter of that protocol."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    handle = configure("otlp", lines=False, **arguments)
+
+    exporter = handle._processor._close.__self__._exporter
+    assert f"<tracing to otlp: otlp, {expected}>" == repr(handle)
+    assert (".grpc." in type(exporter).__module__) == expected.startswith("grpc")
+
+
+def test_two_protocols_are_two_backends():
+    """Neither is taken for the other, also where no endpoint tells them apart."""
+    assert configure("otlp", lines=False) is not configure("otlp", protocol="grpc", lines=False)
 
 
 @pytest.mark.parametrize(("environment", "expected"), [({}, "local"), ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h:4318"}, "otlp")])
