@@ -95,7 +95,7 @@ def _http(endpoint: str | None) -> tuple[SpanExporter, str]:
 
 def _grpc(endpoint: str | None) -> tuple[SpanExporter, str]:
     try:
-        from opentelemetry.exporter.otlp.proto.grpc.exporter import OTLPExporterMixin  # an extra with a C library of 12 MB
+        from opentelemetry.exporter.otlp.proto.grpc.exporter import OTLPExporterMixin  # an extra with a C library of 18 MB
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
     except ImportError:
         raise HoldfastError("sending spans over OTLP by gRPC needs an extra package: pip install 'holdfast[otlp-grpc]'") from None

@@ -314,21 +314,6 @@ def test_without_room_nothing_is_half_kept_and_with_room_it_goes_on(path, saver)
     assert a_step(0).step == saver.steps("run-1")[0].step
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 1 MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    if (
-        mount is None
-        or subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", folder], capture_output=True, check=False).returncode
-    ):
-        pytest.skip("this user may not mount a file system")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
-
-
 def test_a_full_disk_and_then_room_again(small_disk):
     """ENOSPC: as above, with a real full disk, also when it was full before the first claim."""
     ballast = small_disk / "ballast"
