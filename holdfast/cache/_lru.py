@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from holdfast.cache import _fork
 from holdfast.errors import CorruptRecord, PolicyError
 from holdfast.policies.classify import classify
 from holdfast.typing import CacheKey, Codec, Entry
-from holdfast.values import failure
+from holdfast.values import failure, forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,7 +127,7 @@ class Lru:
         self.bytes = 0
         self._held: OrderedDict[CacheKey, Held] = OrderedDict()
         self._lock = threading.Lock()
-        _fork.protect(self)
+        forks.protect(self)
 
     @property
     def largest(self) -> int:

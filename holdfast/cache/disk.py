@@ -20,14 +20,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast import clock
 from holdfast._frames import trims
-from holdfast.cache import _fork
 from holdfast.cache._lru import Lru, decode, encode, hold, new_entry
 from holdfast.cache._notes import Notes
 from holdfast.cache._trouble import Trouble, not_forgotten
 from holdfast.cache.info import CacheStats, EntryInfo
 from holdfast.errors import PolicyError
 from holdfast.typing import CacheKey, Codec, Entry
-from holdfast.values import envelope
+from holdfast.values import envelope, forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,7 +102,7 @@ class DiskCache:
         self._rest_from: float | None = None
         self._refused: Trouble | None = None  # why it could not be opened, the last time
         self._is_paused = self._is_closed = self._is_orphan = False
-        _fork.protect(self)
+        forks.protect(self)
 
     def __repr__(self) -> str:
         return f"DiskCache({str(self.path)!r})"

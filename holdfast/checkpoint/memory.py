@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from holdfast.checkpoint._retention import Candidate, check_keep_last, doomed
 from holdfast.errors import HoldfastError, StoreError
 from holdfast.policies.duration import seconds
 from holdfast.typing import Lease, Pruned, RunRecord, ThreadInfo
+from holdfast.values import forks
 from holdfast.values.ids import uuid7
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class InMemorySaver:
         self._token = os.urandom(8).hex()
         self._lock = threading.Lock()
         self._is_held_for_fork = False
-        _alive.add(self)
+        forks.protect(self)
 
     def __repr__(self) -> str:
         """How many threads it knows."""
@@ -283,25 +283,3 @@ def _info(thread_id: str, thread: _Thread) -> ThreadInfo:
         record.updated,
         thread.owner is not None,
     )
-
-
-_alive: weakref.WeakSet[InMemorySaver] = weakref.WeakSet()
-
-
-def _before_fork() -> None:
-    for saver in list(_alive):
-        saver.before_fork()
-
-
-def _after_fork_in_parent() -> None:
-    for saver in list(_alive):
-        saver.after_fork_in_parent()
-
-
-def _after_fork_in_child() -> None:
-    for saver in list(_alive):
-        saver.after_fork_in_child()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -1,4 +1,4 @@
-"""What a cache does around ``os.fork``: a child must inherit neither held locks nor open SQLite connections.
+"""What a store does around ``os.fork``: a child must inherit neither held locks nor open SQLite connections.
 
 SQLite keeps its file locks per process in memory. A child that inherits that memory believes it holds locks which the kernel never gave
 it, and can ruin the file (sqlite.org/howtocorrupt.html, section 2.6). So nothing is inherited: connections are closed just before the
