@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
 from holdfast.errors import NodeTimeoutError
-from holdfast.runtime import lookup
+from holdfast.runtime import flight, lookup
 from holdfast.runtime.detached import Detached
 from holdfast.runtime.dispatch import MOST_WAITING_THREADS, workers
 from holdfast.runtime.future import TaskFuture
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 DRAIN_SECONDS = 1.0
 """How long an interrupted or cancelled run waits for sync bodies that cannot be stopped."""
+_FIRST_LOOK, _RAREST_LOOK = 0.1, 5.0
+"""Seconds that a call waits for another's computation before it looks whether that is stuck, and later from look to look."""
 
 
 # -- one attempt ------------------------------------------------------------------------------------------------------------------
@@ -160,19 +162,24 @@ def take_slot_sync(call: Call) -> None:
         call.has_slot = True
 
 
-async def join_async(call: Call, flight: TaskFuture[Any]) -> None:
-    """Wait, holding no slot, until another call's computation has landed."""
+async def join_async(call: Call, computation: TaskFuture[Any]) -> bool:
+    """Wait, holding no slot, until another call's computation has landed; True."""
     call.release_slot()
-    if not flight.done():
-        await _Waiting(flight)
+    if not computation.done():
+        await _Waiting(computation)
     await take_slot_async(call)
+    return True
 
 
-def join_sync(call: Call, flight: TaskFuture[Any]) -> None:
-    """Wait, holding no slot, until another call's computation has landed."""
+def join_sync(call: Call, computation: TaskFuture[Any]) -> bool:
+    """Wait, holding no slot, until another call's computation has landed; False when it never will, because it waits for this thread."""
     call.release_slot()
-    wait([flight])
+    patience, is_stuck = _FIRST_LOOK, False
+    while not is_stuck and not wait([computation], patience).done:
+        patience = min(2 * patience, _RAREST_LOOK)
+        is_stuck = flight.is_stuck(call)
     take_slot_sync(call)
+    return not is_stuck
 
 
 class _Waiting:

@@ -2,8 +2,9 @@
 
 The first to board computes; the others wait for its future. A call made inside the computation of its own key (a task that calls itself with
 equal arguments) computes on its own instead of waiting for itself: context variables say what it is inside of, in whichever thread or
-asyncio task it is made. So does a call whose wait would close a ring of computations that wait for one another. A computation that is
-given up (cancelled, or cut short by the end of its run) hands over to one of those waiting.
+asyncio task it is made; where a thread was started without them, `is_stuck` finds out. So does a call whose wait would close a ring of
+computations that wait for one another. A computation that is given up (cancelled, or cut short by the end of its run) hands over to one
+of those waiting.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from holdfast import events
 from holdfast.runtime.attempts import is_given_up
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.loops import running_loop
+from holdfast.runtime.standstill import waits_for_this_thread
 
 if TYPE_CHECKING:
     from holdfast.runtime.state import Call
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
 
 Landed = tuple[Any, "BaseException | None"]
 
-_flights: dict[tuple[int, CacheKey], tuple[TaskFuture[Landed], Call]] = {}
+_flights: dict[tuple[int, CacheKey], tuple[TaskFuture[Landed], Call, int]] = {}
+"""For each key being computed: the future of its outcome, the call that computes, and its thread."""
 _waiting: dict[Call, tuple[tuple[Call, ...], Call]] = {}
 """Calls that wait inside a computation: which ones they are inside of, and whose they wait for."""
 _lock = threading.Lock()
@@ -42,13 +46,13 @@ def board(call: Call) -> TaskFuture[Landed] | None:
     name, inside = _name(call), _inside.get()
     with _lock:
         if name in _flights:
-            future, leader = _flights[name]
+            future, leader, _ = _flights[name]
             if not _may_wait(call, inside, leader):
                 return None
             if inside:
                 _waiting[call] = (inside, leader)
             return future
-        _flights[name] = (TaskFuture(), call)
+        _flights[name] = (TaskFuture(), call, threading.get_ident())
     _inside.set((*inside, call))
     return None
 
@@ -68,6 +72,25 @@ def _may_wait(call: Call, inside: tuple[Call, ...], leader: Call) -> bool:
         if each not in seen:
             seen.add(each)
             ahead += [other for within, other in _waiting.values() if each in within]
+    return True
+
+
+def is_stuck(call: Call) -> bool:
+    """True when the computation that a sync call waits for waits, in its turn, for the thread of this call."""
+    with _lock:
+        found = _flights.get(_name(call))
+        computing = [(future, thread) for future, _, thread in _flights.values()]
+    if found is None or not waits_for_this_thread(found[2], computing):
+        return False
+    name = call.plan.name
+    events.note(
+        "holdfast.cache.recursive",
+        events.WARNING,
+        f"{name} was called again with equal arguments by a thread that its own computation waits for: it is computed once more there. "
+        f"Threads that are given the context, as in pool.submit(contextvars.copy_context().run, {name}, ...), need not be found out",
+        call=call.facts,
+        task=name,
+    )
     return True
 
 

@@ -45,8 +45,10 @@ async def answer(call: Call) -> Any:
         leader = flight.board(call)
         if leader is None:
             return await compute(call)
-        await _ports.join_async(call, leader)
+        has_landed = await _ports.join_async(call, leader)
         flight.alight(call)
+        if not has_landed:
+            return await compute(call)
         entry = lookup.landed(call, leader)
     return lookup.serve(call, entry)
 

@@ -48,8 +48,10 @@ def answer(call: Call) -> Any:
         leader = flight.board(call)
         if leader is None:
             return compute(call)
-        _ports.join_sync(call, leader)
+        has_landed = _ports.join_sync(call, leader)
         flight.alight(call)
+        if not has_landed:
+            return compute(call)
         entry = lookup.landed(call, leader)
     return lookup.serve(call, entry)
 
