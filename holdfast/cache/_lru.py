@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from holdfast.errors import CorruptRecord, PolicyError
-from holdfast.policies.classify import classify
+from holdfast.policies.remembered import remembered
 from holdfast.typing import CacheKey, Codec, Entry
 from holdfast.values import failure, forks
 
@@ -83,7 +83,7 @@ def encode(value: Any, codec: Codec, *, negative: bool) -> bytes:
     Raises:
         NotSerializable: The codec refuses the value.
     """
-    return failure.encode_failure(value, verdict=classify(value)) if negative else codec.encode(value)
+    return remembered(value) if negative else codec.encode(value)
 
 
 def decode(payload: bytes, stored_with: int, codec: Codec, *, negative: bool) -> Any:

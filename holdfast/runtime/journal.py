@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
 from holdfast.errors import NotSerializable, StoreError
+from holdfast.policies.remembered import remembered
 from holdfast.runtime.attempts import is_cancellation
 from holdfast.runtime.failures import Failures
 from holdfast.runtime.naming import Names
@@ -26,7 +27,7 @@ from holdfast.runtime.replay import Replay
 from holdfast.runtime.sight import place
 from holdfast.runtime.writer import writer_of
 from holdfast.typing import Commit, StepRecord
-from holdfast.values.failure import decode_failure, encode_failure
+from holdfast.values.failure import decode_failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -198,7 +199,7 @@ class Journal:
 
     def failure(self, step: StepId, plan: Plan, history: bytes, error: Exception) -> Commit | None:
         """Remember a failure, in case the body catches it and goes on; return what is to be committed now."""
-        return self._record(StepRecord(step, "error", encode_failure(error), history, self.replay.code(plan), clock.current.time()))
+        return self._record(StepRecord(step, "error", remembered(error), history, self.replay.code(plan), clock.current.time()))
 
     def attempt(self, step: StepId, plan: Plan, history: bytes) -> Commit:
         """Remember that an at-most-once step is about to run; return what is to be committed before it does."""
@@ -268,7 +269,7 @@ class Journal:
         """Record how the run ended, or that it waits for answers; then give the thread back."""
         self.check_late()
         now = clock.current.time()
-        failure = None if error is None else encode_failure(error)
+        failure = None if error is None else remembered(error)
         self.run = self.run._replace(status=status, output=output, saved=saved, error=failure, updated=now)
         steps = (*self._held.values(), *self.questions.to_record())
         self._writer.commit(self._commit(steps, self.run))

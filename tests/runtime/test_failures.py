@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import http.server
 import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
+import requests
 
 from holdfast import InMemorySaver, ReplayedError, RetryPolicy, entrypoint, task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 class Stop(Exception):
@@ -240,3 +243,70 @@ def test_a_failure_that_was_looked_at_elsewhere_is_kept_when_the_body_dies_of_so
         main.invoke(0, thread_id="t")
     assert ["ConnectionError"] == main.invoke(None, thread_id="t")
     assert {"fail": 1, "body": 2} == ran
+
+
+# -- what a failure was judged to be ----------------------------------------------------------------------------------------------------
+
+
+class Plain(http.server.BaseHTTPRequestHandler):
+    """A server that answers every GET with 503, and speaks no TLS."""
+
+    def do_GET(self) -> None:
+        self.send_error(503)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """Where `Plain` listens."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Plain)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def get_by_httpx(url: str) -> None:
+    with httpx.Client(trust_env=False, verify=False) as client:
+        client.get(url).raise_for_status()
+
+
+def get_by_requests(url: str) -> None:
+    with requests.Session() as session:
+        session.trust_env = False
+        session.get(url, timeout=5).raise_for_status()
+
+
+@pytest.mark.parametrize("get", [get_by_httpx, get_by_requests])
+@pytest.mark.parametrize(("scheme", "attempts"), [("http", 3), ("https", 1)])
+def test_a_replayed_failure_is_retried_as_the_original_would_be(port: int, get: Callable[[str], None], scheme: str, attempts: int) -> None:
+    """A 503 is worth another attempt and a server without TLS is not, though by the error that comes back nobody could tell the second."""
+    ran: Counter[str] = Counter()
+
+    @task
+    def fetch() -> None:
+        ran["fetch"] += 1
+        get(f"{scheme}://127.0.0.1:{port}/")
+
+    @task(retry_policy=RetryPolicy(max_attempts=3, initial_interval=0))
+    def report() -> None:
+        ran["report"] += 1
+        failure = fetch().exception()
+        raise KeyboardInterrupt if life == 1 else failure or AssertionError
+
+    @entrypoint(InMemorySaver())
+    def main() -> None:
+        report().result()
+
+    life = 1
+    with pytest.raises(KeyboardInterrupt):
+        main.invoke(thread_id="t")
+    ran.clear()
+    life = 2
+    with pytest.raises(httpx.HTTPError if get is get_by_httpx else requests.RequestException):
+        main.invoke(None, thread_id="t")
+    assert {"report": attempts, "fetch": attempts - 1} == {"fetch": 0} | ran
