@@ -177,6 +177,8 @@ class Journal:
             return None
         with self._lock:
             if self._is_late(step, call):
+                if call.run is not None and call.run.verdict is not None:
+                    call.error = call.run.verdict  # a body that is still at work must not act on what is not recorded
                 return None
             self.failures.add(step, call.error, call.future)
         return self.failure(step, call.plan, call.history, call.error)

@@ -409,6 +409,37 @@ def test_a_checkpointer_that_breaks_ends_the_run_and_is_not_its_outcome(colour: 
     assert {"a": 1, "break": 2, "b": 1} == runs
 
 
+def test_nobody_is_handed_a_failure_that_could_not_be_recorded() -> None:
+    """It would be done again, and might turn out otherwise: a body that is still at work is told that the checkpointer broke."""
+    saver, begun, broken, told = Breaking(), threading.Event(), threading.Event(), list[str]()
+
+    @task
+    def decline() -> None:
+        begun.set()
+        broken.wait(10)
+        raise ValueError("declined")
+
+    @task
+    def break_store() -> None:
+        saver.is_broken = True
+
+    @entrypoint(saver)
+    def main() -> None:
+        waiting = decline()
+        begun.wait(10)
+        with contextlib.suppress(StoreError):
+            break_store().result()
+        broken.set()
+        try:
+            waiting.result()
+        except Exception as error:
+            told.append(type(error).__name__)
+
+    with pytest.raises(StoreError, match="no room"):
+        main.invoke(thread_id="t")
+    assert ["StoreError"] == told
+
+
 def test_an_owner_that_was_replaced_writes_nothing_more() -> None:
     """It is told so at its next step, and the record is its successor's."""
     saver = InMemorySaver()
