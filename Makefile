@@ -1,6 +1,6 @@
 # Every target sets itself up in .venv. Needed beforehand: Python >= 3.11 with venv and pip, and make.
 #
-#   make test ARGS="tests/policies -x"     ARGS goes to the tool behind demo, test, test-all, bench, mutate and docs
+#   make test ARGS="tests/policies -x"     ARGS goes to the tool behind demo, test, test-all, faults, bench, mutate and docs
 #   make test PYTHON=python3.13            the interpreter for a new .venv (after `make clean`)
 
 PYTHON ?= python3
@@ -16,7 +16,7 @@ UV := $(call UV_IN,$(VENV))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint types layers sync sync-check docs bench bench-smoke mutate wheel-test check format clean
+.PHONY: help demo test test-all lint types layers sync sync-check docs faults bench bench-smoke mutate wheel-test check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ sync-check: $(VENV)/.dev ## fail when a sync twin is stale
 
 docs: $(VENV)/.dev ## run every code block of README and docs, and every doctest
 	@$(BIN)/python -m pytest tests/test_docs.py $(ARGS)
+
+faults: $(VENV)/.dev ## kill, starve and race real runs, 840 rounds (ARGS="--only kill --rounds 20 --seed 7")
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 bench: $(BENCH)/.bench ## what calls cost, beside the peers
 	@$(BENCH)/bin/python -m benchmarks $(ARGS)
