@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from holdfast.runtime.journal import Journal
     from holdfast.runtime.run import Run
     from holdfast.runtime.state import Call
-    from holdfast.runtime.writer import Item
     from holdfast.typing import Commit
 
 DRAIN_SECONDS = 1.0
@@ -214,37 +213,14 @@ def store_call_sync(is_blocking: bool, fn: Callable[..., Any], *args: Any, **kwa
     return fn(*args, **kwargs)
 
 
-async def commit_async(journal: Journal, change: Commit, *, must_wait: bool = False) -> None:
-    """Write to the journal. The body has ended, so a cancellation comes too late."""
-    if not journal.is_blocking:
-        journal.commit(change)
-        return
-    if journal.durability != "sync" and not must_wait:
-        journal.post(change)
-        return
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    written: asyncio.Future[Exception | None] = loop.create_future()
-
-    def settle(item: Item) -> None:
-        written.set_result(item.error)
-
-    journal.post(change, partial(post, loop, settle))
-    while not written.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([written])
-    error = written.result()
-    if error is not None:
-        raise error
+async def commit_async(journal: Journal, change: Commit) -> None:
+    """Write to the journal, and wait until it is done."""
+    await uninterrupted_async(journal.is_blocking, journal.commit, change)
 
 
-def commit_sync(journal: Journal, change: Commit, *, must_wait: bool = False) -> None:
-    """Write to the journal."""
-    if journal.durability == "sync" or must_wait or not journal.is_blocking:
-        journal.commit(change)
-    else:
-        journal.post(change)
+def commit_sync(journal: Journal, change: Commit) -> None:
+    """Write to the journal, and wait until it is done."""
+    journal.commit(change)
 
 
 async def uninterrupted_async(is_blocking: bool, fn: Callable[..., Any], *args: Any) -> Any:  # noqa: FBT001

@@ -25,7 +25,7 @@ from holdfast.runtime.naming import Names
 from holdfast.runtime.questions import Questions
 from holdfast.runtime.replay import Replay
 from holdfast.runtime.sight import place
-from holdfast.runtime.writer import writer_of
+from holdfast.runtime.writer import Item, writer_of
 from holdfast.typing import Commit, StepRecord
 from holdfast.values.failure import decode_failure
 
@@ -36,10 +36,23 @@ if TYPE_CHECKING:
     from holdfast.runtime.context import Scope
     from holdfast.runtime.future import TaskFuture
     from holdfast.runtime.state import Call
-    from holdfast.runtime.writer import Item
     from holdfast.typing import Checkpointer, Lease, RunRecord, StepId
 
 MISSING: Any = object()
+
+
+class _Late(Item):
+    """A change that nobody waits for."""
+
+    __slots__ = ("_journal",)
+
+    def __init__(self, change: Commit, journal: Journal) -> None:
+        super().__init__(change)
+        self._journal = journal
+
+    def settle(self, error: Exception | None) -> None:
+        if error is not None:
+            self._journal.late_error = error
 
 
 class Journal:
@@ -52,6 +65,8 @@ class Journal:
         questions: What people are asked.
         failures: The steps that have failed.
         is_blocking: True when a commit may do I/O.
+        writer: Writes its changes.
+        late_error: What went wrong with a commit that nobody waited for.
         durability: ``sync``: a step's future resolves after its commit; ``async``: the commit follows; ``exit``: with the run's end.
     """
 
@@ -73,13 +88,13 @@ class Journal:
         self.durability = durability
         self.is_blocking = saver.is_blocking
         self._saver = saver
-        self._writer = writer_of(saver)
+        self.writer = writer_of(saver)
         self._lease = lease
         self._steps = {record.step: record for record in steps}
         self.failures = Failures()
         self._dropped: list[StepId] = []
         self._held: dict[StepId, StepRecord] = {}
-        self._late_error: Exception | None = None
+        self.late_error: Exception | None = None
         self._open: dict[StepId, Call] = {}
         self._lock = threading.Lock()  # several threads and tasks make and end calls at once
 
@@ -229,20 +244,18 @@ class Journal:
             StoreError: It could not be written.
             ThreadBusyError: Somebody else owns the thread now.
         """
-        self._writer.commit(change)
+        self.writer.commit(change)
 
-    def post(self, change: Commit, on_done: Any = None) -> None:
-        """Write a change soon; without ``on_done`` trouble shows at the next `check_late` or at the end."""
-        self._writer.post(change, self._posted if on_done is None else on_done)
-
-    def _posted(self, item: Item) -> None:
-        if item.error is not None:
-            self._late_error = item.error
+    def post(self, change: Commit) -> None:
+        """Write a change soon: trouble shows at the next `check_late`, or at the end."""
+        item = _Late(change, self)
+        if not self.writer.write_alone(item, may_block=False):
+            self.writer.put(item)
 
     def check_late(self) -> None:
         """Raise what went wrong with a commit that nobody waited for."""
-        if self._late_error is not None:
-            raise self._late_error
+        if self.late_error is not None:
+            raise self.late_error
 
     # -- forgetting ---------------------------------------------------------------------------------------------------------------
 
@@ -263,9 +276,9 @@ class Journal:
 
     def begin(self, answered: tuple[StepRecord, ...] = (), abandoned: RunRecord | None = None) -> None:
         """Record that the run is at work, and the end of one whose place it takes."""
-        self._writer.commit(self._commit(answered, self.run))
+        self.writer.commit(self._commit(answered, self.run))
         if abandoned is not None:
-            self._writer.commit(Commit(self._lease, abandoned.run_id, run=abandoned))
+            self.writer.commit(Commit(self._lease, abandoned.run_id, run=abandoned))
 
     def end(self, status: str, output: bytes | None, saved: bytes | None, error: Exception | None) -> None:
         """Record how the run ended, or that it waits for answers; then give the thread back."""
@@ -274,7 +287,7 @@ class Journal:
         failure = None if error is None else remembered(error)
         self.run = self.run._replace(status=status, output=output, saved=saved, error=failure, updated=now)
         steps = (*self._held.values(), *self.questions.to_record())
-        self._writer.commit(self._commit(steps, self.run))
+        self.writer.commit(self._commit(steps, self.run))
 
     def release(self) -> None:
         """Give the thread back, whatever became of the run."""

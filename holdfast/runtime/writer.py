@@ -1,8 +1,17 @@
 """Group commit: whatever gathers while a transaction is under way goes into the next one.
 
-There is one writer for each saver. A thread that wants something committed puts it in line and waits for its turn; whoever has the turn
-takes the whole line along, so the others find theirs done. No thread of its own, no waiting for company: a lone step commits at once on
-the thread that made it, a hundred that end together share a few transactions. Async callers get a worker thread to take the turn.
+Theory of operation. There is one writer for each saver. Whoever ends a step puts its record in line and goes on; a worker thread, called
+when the first one arrives, takes the whole line along in one transaction, and only then tells each item, which resolves a future. No
+thread waits for a commit that it need not wait for, and none lingers for company: a lone change is written at once, on the thread that
+made it where that may block, and a thousand steps that end together share a few transactions.
+
+Rules:
+
+1. Only one transaction is under way: whoever writes has the turn. Nothing is told while one has it, for what is told may call the
+   user's code, and that may wait for a commit.
+2. At most one worker waits for the turn (``_is_called``). It takes that mark away before it empties the line, so what comes later calls
+   the next one, and nothing is left lying.
+3. On the user's own threads a writer takes nobody else's changes along: Ctrl-C strikes there.
 """
 
 from __future__ import annotations
@@ -11,13 +20,15 @@ import os
 import threading
 import weakref
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from holdfast.errors import StoreError
 from holdfast.runtime.dispatch import workers
+from holdfast.runtime.loops import post
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import asyncio
 
     from holdfast.typing import Checkpointer, Commit
 
@@ -26,22 +37,44 @@ MOST_AT_ONCE = 256
 
 
 class Item:
-    """A commit in line.
+    """A change in line.
 
     Attributes:
         change: What is to be written.
-        error: Why it was not.
-        is_done: True once it is written, or was refused.
+        error: Why it was not; None before it is, and when it was.
+        loop: Where it is told; None for the thread that wrote it.
     """
 
-    __slots__ = ("change", "error", "is_done", "on_done")
+    __slots__ = ("change", "error", "loop")
 
-    def __init__(self, change: Commit, on_done: Callable[[Item], object] | None = None) -> None:
-        """Describe it; ``on_done`` is called by whoever has written it."""
+    def __init__(self, change: Commit, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Describe it; nothing is written yet."""
         self.change = change
-        self.on_done = on_done
+        self.loop = loop
         self.error: Exception | None = None
-        self.is_done = False
+
+    def settle(self, error: Exception | None) -> None:
+        """It was written, or was not. Called before any later change is: do little, and call nobody."""
+        self.error = error
+
+    def tell(self) -> None:
+        """Let whoever waits for it know. Called once, after `settle`."""
+
+
+class _Awaited(Item):
+    """One that a thread waits for."""
+
+    __slots__ = ("_is_told",)
+
+    def __init__(self, change: Commit) -> None:
+        super().__init__(change)
+        self._is_told = threading.Event()
+
+    def tell(self) -> None:
+        self._is_told.set()
+
+    def wait(self) -> None:
+        self._is_told.wait()
 
 
 class Writer:
@@ -50,9 +83,15 @@ class Writer:
     def __init__(self, saver: Checkpointer) -> None:
         """Write to ``saver``; `writer_of` makes the one there is."""
         self._saver = saver
+        self._is_blocking = saver.is_blocking
         self._line: deque[Item] = deque()
         self._turn = threading.Lock()
-        self._called = False  # a worker is about to take the turn
+        self._is_called = False  # a worker is about to take the turn
+
+    @property
+    def is_behind(self) -> bool:
+        """True while a whole transaction's worth is in line."""
+        return len(self._line) >= MOST_AT_ONCE
 
     def commit(self, change: Commit) -> None:
         """Write ``change``; it is durable, as far as the saver is, when this returns.
@@ -61,53 +100,108 @@ class Writer:
             StoreError: It could not be written.
             ThreadBusyError: Somebody else owns the thread now.
         """
-        item = Item(change)
-        self._line.append(item)
-        self._take_turn(item)
+        item = _Awaited(change)
+        if not self.write_alone(item, may_block=True):
+            self.put(item)
+            item.wait()
         if item.error is not None:
             raise item.error
 
-    def post(self, change: Commit, on_done: Callable[[Item], object]) -> None:
-        """Write ``change`` soon, on a worker thread, which then calls ``on_done``."""
-        self._line.append(Item(change, on_done))
-        if not self._called:
-            self._called = True
-            workers.run(self._clear_line)
+    def write_alone(self, item: Item, *, may_block: bool) -> bool:
+        """Write ``item`` on this thread, if that may be and nobody else is in line; False when it is to be `put` there.
 
-    def _clear_line(self) -> None:
-        self._called = False  # before looking: what is put in line from here on calls another worker
-        while self._line:
-            self._take_turn(None)
+        It is settled then, but not told.
 
-    def _take_turn(self, item: Item | None) -> None:
-        with self._turn:
-            if item is None:
-                self._write_some()
-            while item is not None and not item.is_done:
-                self._write_some()
+        Args:
+            item: The change.
+            may_block: Whether this thread may wait for the saver.
 
-    def _write_some(self) -> None:
-        batch: list[Item] = []
-        while self._line and len(batch) < MOST_AT_ONCE:
-            batch.append(self._line.popleft())
-        if not batch:
+        Raises:
+            BaseException: Ctrl-C came meanwhile.
+        """
+        if not self._is_blocking:  # what waits for no disk gains nothing by company
+            broken = self._write([item])
+        elif not may_block or self._line or self._turn.locked():
+            return False
+        else:
+            with self._turn:
+                broken = self._write([item])
+        if broken is not None and not isinstance(broken, Exception):
+            raise broken
+        return True
+
+    def put(self, item: Item) -> None:
+        """Have ``item`` written soon by a worker thread, and told."""
+        self._line.append(item)
+        self._call()
+
+    def _call(self) -> None:
+        if self._is_called:
             return
+        self._is_called = True
+        try:
+            workers.run(self._serve)
+        except RuntimeError:  # the system allows no more threads
+            while self._line:
+                tell(self._write_some())
+
+    def _serve(self) -> None:
+        batch = self._write_some()
+        if self._line:  # more than one transaction takes, or it came in between
+            self._call()
+        tell(batch)
+
+    def _write_some(self) -> deque[Item]:
+        batch: deque[Item] = deque()
+        with self._turn:
+            self._is_called = False
+            while self._line and len(batch) < MOST_AT_ONCE:
+                batch.append(self._line.popleft())
+            if batch:
+                self._write(batch)
+        return batch
+
+    def _write(self, batch: deque[Item] | list[Item]) -> BaseException | None:
+        """Write changes in one transaction and settle them all; return what went wrong with it as a whole."""
         try:
             errors = self._saver.commit([item.change for item in batch])
-        except BaseException as error:
-            _settle(batch, [_own(error) for _ in batch])  # whatever it is, nobody in the batch may wait for ever
-            if not isinstance(error, Exception):  # Ctrl-C
-                raise
-        else:
-            _settle(batch, errors)
+            for item, error in zip(batch, errors, strict=True):
+                item.settle(error)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, nobody in the batch may wait for ever
+            for item in batch:
+                item.settle(_own(error))
+            return error
+        return None
 
 
-def _settle(batch: list[Item], errors: list[Exception | None]) -> None:
-    for item, error in zip(batch, errors, strict=True):
-        item.error = error
-        item.is_done = True
-        if item.on_done is not None:
-            item.on_done(item)
+def tell(items: deque[Item]) -> None:
+    """Tell each where it wants to be told: on its loop, all of a loop's in one go, or here."""
+    letters: dict[int, tuple[asyncio.AbstractEventLoop, deque[Item]]] = {}
+    for item in items:
+        if item.loop is not None:
+            letters.setdefault(id(item.loop), (item.loop, deque()))[1].append(item)
+    for loop, its_items in letters.values():
+        post(loop, _tell_on_loop, (loop, its_items))
+    _tell_here(deque(item for item in items if item.loop is None))
+
+
+def _tell_here(items: deque[Item]) -> None:
+    try:
+        while items:
+            items.popleft().tell()
+    finally:
+        if items:  # SystemExit, from a callback of the user's
+            workers.run(partial(_tell_here, items))
+
+
+def _tell_on_loop(letter: tuple[asyncio.AbstractEventLoop, deque[Item]]) -> None:
+    loop, items = letter
+    try:
+        while items:
+            items.popleft().tell()
+    finally:
+        if items:  # Ctrl-C, where the loop is the main thread's
+            loop.call_soon(_tell_on_loop, letter)
 
 
 def _own(error: BaseException) -> Exception:

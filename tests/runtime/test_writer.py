@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,9 @@ import pytest
 
 from holdfast import InMemorySaver, StoreError
 from holdfast.runtime import writer
-from holdfast.runtime.writer import Writer, writer_of
+from holdfast.runtime.dispatch import workers
+from holdfast.runtime.loops import running_loop
+from holdfast.runtime.writer import Item, Writer, writer_of
 from holdfast.typing import Commit, Lease
 
 if TYPE_CHECKING:
@@ -30,10 +34,14 @@ class Store:
         batches: The run ids of each transaction.
         gate: Closed, it holds transactions up.
         refuse: Called with each run id; returns an error, or raises one for the whole transaction.
+        threads: On which thread each transaction ran.
     """
+
+    is_blocking = True
 
     def __init__(self, refuse: Callable[[str], Exception | None] = lambda _: None) -> None:
         self.batches: list[list[str]] = []
+        self.threads: list[threading.Thread] = []
         self.gate = threading.Event()
         self.gate.set()
         self.refuse = refuse
@@ -41,6 +49,7 @@ class Store:
     def commit(self, commits: Sequence[Commit]) -> list[Exception | None]:
         assert self.gate.wait(10)
         self.batches.append([each.run_id for each in commits])
+        self.threads.append(threading.current_thread())
         return [self.refuse(each.run_id) for each in commits]
 
 
@@ -59,7 +68,7 @@ def together(store: Any, numbers: Sequence[int]) -> dict[int, BaseException | No
     threads = [threading.Thread(target=commit, args=(n,)) for n in numbers]
     for thread in threads:
         thread.start()
-        while thread is threads[0] and line._line:
+        while not line._turn.locked():
             time.sleep(0.0005)  # until its transaction has begun
     while len(line._line) < len(numbers) - 1:
         time.sleep(0.0005)
@@ -78,6 +87,7 @@ def test_a_lone_commit_is_written_at_once() -> None:
     line.commit(commit_of(1))
     line.commit(commit_of(2))
     assert [["1"], ["2"]] == store.batches
+    assert [threading.current_thread()] * 2 == store.threads
 
 
 def test_what_waits_goes_together() -> None:
@@ -120,45 +130,171 @@ def test_when_the_store_breaks_each_gets_an_error_of_his_own() -> None:
     assert {"StoreError: the checkpointer failed: OSError: no room"} == {f"{type(error).__name__}: {error}" for error in broken}
 
 
-def test_after_ctrl_c_in_a_transaction_nobody_waits_for_ever() -> None:
-    """Whoever has the turn gets the KeyboardInterrupt, the others an error."""
+def test_ctrl_c_in_a_lone_commit_is_the_caller_s() -> None:
+    """It strikes whoever commits, whose change may or may not be written, and the writer goes on."""
+    errors: list[type[BaseException]] = [KeyboardInterrupt]
+
+    def refuse(_: str) -> None:
+        while errors:
+            raise errors.pop()
+
+    line = Writer(Store(refuse))  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        line.commit(commit_of(1))
+    line.commit(commit_of(2))
+
+
+def test_a_transaction_for_all_runs_on_no_thread_of_theirs() -> None:
+    """Ctrl-C, which strikes the user's threads, cannot break what others wait for."""
+    store = Store()
+    together(store, range(6))
+
+    assert 2 == len(store.threads)
+    assert "holdfast-worker" == store.threads[1].name
+
+
+@pytest.mark.parametrize("error", [SystemExit(), KeyboardInterrupt()])
+def test_after_whatever_breaks_a_transaction_nobody_waits_for_ever(error: BaseException) -> None:
+    """Each gets an error of his own that says what it was."""
 
     def refuse(name: str) -> None:
         if name != "0":
-            raise KeyboardInterrupt
+            raise error
 
     errors = together(Store(refuse), range(6))
-    kinds = sorted(type(error).__name__ for error in errors.values())
-    assert ["KeyboardInterrupt", "NoneType", "StoreError", "StoreError", "StoreError", "StoreError"] == kinds
+    assert [None, *["StoreError"] * 5] == [errors[0], *[type(errors[n]).__name__ for n in range(1, 6)]]
+    assert all(broken.__cause__ is error for broken in errors.values() if broken is not None)
+
+
+def test_a_store_that_answers_for_too_few_breaks_the_transaction() -> None:
+    """An item without an answer would wait for ever."""
+
+    class Short(Store):
+        def commit(self, commits: Sequence[Commit]) -> list[Exception | None]:
+            return super().commit(commits)[1:]
+
+    with pytest.raises(StoreError, match="the checkpointer failed: ValueError"):
+        Writer(Short()).commit(commit_of(1))  # type: ignore[arg-type]
+
+
+class Told(Item):
+    """A change that notes on which thread and loop it is told, and then does ``then``."""
+
+    def __init__(self, n: int, loop: asyncio.AbstractEventLoop | None = None, then: Callable[[], object] = int) -> None:
+        super().__init__(commit_of(n), loop)
+        self.then = then
+        self.is_told = threading.Event()
+        self.where: tuple[threading.Thread, asyncio.AbstractEventLoop | None] | None = None
+
+    def tell(self) -> None:
+        self.where = threading.current_thread(), running_loop()
+        self.is_told.set()
+        self.then()
 
 
 @pytest.mark.parametrize("error", [None, StoreError("no room")])
-def test_a_posted_commit_says_when_it_is_written(error: Exception | None) -> None:
-    """With what became of it, on a thread of the writer's own."""
-    told: list[Any] = []
-    is_told = threading.Event()
+def test_what_is_put_in_line_is_told(error: Exception | None) -> None:
+    """With what became of it, on a thread that is not the caller's."""
+    item = Told(1)
+    Writer(Store(lambda _: error)).put(item)  # type: ignore[arg-type]
 
-    def on_done(item: Any) -> None:
-        told.extend([item.error, threading.current_thread() is threading.main_thread()])
-        is_told.set()
-
-    Writer(Store(lambda _: error)).post(commit_of(1), on_done)  # type: ignore[arg-type]
-    assert is_told.wait(10)
-    assert [error, False] == told
+    assert item.is_told.wait(10)
+    assert error is item.error
+    assert item.where is not None
+    assert item.where[0] is not threading.current_thread()
 
 
-def test_many_posted_commits_are_all_written() -> None:
-    """In the order in which they came, by few transactions."""
-    store, left = Store(), threading.Semaphore(0)
+def test_all_that_is_put_in_line_is_written() -> None:
+    """In the order in which it came, by few transactions."""
+    store = Store()
     line = Writer(store)  # type: ignore[arg-type]
+    items = [Told(n) for n in range(200)]
     store.gate.clear()
-    for n in range(200):
-        line.post(commit_of(n), lambda _: left.release())
+    for item in items:
+        line.put(item)
     store.gate.set()
 
-    assert all(left.acquire(timeout=10) for _ in range(200))
+    assert all(item.is_told.wait(10) for item in items)
     assert [str(n) for n in range(200)] == [name for batch in store.batches for name in batch]
     assert len(store.batches) <= 3
+
+
+def test_a_loop_is_told_on_its_own_thread() -> None:
+    """All of its items in their order, and each loop its own, though one transaction took them all."""
+
+    async def put(line: Writer, first: int) -> list[Told]:
+        loop = asyncio.get_running_loop()
+        items = [Told(first + n, loop) for n in range(5)]
+        for item in items:
+            line.put(item)
+        while not all(item.where for item in items):
+            await asyncio.sleep(0.001)
+        assert [(threading.current_thread(), loop)] * 5 == [item.where for item in items]
+        return items
+
+    line = Writer(Store())  # type: ignore[arg-type]
+    threads = [threading.Thread(target=lambda n: asyncio.run(put(line, n)), args=(n,)) for n in (0, 100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_who_is_told_may_commit() -> None:
+    """A callback of the user's may wait for another step: no transaction waits for whoever is told."""
+    line = Writer(Store())  # type: ignore[arg-type]
+    is_done = threading.Event()
+
+    def commit_more() -> None:
+        for n in range(10, 13):
+            line.commit(commit_of(n))
+        is_done.set()
+
+    line.put(Told(1, then=commit_more))
+    assert is_done.wait(10)
+
+
+def test_whoever_leaves_while_being_told_keeps_nobody_from_being_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A callback that raises SystemExit ends its thread, and the others of its batch are told on another one."""
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    store = Store()
+    line = Writer(store)  # type: ignore[arg-type]
+    items = [Told(n, then=sys.exit) for n in range(5)]
+    store.gate.clear()
+    for item in items:
+        line.put(item)
+    store.gate.set()
+    assert all(item.is_told.wait(10) for item in items)
+
+
+def test_without_threads_the_caller_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the system allows no more threads, what is put in line is written all the same."""
+
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    store = Store()
+    monkeypatch.setattr(workers, "run", refuse)
+    item = Told(1)
+    Writer(store).put(item)  # type: ignore[arg-type]
+    assert (threading.current_thread(), None) == item.where
+    assert [["1"]] == store.batches
+
+
+def test_a_store_without_a_disk_has_no_line() -> None:
+    """What waits for nothing gains nothing by company: it is written at once, even on an event loop."""
+    store = Store()
+    store.is_blocking = False
+    line = Writer(store)  # type: ignore[arg-type]
+
+    assert line.write_alone(Told(1), may_block=False)
+    assert [["1"]] == store.batches
+
+
+def test_a_loop_writes_nothing_itself() -> None:
+    """Where the store may wait for a disk, it is for a worker."""
+    assert not Writer(Store()).write_alone(Told(1), may_block=False)  # type: ignore[arg-type]
 
 
 def test_a_saver_has_one_writer_while_anybody_uses_it() -> None:

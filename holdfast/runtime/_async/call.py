@@ -1,6 +1,6 @@
 """THE FILE TO READ: one call, top to bottom.
 
-    perform   lookup -> attempts -> store -> journal     (the replay from the journal comes before, in `runtime/steps.py`, at the call)
+    perform   lookup -> attempts -> store    (before: the replay from the journal, `runtime/steps.py`; after: into it, `runtime/outcomes.py`)
     attempts  run the body; only a failure asks the policy; wait; again
 
 Written async. ``_sync/call.py`` is generated from it (``make sync``); what differs between the colours is in ``_ports.py``.
@@ -31,9 +31,7 @@ async def perform(call: Call) -> Any:
         value = None
         if call.key is not None:
             flight.leave(call)
-    if call.step is not None:
-        await record(call, value)
-    if call.observer is not None:
+    if call.step is None and call.observer is not None:  # a step is over when it is journaled
         attempts.close_call(call, value)
     return value
 
@@ -88,19 +86,4 @@ async def announce(call: Call) -> None:
     journal = None if call.run is None else call.run.journal
     if journal is not None and call.step is not None:
         change = journal.attempt(call.step, call.plan, call.history)
-        await _ports.commit_async(journal, change, must_wait=True)
-
-
-async def record(call: Call, value: Any) -> None:
-    """Journal the outcome. A value that cannot be kept, or a saver that fails, fails the step: nobody may see an unrecorded result."""
-    journal = None if call.run is None else call.run.journal
-    if journal is None or call.run is None:
-        return
-    try:
-        change = journal.outcome(call, value)
-        if change is not None:
-            await _ports.commit_async(journal, change)
-    except BaseException as error:  # noqa: BLE001 - whatever it is, a cancellation included, it is the step's outcome
-        call.error = error
-        if isinstance(error, Exception) and not attempts.is_cancellation(error):
-            call.run.halt(error)
+        await _ports.commit_async(journal, change)

@@ -1,11 +1,11 @@
-"""One dispatched call: perform it, journal included, and only then resolve the future: durable before anyone sees it."""
+"""One dispatched call: perform it, and leave the rest to `holdfast.runtime.outcomes`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast.runtime import steps
 from holdfast.runtime._async.call import perform
+from holdfast.runtime.outcomes import finish
 
 if TYPE_CHECKING:
     from holdfast.runtime.state import Call
@@ -13,4 +13,4 @@ if TYPE_CHECKING:
 
 async def run_step(call: Call) -> None:
     """Run a call that has been claimed, on its own thread or asyncio task."""
-    steps.settle(call, await perform(call))
+    finish(call, await perform(call))

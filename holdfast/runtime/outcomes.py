@@ -1,0 +1,98 @@
+"""The end of a step: its outcome is journaled, and only then the future resolves: durable before anyone sees it.
+
+Nobody waits here for the commit. The thread, and the slot, of a body that has ended are the next body's, and an asyncio task is over:
+whoever has written the outcome goes on with the call. So no cancellation can come between a body that is done and its record.
+"""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from holdfast.runtime import attempts, steps
+from holdfast.runtime.dispatch import workers
+from holdfast.runtime.loops import running_loop
+from holdfast.runtime.writer import Item
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from holdfast.runtime.journal import Journal
+    from holdfast.runtime.state import Call
+    from holdfast.typing import Commit
+
+
+class _Outcome(Item):
+    """What is to be written of a call, and the call, which goes on when it is."""
+
+    __slots__ = ("_call", "_context", "_value")
+
+    def __init__(self, change: Commit, call: Call, value: Any, loop: asyncio.AbstractEventLoop | None) -> None:
+        super().__init__(change, loop)
+        self._call = call
+        self._value = value
+        self._context = None if call.observer is None else copy_context()  # an observer may look at the body's context variables
+
+    def tell(self) -> None:
+        if self._context is None:
+            conclude(self._call, self._value, self.error)
+        else:
+            self._context.run(conclude, self._call, self._value, self.error)
+
+
+def finish(call: Call, value: Any) -> None:
+    """Settle a call that has been performed, as soon as its outcome is in the journal, if there is one."""
+    journal = None if call.run is None else call.run.journal
+    if call.step is None or journal is None:
+        steps.settle(call, value)
+        return
+    error: BaseException | None = None
+    try:
+        change = journal.outcome(call, value)
+        if change is not None and _is_left_to_others(call, value, journal, change):
+            return
+    except BaseException as broken:  # noqa: BLE001 - whatever it is, Ctrl-C included, it is the step's outcome
+        error = broken
+    conclude(call, value, error)
+
+
+def _is_left_to_others(call: Call, value: Any, journal: Journal, change: Commit) -> bool:
+    """Write an outcome; True when others do it, who then go on with the call.
+
+    Raises:
+        StoreError: It could not be written.
+        ThreadBusyError: Somebody else owns the thread now.
+    """
+    if journal.durability != "sync":
+        journal.post(change)
+        return False
+    loop = running_loop()
+    item = _Outcome(change, call, value, loop)
+    writer = journal.writer
+    if not writer.write_alone(item, may_block=loop is None):
+        if not writer.is_behind:  # a store that cannot keep up holds bodies back: what it has not got is done again after a crash
+            _make_way(call)
+        writer.put(item)
+        return True
+    if item.error is not None:
+        raise item.error
+    return False
+
+
+def _make_way(call: Call) -> None:
+    """Leave the slot and the thread to the next in line. Before others can end the call, which would do so, too."""
+    if call.frees_thread:
+        call.frees_thread = False
+        workers.forgo(call)
+    call.release_slot()
+
+
+def conclude(call: Call, value: Any, error: BaseException | None) -> None:
+    """End a call whose outcome is journaled; ``error`` says why it is not. Nobody may see an unrecorded result, nor the run go on after it."""
+    if error is not None:
+        call.error = error
+        if call.run is not None and isinstance(error, Exception) and not attempts.is_cancellation(error):
+            call.run.halt(error)
+    if call.observer is not None:
+        attempts.close_call(call, value)
+    steps.settle(call, value)
