@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast import _wiring as _wiring
-from holdfast._entrypoint import Entrypoint, entrypoint
+from holdfast._entrypoint import Entrypoint
 from holdfast._resilient import Resilient, resilient
 from holdfast._task import Task, task
+from holdfast._typed import entrypoint
 from holdfast.cache.disk import DiskCache
 from holdfast.cache.memory import InMemoryCache
 from holdfast.checkpoint.memory import InMemorySaver

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from holdfast._bodies import (
     around,
@@ -32,13 +32,13 @@ from holdfast.runtime.loops import running_loop
 from holdfast.runtime.stream import chosen_modes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from holdfast._plans import Retries, Seconds, Timeout
     from holdfast.policies import CachePolicy
     from holdfast.policies.plan import Plan
     from holdfast.runtime.run import Run
-    from holdfast.typing import Cache, Checkpointer
+    from holdfast.typing import Cache
 
 R = TypeVar("R")
 
@@ -287,35 +287,6 @@ class Entrypoint(Generic[R]):
             raise
 
 
-class EntrypointDecorator(Protocol):
-    """What ``@entrypoint(...)`` with settings returns."""
-
-    @overload
-    def __call__(self, fn: Callable[..., Coroutine[Any, Any, R]], /) -> Entrypoint[R]: ...
-    @overload
-    def __call__(self, fn: Callable[..., R], /) -> Entrypoint[R]: ...
-
-
-@overload
-def entrypoint(fn: Callable[..., Coroutine[Any, Any, R]], /) -> Entrypoint[R]: ...
-@overload
-def entrypoint(fn: Callable[..., R], /) -> Entrypoint[R]: ...
-@overload
-def entrypoint(
-    checkpointer: Checkpointer | None = None,
-    store: Any = None,
-    cache: Cache | None = None,
-    context_schema: type | None = None,
-    cache_policy: CachePolicy | None = None,
-    retry_policy: Retries = None,
-    timeout: Timeout = None,
-    *,
-    name: str | None = None,
-    durability: str = "sync",
-    on_divergence: str = "raise",
-    max_concurrency: int | None = None,
-    capture: str = "",
-) -> EntrypointDecorator: ...
 @trims
 def entrypoint(
     checkpointer: Any = None,
@@ -392,7 +363,7 @@ def entrypoint(
     return decorate
 
 
-entrypoint.final = final  # type: ignore[attr-defined] # pyright: ignore[reportFunctionMemberAccess]  LangGraph's way to write it
+entrypoint.final = final  # type: ignore[attr-defined] # pyright: ignore[reportFunctionMemberAccess]  for type checkers: _typed.py
 
 
 def single_call(plan: Plan) -> Entrypoint[Any]:

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from holdfast.runtime.run import Run
     from holdfast.runtime.state import Call
 
-V = TypeVar("V")
-S = TypeVar("S")
+V_co = TypeVar("V_co", covariant=True)
+S_co = TypeVar("S_co", covariant=True)
 
 INTERRUPT = "__interrupt__"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class final(Generic[V, S]):  # noqa: N801 - LangGraph's name, entrypoint.final
+class final(Generic[V_co, S_co]):  # noqa: N801 - LangGraph's name, entrypoint.final
     """What an entrypoint returns when its result and what the thread's next run sees as ``previous`` are two things.
 
     Attributes:
@@ -29,8 +29,8 @@ class final(Generic[V, S]):  # noqa: N801 - LangGraph's name, entrypoint.final
         save: What the next run's ``previous`` is.
     """
 
-    value: V
-    save: S
+    value: V_co
+    save: S_co
 
 
 def result_of(value: Any) -> Any:

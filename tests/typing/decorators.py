@@ -124,6 +124,46 @@ async def an_entrypoint_knows_its_result() -> None:
     trip.invoke(["Oslo"], thread=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
+@entrypoint
+def counted(n: int, *, previous: int = 0) -> entrypoint.final[str, int]:
+    return entrypoint.final(value=str(n), save=previous + n)
+
+
+@entrypoint(name="counted later", max_concurrency=2)
+async def counted_async(n: int) -> entrypoint.final[str | None, list[int]]:
+    return entrypoint.final(value=None, save=[n])
+
+
+@entrypoint
+def counted_sometimes(n: int) -> entrypoint.final[str, int] | None:
+    return entrypoint.final(value=str(n), save=n) if n else None
+
+
+@entrypoint
+def counted_wrong(n: int) -> entrypoint.final[int, str]:
+    return entrypoint.final(value="one", save="")  # type: ignore[arg-type]  # pyright: ignore[reportReturnType]
+
+
+async def the_result_is_the_value_of_a_final() -> None:
+    assert_type(counted.invoke(1), str)
+    assert_type(counted.batch([1, 2]), list[str])
+    assert_type(await counted_async.ainvoke(1), str | None)
+    assert_type(counted_wrong.invoke(1), int)
+    # Taken out of a union it cannot be: that is what the type system has no word for. Write final in every branch instead.
+    assert_type(counted_sometimes.invoke(1), entrypoint.final[str, int] | None)
+    entrypoint(nam="x")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    entrypoint(name=1)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+
+
+@entrypoint
+def untyped(n: int) -> Any:
+    return n
+
+
+def a_body_without_types_gives_any() -> None:
+    assert_type(untyped.invoke(1), Any)
+
+
 def tasks_are_passed_around(flag: bool) -> Callable[[str], TaskFuture[float]]:
     chosen: Task[[str], float] = full if flag else full_async
     return chosen
