@@ -220,6 +220,17 @@ class Checkpointer(Protocol):
         """
         ...
 
+    def is_owned(self, thread_id: str, /) -> bool:
+        """Look whether somebody works on a thread, without claiming it.
+
+        Args:
+            thread_id: The thread, which need not exist.
+
+        Returns:
+            True while a living process owns it, this one or another.
+        """
+        ...
+
     def commit(self, commits: Sequence[Commit], /) -> list[Exception | None]:
         """Make changes in one transaction; they are durable, as far as the saver is, when this returns.
 

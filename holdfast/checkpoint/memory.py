@@ -101,6 +101,12 @@ class InMemorySaver:
             if not thread.runs:
                 self._forget(lease.thread_id, thread)
 
+    def is_owned(self, thread_id: str, /) -> bool:
+        """Whether somebody works on the thread."""
+        with self._lock:
+            thread = self._threads.get(thread_id)
+            return thread is not None and thread.owner is not None
+
     def commit(self, commits: Sequence[Commit], /) -> list[Exception | None]:
         """Make changes together; see `holdfast.typing.Checkpointer.commit`."""
         with self._lock:

@@ -120,6 +120,11 @@ class SqliteSaver:
         with self._write() as connection:
             _claims.release(connection, lease)
 
+    def is_owned(self, thread_id: str, /) -> bool:
+        """Whether a living process works on the thread, this one or another; see `holdfast.typing.Checkpointer.is_owned`."""
+        with self._read() as reader:
+            return reader is not None and _claims.is_owned(reader.connection, self._owners, thread_id)
+
     def commit(self, commits: Sequence[Commit], /) -> list[Exception | None]:
         """Make changes in one transaction; see `holdfast.typing.Checkpointer.commit`.
 

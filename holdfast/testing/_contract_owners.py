@@ -27,6 +27,18 @@ class OwnersContract(Base):
         assert saver.threads() == []
         assert saver.latest("new") is None
 
+    def test_an_owner_is_seen(self, saver: Checkpointer) -> None:
+        """From the claim until the release; looking claims nothing, and makes no thread."""
+        seen = [saver.is_owned("thread")]
+        lease = saver.claim("thread")
+        seen += [saver.is_owned("thread"), saver.is_owned("other")]
+        saver.release(lease)
+        seen.append(saver.is_owned("thread"))
+
+        assert seen == [False, True, False, False]
+        assert saver.threads() == []
+        saver.release(saver.claim("thread"))
+
     def test_a_second_claim_is_refused(self, saver: Checkpointer) -> None:
         """In one process too a thread has one owner; the refusal names the thread."""
         saver.claim("thread")
@@ -157,8 +169,9 @@ class OwnersContract(Base):
 
         with pytest.raises(ThreadBusyError):
             other.claim("thread")
-        assert [info.is_owned for info in other.threads()] == [True]
+        assert ([info.is_owned for info in other.threads()], other.is_owned("thread")) == ([True], True)
         saver.close()
+        assert not other.is_owned("thread")
         taken = other.claim("thread")
         other.close()
         assert taken.epoch > lease.epoch

@@ -80,7 +80,7 @@ class Played:
 
     def state(self):
         listed = sorted((info._replace(size=0) for info in self.saver.threads()), key=lambda info: info.thread_id)
-        by_thread = [(self.saver.latest(name), self.saver.runs(name)) for name in THREADS]
+        by_thread = [(self.saver.latest(name), self.saver.runs(name), self.saver.is_owned(name)) for name in THREADS]
         return listed, by_thread, [(self.saver.find(run_id), self.saver.steps(run_id)) for run_id in RUNS]
 
 

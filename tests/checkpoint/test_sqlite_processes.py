@@ -174,6 +174,7 @@ def test_a_stopped_owner_stays_owner_until_somebody_takes_over(path, saver):
         assert ["None", "released"] == said[1:]
         assert ([a_step(2)], [a_step(1)]) == (saver.steps("run-taken"), saver.steps("run-left"))
         assert {"taken": True, "left": True} == {info.thread_id: info.is_owned for info in saver.threads()}
+        assert [True, True, False] == [saver.is_owned(name) for name in ["taken", "left", "new"]]
 
 
 def test_of_two_processes_that_claim_at_once_one_wins(path):
