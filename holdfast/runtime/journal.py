@@ -127,13 +127,13 @@ class Journal:
             self._open[step] = call
 
     def under_way(self, step: StepId, scope: Scope) -> TaskFuture[Any] | None:
-        """The future of a step that an earlier attempt of its body started and that is not done; from now on it is ``scope``'s."""
+        """The future of a step that an earlier attempt of its body started and did not give up; from now on it is ``scope``'s."""
         if step not in self._open:
             return None
         with self._lock:
             call = self._open.get(step)
             future = None if call is None else call.future
-            if call is None or future is None or future.done():
+            if call is None or call.is_cancelled or future is None or future.done():
                 return None  # one that is done, `find` knows about
             call.parent = scope
             return future

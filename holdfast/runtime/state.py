@@ -40,6 +40,7 @@ class Call:
         context: The caller's context variables, copied; the body runs in them.
         slots: Where its slot comes from; None when it needs none.
         has_slot: Whether it holds one now.
+        is_cancelled: Whether its async body was told to stop, which takes a moment.
         is_sent: See `holdfast.runtime.dispatch.Job`.
         is_past: See there too.
         nonce: What `get_idempotency_key` tells it apart by, where it has no step; None until somebody asks.
@@ -69,6 +70,7 @@ class Call:
         "has_slot",
         "history",
         "is_body",
+        "is_cancelled",
         "is_missing",
         "is_past",
         "is_sent",
@@ -104,7 +106,7 @@ class Call:
         self.context: Context | None = None
         self.slots: Slots | None = None
         self.has_slot = False
-        self.is_body = False
+        self.is_body = self.is_cancelled = False
         self.is_sent = self.is_past = False
         self.frees_thread = False
         self.asyncio_task: asyncio.Task[Any] | None = None
@@ -204,6 +206,7 @@ class Call:
         if self.run is None or self.future is None:
             return False
         if self.plan.is_async:
+            self.is_cancelled = True
             self.run.cancel_async(self)
             return True
         return on_loop and self.future.settle_cancelled()

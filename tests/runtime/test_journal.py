@@ -82,6 +82,25 @@ def test_a_failed_child_runs_again_at_once() -> None:
         assert {"child": 2} == runs
 
 
+def test_a_cancelled_child_is_made_anew() -> None:
+    """A running async task whose attempt ran out of time is still ending when the next attempt asks for it: that does not get its cancellation."""
+    runs = Counter[str]()
+
+    @task
+    async def stuck() -> str:
+        runs["stuck"] += 1
+        await asyncio.sleep(60 if runs["stuck"] == 1 else 0)
+        return "ok"
+
+    @entrypoint(InMemorySaver(), retry_policy=AT_ONCE)
+    async def main() -> str:
+        async with asyncio.timeout(0.02 if not runs["stuck"] else None):
+            return await stuck()
+
+    assert "ok" == main.invoke()
+    assert 2 == runs["stuck"]
+
+
 def test_a_given_up_child_is_made_anew() -> None:
     """A running sync task cancelled on a loop: the next attempt of the body does not get the cancelled future."""
     release, runs = threading.Event(), Counter[str]()
