@@ -1,7 +1,7 @@
 """One way to open, lock, fork and migrate SQLite files.
 
 Theory of operation. A `Database` owns one connection, made on first use and guarded by one lock; whoever wants to read beside its
-writes opens a second one with ``is_reader=True``, which can neither write nor checkpoint. Files are private: folders that are made
+writes opens a second one with ``is_reader=True``, which changes nothing. Files are private: folders that are made
 here get 0700, the database 0600, and SQLite gives ``-wal`` and ``-shm`` the database's own mode (findCreateFileMode in os_unix.c).
 
 - A file descriptor on a database that is open elsewhere in this process must never be closed: POSIX drops *all* of the process's locks on
@@ -14,6 +14,10 @@ here get 0700, the database 0600, and SQLite gives ``-wal`` and ``-shm`` the dat
   thread's own, the child abandons the connection, closing nothing, and refuses that file.
 - A new file gets its identity (``application_id``), schema and version (``user_version``) in one transaction, so that no other process
   sees half of it. What carries another identity is never touched.
+- Reading makes ``-wal`` and ``-shm`` where there are none, and SQLite removes them when the last connection closes, if that one may
+  write. So a reader that finds none opens the file for writing, and leaves it at ``query_only``; where there is a log, somebody may be
+  at work or have been killed, and checkpointing is for the writers. In a folder that is read-only nobody can be writing: there, the
+  file is ``immutable``.
 - SQLite cannot share memory, and so no WAL, over a network file system; where Linux tells us that it is one we refuse.
 """
 
@@ -27,10 +31,11 @@ import time
 import weakref
 from pathlib import Path
 from sqlite3 import Connection
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from holdfast.errors import StoreError
 from holdfast.values._private import check_file, check_folder, create_file, make_folder, make_private
+from holdfast.values._schema import EmptyStoreError, OldStoreError, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -42,28 +47,6 @@ _STEP = 5  # milliseconds of one wait for another process: SQLite asks after 1, 
 _MOST_PATIENCE = (2**31 - 1) // 1000  # seconds, 24 days: SQLite counts milliseconds in an int, and one that overflows is no patience at all
 _FOR_WRITING = "BEGIN IMMEDIATE"
 _WAL_RESET_FIXED = (3, 51, 3)
-
-
-class Schema(NamedTuple):
-    """What a file must be, and how it becomes so.
-
-    Attributes:
-        name: What to call the file in errors, for example ``trace store``.
-        application_id: The file's identity, a 32-bit number of its kind alone.
-        migrations: SQL scripts; script ``n`` takes a file from version ``n`` to ``n + 1``. Only ever append.
-    """
-
-    name: str
-    application_id: int
-    migrations: tuple[str, ...]
-
-
-class EmptyStoreError(StoreError):
-    """A reader found no file, or one in which nothing has been written yet."""
-
-
-class OldStoreError(StoreError):
-    """A reader found a file that an older holdfast wrote; opening it for writing upgrades it."""
 
 
 class Database:
@@ -201,10 +184,8 @@ class Database:
         self._patience = -1  # not known of this connection
         try:
             self._prepare()
-            mode = "ro" if self._is_reader else "rw"
-            connection = sqlite3.connect(
-                f"{self.path.as_uri()}?mode={mode}", uri=True, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False
-            )
+            address = f"{self.path.as_uri()}?{self._mode()}"
+            connection = sqlite3.connect(address, uri=True, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False)
             try:
                 self._configure(connection)
             except BaseException:
@@ -215,6 +196,17 @@ class Database:
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"cannot open the {self.schema.name} {self.path}: {error}") from error
         return connection
+
+    def _mode(self) -> str:
+        """How to open the file, so that a reader leaves nothing beside it; see the module."""
+        if not self._is_reader:
+            return "mode=rw"
+        try:
+            if self.path.with_name(f"{self.path.name}-wal").stat().st_size:
+                return "mode=ro"
+        except FileNotFoundError:
+            pass
+        return "mode=rw" if os.access(self.path.parent, os.W_OK) else "mode=ro&immutable=1"
 
     def _prepare(self) -> None:
         """Check the folder and the file, and make them when they are missing."""

@@ -325,6 +325,48 @@ def test_a_reader_makes_nothing(open_notes, path):
     assert not path.parent.exists()
 
 
+def test_a_reader_leaves_nothing_beside_a_file_at_rest(open_notes, path):
+    """What SQLite makes for reading is gone when the reader is; a reader that comes second keeps nothing from that."""
+    writer = open_notes()
+    add(writer, "one")
+    writer.close()
+    before = path.read_bytes()
+    first, second = open_notes(is_reader=True), open_notes(is_reader=True)
+
+    assert (["one"], ["one"]) == (texts(first), texts(second))
+    first.close()
+    second.close()
+    assert (["notes.db"], before) == ([each.name for each in path.parent.iterdir()], path.read_bytes())
+
+
+def test_a_reader_leaves_the_log_of_a_killed_process_as_it_is(open_notes, path, tmp_path):
+    """It is read, and neither moved into the file nor removed."""
+    writer = open_notes()
+    add(writer, "one")
+    left = tmp_path / "left"
+    left.mkdir(mode=0o700)
+    for name in ("notes.db", "notes.db-wal"):  # what is on the disk when the process is killed now
+        (left / name).write_bytes((path.parent / name).read_bytes())
+    before = {each.name: each.read_bytes() for each in left.iterdir()}
+    reader = Database(left / "notes.db", NOTES, is_reader=True)
+
+    assert ["one"] == texts(reader)
+    reader.close()
+    assert before == {name: (left / name).read_bytes() for name in before}
+
+
+def test_a_reader_needs_no_room_in_a_folder_that_is_read_only(open_notes, path, monkeypatch):
+    """SQLite would want to make files for reading there."""
+    writer = open_notes()
+    add(writer, "one")
+    writer.close()
+    monkeypatch.setattr(os, "access", lambda *_: False)  # the superuser may write anywhere
+    reader = open_notes(is_reader=True)
+
+    assert ["one"] == texts(reader)
+    assert ["notes.db"] == [each.name for each in path.parent.iterdir()]
+
+
 def test_a_reader_does_not_upgrade(open_notes, path):
     """Reading an older or empty file says what is the matter and changes nothing."""
     first = open_notes()
