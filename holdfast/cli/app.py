@@ -1,61 +1,68 @@
-"""The commands. They read the trace store and print; nothing here changes it."""
+"""The command and what reads the trace store: ``runs`` and ``show``. Nothing here changes it."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import msgspec
 
 from holdfast import clock
-from holdfast.cli.marks import UNICODE
+from holdfast.cli import output
 from holdfast.cli.render import render_run
+from holdfast.cli.resume import resume
 from holdfast.cli.table import render_runs, shared_length, short_ids
+from holdfast.cli.threads import threads
 from holdfast.tracing import tree
 from holdfast.tracing.store import RunSummary, TraceStore
 
-_WIDTH_OF_A_PIPE = 80
 _NEARBY = 3
 
 _db = click.option("--db", metavar="PATH", help="The trace store; default HOLDFAST_TRACES, else the file in your state folder.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "terminal_width": 80},
-    epilog="\b\nExamples:\n  holdfast runs                 what ran lately\n  holdfast show                 the last run, as a tree\n"
-    "  holdfast show 0198c0de        the run whose id begins so",
+    epilog="\b\nExamples:\n  holdfast runs                                 what ran lately\n"
+    "  holdfast show                                 the last run, as a tree\n"
+    "  holdfast show 0198c0de                        the run whose id begins so\n"
+    "  holdfast threads --db runs.db                 what is waiting, failed, done\n"
+    "  holdfast resume app:plan --thread trip-1      go on where it stopped",
 )
 @click.version_option(package_name="holdfast", message="holdfast %(version)s")
 def app() -> None:
-    """Look at what your decorated calls did: retries, waits, errors, cache hits.
+    """Look at what your decorated calls did, and go on with runs that stopped.
 
-    Runs are recorded once your program calls holdfast.tracing.configure().
+    runs and show tell of retries, waits, errors, cache hits: recorded once your
+    program calls holdfast.tracing.configure(). threads and resume need an
+    entrypoint with a checkpointer.
     """
 
 
 @app.command(
     epilog="\b\nExamples:\n  holdfast runs --failed        the runs that ended in an error\n  holdfast runs --name plan     the runs of one entrypoint\n"
-    "  holdfast runs --json | jq '.[0].summary'"
+    "  holdfast runs --thread trip-1 the runs of one thread\n  holdfast runs --json | jq '.[0].summary'"
 )
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="At most N runs.")
 @click.option("--failed", is_flag=True, help="Only runs that ended in an error.")
 @click.option("--name", metavar="X", help="Only runs of this entrypoint or task.")
-@_json
+@click.option("--thread", metavar="T", help="Only runs of this thread.")
+@output.as_json
 @_db
-def runs(limit: int, name: str | None, db: str | None, *, failed: bool, as_json: bool) -> None:
+def runs(limit: int, name: str | None, thread: str | None, db: str | None, *, failed: bool, as_json: bool) -> None:
     """List the latest runs, newest first."""
     store = _open(db)
-    found = store.runs(limit + 1, name=name, failed=failed)
+    found = store.runs(limit + 1, name=name, thread=thread, failed=failed)
     if as_json:
-        _print_json([_plain(run) for run in found[:limit]])
+        output.print_json([_plain(run) for run in found[:limit]])
     elif not found:
-        _fail("no such run has been recorded" if store.runs(1) else _nothing_recorded(store))
+        output.fail("no such run has been recorded" if store.runs(1) else _nothing_recorded(store))
     else:
-        _print(render_runs(found[:limit], short_ids(found), now_ns=clock.current.time_ns(), color=_has_color(), is_ascii=_is_ascii()))
+        output.print_text(
+            render_runs(
+                found[:limit], short_ids(found), now_ns=clock.current.time_ns(), color=output.has_color(), is_ascii=output.is_ascii()
+            )
+        )
 
 
 @app.command(
@@ -65,10 +72,10 @@ def runs(limit: int, name: str | None, db: str | None, *, failed: bool, as_json:
 @click.argument("run", default="last")
 @click.option("--errors", is_flag=True, help="Show only what failed, and the way to it.")
 @click.option("--all", "expand", is_flag=True, help="Show every one of many equal calls.")
-@_json
+@output.as_json
 @_db
 def show(run: str, db: str | None, *, errors: bool, expand: bool, as_json: bool) -> None:
-    """Show a run as a tree: attempts, waits, errors, cache hits, durations.
+    """Show a run as a tree: attempts, waits, errors, hits, durations.
 
     RUN is a run id or trace id, or the beginning of one; without it the last run is shown.
     """
@@ -78,18 +85,18 @@ def show(run: str, db: str | None, *, errors: bool, expand: bool, as_json: bool)
     chosen = _choose(store, run)
     rows = store.spans(chosen.trace_id)
     if as_json:
-        _print_json({"run": _plain(chosen), "spans": [msgspec.structs.asdict(row) for row in rows]})
+        output.print_json({"run": _plain(chosen), "spans": [msgspec.structs.asdict(row) for row in rows]})
         return
     known = store.durations(tree.origins(tree.build(rows)))
-    _print(
+    output.print_text(
         render_run(
             rows,
-            width=_width(),
-            color=_has_color(),
+            width=output.width(),
+            color=output.has_color(),
             run_id=chosen.run_id,
             expand=expand,
             errors_only=errors,
-            is_ascii=_is_ascii(),
+            is_ascii=output.is_ascii(),
             durations=known,
         )
     )
@@ -102,10 +109,10 @@ def _choose(store: TraceStore, prefix: str) -> RunSummary:
     if len(found) == 1 or exact:
         return (exact or found)[0]
     if found:
-        _fail(f"{len(found)} runs begin with {prefix}: {_names(found)}\nGive more of the id.")
+        output.fail(f"{len(found)} runs begin with {prefix}: {_names(found)}\nGive more of the id.")
     recent = store.runs(100)
     nearby = sorted(recent, key=lambda run: -shared_length(run.id, prefix))[:_NEARBY]
-    return _fail(
+    return output.fail(
         f"no run begins with {prefix}; nearby: {_names(nearby)}\n`holdfast runs` lists them all." if nearby else _nothing_recorded(store)
     )
 
@@ -123,44 +130,14 @@ def _nothing_recorded(store: TraceStore) -> str:
 
 def _open(db: str | None) -> TraceStore:
     """The store; ends the command when a file was named that is not there."""
-    if db is not None and not os.path.exists(db):  # noqa: PTH110 - `~` was the shell's business
-        _fail(f"there is no file {db}")
+    if db is not None:
+        output.need_file(db)
     return TraceStore(db)
-
-
-def _fail(text: str) -> NoReturn:
-    raise click.ClickException(text)
 
 
 def _plain(run: RunSummary) -> dict[str, Any]:
     return {"id": run.id, **msgspec.to_builtins(run)}
 
 
-def _print_json(value: object) -> None:
-    _print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
-
-
-def _print(text: str) -> None:
-    """Print, with escapes for what the terminal's encoding does not have."""
-    click.echo(text.encode(_encoding(), "backslashreplace").decode(_encoding()))
-
-
-def _encoding() -> str:
-    return sys.stdout.encoding or "utf-8"
-
-
-def _is_ascii() -> bool:
-    """Whether the output cannot print our signs."""
-    try:
-        "".join(UNICODE).encode(_encoding())
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-def _has_color() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def _width() -> int:
-    return shutil.get_terminal_size((_WIDTH_OF_A_PIPE, 24)).columns
+app.add_command(threads)
+app.add_command(resume)

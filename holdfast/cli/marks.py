@@ -15,6 +15,7 @@ class Marks(NamedTuple):
     retried: str
     answered: str
     stopped: str
+    running: str
     unknown: str
     other: str
     wait: str
@@ -28,8 +29,8 @@ class Marks(NamedTuple):
     bar: str
 
 
-UNICODE = Marks("✓", "✗", "↻", "⚡", "■", "?", "·", "⏳", "…", "·", "≤", "µs", "├─ ", "└─ ", "│  ", "━")
-ASCII = Marks("+", "x", "~", "*", "-", "?", ".", "..", "...", "|", "<=", "us", "|- ", "`- ", "|  ", "=")
+UNICODE = Marks("✓", "✗", "↻", "⚡", "■", "►", "?", "·", "⏳", "…", "·", "≤", "µs", "├─ ", "└─ ", "│  ", "━")
+ASCII = Marks("+", "x", "~", "*", "-", ">", "?", ".", "..", "...", "|", "<=", "us", "|- ", "`- ", "|  ", "=")
 
 
 def cells(text: str) -> int:
@@ -39,8 +40,12 @@ def cells(text: str) -> int:
 
 def plain(text: str) -> str:
     """The first line of ``text``, without anything that could steer a terminal: it may come from a stranger's server."""
-    first = text.strip().splitlines()[0] if text.strip() else ""
-    return "".join(letter if letter.isprintable() else " " for letter in first)
+    return printable(text.strip().splitlines()[0] if text.strip() else "")
+
+
+def printable(line: str) -> str:
+    """A line without anything that could steer a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in line)
 
 
 def took(seconds: float, marks: Marks = UNICODE) -> str:
@@ -63,6 +68,16 @@ def age(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds // size:.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
+
+
+def size(number: float) -> str:
+    """Bytes in at most three digits: ``512 B``, ``1.5 kB``, ``41 kB``, ``3.2 MB``."""
+    unit = "B"
+    for unit in ("B", "kB", "MB", "GB"):  # noqa: B007 - the last one stands for all that is larger
+        if number < 999.5:  # noqa: PLR2004 - here and below the numbers are the rule
+            break
+        number /= 1000
+    return f"{number:.1f} {unit}" if unit != "B" and number < 9.95 else f"{number:.0f} {unit}"  # noqa: PLR2004
 
 
 def count(number: int, noun: str) -> str:

@@ -1,9 +1,9 @@
-"""The list of runs as a table."""
+"""Tables: the list of runs, and what every other list is drawn with."""
 
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.text import Text
 
@@ -16,17 +16,56 @@ if TYPE_CHECKING:
     from holdfast.cli.marks import Marks
     from holdfast.tracing.store import RunSummary
 
+LONGEST_NAME = 24
+"""Cells of a name in a table; what is longer is cut."""
+
 _SHORTEST_ID = 8
-_LONGEST_NAME = 24
 _HEAD = ("", "RUN", "STARTED", "NAME", "TOOK", "CALLS", "RETRIES", "HITS", "FAILED")
-_RIGHT = _HEAD[4:]
+_RIGHT = frozenset(_HEAD[4:])
+
+
+class Row(NamedTuple):
+    """One row of a table.
+
+    Attributes:
+        cells: Its texts, the sign first.
+        style: The sign's colour.
+        below: Lines that belong to the row, drawn under it.
+    """
+
+    cells: tuple[str, ...]
+    style: str
+    below: tuple[Text, ...] = ()
+
+
+def draw(head: tuple[str, ...], rows: Sequence[Row], *, right: frozenset[str], color: bool) -> str:
+    """Draw a table whose columns are as wide as they need to be.
+
+    Args:
+        head: Titles of the columns.
+        rows: In the order in which they are drawn.
+        right: Titles of the columns that are aligned at the right.
+        color: Whether to write ANSI colours.
+    """
+    every = [head, *(row.cells for row in rows)]
+    widths = [max(cells(texts[column]) for texts in every) for column in range(len(head))]
+    sides = [title in right for title in head]
+    lines = [_line(head, widths, sides, ["bright_black"] * len(head))]
+    for row in rows:
+        lines += [_line(row.cells, widths, sides, [row.style]), *row.below]
+    return write(lines, color=color)
 
 
 def short_ids(runs: Sequence[RunSummary]) -> list[str]:
-    """For each run the beginning of its id that no other of them has, at least 8 characters; all of the same length."""
-    ids = sorted({run.id for run in runs})
-    length = max(_SHORTEST_ID, 1 + max(itertools.starmap(shared_length, itertools.pairwise(ids)), default=0))
-    return [run.id[:length] for run in runs]
+    """What to call each run: see `shortened`."""
+    return shortened([run.id for run in runs])
+
+
+def shortened(ids: Sequence[str]) -> list[str]:
+    """For each id the beginning that no other of them has, at least 8 characters; all of the same length."""
+    ordered = sorted(set(ids))
+    length = max(_SHORTEST_ID, 1 + max(itertools.starmap(shared_length, itertools.pairwise(ordered)), default=0))
+    return [each[:length] for each in ids]
 
 
 def shared_length(one: str, other: str) -> int:
@@ -45,10 +84,8 @@ def render_runs(runs: Sequence[RunSummary], ids: Sequence[str], *, now_ns: int, 
         is_ascii: Use ASCII signs.
     """
     marks = ASCII if is_ascii else UNICODE
-    rows = [_HEAD, *(_cells(run, name, now_ns, marks) for run, name in zip(runs, ids, strict=False))]
-    widths = [max(cells(row[column]) for row in rows) for column in range(len(_HEAD))]
-    styles = ["bright_black", *(_sign(run, marks)[1] for run in runs)]
-    return write([_line(row, widths, style) for row, style in zip(rows, styles, strict=True)], color=color)
+    rows = [Row(_cells(run, name, now_ns, marks), _sign(run, marks)[1]) for run, name in zip(runs, ids, strict=False)]
+    return draw(_HEAD, rows, right=_RIGHT, color=color)
 
 
 def _cells(run: RunSummary, name: str, now_ns: int, marks: Marks) -> tuple[str, ...]:
@@ -57,7 +94,7 @@ def _cells(run: RunSummary, name: str, now_ns: int, marks: Marks) -> tuple[str, 
         _sign(run, marks)[0],
         name,
         f"{age((now_ns - run.started_ns) / 1e9)} ago",
-        plain(run.name)[:_LONGEST_NAME],
+        plain(run.name)[:LONGEST_NAME],
         took(run.duration_s, marks),
         str(figures.calls),
         str(figures.retries),
@@ -74,11 +111,10 @@ def _sign(run: RunSummary, marks: Marks) -> tuple[str, str]:
     return (marks.ok, "green") if run.outcome == "ok" else (marks.stopped, "yellow")
 
 
-def _line(row: tuple[str, ...], widths: Sequence[int], style: str) -> Text:
-    is_head = row is _HEAD
+def _line(texts: Sequence[str], widths: Sequence[int], sides: Sequence[bool], styles: Sequence[str]) -> Text:
     text = Text()
-    for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
+    for column, (cell, width, is_right) in enumerate(zip(texts, widths, sides, strict=True)):
         space = " " * (width - cells(cell))
-        padded = space + cell if _HEAD[column] in _RIGHT else cell + space
-        text.append(("  " if column else "") + padded, style if is_head or column == 0 else "")
+        padded = space + cell if is_right else cell + space
+        text.append(("  " if column else "") + padded, styles[column] if column < len(styles) else "")
     return text

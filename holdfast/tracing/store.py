@@ -170,21 +170,23 @@ class TraceStore:
         self._has_complained = False
         return True
 
-    def runs(self, limit: int = 20, *, name: str | None = None, failed: bool = False) -> list[RunSummary]:
+    def runs(self, limit: int = 20, *, name: str | None = None, thread: str | None = None, failed: bool = False) -> list[RunSummary]:
         """The latest runs, newest first.
 
         Args:
             limit: At most so many.
             name: Only runs of this name; None for all.
+            thread: Only runs of this thread; None for all.
             failed: Only runs that ended in an error.
 
         Raises:
             StoreError: The file cannot be read. A missing one has no runs.
         """
         condition, values = "", list[Any]()
-        if name is not None:
-            condition += " AND name = ?"
-            values.append(name)
+        for column, wanted in (("name", name), ("thread_id", thread)):
+            if wanted is not None:
+                condition += f" AND {column} = ?"
+                values.append(wanted)
         if failed:
             condition += " AND failed"
         return self._select(condition, values, limit)

@@ -114,6 +114,7 @@ def test_runs_chooses(command, filled):
     assert ["0298c0de"] == names("--failed")
     assert ["0198c0de-0002", "0198c0de-0001"] == names("--name", "plan")
     assert [["0298c0de"], []] == [names("--limit", "1"), names("--name", "pla")]
+    assert ["0198c0de"] == names("--thread", FIRST)
 
 
 def test_runs_as_json(command, filled):
@@ -303,7 +304,10 @@ def test_the_console_script_is_this_function():
     assert main is script.load()
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("runs", "--help"), ("show", "--help")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), *[(*command, "--help") for command in (["runs"], ["show"], ["threads"], ["threads", "prune"], ["resume"])]],
+)
 def test_the_help_stands_in_the_documentation(command, arguments):
     """docs/cli.md shows what the command prints."""
     code, out, err = command(*arguments)

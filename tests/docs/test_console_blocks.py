@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DURATION = re.compile(r"[\d.]+ [mµ]?s\b")
+DURATION = re.compile(r"[\d.]+ ([mµ]?s|d)\b")
+ID = re.compile(r"\b[0-9a-f]{8}\b")
 
 
 def _load_runner():
@@ -24,7 +25,7 @@ def _load_runner():
 
 
 docs = _load_runner()
-OURS = ("README.md", "docs/getting-started.md", "docs/tasks-and-entrypoints.md")
+OURS = ("README.md", "docs/getting-started.md", "docs/tasks-and-entrypoints.md", "docs/cli.md")
 SHOWN = [
     block
     for block in docs.ALL
@@ -42,17 +43,18 @@ def ask(command, folder):
     code = "import sys; sys.argv[0] = 'holdfast'; from holdfast.cli import main; main()"
     settings = os.environ | {"HOLDFAST_TRACES": str(folder / ".holdfast" / "traces.db"), "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}
     words = command.partition("#")[0].split()[1:]
-    return subprocess.run([sys.executable, "-c", code, *words], env=settings, capture_output=True, encoding="utf-8", check=True).stdout
+    call = [sys.executable, "-c", code, *words]
+    return subprocess.run(call, env=settings, cwd=folder, capture_output=True, encoding="utf-8", check=True).stdout
 
 
 def without_times(text):
-    """The text with durations and the blanks around them evened out."""
-    return "\n".join(re.sub(r" +", " ", DURATION.sub("(time)", line)).rstrip() for line in text.strip().splitlines())
+    """The text with durations, ids and the blanks around them evened out."""
+    return "\n".join(re.sub(r" +", " ", ID.sub("(id)", DURATION.sub("(time)", line))).rstrip() for line in text.strip().splitlines())
 
 
 @pytest.mark.parametrize("block", SHOWN, ids=str)
 def test_commands_print_what_the_page_shows(block, tmp_path):
-    """Times differ from run to run; everything else is as on the page."""
+    """Times and ids differ from run to run; everything else is as on the page."""
     page = [other for other in docs.ALL if other.page == block.page]
     above = [other for other in page if other.language == "python" and other.line < block.line][-1]
     done = docs.run(docs.program(above, page), tmp_path)
