@@ -51,7 +51,7 @@ def _look_or_start(call: Call, run: Run) -> TaskFuture[Any]:
         if run.journal is None:  # with one, a hit is a step like any other, and to be recorded before it is seen
             entry = lookup.peek(call)
             if entry is not None:
-                return _serve(call, lookup.serve(call, entry))
+                return _serve(call, lookup.serve(call, entry), origin="cache")
     return _start(call)
 
 
@@ -68,7 +68,7 @@ def _replay(call: Call, run: Run, journal: Journal, values: tuple[Any, ...], ste
             return under_way
         if journal.questions.parked(call.step):
             call.error = RunInterrupted(f"{call.plan.name} waits for an answer")
-            return _serve(call, None)
+            return _serve(call, None, origin="journal")
         value, call.error = journal.find(call.step, call.plan)
     except (Divergence, InDoubt, CorruptRecord, StoreError, ThreadBusyError) as error:
         run.halt(error)
@@ -78,17 +78,17 @@ def _replay(call: Call, run: Run, journal: Journal, values: tuple[Any, ...], ste
     run.facts.replayed += 1
     if call.facts is not None:
         call.facts.outcome = "replayed"
-    return _serve(call, value)
+    return _serve(call, value, origin="journal")
 
 
-def _serve(call: Call, value: Any) -> TaskFuture[Any]:
+def _serve(call: Call, value: Any, *, origin: str) -> TaskFuture[Any]:
     """A finished future, for a call that needed no body."""
     if call.observer is not None:
         attempts.open_call(call)
         attempts.close_call(call, value)
     if call.run is not None and call.run.sink is not None:
         stream.task_started(call)
-        stream.task_ended(call, value, is_cached=call.step is None or call.facts is None or call.facts.outcome != "replayed")
+        stream.task_ended(call, value, origin=origin)
     future: TaskFuture[Any] = TaskFuture()
     if call.error is None:
         future.set_result(value)

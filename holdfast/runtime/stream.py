@@ -45,14 +45,17 @@ def task_started(call: Call) -> None:
         call.run.sink("tasks", payload)
 
 
-def task_ended(call: Call, value: Any, *, is_cached: bool = False) -> None:
-    """Tell the stream how a call ended."""
+def task_ended(call: Call, value: Any, *, origin: str = "body") -> None:
+    """Tell the stream how a call ended; ``origin`` is where its outcome comes from: ``body``, ``cache`` or ``journal``.
+
+    What is replayed has been an update when it was done, and is none again (as in LangGraph): who resumes a stream is told what is new.
+    """
     if call.run is None or call.run.sink is None:
         return
     error = None if call.error is None else shown(call.error)
     call.run.sink("tasks", {"id": task_id(call), "name": call.plan.name, "error": error, "result": value, "interrupts": []})
-    if call.error is None:
+    if call.error is None and origin != "journal":
         update: dict[str, Any] = {call.plan.name: value}
-        if is_cached:
+        if origin == "cache":
             update["__metadata__"] = {"cached": True}
         call.run.sink("updates", update)
