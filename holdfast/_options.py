@@ -12,6 +12,39 @@ if TYPE_CHECKING:
 CLOSE = 0.55
 """How alike two names have to be, as `difflib` measures it: its usual 0.6 does not lead from ``retry`` to ``retry_policy``."""
 
+_OTHER_NAMES = {
+    "max_attempts": "retries attempts tries max_retries max_tries num_retries stop_after_attempt times count",
+    "initial_interval": "delay interval sleep initial_delay base_delay min_delay wait_time initial base",
+    "backoff_factor": "backoff factor multiplier exponent exp_base backoff_multiplier rate",
+    "max_interval": "max_delay max_wait max_backoff cap",
+    "retry_on": "exceptions exception errors on catch retry_if retry_exceptions retry_on_exception autoretry_for expected_exception",
+    "before_retry": "before_sleep on_retry on_backoff",
+    "deadline": "timeout total_timeout max_time max_duration max_elapsed stop_after_delay total",
+    "timeout": "time_limit attempt_timeout run_timeout",
+    "ttl": "expire expires expiry expire_after expires_in ttl_seconds ttl_s timeout max_age lifetime seconds",
+    "key_func": "key key_fn key_function key_builder make_key cache_key",
+    "ignore": "exclude ignore_args skip",
+    "cache_if": "condition when store_if unless",
+    "retry_policy": "retry retries policy",
+    "max_entries": "maxsize max_size size",
+    "size_limit": "maxsize max_size max_bytes",
+    "path": "folder directory dir file",
+}
+"""What other libraries call an option of ours."""
+_POLICIES = {
+    "retry_policy=RetryPolicy": (
+        "max_attempts",
+        "initial_interval",
+        "backoff_factor",
+        "max_interval",
+        "jitter",
+        "retry_on",
+        "before_retry",
+    ),
+    "cache_policy=CachePolicy": ("ttl", "key_func", "ignore", "version", "cache_if", "negative_ttl", "tags"),
+    "cache=DiskCache": ("size_limit",),
+}
+"""Options that are not a decorator's own, and where they belong."""
 _PLAIN = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
 
 
@@ -41,11 +74,34 @@ def misfit(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, A
 
 
 def _unknown(subject: str, name: str, names: list[str]) -> str:
+    return f"{subject} has no option {name!r}: {_ours(name, names) or _inside(name, names) or _alike(name, names)}"
+
+
+def _ours(name: str, names: list[str]) -> str | None:
+    meant = next((ours for ours in _meanings(name) if ours in names), None)
+    if meant is None:
+        return None
+    return f"did you mean {meant!r}" + (", which counts the first attempt, too?" if "retries" in name and meant == "max_attempts" else "?")
+
+
+def _inside(name: str, names: list[str]) -> str | None:
+    """Where in the options there are the one that is meant would stand."""
+    for place, options in _POLICIES.items():
+        meant = next((ours for ours in (name, *_meanings(name)) if ours in options), None)
+        if meant is not None and place.partition("=")[0] in names:
+            return f"write {place}({meant}=...)"
+    return None
+
+
+def _meanings(name: str) -> list[str]:
+    return [ours for ours, others in _OTHER_NAMES.items() if name.lower() in others.split()]
+
+
+def _alike(name: str, names: list[str]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(name, names, n=1, cutoff=CLOSE)
-    hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(names)}"
-    return f"{subject} has no option {name!r}: {hint}"
+    return f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(names)}"
 
 
 def _nameless(subject: str, args: tuple[Any, ...], names: list[str]) -> str:

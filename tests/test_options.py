@@ -7,7 +7,7 @@ import traceback
 
 import pytest
 
-from holdfast import CachePolicy, DiskCache, InMemoryCache, RetryPolicy, TimeoutPolicy, entrypoint, resilient, task, tracing
+from holdfast import CachePolicy, DiskCache, InMemoryCache, RetryPolicy, TimeoutPolicy, _options, entrypoint, resilient, task, tracing
 from holdfast._frames import trims
 
 SETTINGS = "name, retry_policy, cache_policy, timeout, deadline, capture, kind"
@@ -25,6 +25,17 @@ def refused(make, *args, **options):
     [
         (RetryPolicy, "max_atempts", "RetryPolicy has no option 'max_atempts': did you mean 'max_attempts'?"),
         (RetryPolicy, "backoff", "RetryPolicy has no option 'backoff': did you mean 'backoff_factor'?"),
+        (RetryPolicy, "retries", "RetryPolicy has no option 'retries': did you mean 'max_attempts', which counts the first attempt, too?"),
+        (RetryPolicy, "tries", "RetryPolicy has no option 'tries': did you mean 'max_attempts'?"),
+        (RetryPolicy, "delay", "RetryPolicy has no option 'delay': did you mean 'initial_interval'?"),
+        (RetryPolicy, "max_delay", "RetryPolicy has no option 'max_delay': did you mean 'max_interval'?"),
+        (RetryPolicy, "exceptions", "RetryPolicy has no option 'exceptions': did you mean 'retry_on'?"),
+        (RetryPolicy, "timeout", "RetryPolicy has no option 'timeout': did you mean 'deadline'?"),
+        (CachePolicy, "timeout", "CachePolicy has no option 'timeout': did you mean 'ttl'?"),
+        (CachePolicy, "ttl_seconds", "CachePolicy has no option 'ttl_seconds': did you mean 'ttl'?"),
+        (CachePolicy, "key", "CachePolicy has no option 'key': did you mean 'key_func'?"),
+        (DiskCache, "maxsize", "DiskCache has no option 'maxsize': did you mean 'size_limit'?"),
+        (InMemoryCache, "maxsize", "InMemoryCache has no option 'maxsize': did you mean 'max_entries'?"),
         (CachePolicy, "tll", "CachePolicy has no option 'tll': did you mean 'ttl'?"),
         (TimeoutPolicy, "run_timout", "TimeoutPolicy has no option 'run_timout': did you mean 'run_timeout'?"),
         (task, "retry_polcy", "task has no option 'retry_polcy': did you mean 'retry_policy'?"),
@@ -37,6 +48,10 @@ def refused(make, *args, **options):
         (DiskCache, "sizelimit", "DiskCache has no option 'sizelimit': did you mean 'size_limit'?"),
         (InMemoryCache, "entries", "InMemoryCache has no option 'entries': did you mean 'max_entries'?"),
         (TimeoutPolicy, "seconds", "TimeoutPolicy has no option 'seconds': it takes run_timeout"),
+        (task, "max_attempts", "task has no option 'max_attempts': write retry_policy=RetryPolicy(max_attempts=...)"),
+        (entrypoint, "delay", "entrypoint has no option 'delay': write retry_policy=RetryPolicy(initial_interval=...)"),
+        (resilient, "expire", "resilient has no option 'expire': write cache_policy=CachePolicy(ttl=...)"),
+        (resilient, "retries", "resilient has no option 'retries': did you mean 'retry_policy'?"),
         (task, "wait", f"task has no option 'wait': it takes {SETTINGS}"),
         (resilient, "fn", f"resilient has no option 'fn': it takes {SETTINGS}, cache"),
     ],
@@ -48,9 +63,18 @@ def test_an_unknown_option_is_named_with_the_one_that_is_meant(make, wrong, text
 
 def test_the_first_unknown_option_is_named_among_known_ones():
     """Those that exist do not hide it."""
-    said, _ = refused(task, name="x", attempts=3, tries=2)
+    said, _ = refused(task, name="x", wait=3, tries=2)
 
-    assert f"task has no option 'attempts': it takes {SETTINGS}" == said
+    assert f"task has no option 'wait': it takes {SETTINGS}" == said
+
+
+def test_every_other_name_leads_to_an_option_there_is():
+    """The table of other libraries' names holds no option that is gone, and no name that is ours."""
+    makes = (RetryPolicy, CachePolicy, task, DiskCache, InMemoryCache)
+    ours = {name for make in makes for name in inspect.signature(make).parameters}
+    inside = {name for names in _options._POLICIES.values() for name in names}
+
+    assert set() == (set(_options._OTHER_NAMES) | inside) - ours
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,11 @@ def strategy(value: Any, *, what: str, example: str, rival: str) -> None:
         return
     if isinstance(value, Real):
         raise PolicyError(f"{what}={value!r} is a number, not a strategy: give {rival}={value!r}, or {what}=tenacity.{example}")
+    if isinstance(value, type):
+        name = value.__name__
+        if issubclass(value, BaseException):
+            raise PolicyError(f"{what}={name} is an exception class, not a strategy: give retry_on={name}")
+        raise PolicyError(f"{what}={name} is the class of a strategy: call it, for example {what}=tenacity.{example}")
     plain_function(value, what=what, example=f"tenacity.{example}")
 
 
