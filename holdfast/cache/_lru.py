@@ -105,7 +105,7 @@ def check_limit(what: str, given: Any, *, least: int) -> None:
         raise PolicyError(f"{what}={given!r}: give a whole number of at least {least}, e.g. {what}={_EXAMPLES[what.rpartition('_')[2]]}")
 
 
-_EXAMPLES = {"entries": "10_000", "bytes": "64 << 20"}
+_EXAMPLES = {"entries": "10_000", "bytes": "64 << 20", "limit": "1 << 30, which is 1 GiB"}
 
 
 class Lru:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast import clock
 from holdfast._frames import trims
-from holdfast.cache._lru import Lru, decode, encode, hold, new_entry
+from holdfast.cache._lru import Lru, check_limit, decode, encode, hold, new_entry
 from holdfast.cache._notes import Notes
 from holdfast.cache._trouble import Trouble, not_forgotten
 from holdfast.cache.info import CacheStats, EntryInfo
@@ -91,8 +91,7 @@ class DiskCache:
         memory_entries: int = 10_000,
         memory_bytes: int = 64 << 20,
     ) -> None:
-        if not isinstance(size_limit, int) or size_limit < SMALLEST:
-            raise PolicyError(f"size_limit={size_limit!r} leaves no room for entries: give at least {SMALLEST} bytes")
+        check_limit("size_limit", size_limit, least=SMALLEST)
         self.path = default_folder() if path is None else _given_folder(path)
         self.size_limit = size_limit
         self._memory = Lru(memory_entries, memory_bytes)

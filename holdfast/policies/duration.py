@@ -47,6 +47,11 @@ def seconds(value: object, *, what: str) -> float:
     return number
 
 
+def patience(value: object, *, what: str) -> float:
+    """Read how long to wait: as `seconds`, and a number as it is: a time that is over already may be negative, or without end."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else seconds(value, what=what)
+
+
 def positive_seconds(value: object, *, what: str, instead: str) -> float:
     """Read a duration above zero.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
 
 def add_note(error: BaseException, note: str) -> None:
@@ -14,6 +15,16 @@ def add_note(error: BaseException, note: str) -> None:
         error.add_note(note)
     except Exception:  # noqa: BLE001 - the error itself matters more than what we have to say about it
         return
+
+
+def call_back(fn: Callable[[Any], object], future: Future[Any]) -> None:
+    """Call a callback of a future's. Its failure is its own, reported as `concurrent.futures` reports it."""
+    try:
+        fn(future)
+    except Exception:
+        import logging
+
+        logging.getLogger("concurrent.futures").exception("exception calling callback for %r", future)
 
 
 def shown(value: object) -> str:

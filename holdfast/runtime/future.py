@@ -26,7 +26,9 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 
 from holdfast.clock import waitable
+from holdfast.policies.duration import patience
 from holdfast.runtime.context import current
+from holdfast.runtime.foreign import call_back
 from holdfast.runtime.loops import post, running_loop
 from holdfast.runtime.sight import look
 from holdfast.runtime.stripes import locks as _locks
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from contextvars import Context
     from types import TracebackType
 
+    from holdfast.policies.duration import Duration
     from holdfast.runtime.sight import Sight
 
     _Calls = list[tuple[Callable[[Any], object], asyncio.AbstractEventLoop | None, Context]]
@@ -109,13 +112,14 @@ class TaskFuture(Future[R]):
         """True when it was cancelled."""
         return self._state is CANCELLED_AND_NOTIFIED
 
-    def result(self, timeout: float | None = None) -> R:
+    def result(self, timeout: Duration | None = None) -> R:
         """The task's result; waits for it.
 
         Args:
-            timeout: Seconds to wait at most; None waits as long as it takes.
+            timeout: The most to wait: seconds, a timedelta or text like ``"1.5s"``; None waits as long as it takes.
 
         Raises:
+            PolicyError: ``timeout`` is no duration.
             TimeoutError: It was not done in time; the task goes on.
             asyncio.InvalidStateError: Called on an event loop's own thread before it was done: ``await`` it there.
             Exception: Whatever the task raised.
@@ -134,7 +138,7 @@ class TaskFuture(Future[R]):
                 del self  # error -> traceback -> this frame -> self -> error would live until the garbage collector comes
         return cast("R", self._result)
 
-    def exception(self, timeout: float | None = None) -> BaseException | None:
+    def exception(self, timeout: Duration | None = None) -> BaseException | None:
         """Wait like `result`, and give the error instead of raising it.
 
         Args:
@@ -326,7 +330,7 @@ class TaskFuture(Future[R]):
         here = running_loop()
         for fn, loop, context in calls:
             if loop is None:
-                context.run(_call_safely, fn, self)
+                context.run(call_back, fn, self)
             elif loop is here:
                 loop.call_soon(fn, self, context=context)
             elif not loop.is_closed():
@@ -344,10 +348,10 @@ class TaskFuture(Future[R]):
                 self._cond = threading.Condition()
             return self._cond
 
-    def _join(self, timeout: float | None) -> None:
+    def _join(self, timeout: Duration | None) -> None:
         try:
             if self._state not in _DONE:
-                self._block(timeout)
+                self._block(None if timeout is None else patience(timeout, what="timeout"))
             if self._state is not FINISHED:
                 self._raise_cancelled()
         finally:
@@ -389,12 +393,3 @@ def _refuse_to_block(future: TaskFuture[Any]) -> None:
 
     msg = f"{future!r} is not done, and .result() would block the event loop it is needed on: write `await future`"
     raise asyncio.InvalidStateError(msg)
-
-
-def _call_safely(fn: Callable[[Any], object], future: TaskFuture[Any]) -> None:
-    try:
-        fn(future)
-    except Exception:  # a callback's failure is its own: reported as concurrent.futures reports it
-        import logging
-
-        logging.getLogger("concurrent.futures").exception("exception calling callback for %r", future)

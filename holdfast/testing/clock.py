@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast, overload
 
 from holdfast import clock as _clock
+from holdfast.policies.duration import patience
 from holdfast.testing._agenda import Kind, Wait
 from holdfast.testing._virtual import VirtualTime
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncGenerator
     from types import TracebackType
+
+    from holdfast.policies.duration import Duration
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -126,26 +129,26 @@ class FakeClock(_TestClock):
         """Virtual nanoseconds since the epoch."""
         return self._start_ns + self._virtual.now_ns
 
-    def advance(self, seconds: float) -> None:
+    def advance(self, seconds: Duration) -> None:
         """Let virtual time pass, waking everyone who is due on the way, each at its own moment.
 
         It first waits (really, but briefly) for the other threads to come to rest, so a thread started just before has reached its sleep;
         and again before it returns, so whoever was woken has gone as far as it can.
 
         Args:
-            seconds: How much of it.
+            seconds: How much of it: seconds, a timedelta or text like ``"1h30m"``.
 
         Raises:
             RuntimeError: Called on an event loop's own thread while a task of that loop is due: the loop could not run it.
                 Await `advance_async` there.
         """
-        self._virtual.advance(seconds)
+        self._virtual.advance(patience(seconds, what="seconds"))
 
-    async def advance_async(self, seconds: float) -> None:
+    async def advance_async(self, seconds: Duration) -> None:
         """Do what `advance` does, from a coroutine: the tasks of its loop run meanwhile."""
         import asyncio  # asyncio costs 30 ms to import and sync users never need it
 
-        await asyncio.to_thread(self._virtual.advance, seconds)
+        await asyncio.to_thread(self._virtual.advance, patience(seconds, what="seconds"))
 
     def sleep(self, seconds: float) -> None:
         """Block this thread for ``seconds`` of virtual time."""
@@ -261,16 +264,21 @@ class NoWaits(_TestClock):
         return run
 
 
-def no_waits(*, draw: Draw = 1.0) -> NoWaits:
+@overload
+def no_waits(function: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def no_waits(*, draw: Draw = 1.0) -> NoWaits: ...
+def no_waits(function: Any = None, /, *, draw: Draw = 1.0) -> Any:
     """Make retries keep their number but wait for nothing; a context manager and a decorator, for sync and async.
 
     Time itself stays real, so timeouts and deadlines work as ever. For anything that depends on time passing, use `FakeClock`.
 
     Args:
+        function: What bare ``@no_waits`` decorates; left out for a context manager, or a decorator whose ``slept`` is to be looked at.
         draw: See `FakeClock`; the default 1.0 records each wait at its longest.
 
     Returns:
-        What to enter or to decorate with; its ``slept`` are the seconds of each wait.
+        What to enter or to decorate with; its ``slept`` are the seconds of each wait. Of a function: the function, decorated.
 
     >>> from holdfast import clock
     >>> with no_waits() as waits:
@@ -278,7 +286,7 @@ def no_waits(*, draw: Draw = 1.0) -> NoWaits:
     >>> waits.slept
     [128]
     """
-    return NoWaits(draw)
+    return NoWaits(draw) if function is None else NoWaits(draw)(function)
 
 
 def _draws(draw: Draw) -> Callable[[], float]:

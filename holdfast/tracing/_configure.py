@@ -19,6 +19,7 @@ from holdfast import events
 from holdfast._frames import trims
 from holdfast.errors import HoldfastError, PolicyError
 from holdfast.events import INFO, WARNING
+from holdfast.policies.duration import patience
 from holdfast.tracing import _otlp, exporters, firewall
 from holdfast.tracing import capture as capturing
 from holdfast.tracing.guard import Guarded
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
 
     from holdfast.events import Observer
+    from holdfast.policies.duration import Duration
 
 BACKENDS = ("local", "console", "jaeger", "otlp", "auto")
 _ATTEMPT_SPANS = ("auto", "always")
@@ -144,16 +146,19 @@ class Handle:
         self._processor = processor
         self._key = key
 
-    def flush(self, timeout: float = firewall.EXIT_TIMEOUT) -> bool:
+    def flush(self, timeout: Duration = firewall.EXIT_TIMEOUT) -> bool:
         """Wait until all spans ended so far have left for this backend.
 
         Args:
-            timeout: Seconds to wait at most.
+            timeout: The most to wait: seconds, a timedelta or text like ``"1.5s"``.
 
         Returns:
-            False when they were not enough, or when spans were lost since the last flush.
+            False when that was not enough, or when spans were lost since the last flush.
+
+        Raises:
+            PolicyError: ``timeout`` is no duration.
         """
-        return self._processor.lane.flush(timeout)
+        return self._processor.lane.flush(patience(timeout, what="timeout"))
 
     def shutdown(self) -> None:
         """Flush, for at most two seconds, and stop this backend. With the last one, observing ends."""

@@ -26,9 +26,12 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.clock import waitable
 from holdfast.errors import HoldfastError
+from holdfast.policies.duration import patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from holdfast.policies.duration import Duration
 
 CAPACITY = 10_000
 EXIT_TIMEOUT = 2.0
@@ -263,16 +266,19 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def flush(timeout: float = EXIT_TIMEOUT) -> bool:
+def flush(timeout: Duration = EXIT_TIMEOUT) -> bool:
     """Wait until everything that was to leave has left.
 
     Args:
-        timeout: Seconds to wait, for all sinks together.
+        timeout: The most to wait, for all sinks together: seconds, a timedelta or text like ``"1.5s"``.
 
     Returns:
         False when a sink did not take everything in time, or when anything was lost since the last flush.
+
+    Raises:
+        PolicyError: ``timeout`` is no duration.
     """
-    ends = time.monotonic() + waitable(timeout)
+    ends = time.monotonic() + waitable(patience(timeout, what="timeout"))
     lanes = [lane for lane in list(_lanes) if lane is not _stderr]
     arrivals = [lane.mark() for lane in lanes]
     are_flushed = [arrived.wait(max(0.0, ends - time.monotonic())) for arrived in arrivals]

@@ -102,8 +102,14 @@ def test_a_value_that_cannot_be_encoded_leaves_no_trace(open_cache, folder, code
 
 def test_a_size_limit_without_room_is_refused(folder):
     """The database alone takes half of it."""
-    with pytest.raises(PolicyError, match="size_limit=1000 leaves no room"):
+    with pytest.raises(PolicyError, match=r"size_limit=1000: give a whole number of at least 65536, e\.g\. size_limit=1 << 30"):
         DiskCache(folder, size_limit=1000)
+
+
+def test_a_size_limit_in_words_is_refused(folder):
+    """With the number to write."""
+    with pytest.raises(PolicyError, match=r"size_limit='1GB': give a whole number of at least 65536, e\.g\. size_limit=1 << 30"):
+        DiskCache(folder, size_limit="1GB")
 
 
 def test_one_sees_what_another_wrote(open_cache, codec, key):

@@ -12,12 +12,14 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Generator
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from holdfast import entrypoint, task
+from holdfast.errors import PolicyError
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.loops import post
 
@@ -94,6 +96,17 @@ def test_a_timeout_of_result_names_the_task_and_the_limit() -> None:
         return future.result()
 
     assert main.invoke()
+
+
+def test_the_time_to_wait_may_be_text_and_may_be_over() -> None:
+    """As every duration; a number below zero is a time that is over, as for `concurrent.futures`."""
+    future: TaskFuture[int] = TaskFuture()
+    for timeout, said in (("10ms", "within 0.01 s"), (timedelta(milliseconds=10), "within 0.01 s"), (-1, "within -1 s")):
+        with pytest.raises(TimeoutError, match=said):
+            future.result(timeout)
+
+    with pytest.raises(PolicyError, match="timeout='soon' is not a duration: give seconds"):
+        future.exception(timeout="soon")
 
 
 def test_the_first_outcome_stays() -> None:

@@ -104,6 +104,15 @@ def test_after_the_block_nobody_waits():
     assert not clock.wait(threading.Event(), 5)
 
 
+def test_time_passes_by_a_duration_in_words():
+    """Wherever a duration is meant, text is one."""
+    with FakeClock() as clock:
+        clock.advance("1h30m")
+        asyncio.run(clock.advance_async("250ms"))
+
+    assert 5400.25 == clock.now
+
+
 @pytest.mark.parametrize("seconds", [-1, -0.001, float("inf"), float("nan")])
 def test_impossible_lengths_are_refused(seconds):
     """Virtual time would never reach them, or run backwards."""
@@ -253,6 +262,17 @@ def test_without_waits_time_is_real():
     with no_waits() as waits:
         assert abs(time.time() - waits.time()) < 60
         assert not waits.wait(threading.Event(), 0.001)
+
+
+def test_no_waits_decorates_without_parentheses(colour):
+    """As the other decorators do."""
+
+    @no_waits
+    @colour.define
+    def pause():
+        return type(clock_module.current)
+
+    assert NoWaits is colour.run(pause)
 
 
 def test_no_waits_decorates(colour):

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from holdfast.errors import PolicyError
 from holdfast.tracing import firewall
 from holdfast.tracing.firewall import Lane
 
@@ -133,6 +134,13 @@ def test_flush_is_false_when_anything_was_lost_since_the_last_one(problem, flush
 
         assert [False, True] == answers
         assert 1 == line.lost
+
+
+def test_the_time_for_a_flush_may_be_text():
+    """What is none is refused with its value."""
+    assert firewall.flush("5s")
+    with pytest.raises(PolicyError, match="timeout='soon' is not a duration: give seconds"):
+        firewall.flush("soon")
 
 
 def test_flush_is_false_when_anything_was_dropped():
