@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from holdfast._frames import trims
@@ -39,7 +40,8 @@ def check_stores(checkpointer: Any, cache: Any) -> None:
         msg = f"checkpointer={checkpointer.__name__} is the class: give an object of it, e.g. {example}"
         raise PolicyError(msg)
     if checkpointer is not None and not (hasattr(checkpointer, "claim") and hasattr(checkpointer, "commit")):
-        msg = f"checkpointer={checkpointer!r}: give a checkpointer, e.g. InMemorySaver(), and other settings by name, e.g. @entrypoint(name='x')"
+        saver = f"SqliteSaver({str(checkpointer)!r})" if isinstance(checkpointer, (str, PathLike)) else "InMemorySaver()"  # pyright: ignore[reportUnknownArgumentType]
+        msg = f"checkpointer={checkpointer!r}: give a checkpointer, e.g. {saver}, and other settings by name, e.g. @entrypoint(name='x')"
         raise PolicyError(msg)
     check_cache(cache)
 

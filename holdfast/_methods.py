@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from holdfast.policies.plan import Plan
 
 
+class Missing:
+    """Stands for a function that was not given: ``task(None)`` is a mistake, ``task()`` is none."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+MISSING = Missing()
 _METHODS: tuple[type, ...] = (classmethod, property)
 
 

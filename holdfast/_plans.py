@@ -11,7 +11,7 @@ from holdfast import events
 from holdfast.cache.keys import KeyMaker
 from holdfast.errors import PolicyError
 from holdfast.policies import CachePolicy, RetryPolicy, TimeoutPolicy
-from holdfast.policies.duration import seconds
+from holdfast.policies.duration import positive_seconds
 from holdfast.policies.plan import Plan
 from holdfast.policies.timeout import as_timeout
 from holdfast.runtime.inject import injected_parameters
@@ -210,7 +210,7 @@ def _timeout(given: Timeout) -> float | None:
 
 def _deadline(given: Seconds, retries: tuple[RetryPolicy, ...]) -> float | None:
     if given is not None:
-        return seconds(given, what="deadline")
+        return positive_seconds(given, what="deadline", instead="leave it out, or give None, for no limit")
     return retries[0].deadline if len(retries) == 1 else None
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, T
 
 from holdfast._frames import trims
 from holdfast._keys import explanation_of, given_or_default, key_of, purge_all
-from holdfast._methods import check_owner, or_method
+from holdfast._methods import MISSING, check_owner, or_method
 from holdfast._plans import build_plan
 from holdfast.cache.default import check_cache
 from holdfast.policies import RetryPolicy
@@ -151,7 +151,7 @@ def resilient(
 ) -> ResilientDecorator: ...
 @trims
 def resilient(
-    fn: Any = None,
+    fn: Any = MISSING,
     /,
     *,
     name: str | None = None,
@@ -213,7 +213,7 @@ def resilient(
         wrapper = functools.update_wrapper(make(plan, opened), function)
         return _equip(wrapper, plan, cache)
 
-    return decorate if fn is None else decorate(fn)
+    return decorate if fn is MISSING else decorate(fn)
 
 
 def _equip(wrapper: Any, plan: Plan, cache: Cache | None) -> Any:

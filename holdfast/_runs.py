@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Config = dict[str, Any]
 LONGEST_ID = 255
+_CONFIG_KEYS = frozenset(["configurable", "max_concurrency", "run_id", "callbacks", "metadata", "recursion_limit", "run_name", "tags"])
+"""What LangGraph has in a config. The first three are read, all are handed on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,9 +205,25 @@ def _thread_id(given: str | None, configurable: dict[str, Any]) -> str | None:
 
 def _checked(given: Any, what: str) -> dict[str, Any]:
     if isinstance(given, dict) and (what == "configurable" or "thread_id" not in given):
+        _check_spelling(given, what)  # pyright: ignore[reportUnknownArgumentType]
         return given  # pyright: ignore[reportUnknownVariableType]
     msg = f"{what}={given!r}: give thread_id='t', or {{'configurable': {{'thread_id': 't'}}}}; an entrypoint takes a single input"
     raise PolicyError(msg)
+
+
+def _check_spelling(given: dict[str, Any], what: str) -> None:
+    """Refuse a key that nearly is one we read: passed over, the run would have a thread of its own, and nobody would see it."""
+    meant: str | None = None
+    for key in given.keys() - _CONFIG_KEYS:
+        if what == "config":
+            from difflib import get_close_matches
+
+            meant = next(iter(get_close_matches(str(key), _CONFIG_KEYS, n=1, cutoff=0.75)), None)
+        elif "thread_id" not in given and str(key).lower().replace("-", "").replace("_", "") == "threadid":
+            meant = "thread_id"
+        if meant is not None:
+            msg = f"{what} has a key {key!r}: did you mean {meant!r}?"
+            raise PolicyError(msg)
 
 
 def check_concurrency(limit: Any) -> int | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, ca
 
 from holdfast._frames import trimmed, trims
 from holdfast._keys import explanation_of, key_of, purge_all
-from holdfast._methods import or_method
+from holdfast._methods import MISSING, or_method
 from holdfast._plans import build_plan
 from holdfast.cache.default import default_cache
 from holdfast.runtime import steps
@@ -262,7 +262,7 @@ def task(
 ) -> TaskDecorator: ...
 @trims
 def task(
-    fn: Any = None,
+    fn: Any = MISSING,
     /,
     *,
     name: str | None = None,
@@ -318,4 +318,4 @@ def task(
             )
         )
 
-    return decorate if fn is None else decorate(fn)
+    return decorate if fn is MISSING else decorate(fn)

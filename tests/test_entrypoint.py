@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -530,11 +531,41 @@ def test_what_is_no_cache_cannot_be_purged() -> None:
         cached.purge(cache="folder")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
+def test_a_file_in_place_of_a_checkpointer_leads_to_the_saver_for_it() -> None:
+    """Text and path."""
+    for path in ("runs.db", Path("runs.db")):
+        with pytest.raises(PolicyError, match=re.escape("give a checkpointer, e.g. SqliteSaver('runs.db')")):
+            entrypoint(checkpointer=path)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
 @pytest.mark.parametrize("config", ["t", 2, {"thread_id": "t"}, {"configurable": "t"}])
 def test_a_config_that_is_none_is_refused(config: Any) -> None:
     """A second input, or a thread id at the wrong place, is not passed over in silence."""
     with pytest.raises(PolicyError, match="thread_id='t'"):
         entrypoint(lambda x: x).invoke(1, config)
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ({"configurabel": {"thread_id": "t"}}, "config has a key 'configurabel': did you mean 'configurable'?"),
+        ({"max_concurency": 1}, "config has a key 'max_concurency': did you mean 'max_concurrency'?"),
+        ({"configurable": {"threadId": "t"}}, "configurable has a key 'threadId': did you mean 'thread_id'?"),
+        ({"configurable": {"thread-id": "t"}}, "configurable has a key 'thread-id': did you mean 'thread_id'?"),
+    ],
+)
+def test_a_misspelled_key_of_a_config_is_refused(config: Any, text: str) -> None:
+    """The run would belong to no thread, and nobody would see it."""
+    with pytest.raises(PolicyError, match=re.escape(text)):
+        entrypoint(lambda x: x).invoke(1, config)
+
+
+def test_keys_of_the_users_own_are_handed_on() -> None:
+    """And all that LangGraph has."""
+    config = {"tags": ["a"], "recursion_limit": 25, "mine": 1, "configurable": {"user": "ada", "thread_id": "t", "threadid": 2}}
+
+    got = entrypoint(lambda x: get_config()).invoke(1, config)
+    assert config == {**got, "configurable": {key: got["configurable"][key] for key in config["configurable"]}}
 
 
 @pytest.mark.parametrize("inputs", [5, "abc", {"a": 1}, None])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import CachePolicy, InMemoryCache, NodeTimeoutError, NotKeyable, PolicyError, RetryPolicy, flush, resilient
+from holdfast import CachePolicy, InMemoryCache, NodeTimeoutError, NotKeyable, PolicyError, RetryPolicy, flush, resilient, task
 from holdfast.testing import FakeClock, recorded
 
 
@@ -458,6 +458,7 @@ def test_a_task_that_calls_itself_with_equal_arguments_does_not_wait_for_itself(
         ({"timeout": 0}, "timeout"),
         ({"timeout": "soon"}, "soon"),
         ({"deadline": -1}, "deadline"),
+        ({"deadline": 0}, "deadline=0 is no time at all: leave it out, or give None, for no limit"),
         ({"capture": "all"}, "capture='all'"),
         ({"name": ""}, "name=''"),
     ],
@@ -466,6 +467,13 @@ def test_bad_settings_are_refused_at_decoration(settings: dict[str, Any], text: 
     """The text names the setting and its value."""
     with pytest.raises(PolicyError, match=text):
         resilient(**settings)(lambda: None)
+
+
+@pytest.mark.parametrize("decorator", [task, resilient])
+def test_none_is_no_function(decorator: Any) -> None:
+    """A factory that forgot its return: what came back was a decorator, and calling it decorated the argument."""
+    with pytest.raises(PolicyError, match="decorates a function, not None: write @"):
+        decorator(None)
 
 
 def test_functions_over_different_clients_do_not_share_results() -> None:
