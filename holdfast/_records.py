@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
+from struct import Struct
 from typing import NamedTuple
+
+_length = Struct(">I").pack
 
 
 class StepId(NamedTuple):
@@ -23,9 +27,16 @@ class StepId(NamedTuple):
 
     def digest(self) -> bytes:
         """16 bytes naming the step: the scope of whatever its body calls."""
-        name = self.name.encode("utf-8", "surrogatepass")
-        parts = (self.scope, name, self.fingerprint, str(self.occurrence).encode())
-        return blake2b(b"".join(len(part).to_bytes(4, "big") + part for part in parts), digest_size=16).digest()
+        scope, name, fingerprint, occurrence = self
+        parts = (_length(len(scope)), scope, _counted(name), _length(len(fingerprint)), fingerprint, _counted(str(occurrence)))
+        return blake2b(b"".join(parts), digest_size=16).digest()
+
+
+@lru_cache(maxsize=1024)
+def _counted(text: str) -> bytes:
+    """``text`` encoded, preceded by its length: the same few names come again and again."""
+    data = text.encode("utf-8", "surrogatepass")
+    return _length(len(data)) + data
 
 
 class StepRecord(NamedTuple):

@@ -32,7 +32,7 @@ def check_id(value: object, what: str) -> str:
         raise PolicyError(
             f"{what}={value[:20]!r}... has {len(value)} characters, at most {LONGEST_ID} are kept: give a digest of it instead"
         )
-    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+    if "\0" in value or (not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value)):
         raise PolicyError(f"{what}={value!r} holds a NUL or half a surrogate pair, which not every store can keep: leave it out")
     return value
 

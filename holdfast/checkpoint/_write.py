@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast.checkpoint._refusals import foreign, misplaced, stale, unknown
-from holdfast.checkpoint._rows import INLINE, Cell, check_size, content_digest, proof, run_checksum, step_checksum, value_size
+from holdfast.checkpoint._rows import (
+    INLINE,
+    LARGEST,
+    Cell,
+    check_size,
+    content_digest,
+    encoded,
+    proof,
+    run_checksum,
+    step_checksum,
+    value_size,
+)
 from holdfast.errors import HoldfastError, StoreError
 
 if TYPE_CHECKING:
@@ -53,19 +64,23 @@ class Writer:
         self._name_of = name_of
         self._leases: dict[Lease, HoldfastError | None] = {}
         self._runs: dict[str, _Run] = {}
+        # who may write to which run is found out once: nearly all commits add steps to one that is under way
+        self._admitted: dict[tuple[Lease, str], _Run] = {}
         self._steps: dict[_Run, list[tuple[Any, ...]]] = {}  # rows to add, of each run
         self.ended: dict[str, None] = {}  # threads of which a run has come to an end
 
     def apply(self, commit: Commit) -> HoldfastError | None:
         """Make one commit's changes, or say why none of them is made. `finish` completes them."""
-        problem = self._check_lease(commit.lease) or misplaced(commit)
-        if problem is not None:
-            return problem
-        run = self._run(commit.run_id)
-        if run is None and commit.run is None:
-            return unknown(commit.run_id)
-        if run is not None and run.thread_id != commit.lease.thread_id:
-            return foreign(commit.run_id, run.thread_id, commit.lease.thread_id)
+        run = self._admitted.get((commit.lease, commit.run_id))
+        if run is None or commit.run is not None:
+            problem = self._check_lease(commit.lease) or misplaced(commit)
+            if problem is not None:
+                return problem
+            run = self._run(commit.run_id)
+            if run is None and commit.run is None:
+                return unknown(commit.run_id)
+            if run is not None and run.thread_id != commit.lease.thread_id:
+                return foreign(commit.run_id, run.thread_id, commit.lease.thread_id)
         try:
             _check(commit)
         except HoldfastError as error:
@@ -103,6 +118,7 @@ class Writer:
             if commit.run.status != "running":
                 self.ended[commit.run.thread_id] = None
         assert run is not None  # noqa: S101 - apply() has refused steps without a run
+        self._admitted[commit.lease, commit.run_id] = run
         if commit.dropped:
             self._drop(run, commit.dropped)
         if commit.steps:
@@ -126,11 +142,13 @@ class Writer:
         rows = self._steps.setdefault(run, [])
         named = run.run_id.encode()
         for step in steps:
-            (scope, name, fingerprint, occurrence), kind, payload, history, code, at = step
-            texts = (name.encode(), kind.encode(), code.encode())
-            checksum = step_checksum(named, scope, texts[0], fingerprint, occurrence, texts[1], history, texts[2], at, proof(payload))
+            key, kind, payload, history, code, at = step
+            scope, name, fingerprint, occurrence = key
+            checksum = step_checksum(
+                named, scope, encoded(name), fingerprint, occurrence, encoded(kind), history, encoded(code), at, proof(payload)
+            )
             cell = payload if len(payload) <= INLINE else self._cell(payload, run)
-            rows.append((run.id, step.step.digest(), scope, name, fingerprint, occurrence, kind, history, code, at, checksum, cell))
+            rows.append((run.id, key.digest(), scope, name, fingerprint, occurrence, kind, history, code, at, checksum, cell))
 
     def _cell(self, content: bytes | None, run: _Run) -> Cell:
         """What stands in the column of a value; a large one is put into ``blobs``, unless its thread has it there."""
@@ -192,8 +210,9 @@ def _check(commit: Commit) -> None:
     """
     try:
         for step in commit.steps:
-            step.step.name.encode()
-            check_size(step.payload, f"the result of step {step.step.name!r}")
+            encoded(step.step.name)
+            if len(step.payload) > LARGEST:
+                check_size(step.payload, f"the result of step {step.step.name!r}")
         if commit.run is not None:
             commit.run.entry.encode()
             for name in ("input", "output", "saved", "error"):

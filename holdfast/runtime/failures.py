@@ -34,6 +34,10 @@ class Failures:
         self._latest: dict[Place, int] = {}
         self._last = 0
 
+    def __bool__(self) -> bool:
+        """Whether there are any: before the first one, nobody can have gone on after it."""
+        return bool(self._errors)
+
     def went_on(self, here: Place) -> None:
         """The code at ``here`` has made a step."""
         self._latest[here] = self._last = next(ticks)

@@ -24,7 +24,8 @@ from holdfast.runtime.failures import Failures
 from holdfast.runtime.naming import Names
 from holdfast.runtime.questions import Questions
 from holdfast.runtime.replay import Replay
-from holdfast.runtime.sight import place
+from holdfast.runtime.sight import NOWHERE, place
+from holdfast.runtime.trail import LOST
 from holdfast.runtime.writer import Item, writer_of
 from holdfast.typing import Commit, StepRecord
 from holdfast.values.failure import decode_failure
@@ -108,9 +109,13 @@ class Journal:
             Divergence: At this place the record has another step.
         """
         step = self.names.step(plan, scope, values, step_key, self._lock)
+        is_followed = scope.trail is None or scope.trail.digest != LOST
+        if not is_followed and not self.failures:  # nobody will ask where this was: finding it out is a tenth of a replayed step
+            return step, self.replay.follow(scope, step, NOWHERE, self._steps.get)
         here = place()
         point = self.replay.follow(scope, step, here, self._steps.get)
-        self.failures.went_on(here)
+        if self.failures:
+            self.failures.went_on(here)
         return step, point
 
     def left(self, scope: Scope) -> None:

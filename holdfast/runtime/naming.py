@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast import events
 from holdfast.errors import NotKeyable, PolicyError, RunInterrupted
 from holdfast.typing import StepId
-from holdfast.values.canonical import digest, encode
+from holdfast.values.canonical import digest, encode, encode_together
 from holdfast.values.identity import token
 from holdfast.values.names import place
 
@@ -54,7 +54,17 @@ class Names:
         return StepId(scope.step, plan.name, fingerprint, occurrence)
 
     def _fingerprint(self, plan: Plan, values: tuple[Any, ...], step_key: str, opaque: list[tuple[str, Any]]) -> bytes:
-        parts = [step_key.encode("utf-8", "surrogatepass")]
+        counted = values
+        if plan.injected:
+            counted = tuple([value for name, value in zip(plan.names, values, strict=True) if name not in plan.injected])
+        key = step_key.encode("utf-8", "surrogatepass")
+        together = encode_together(counted)
+        if together is None:
+            return self._fingerprint_of_parts(plan, values, key, opaque)
+        return digest(b"%d:%b%b" % (len(key), key, together))
+
+    def _fingerprint_of_parts(self, plan: Plan, values: tuple[Any, ...], key: bytes, opaque: list[tuple[str, Any]]) -> bytes:
+        parts = [key]
         for name, value in zip(plan.names, values, strict=True):
             if name in plan.injected:
                 continue

@@ -88,6 +88,14 @@ def encode_arguments(names: Sequence[str], values: Iterable[Any]) -> bytes:
         raise _not_keyable(too_deep(), names[0]) from None
 
 
+def encode_together(values: tuple[Any, ...]) -> bytes | None:
+    """What `encode_arguments` returns, or None where it would raise."""
+    try:
+        return _write(values, MAX_DEPTH)
+    except (Refused, RecursionError):
+        return None
+
+
 def _not_keyable(refused: Refused, where: str) -> NotKeyable:
     path = refused.path(where)
     fix = refused.fix and f" ({refused.fix})"
