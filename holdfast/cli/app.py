@@ -17,6 +17,7 @@ from holdfast.tracing import tree
 from holdfast.tracing.store import RunSummary, TraceStore
 
 _NEARBY = 3
+_MOST_ALIKE = 20
 
 _db = click.option("--db", metavar="PATH", help="The trace store; default HOLDFAST_TRACES, else the file in your state folder.")
 
@@ -104,16 +105,18 @@ def show(run: str, db: str | None, *, errors: bool, expand: bool, as_json: bool)
 
 def _choose(store: TraceStore, prefix: str) -> RunSummary:
     """The one run that begins with ``prefix``; ends the command when there is none, or more than one."""
-    found = store.find(prefix)
+    found = store.find(prefix, _MOST_ALIKE + 1)
     exact = [run for run in found if prefix in (run.run_id, run.trace_id)]
     if len(found) == 1 or exact:
         return (exact or found)[0]
     if found:
-        output.fail(f"{len(found)} runs begin with {prefix}: {_names(found)}\nGive more of the id.")
+        some = f"{len(found)} runs begin" if len(found) <= _MOST_ALIKE else f"more than {_MOST_ALIKE} runs begin"
+        which = "" if len(found) <= _NEARBY else ", the latest"
+        output.fail(f"{some} with {prefix!r}{which}: {_names(found[:_NEARBY])}\nGive more of the id.")
     recent = store.runs(100)
     nearby = sorted(recent, key=lambda run: -shared_length(run.id, prefix))[:_NEARBY]
     return output.fail(
-        f"no run begins with {prefix}; nearby: {_names(nearby)}\n`holdfast runs` lists them all." if nearby else _nothing_recorded(store)
+        f"no run begins with {prefix!r}; nearby: {_names(nearby)}\n`holdfast runs` lists them all." if nearby else _nothing_recorded(store)
     )
 
 

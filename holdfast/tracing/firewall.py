@@ -162,9 +162,11 @@ class Lane:
     def tell_losses(self, say: Callable[[str], object]) -> None:
         """Say how many items have not arrived and will not."""
         if left := self.waiting():
-            say(f"holdfast: {left} items were still waiting for {self.name} at the end; they are lost")
-        if self.lost:
-            say(f"holdfast: {self.lost} items for {self.name} were lost on the way")
+            were, they = ("item was", "it is") if left == 1 else ("items were", "they are")
+            say(f"holdfast: {left} {were} still waiting for {self.name} at the end; {they} lost")
+        if lost := self.lost:
+            what, were = ("item", "was") if lost == 1 else ("items", "were")
+            say(f"holdfast: {lost} {what} for {self.name} {were} lost on the way")
 
     def _rouse(self) -> None:
         if self._thread is None:

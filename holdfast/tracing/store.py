@@ -17,8 +17,8 @@ import msgspec
 from holdfast import clock, events
 from holdfast.errors import StoreError
 from holdfast.policies.duration import seconds
-from holdfast.tracing import convention as names
 from holdfast.tracing import tree
+from holdfast.tracing._entries import entries
 from holdfast.tracing.records import SpanRow, decode, encode
 from holdfast.values._aside import set_aside
 from holdfast.values._sqlite import Connection, Database, EmptyStoreError, Schema, is_corrupt, version_warning
@@ -44,7 +44,7 @@ SCHEMA = Schema(
             name TEXT NOT NULL, thread_id TEXT NOT NULL,
             outcome TEXT NOT NULL, failed INTEGER NOT NULL,
             start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL,
-            rank INTEGER NOT NULL,                     -- how much the span knew that gave name and outcome: see _entry
+            rank INTEGER NOT NULL,                     -- how much the span knew that gave name and outcome: see _entries
             is_ours INTEGER NOT NULL,                  -- has a span of holdfast's own
             PRIMARY KEY (trace_id, run_id)
         );
@@ -55,7 +55,11 @@ SCHEMA = Schema(
     ),
 )
 _VARIABLE = "HOLDFAST_TRACES"
+_REMEDY = f"if that stays so, name a file that you can write: {_VARIABLE}=PATH, or holdfast.tracing.configure(path=PATH)"
 ROWS_BETWEEN_PRUNES = 5_000
+_SLACK = (
+    10  # there may be a tenth more runs than are to be kept: with each new run, tidying up would cost 1 ms of the writing thread's time
+)
 _HOUR_NS = 3600 * 10**9
 _BUSY_TIMEOUT = 5.0  # seconds; the thread that writes has a bounded queue behind it
 
@@ -125,7 +129,7 @@ class TraceStore:
 
     Args:
         path: The file; None takes `default_path`.
-        keep_runs: How many of the latest runs to keep.
+        keep_runs: How many of the latest runs to keep; a tenth more may be there until the next tidying up.
         max_age: How long to keep a run: seconds, timedelta or text like ``"14d"``.
     """
 
@@ -137,6 +141,7 @@ class TraceStore:
         self._keep_runs = keep_runs
         self._max_age_ns = int(seconds(max_age, what="max_age") * 1e9)
         self._until_prune = 0
+        self._rows_per_run = ROWS_BETWEEN_PRUNES // max(1, keep_runs // _SLACK)
         self._has_complained = False
         self._is_in_our_place = path is None and not os.environ.get(_VARIABLE)
 
@@ -256,10 +261,11 @@ class TraceStore:
     def _write(self, rows: Sequence[SpanRow]) -> None:
         if self._until_prune <= 0 and (warning := version_warning()):  # before the first write only: pruning sets it again
             events.note("holdfast.traces.sqlite", events.DEBUG, warning)
+        runs = entries(rows)
         with self._writer.transaction() as connection:
             _insert(connection, _WRITE_SPANS, [(row.trace_id, row.span_id, encode(row)) for row in rows])
-            _insert(connection, _WRITE_RUNS, _entries(rows))
-            self._until_prune -= len(rows)
+            _insert(connection, _WRITE_RUNS, runs)
+            self._until_prune -= len(rows) + len(runs) * self._rows_per_run
             if self._until_prune <= 0:
                 self._until_prune = ROWS_BETWEEN_PRUNES
                 _prune(connection, keep_runs=self._keep_runs, max_age_ns=self._max_age_ns, now_ns=clock.current.time_ns())
@@ -267,7 +273,10 @@ class TraceStore:
     def _complain(self, error: Exception, lost: int) -> None:
         level = events.DEBUG if self._has_complained else events.WARNING
         self._has_complained = True
-        events.note("holdfast.traces.lost", level, f"{lost} spans were not stored: {error}", path=str(self.path), spans=lost)
+        said = f"{lost} span{' was' if lost == 1 else 's were'} not stored: {error}"
+        if error.__cause__ is not None:  # the system or SQLite refused; what we refuse ourselves says what to do
+            said += f"; {_REMEDY}"
+        events.note("holdfast.traces.lost", level, said, path=str(self.path), spans=lost)
 
     def _select(self, condition: str, values: list[Any], limit: int) -> list[RunSummary]:
         with self._read() as connection:
@@ -285,51 +294,6 @@ class TraceStore:
             except EmptyStoreError:
                 connection = None
             yield connection
-
-
-class _Entry(msgspec.Struct):
-    """A row of the table ``runs``, column by column."""
-
-    trace_id: str
-    run_id: str
-    name: str
-    thread_id: str
-    outcome: str
-    failed: bool
-    start_ns: int
-    end_ns: int
-    rank: int
-    is_ours: bool
-
-
-def _entry(row: SpanRow) -> _Entry:
-    """What a span says about its run.
-
-    The run's own span, or the root of its trace, has the last word (rank 2); a call outside runs has something to say (1), any other
-    span only that there is a run (0).
-    """
-    get = row.attributes.get
-    kind, run_id = str(get(names.SPAN_TYPE, "")), str(get(names.RUN_ID, ""))
-    is_head = kind == "run" or not (row.parent_id or run_id)
-    rank = 2 if is_head else int(kind == "task" and not run_id)
-    failed = row.status == "error"
-    outcome = str(get(f"holdfast.{kind}.outcome") or ("error" if failed else "ok")) if rank else ""
-    name = str(get(names.WORKFLOW_NAME) or get(names.TASK_NAME) or row.name)
-    thread_id = str(get(names.THREAD_ID, ""))
-    return _Entry(row.trace_id, run_id, name, thread_id, outcome, bool(rank and failed), row.start_ns, row.end_ns, rank, bool(kind))
-
-
-def _entries(rows: Sequence[SpanRow]) -> list[tuple[Any, ...]]:
-    """One entry per run, merged as _WRITE_RUNS does: an upsert per span would cost as much as storing the span (4.5 of 11 us)."""
-    merged: dict[tuple[str, str], _Entry] = {}
-    for entry in map(_entry, rows):
-        key = entry.trace_id, entry.run_id
-        known = merged.setdefault(key, entry)
-        if known is not entry:
-            best = merged[key] = entry if entry.rank >= known.rank else known
-            best.start_ns, best.end_ns = min(entry.start_ns, known.start_ns), max(entry.end_ns, known.end_ns)
-            best.is_ours = entry.is_ours or known.is_ours
-    return [msgspec.structs.astuple(entry) for entry in merged.values()]
 
 
 def _insert(connection: Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:

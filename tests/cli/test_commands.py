@@ -194,13 +194,24 @@ def test_an_unknown_run_names_nearby_ones(command, filled):
     assert (
         1,
         "",
-        f"Error: no run begins with 0198c0de-0009; nearby: {SECOND} (plan), {FIRST} (plan), {FAILED} (other)\n`holdfast runs` lists them all.\n",
+        f"Error: no run begins with '0198c0de-0009'; nearby: {SECOND} (plan), {FIRST} (plan), {FAILED} (other)\n`holdfast runs` lists them all.\n",
     ) == command("show", "0198c0de-0009")
 
 
 def test_an_ambiguous_id_names_its_runs(command, filled):
     """All of them, and what to do."""
-    assert (1, "", f"Error: 2 runs begin with 0198: {SECOND} (plan), {FIRST} (plan)\nGive more of the id.\n") == command("show", "0198")
+    assert (1, "", f"Error: 2 runs begin with '0198': {SECOND} (plan), {FIRST} (plan)\nGive more of the id.\n") == command("show", "0198")
+
+
+def test_an_id_that_many_runs_begin_with(command, path):
+    """A few of them, the latest, are enough to choose from."""
+    store = TraceStore(path)
+    for n in range(25):
+        store.write(run_rows(f"0198c0de-{n:04}-7c1b-9a4e-0c8f3c3f7a10", 60 - n))
+    store.close()
+    code, _, err = command("show", "0")
+
+    assert (1, "Error: more than 20 runs begin with '0', the latest: 0198c0de-0024-", 3) == (code, err[:67], err.count("(plan)"))
 
 
 @pytest.mark.parametrize("arguments", [("runs",), ("show",), ("show", "abc"), ("runs", "--failed")])

@@ -161,7 +161,7 @@ def test_a_lane_that_is_closed_says_how_much_it_lost():
         line.close(5.0)
         line.close(5.0)
 
-        assert ["holdfast: 1 items for test were lost on the way"] == line.said[1:]
+        assert ["holdfast: 1 item for test was lost on the way"] == line.said[1:]
 
 
 def test_a_sink_that_asks_to_exit_does_not_end_the_lane():
@@ -330,7 +330,7 @@ def test_exit_is_bounded_and_says_what_was_lost():
     """)
 
     assert 2.0 <= took < 5.0
-    assert 3 == done.stderr.count("holdfast: 1 items were still waiting for")
+    assert 3 == done.stderr.count("holdfast: 1 item was still waiting for")
 
 
 def test_exit_counts_what_was_lost_before():

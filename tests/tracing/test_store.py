@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sqlite3
@@ -266,16 +267,30 @@ def test_forgets_traces_without_any_call_of_ours(make):
     assert [0, 1, 1, 2] == [len(store.spans(f"{n:032x}")) for n in (50, 51, 52, 1)]
 
 
-def test_prunes_now_and_then(make, clock, monkeypatch):
-    """At the first write, and then every so many rows."""
-    monkeypatch.setattr("holdfast.tracing.store.ROWS_BETWEEN_PRUNES", 4)
-    store = make(keep_runs=1)
+def test_never_keeps_many_more_runs(make, clock):
+    """It tidies up now and then: there may be a tenth more than asked for, and never fewer."""
+    store = make(keep_runs=20)
     counts = []
-    for n in range(1, 6):
+    for n in range(1, 61):
         store.write(run_rows(n, at=NOW + n))
+        counts.append(len(store.runs(100)))
+
+    assert list(range(1, 21)) == counts[:20]
+    assert {20, 21} == set(counts[20:])
+
+
+def test_tidies_up_among_the_spans_of_one_run(make, clock, monkeypatch):
+    """What is too old goes after so many rows, although no run has been added."""
+    monkeypatch.setattr("holdfast.tracing.store.ROWS_BETWEEN_PRUNES", 8)
+    store = make(max_age="1h")
+    store.write(run_rows(1, at=NOW))
+    clock.advance(2 * 3600)
+    counts = []
+    for _ in range(5):
+        store.write(run_rows(2, at=NOW + 7200))
         counts.append(len(store.runs()))
 
-    assert [1, 2, 1, 2, 1] == counts
+    assert [2, 2, 2, 1, 1] == counts
 
 
 def test_max_age_is_checked_when_made(path):
@@ -433,6 +448,19 @@ def test_a_foreign_database_is_left_alone(make, path, notes):
     lost = [(level, text) for event, level, text in notes if event == "holdfast.traces.lost"]
     text = f"2 spans were not stored: {path} is a SQLite file, but not a holdfast trace store: choose another path"
     assert [(events.WARNING, text), (events.DEBUG, text)] == lost
+
+
+def test_a_folder_that_cannot_be_made_is_said_with_a_way_out(tmp_path, notes):
+    """What the system says, and what to do; one span is one."""
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file" / "traces.db"
+
+    assert not TraceStore(path).write(run_rows(1)[:1])
+    expected = (
+        f"1 span was not stored: cannot open the trace store {path}: [Errno {errno.ENOTDIR}] Not a directory: '{path}'; if that stays so, name a "
+        "file that you can write: HOLDFAST_TRACES=PATH, or holdfast.tracing.configure(path=PATH)"
+    )
+    assert [expected] == [text for event, _, text in notes if event == "holdfast.traces.lost"]
 
 
 def test_no_error_whatsoever_reaches_the_writer(make, path):
