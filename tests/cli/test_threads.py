@@ -86,7 +86,7 @@ TABLE = """\
 ■  trip-1   plan        waiting     1      2  142 B  3 min ago  no
    ├─ {0}  book a flight to Oslo?
    └─ {1}  book a flight to Lima?
-✗  issue-2  write       failed      1      0  139 B  2 h ago    no
+✗  issue-2  write       failed      1      0  175 B  2 h ago    no
    └─ ConnectionError: the server is down
 ✓  issue-1  write       done        3      3   45 B  2 h ago    no
 """
