@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from holdfast import _wiring as _wiring
 from holdfast._entrypoint import Entrypoint
 from holdfast._resilient import Resilient, resilient
+from holdfast._snapshots import SnapshotTask, StateSnapshot
 from holdfast._task import Task, task
 from holdfast._typed import entrypoint
 from holdfast.cache.disk import DiskCache
@@ -72,7 +73,9 @@ __all__ = [
     "RetryPolicy",
     "RunExists",
     "Runtime",
+    "SnapshotTask",
     "SqliteSaver",
+    "StateSnapshot",
     "StopReason",
     "StoreError",
     "StreamWriter",

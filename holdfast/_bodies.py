@@ -109,7 +109,7 @@ def around(options: Options) -> Scope | None:
     if scope is None or scope.run.journal is None or scope.run.is_over or options.thread_id is not None or options.run_id is not None:
         return None
     configurable: Any = (options.config or {}).get("configurable") or {}
-    return None if isinstance(configurable, dict) and "thread_id" in configurable else scope
+    return None if isinstance(configurable, dict) and ("thread_id" in configurable or "checkpoint_id" in configurable) else scope
 
 
 def as_step(plan: Plan) -> Plan:

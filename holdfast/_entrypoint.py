@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from holdfast._bodies import (
@@ -20,7 +21,8 @@ from holdfast._frames import trimmed, trims
 from holdfast._journals import NO_INPUT
 from holdfast._methods import is_function, or_method
 from holdfast._plans import build_plan
-from holdfast._runs import Config, Options, Prepared, Settings, check_concurrency, open_run
+from holdfast._runs import Config, Options, Prepared, Settings, check_concurrency, open_run, patiently
+from holdfast._states import States
 from holdfast.runtime import _ports, threads
 from holdfast.runtime._async.call import perform as perform_async
 from holdfast.runtime._async.entry import execute_run as execute_async
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class Entrypoint(Generic[R]):
+class Entrypoint(States, Generic[R]):
     """A function whose task calls form a run. Made by `entrypoint`.
 
     Attributes:
@@ -85,7 +87,8 @@ class Entrypoint(Generic[R]):
         Args:
             input: What the body gets as its first parameter; left out for a body without parameters. With a checkpointer and a thread:
                 None resumes the thread's last run, or returns its result when it is done; ``Input(None)`` is None as an input;
-                ``Command(resume=answer)`` answers what it asked.
+                ``Command(resume=answer)`` answers what it asked. With a ``checkpoint_id``: an input begins a run that sees as ``previous``
+                what that run saved; None does that run again, or goes on with it when it is unfinished, in a new branch.
             config: ``{"configurable": {"thread_id": ..., "checkpoint_id": ...}, "max_concurrency": ..., "run_id": ...}``, as in
                 LangGraph; `get_config` returns it.
             thread_id: The thread this run belongs to, for a checkpointer; None makes one.
@@ -145,7 +148,8 @@ class Entrypoint(Generic[R]):
         """Open a run without blocking the loop."""
         saver = self._settings.checkpointer
         is_blocking = saver is not None and saver.is_blocking
-        return await _ports.acquire_async(is_blocking, functools.partial(open_run, self._settings, input, options), Prepared.drop)  # type: ignore[no-any-return]
+        attempt = functools.partial(open_run, self._settings, input, replace(options, wait=None))
+        return await patiently(functools.partial(_ports.acquire_async, is_blocking, attempt, Prepared.drop), options.wait)
 
     def _invoke(self, prepared: Prepared) -> R:
         run, call, answer = prepared

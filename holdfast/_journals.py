@@ -9,18 +9,21 @@ from holdfast._plans import input_annotation
 from holdfast.errors import NotKeyable, PolicyError, RunExists, ThreadBusyError, UnknownInterruptError
 from holdfast.runtime.interrupt import NOTHING, Command, Input
 from holdfast.runtime.journal import Journal
+from holdfast.runtime.questions import Questions
 from holdfast.typing import RunRecord
 from holdfast.values.canonical import digest, encode
 from holdfast.values.codec import codec_for
 from holdfast.values.fingerprint import code_fingerprint
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from holdfast._runs import Settings
     from holdfast.runtime.run import Run
     from holdfast.typing import Checkpointer, Lease, StepRecord
 
 UNFINISHED = frozenset({"running", "interrupted", "failed", "cancelled"})
-_POLL_SECONDS = 0.05
+POLL_SECONDS = 0.05
 _MOST_SHOWN = 5
 
 
@@ -66,7 +69,7 @@ class Opened(NamedTuple):
 
     Attributes:
         input: What the body gets, or `NO_INPUT`.
-        answers: Answers to record when it begins.
+        answers: Answers to record when it begins; of a branch, all that is recorded of the run it branches off.
         abandoned: The unfinished run that it takes the place of, to be recorded then, too.
         answer: A list with the value of a run that is finished already, else None.
     """
@@ -108,7 +111,21 @@ def claim(saver: Checkpointer, thread_id: str, wait: float) -> Lease:
             left = until - clock.current.monotonic()
             if left <= 0:
                 raise
-        clock.current.sleep(min(_POLL_SECONDS, left))
+        clock.current.sleep(min(POLL_SECONDS, left))
+
+
+def checkpoint(saver: Checkpointer, thread_id: str, checkpoint_id: str) -> RunRecord:
+    """The run of that id, in that thread.
+
+    Raises:
+        PolicyError: The thread has no such run.
+    """
+    found = saver.find(checkpoint_id)
+    if found is None or found.thread_id != thread_id:
+        latest = ", ".join(repr(run.run_id) for run in saver.runs(thread_id, limit=_MOST_SHOWN)) or "none"
+        msg = f"checkpoint_id={checkpoint_id!r}: thread {thread_id!r} has no such run; its latest are: {latest}"
+        raise PolicyError(msg)
+    return found
 
 
 class _Opener:
@@ -126,28 +143,32 @@ class _Opener:
 
     def open(self) -> Opened:
         request, latest = self._request, self._latest
+        at = latest if request.checkpoint_id is None else checkpoint(self._saver, request.thread_id, request.checkpoint_id)
         if isinstance(request.input, Command):
-            return self._answer(request.input, latest)
-        if request.checkpoint_id is not None:
-            return self._go_back(request.checkpoint_id)
+            return self._answer(request.input, at)
         if request.is_keyed:
             known = self._saver.find(request.run_id)
             if known is not None:
                 return self._again(known)
+        if at is not None and request.checkpoint_id is not None:
+            return self._go_back(at)
         if request.input is None and request.is_named:
             return self._resume(latest)
-        given = unwrapped(request.input)
-        return self._begin(given, latest, None if latest is None else _base(latest))
+        return self._begin(unwrapped(request.input), "" if latest is None else _base(latest))
 
-    def _answer(self, command: Command, latest: RunRecord | None) -> Opened:
+    def _answer(self, command: Command, at: RunRecord | None) -> Opened:
         if command.resume is NOTHING:
             msg = "Command() says nothing: give the answer, Command(resume=...)"
             raise PolicyError(msg)
-        if latest is None or latest.status not in UNFINISHED:
-            state = "there is no such thread" if latest is None else f"its last run is {latest.status}"
-            msg = f"Command(resume=...) answers a question, and thread {self._request.thread_id!r} has none open: {state}"
-            raise UnknownInterruptError(msg)
-        return self._go_on(latest, command)
+        if at is not None and at.status != "done":
+            known = self._saver.find(self._request.run_id) if self._request.is_keyed and not self._is_newest(at) else None
+            if known is not None:
+                return self._again(known)
+            return self._go_on(at, command) if self._is_newest(at) else self._branch(at, command)
+        which = "its last run" if self._request.checkpoint_id is None else f"run {self._request.checkpoint_id!r}"
+        state = "there is no such thread" if at is None else f"{which} is {at.status}"
+        msg = f"Command(resume=...) answers a question, and thread {self._request.thread_id!r} has none open: {state}"
+        raise UnknownInterruptError(msg)
 
     def _resume(self, latest: RunRecord | None) -> Opened:
         if latest is None:
@@ -161,7 +182,7 @@ class _Opener:
     def _again(self, known: RunRecord) -> Opened:
         """A run id that was used before: with the same input, the same run."""
         request = self._request
-        given = unwrapped(request.input)
+        given = None if isinstance(request.input, Command) else unwrapped(request.input)
         if known.thread_id != request.thread_id and request.is_named:
             msg = f"run {known.run_id!r} was made on thread {known.thread_id!r}: give that thread_id, or another run_id"
             raise RunExists(msg)
@@ -170,7 +191,7 @@ class _Opener:
                 f"run {known.run_id!r} was made with another input ({_mark(self._decoded(known))}, not {_mark(given)}): give another run_id"
             )
             raise RunExists(msg)
-        if known.status in UNFINISHED and self._latest is not None and self._latest.run_id == known.run_id:
+        if known.status in UNFINISHED and self._is_newest(known):
             return self._go_on(known, None)
         return self._finished(known)
 
@@ -181,42 +202,66 @@ class _Opener:
         return Opened(NO_INPUT, answer=[self._plan.codec.decode(known.output)])
 
     def _go_on(self, record: RunRecord, command: Command | None) -> Opened:
-        run, settings = self._run, self._settings
+        run = self._run
         steps = self._saver.steps(record.run_id)
         run.facts.run_id, run.facts.resumed = record.run_id, True
         run.config["configurable"]["run_id"] = record.run_id
         run.previous = self._previous(record.base)
         now = record._replace(status="running", error=None, code=self._code(), updated=clock.current.time())
-        journal = Journal(self._saver, self._lease, now, steps, durability=settings.durability, on_divergence=settings.on_divergence)
+        journal = self._journal(now, steps)
         answers = () if command is None else journal.questions.answer(command.resume)
         journal.questions.park(answers)
         run.journal = journal
         return Opened(self._decoded(record), answers)
 
-    def _go_back(self, checkpoint_id: str) -> Opened:
-        """Start a new branch: with no input the run of that id once more, else a run that sees what that one saved."""
-        request = self._request
-        found = self._saver.find(checkpoint_id)
-        if found is None or found.thread_id != request.thread_id:
-            latest = ", ".join(repr(run.run_id) for run in self._saver.runs(request.thread_id, limit=_MOST_SHOWN)) or "none"
-            msg = f"checkpoint_id={checkpoint_id!r}: thread {request.thread_id!r} has no such run; its latest are: {latest}"
-            raise PolicyError(msg)
-        if request.input is None or request.input is NO_INPUT:
-            return self._begin(self._decoded(found), self._latest, found.base)
-        given = unwrapped(request.input)
-        return self._begin(given, self._latest, _base(found))
+    def _go_back(self, at: RunRecord) -> Opened:
+        """Go on from a checkpoint that was named.
 
-    def _begin(self, given: Any, latest: RunRecord | None, base: str | None) -> Opened:
-        run, request, settings = self._run, self._request, self._settings
-        now = clock.current.time()
-        run.previous = self._previous(base or "")
-        recorded = self._codec.encode([] if given is NO_INPUT else [given])
-        record = RunRecord(
-            request.run_id, request.thread_id, self._plan.name, self._code(), "running", recorded, base or "", created=now, updated=now
-        )
-        run.journal = Journal(self._saver, self._lease, record, durability=settings.durability, on_divergence=settings.on_divergence)
-        gone = latest._replace(status="abandoned", updated=now) if latest is not None and latest.status in UNFINISHED else None
-        return Opened(given, abandoned=gone)
+        An input begins a run that sees what was saved there. None does that run: an unfinished one goes on (in a branch, if another one came
+        after it), a finished one is done again from its input, with nothing of it replayed. A value set by hand is what it is.
+        """
+        if self._request.input is not None:
+            return self._begin(unwrapped(self._request.input), _base(at))
+        if at.is_update:
+            return self._finished(at)
+        if at.status == "done":
+            return self._begin(self._decoded(at), at.base)
+        return self._go_on(at, None) if self._is_newest(at) else self._branch(at, None)
+
+    def _begin(self, given: Any, base: str) -> Opened:
+        record = self._new(self._codec.encode([] if given is NO_INPUT else [given]), base)
+        self._run.previous = self._previous(base)
+        self._run.journal = self._journal(record, ())
+        return Opened(given, abandoned=self._abandoned(record))
+
+    def _branch(self, at: RunRecord, command: Command | None) -> Opened:
+        """A new run that begins with all that an unfinished one has recorded, and goes on from there."""
+        steps = {step.step: step for step in self._saver.steps(at.run_id)}
+        answers = () if command is None else Questions(at.run_id, tuple(steps.values())).answer(command.resume)
+        steps.update((answer.step, answer) for answer in answers)
+        record = self._new(at.input, at.base)
+        self._run.facts.resumed = True
+        self._run.previous = self._previous(at.base)
+        self._run.journal = journal = self._journal(record, tuple(steps.values()))
+        journal.questions.park(answers)
+        return Opened(self._decoded(at), tuple(steps.values()), self._abandoned(record))
+
+    def _new(self, input: bytes, base: str) -> RunRecord:
+        now, request = clock.current.time(), self._request
+        return RunRecord(request.run_id, request.thread_id, self._plan.name, self._code(), "running", input, base, created=now, updated=now)
+
+    def _journal(self, record: RunRecord, steps: Sequence[StepRecord]) -> Journal:
+        settings = self._settings
+        return Journal(self._saver, self._lease, record, steps, durability=settings.durability, on_divergence=settings.on_divergence)
+
+    def _is_newest(self, record: RunRecord) -> bool:
+        return self._latest is not None and self._latest.run_id == record.run_id
+
+    def _abandoned(self, record: RunRecord) -> RunRecord | None:
+        """The thread's newest run, if it is unfinished and ``record`` takes its place."""
+        latest = self._latest
+        is_open = latest is not None and latest.status in UNFINISHED
+        return latest._replace(status="abandoned", updated=record.updated) if latest is not None and is_open else None
 
     def _previous(self, base: str) -> Any:
         record = self._saver.find(base) if base else None

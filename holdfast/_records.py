@@ -68,7 +68,7 @@ class RunRecord(NamedTuple):
         run_id: UUIDv7, or what the caller gave as idempotency key.
         thread_id: The thread it belongs to.
         entry: Name of the entrypoint.
-        code: Fingerprint of its body's code, 16 hex digits.
+        code: Fingerprint of its body's code, 16 hex digits; empty for a value that `Entrypoint.update_state` set, which no body made.
         status: ``running``, ``interrupted`` (waits for answers), ``failed``, ``cancelled``, ``done`` or ``abandoned`` (unfinished, and
             superseded by a newer run of the thread).
         input: The encoded input.
@@ -92,6 +92,11 @@ class RunRecord(NamedTuple):
     error: bytes | None = None
     created: float = 0.0
     updated: float = 0.0
+
+    @property
+    def is_update(self) -> bool:
+        """True for what `Entrypoint.update_state` made: a value that was set, and nothing that could run."""
+        return self.status == "done" and not self.code
 
 
 class Lease(NamedTuple):

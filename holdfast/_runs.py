@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from holdfast import clock, events
-from holdfast._journals import NO_INPUT, Request, open_journal, unwrapped
+from holdfast._journals import NO_INPUT, POLL_SECONDS, Request, open_journal, unwrapped
 from holdfast.cache.default import default_cache
-from holdfast.errors import PolicyError
+from holdfast.errors import PolicyError, ThreadBusyError
 from holdfast.policies.duration import seconds
 from holdfast.runtime import lookup
 from holdfast.runtime.inject import fill
@@ -19,13 +19,14 @@ from holdfast.runtime.state import Call
 from holdfast.values.ids import uuid7
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from holdfast._plans import Seconds
     from holdfast.policies.plan import Plan
     from holdfast.typing import Cache, Checkpointer
 
 Config = dict[str, Any]
+V = TypeVar("V")
 LONGEST_ID = 255
 _CONFIG_KEYS = frozenset(["configurable", "max_concurrency", "run_id", "callbacks", "metadata", "recursion_limit", "run_name", "tags"])
 """What LangGraph has in a config. The first three are read, all are handed on."""
@@ -65,6 +66,22 @@ class Settings:
         return default_cache() if self.cache is None else self.cache
 
 
+class Place(NamedTuple):
+    """What a config says, with a thread id given beside it.
+
+    Attributes:
+        config: The config, checked and copied.
+        configurable: What stands in it under that name, checked and copied.
+        thread_id: The thread that is named; None for none.
+        checkpoint_id: The checkpoint of it that is named; None for none.
+    """
+
+    config: Config
+    configurable: dict[str, Any]
+    thread_id: str | None
+    checkpoint_id: str | None
+
+
 class Prepared(NamedTuple):
     """A run that is ready to be executed.
 
@@ -102,17 +119,17 @@ def open_run(settings: Settings, input: Any, options: Options) -> Prepared:
         RunExists: The run id was used with another input.
         UnknownInterruptError: A `Command` answers nothing that is open.
     """
-    config = dict(_checked(options.config or {}, "config"))
-    configurable = dict(_checked(config.get("configurable") or {}, "configurable"))
-    plan, request = settings.plan, _request(input, options, config, configurable)
+    here = place(options.config, options.thread_id)
+    config, plan, request = here.config, settings.plan, _request(input, options, here)
     thread = request.thread_id
     facts = events.RunFacts(
         run_id=request.run_id, thread_id=thread, name=plan.name, function=plan.function, started_ns=0, capture=plan.capture
     )
     run = Run(facts, cache=settings.open_cache, max_concurrency=check_concurrency(config.get("max_concurrency", settings.max_concurrency)))
-    run.config = {**config, "configurable": {**configurable, "thread_id": thread, "run_id": request.run_id}}
+    run.config = {**config, "configurable": {**here.configurable, "thread_id": thread, "run_id": request.run_id}}
     run.store, run.context = settings.store, _as_context(settings.context_schema, options.context)
     if settings.checkpointer is None:
+        _check_no_checkpoint(plan, request)
         return Prepared(run, _ready(settings, run, plain_input(input)))
     return _open_durable(settings, run, settings.checkpointer, request)
 
@@ -134,6 +151,23 @@ def _open_durable(settings: Settings, run: Run, saver: Checkpointer, request: Re
     return Prepared(run, call)
 
 
+async def patiently(attempt: Callable[[], Awaitable[V]], wait: Seconds) -> V:
+    """What ``attempt`` returns, tried again while somebody else works on the thread, for at most ``wait``. No event loop is blocked meanwhile.
+
+    Raises:
+        ThreadBusyError: Somebody still does.
+    """
+    until = clock.current.monotonic() + (0.0 if wait is None else seconds(wait, what="wait"))
+    while True:
+        try:
+            return await attempt()
+        except ThreadBusyError:
+            left = until - clock.current.monotonic()
+            if left <= 0:
+                raise
+        await clock.current.sleep_async(min(POLL_SECONDS, left))
+
+
 def plain_input(input: Any) -> Any:
     """The input of a run that nothing is kept of."""
     if isinstance(input, Command):
@@ -149,13 +183,36 @@ def _ready(settings: Settings, run: Run, given: Any) -> Call:
     return call
 
 
-def _request(input: Any, options: Options, config: Config, configurable: dict[str, Any]) -> Request:
-    given_id = check_id("run_id", config.get("run_id") if options.run_id is None else options.run_id)
+def place(config: Config | None, thread_id: str | None) -> Place:
+    """Which thread, and which checkpoint of it, is meant.
+
+    Raises:
+        PolicyError: ``config`` is none, or an id cannot be one; or two threads are named, or a checkpoint of none.
+    """
+    given = dict(_checked(config or {}, "config"))
+    configurable = dict(_checked(given.get("configurable") or {}, "configurable"))
+    thread = _thread_id(thread_id, configurable)
+    return Place(given, configurable, thread, check_id("checkpoint_id", configurable.get("checkpoint_id")))
+
+
+def _request(input: Any, options: Options, here: Place) -> Request:
+    given_id = check_id("run_id", here.config.get("run_id") if options.run_id is None else options.run_id)
     run_id = given_id or uuid7(clock.current.time_ns())
-    thread = _thread_id(options.thread_id, configurable)
-    checkpoint = check_id("checkpoint_id", configurable.get("checkpoint_id"))
+    thread, checkpoint = here.thread_id, here.checkpoint_id
+    if checkpoint is not None and thread is None:
+        msg = f"checkpoint_id={checkpoint!r} is one of a thread: give its thread_id too, as StateSnapshot.config does"
+        raise PolicyError(msg)
     wait = 0.0 if options.wait is None else seconds(options.wait, what="wait")
     return Request(input, thread or run_id, thread is not None, run_id, given_id is not None, checkpoint, wait)
+
+
+def _check_no_checkpoint(plan: Plan, request: Request) -> None:
+    if request.checkpoint_id is not None:
+        msg = (
+            f"checkpoint_id={request.checkpoint_id!r} goes back in what was recorded, and {plan.name} records nothing: give it a "
+            f"checkpointer, e.g. @entrypoint(SqliteSaver('runs.db'))"
+        )
+        raise PolicyError(msg)
 
 
 def check_id(what: str, given: Any) -> str | None:

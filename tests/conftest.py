@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from holdfast import InMemorySaver, SqliteSaver
 from holdfast.testing import FakeClock, flaky_async, scripted, scripted_async
 from holdfast.testing import flaky as flaky_function
 
@@ -98,3 +99,11 @@ class Colour:
 def colour(request: pytest.FixtureRequest) -> Colour:
     """Sync, then async: see `Colour`."""
     return Colour(request.param)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def saver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    """A checkpointer of each kind."""
+    made: Any = InMemorySaver() if request.param == "memory" else SqliteSaver(tmp_path / "runs.db", synchronous="NORMAL")
+    yield made
+    made.close()

@@ -296,12 +296,13 @@ class Journal:
 
     def release(self) -> None:
         """Give the thread back, whatever became of the run."""
-        try:
-            self._saver.release(self._lease)
-        except StoreError as error:  # a store that is broken: the lease goes with this process
-            events.note(
-                "holdfast.journal.not_released",
-                events.WARNING,
-                f"thread {self._lease.thread_id!r} could not be given back: {error}",
-                thread_id=self._lease.thread_id,
-            )
+        give_back(self._saver, self._lease)
+
+
+def give_back(saver: Checkpointer, lease: Lease) -> None:
+    """Give a thread back, whatever was done with it."""
+    try:
+        saver.release(lease)
+    except StoreError as error:  # a store that is broken: the lease goes with this process
+        text = f"thread {lease.thread_id!r} could not be given back: {error}"
+        events.note("holdfast.journal.not_released", events.WARNING, text, thread_id=lease.thread_id)

@@ -1,0 +1,104 @@
+"""What a thread's checkpoints look like to a person: one for each run, named by the run's id."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from holdfast.runtime.questions import Interrupt, Questions
+from holdfast.values.failure import decode_failure
+
+if TYPE_CHECKING:
+    from holdfast._runs import Config
+    from holdfast.typing import Checkpointer, Codec, RunRecord
+
+
+class SnapshotTask(NamedTuple):
+    """What an unfinished run has yet to do: its entrypoint. Which tasks in it have finished is the journal's business.
+
+    Attributes:
+        id: The run's id.
+        name: The entrypoint's name.
+        error: What the run failed with, rebuilt as an exception; None when it did not fail.
+        interrupts: The questions it has asked that wait for an answer, of all its tasks.
+    """
+
+    id: str
+    name: str
+    error: Exception | None = None
+    interrupts: tuple[Interrupt, ...] = ()
+
+
+class StateSnapshot(NamedTuple):
+    """A thread as it was at one checkpoint, with LangGraph's field names. There is one checkpoint for each run, and for each `update_state`.
+
+    Attributes:
+        values: What the newest finished run up to here returned; None when there is none yet, ``{}`` for a thread without checkpoints.
+        next: ``(name,)`` of the entrypoint while the run is unfinished: ``invoke(None, config)`` would go on with it; else ``()``.
+        config: Names this checkpoint: ``{"configurable": {"thread_id": ..., "checkpoint_id": ...}}``, for `Entrypoint.invoke` and the like.
+        metadata: ``source`` (``"loop"`` for a finished run, ``"input"`` for an unfinished one, ``"update"`` for `update_state`), ``status``
+            (as in `holdfast.typing.RunRecord`), ``entry`` (name of the entrypoint), ``is_owned`` (True while a living process works on
+            the run; a run that is ``running`` and not owned has died). None for a thread without checkpoints.
+        created_at: When it last changed status, ISO 8601 in UTC; None for a thread without checkpoints.
+        parent_config: Names the checkpoint whose saved value this run saw as ``previous``, or which was updated; None without one.
+        tasks: What is yet to be done, with its error and its questions; empty when the run is done.
+        interrupts: All open questions, with the ids by which ``Command(resume={id: answer})`` answers them.
+        saved: What the thread's next run sees as ``previous``: what the newest finished run returned, or its ``final(save=...)``.
+    """
+
+    values: Any
+    next: tuple[str, ...]
+    config: Config
+    metadata: dict[str, Any] | None
+    created_at: str | None
+    parent_config: Config | None
+    tasks: tuple[SnapshotTask, ...]
+    interrupts: tuple[Interrupt, ...]
+    saved: Any = None
+
+
+def config_of(thread_id: str, checkpoint_id: str | None = None) -> Config:
+    """The config that names a thread, or one of its checkpoints."""
+    named = {} if checkpoint_id is None else {"checkpoint_id": checkpoint_id}
+    return {"configurable": {"thread_id": thread_id, **named}}
+
+
+def empty_snapshot(thread_id: str) -> StateSnapshot:
+    """A thread of which nothing is kept."""
+    return StateSnapshot({}, (), config_of(thread_id), None, None, None, (), ())
+
+
+def snapshot(saver: Checkpointer, codec: Codec, record: RunRecord) -> StateSnapshot:
+    """The checkpoint of a run.
+
+    Raises:
+        CorruptRecord: What is kept of it is damaged.
+        StoreError: It cannot be read.
+    """
+    is_done = record.status == "done"
+    source = record if is_done else saver.find(record.base) if record.base else None
+    values = None if source is None or source.output is None else codec.decode(source.output)
+    saved = values if source is None or source.saved is None else codec.decode(source.saved)
+    tasks = () if is_done else (_task(saver, record),)
+    return StateSnapshot(
+        values=values,
+        next=tuple(task.name for task in tasks),
+        config=config_of(record.thread_id, record.run_id),
+        metadata={
+            "source": "update" if record.is_update else "loop" if is_done else "input",
+            "status": record.status,
+            "entry": record.entry,
+            "is_owned": record.status == "running" and saver.is_owned(record.thread_id),
+        },
+        created_at=datetime.fromtimestamp(record.updated, UTC).isoformat(),
+        parent_config=config_of(record.thread_id, record.base) if record.base else None,
+        tasks=tasks,
+        interrupts=tuple(question for task in tasks for question in task.interrupts),
+        saved=saved,
+    )
+
+
+def _task(saver: Checkpointer, record: RunRecord) -> SnapshotTask:
+    pending = Questions(record.run_id, saver.steps(record.run_id)).pending()
+    error = None if record.error is None else decode_failure(record.error)
+    return SnapshotTask(record.run_id, record.entry, error, tuple(question for _, question in pending.values()))
