@@ -17,6 +17,7 @@ from holdfast._bodies import (
     resolving,
     single_settings,
 )
+from holdfast._checkpoints import Checkpoints
 from holdfast._frames import trimmed, trims
 from holdfast._journals import NO_INPUT
 from holdfast._methods import is_function, or_method
@@ -240,8 +241,9 @@ class Entrypoint(States, Generic[R]):
             input: As for `invoke`.
             config: As for `invoke`.
             stream_mode: ``"updates"`` (``{task: result}`` as each finishes, then the entrypoint's own), ``"values"`` (the result, once, at
-                the end), ``"custom"`` (what `get_stream_writer` was given), ``"tasks"`` (a start and an end for each call); a list
-                yields ``(mode, chunk)`` pairs.
+                the end), ``"custom"`` (what `get_stream_writer` was given), ``"tasks"`` (a start and an end for each call, and each retry),
+                ``"checkpoints"`` (what `get_state` shows, when the run begins and when it ends or waits), ``"debug"`` (the last two,
+                with type and time); a list yields ``(mode, chunk)`` pairs.
             thread_id: As for `invoke`.
             context: As for `invoke`.
             run_id: As for `invoke`.
@@ -260,7 +262,8 @@ class Entrypoint(States, Generic[R]):
             prepared = open_run(self._settings, input, options)
             prepared.run.avoid(running_loop())
             with ChunksSync(prepared.run, modes) as chunks:
-                chunks.start(functools.partial(self._invoke, prepared))
+                told = Checkpoints(self._settings, prepared, modes)
+                chunks.start(functools.partial(told.around_sync, functools.partial(self._invoke, prepared)))
                 for mode, chunk in chunks:
                     yield (mode, chunk) if as_pairs else chunk
         except BaseException as error:
@@ -283,7 +286,8 @@ class Entrypoint(States, Generic[R]):
             modes, as_pairs = chosen_modes(stream_mode)
             prepared = await self._open(input, Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait))
             async with ChunksAsync(prepared.run, modes) as chunks:
-                chunks.start(self._ainvoke(prepared))
+                told = Checkpoints(self._settings, prepared, modes)
+                chunks.start(told.around_async(functools.partial(self._ainvoke, prepared)))
                 async for mode, chunk in chunks:
                     yield (mode, chunk) if as_pairs else chunk
         except BaseException as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from holdfast.runtime.foreign import shown
+from holdfast.runtime.idempotency import key_in
 from holdfast.runtime.questions import Interrupt, Questions
+from holdfast.runtime.stream import asked_as, timestamp
 from holdfast.values.failure import decode_failure
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ class SnapshotTask(NamedTuple):
     """What an unfinished run has yet to do: its entrypoint. Which tasks in it have finished is the journal's business.
 
     Attributes:
-        id: The run's id.
+        id: Names it, as in the stream mode ``"tasks"``; the same whenever the run is resumed.
         name: The entrypoint's name.
         error: What the run failed with, rebuilt as an exception; None when it did not fail.
         interrupts: The questions it has asked that wait for an answer, of all its tasks.
@@ -90,7 +92,7 @@ def snapshot(saver: Checkpointer, codec: Codec, record: RunRecord) -> StateSnaps
             "entry": record.entry,
             "is_owned": record.status == "running" and saver.is_owned(record.thread_id),
         },
-        created_at=datetime.fromtimestamp(record.updated, UTC).isoformat(),
+        created_at=timestamp(record.updated),
         parent_config=config_of(record.thread_id, record.base) if record.base else None,
         tasks=tasks,
         interrupts=tuple(question for task in tasks for question in task.interrupts),
@@ -101,4 +103,21 @@ def snapshot(saver: Checkpointer, codec: Codec, record: RunRecord) -> StateSnaps
 def _task(saver: Checkpointer, record: RunRecord) -> SnapshotTask:
     pending = Questions(record.run_id, saver.steps(record.run_id)).pending()
     error = None if record.error is None else decode_failure(record.error)
-    return SnapshotTask(record.run_id, record.entry, error, tuple(question for _, question in pending.values()))
+    return SnapshotTask(key_in(record.run_id), record.entry, error, tuple(question for _, question in pending.values()))
+
+
+def as_chunk(state: StateSnapshot) -> dict[str, Any]:
+    """A checkpoint as the stream tells it: plain data, with LangGraph's keys."""
+    return {
+        "config": state.config,
+        "parent_config": state.parent_config,
+        "values": state.values,
+        "metadata": state.metadata,
+        "next": list(state.next),
+        "tasks": [_task_as_chunk(task) for task in state.tasks],
+    }
+
+
+def _task_as_chunk(task: SnapshotTask) -> dict[str, Any]:
+    error = None if task.error is None else shown(task.error)
+    return {"id": task.id, "name": task.name, "error": error, "interrupts": tuple(asked_as(question) for question in task.interrupts)}

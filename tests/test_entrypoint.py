@@ -380,10 +380,11 @@ def test_stream_yields_updates_custom_and_tasks() -> None:
 
     assert [{"double": 4}, {"main": 4}] == [unqualify(chunk) for chunk in main.stream(2)]
     chunks = list(main.stream(2, stream_mode=["custom", "tasks"]))
-    assert ["custom", "tasks", "tasks"] == [mode for mode, _ in chunks]
-    assert {"progress": 1} == chunks[0][1]
-    assert ((2,), {}) == chunks[1][1]["input"]
-    assert (4, None) == (chunks[2][1]["result"], chunks[2][1]["error"])
+    assert ["tasks", "custom", "tasks", "tasks", "tasks"] == [mode for mode, _ in chunks]
+    assert 2 == chunks[0][1]["input"]
+    assert {"progress": 1} == chunks[1][1]
+    assert ((2,), {}) == chunks[2][1]["input"]
+    assert [(4, None)] * 2 == [(chunk["result"], chunk["error"]) for _, chunk in chunks[3:]]
 
 
 def unqualify(chunk: dict[str, Any]) -> dict[str, Any]:
@@ -444,8 +445,10 @@ def test_an_unknown_stream_mode_is_refused() -> None:
     def main() -> None:
         return None
 
-    with pytest.raises(PolicyError, match="'updates', 'values', 'custom', 'tasks'"):
-        list(main.stream(stream_mode="checkpoints"))
+    with pytest.raises(
+        PolicyError, match=r"stream_mode='messages': choose .* 'updates', 'values', 'custom', 'tasks', 'checkpoints', 'debug'"
+    ):
+        list(main.stream(stream_mode="messages"))
 
 
 def test_the_values_of_a_stream_are_the_result_once() -> None:

@@ -138,7 +138,7 @@ def test_all_open_questions_are_shown(saver: Any, api: Api) -> None:
     state = api.get(main, thread_id="t")
     assert {question.id: question.value for question in asked} == {question.id: question.value for question in state.interrupts}
     assert 3 == len(state.interrupts)
-    assert (SnapshotTask(state.config["configurable"]["checkpoint_id"], main.plan.name, None, state.interrupts),) == state.tasks
+    assert (SnapshotTask(state.tasks[0].id, main.plan.name, None, state.interrupts),) == state.tasks
     assert ((main.plan.name,), None, "interrupted") == (state.next, state.values, (state.metadata or {})["status"])
 
     first = next(question for question in state.interrupts if question.value == {"n": 1})

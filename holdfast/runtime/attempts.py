@@ -9,6 +9,7 @@ from holdfast import clock, events
 from holdfast._frames import trimmed
 from holdfast.errors import Divergence, NodeTimeoutError, RunInterrupted
 from holdfast.policies.retry import AttemptState, Retry, Stop, StopReason, decide, explain
+from holdfast.runtime import stream
 from holdfast.runtime.context import current
 from holdfast.runtime.foreign import add_note, described, shown
 from holdfast.runtime.unawaited import COROUTINE, refuse_coroutine
@@ -213,6 +214,7 @@ def _before_retry(before_retry: Callable[[AttemptState, Retry], object], state: 
 
 def _will_retry(call: Call, decision: Retry, index: int, error: BaseException | None, result: Any) -> float:
     call.waited += decision.delay
+    stream.task_retried(call, error, decision.delay)
     if call.attempt is not None:
         call.attempt.will_retry = True
         call.attempt.wait_s = decision.delay

@@ -9,6 +9,7 @@ from holdfast.runtime import _ports, threads
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.inbox import Inbox
 from holdfast.runtime.loops import post, running_loop
+from holdfast.runtime.stream import Choice
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,14 +27,9 @@ class ChunksSync:
     def __init__(self, run: Run, modes: tuple[str, ...]) -> None:
         """Collect the chunks of ``modes``."""
         self._run = run
-        self._modes = modes
         self._chunks: Inbox[tuple[str, Any]] = Inbox()
         self._outcome: TaskFuture[Any] = TaskFuture()
-        run.sink = self._put
-
-    def _put(self, mode: str, chunk: Any) -> None:
-        if mode in self._modes:
-            self._chunks.put((mode, chunk))
+        run.sink = Choice(modes, self._chunks.put)
 
     def start(self, fn: Callable[[], Any]) -> None:
         """Run ``fn`` on a worker thread."""
@@ -75,19 +71,16 @@ class ChunksAsync:
         """Collect the chunks of ``modes``."""
         import asyncio
 
-        self._modes = modes
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
         self._task: asyncio.Task[Any] | None = None
-        run.sink = self._put
+        run.sink = Choice(modes, self._put)
 
-    def _put(self, mode: str, chunk: Any) -> None:
-        if mode not in self._modes:
-            return
+    def _put(self, item: tuple[str, Any]) -> None:
         if running_loop() is self._loop:
-            self._queue.put_nowait((mode, chunk))
+            self._queue.put_nowait(item)
         else:
-            post(self._loop, self._queue.put_nowait, (mode, chunk))
+            post(self._loop, self._queue.put_nowait, item)
 
     def start(self, body: Coroutine[Any, Any, Any]) -> None:
         """Run ``body`` as a task of this loop."""

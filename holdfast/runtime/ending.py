@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from holdfast.errors import RunInterrupted, StoreError, ThreadBusyError
+from holdfast.runtime import stream
 from holdfast.runtime.attempts import is_cancellation, outcome_of
 from holdfast.runtime.foreign import add_note, described
 
@@ -53,8 +54,7 @@ def conclude(run: Run, call: Call, value: Any) -> Any:
         run.facts.outcome = "cancelled" if outcome_of(run.error) == "cancelled" else "error"
     elif run.facts.outcome != "interrupted":
         run.facts.outcome = "ok"
-    if run.error is None:
-        _tell(run, call, value)
+    _tell(run, call, value)
     run.tell_uncollected()
     return value if run.error is None else None  # pyright: ignore[reportUnknownVariableType]
 
@@ -62,7 +62,11 @@ def conclude(run: Run, call: Call, value: Any) -> Any:
 def _tell(run: Run, call: Call, value: Any) -> None:
     if run.sink is None:
         return
-    run.sink("updates", value if run.facts.outcome == "interrupted" else {call.plan.name: value})
+    is_interrupted = run.facts.outcome == "interrupted"
+    stream.body_ended(call, value, run.error, value[INTERRUPT] if is_interrupted else ())
+    if run.error is not None:
+        return
+    run.sink("updates", value if is_interrupted else {call.plan.name: value})
     run.sink("values", value)
 
 

@@ -11,6 +11,7 @@ from holdfast.errors import TaskContextError
 from holdfast.runtime.context import current
 
 if TYPE_CHECKING:
+    from holdfast.runtime.run import Run
     from holdfast.runtime.state import Call
 
 _lock = threading.Lock()
@@ -35,8 +36,18 @@ def get_idempotency_key() -> str:
     if scope is None:
         msg = "get_idempotency_key() was called outside a run; call it in a @task or an @entrypoint while it runs"
         raise TaskContextError(msg)
-    digest = blake2b(scope.run.facts.run_id.encode("utf-8", "surrogatepass"), digest_size=16, person=b"holdfast-effect")
-    digest.update(b"\0" + _name(scope.call))
+    return key_of(scope.run, scope.call)
+
+
+def key_of(run: Run, call: Call) -> str:
+    """A name for a call of a run that no other call has, and that it has again when the run is resumed."""
+    return key_in(run.facts.run_id, _name(call))
+
+
+def key_in(run_id: str, name: bytes = b"") -> str:
+    """The key of a call of that name; without one that of the run's own body."""
+    digest = blake2b(run_id.encode("utf-8", "surrogatepass"), digest_size=16, person=b"holdfast-effect")
+    digest.update(b"\0" + name)
     return str(UUID(bytes=digest.digest()))
 
 

@@ -61,6 +61,7 @@ class Questions:
         self._recorded = {record.step: record for record in steps if record.kind in {"asked", "answered"}}
         self._new: dict[StepId, StepRecord] = {}
         self._parked: dict[bytes, list[Interrupt]] = {}
+        self._within: dict[bytes, dict[str, Interrupt]] = {}
         self._lock = threading.Lock()
 
     def id_of(self, step: StepId) -> str:
@@ -121,6 +122,7 @@ class Questions:
         for step, question in self.pending().values():
             asked = _codec.decode(self._recorded[step].payload)
             for each in asked["around"]:
+                self._within.setdefault(each, {})[question.id] = question
                 if each and each not in moving:
                     self._parked.setdefault(each, []).append(question)
 
@@ -170,7 +172,15 @@ class Questions:
         payload = _codec.encode({"value": value, "error": error, "around": around})
         with self._lock:
             self._new[step] = self._recorded[step] = StepRecord(step, "asked", payload, at=clock.current.time())
-            self.open.append(Interrupt(_codec.decode(payload)["value"], self.id_of(step), error))
+            question = Interrupt(_codec.decode(payload)["value"], self.id_of(step), error)
+            self.open.append(question)
+            for each in around:
+                self._within.setdefault(each, {})[question.id] = question
+
+    def waiting(self, step: StepId) -> list[Interrupt]:
+        """The open questions of a step that waits: its own, and those of steps made in it."""
+        with self._lock:
+            return list(self._within.get(step.digest(), {}).values())
 
     def to_record(self) -> tuple[StepRecord, ...]:
         """The questions asked in this execution."""

@@ -1,20 +1,29 @@
-"""What `stream` and `astream` yield: the chunks of LangGraph's ``updates``, ``values``, ``custom`` and ``tasks`` modes."""
+"""What `stream` and `astream` yield: the chunks of LangGraph's modes, except those for language models.
+
+A call has a start and an end in the ``tasks`` mode wherever its outcome comes from, the body, the cache or the journal; between them stands
+a chunk for each retry. The three are told apart by their keys: ``input``, ``result``, ``retry_in``.
+"""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from holdfast.errors import PolicyError
+from holdfast import clock
+from holdfast.errors import PolicyError, RunInterrupted
 from holdfast.runtime.foreign import shown
+from holdfast.runtime.idempotency import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from holdfast.runtime.questions import Interrupt
     from holdfast.runtime.state import Call
 
     Sink = Callable[[str, Any], None]
 
-MODES = ("updates", "values", "custom", "tasks")
+MODES = ("updates", "values", "custom", "tasks", "checkpoints", "debug")
 
 
 def chosen_modes(stream_mode: str | Sequence[str]) -> tuple[tuple[str, ...], bool]:
@@ -32,16 +41,50 @@ def chosen_modes(stream_mode: str | Sequence[str]) -> tuple[tuple[str, ...], boo
     return modes, not is_single
 
 
-def task_id(call: Call) -> str:
-    """Names a call within its stream: the run and the ordinal of the call."""
-    run = call.run
-    return "" if run is None else f"{run.facts.run_id}:{id(call):x}"
+class Choice:
+    """Passes on the chunks of the modes that were asked for."""
+
+    def __init__(self, modes: tuple[str, ...], put: Callable[[tuple[str, Any]], None]) -> None:
+        """Pass chunks of ``modes`` to ``put``, as ``(mode, chunk)``."""
+        self._modes = modes
+        self._put = put
+        self._numbers = count(1)
+
+    def __call__(self, mode: str, chunk: Any) -> None:
+        """Take a chunk (this is a `Sink`); what the modes ``tasks`` and ``checkpoints`` tell, ``debug`` does too, in an envelope."""
+        if mode in self._modes:
+            self._put((mode, chunk))
+        if "debug" in self._modes and mode in {"tasks", "checkpoints"}:
+            kind = "checkpoint" if mode == "checkpoints" else _kind(chunk)
+            now = timestamp(clock.current.time())
+            self._put(("debug", {"type": kind, "timestamp": now, "step": next(self._numbers), "payload": chunk}))
+
+
+def _kind(chunk: dict[str, Any]) -> str:
+    return "task" if "input" in chunk else "task_retry" if "retry_in" in chunk else "task_result"
+
+
+def timestamp(seconds: float) -> str:
+    """A time in ISO 8601, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def task_started(call: Call) -> None:
     """Tell the stream that a call began."""
+    if call.run is None or call.run.sink is None:
+        return
+    given: Any = (call.args, call.kwargs)
+    if call.is_body:
+        given = call.args[0] if call.args else None
+    triggers = ("__start__",) if call.is_body else ("call",)
+    call.run.sink("tasks", {"id": key_of(call.run, call), "name": call.plan.name, "input": given, "triggers": triggers})
+
+
+def task_retried(call: Call, error: BaseException | None, delay: float) -> None:
+    """Tell the stream that an attempt was not the last: what it ended in (None: a result that the policy dislikes), and the wait in seconds."""
     if call.run is not None and call.run.sink is not None:
-        payload = {"id": task_id(call), "name": call.plan.name, "input": (call.args, call.kwargs), "triggers": ("call",)}
+        text = None if error is None else shown(error)
+        payload = {"id": key_of(call.run, call), "name": call.plan.name, "attempt": call.number, "error": text, "retry_in": delay}
         call.run.sink("tasks", payload)
 
 
@@ -52,10 +95,31 @@ def task_ended(call: Call, value: Any, *, origin: str = "body") -> None:
     """
     if call.run is None or call.run.sink is None:
         return
-    error = None if call.error is None else shown(call.error)
-    call.run.sink("tasks", {"id": task_id(call), "name": call.plan.name, "error": error, "result": value, "interrupts": []})
+    questions: list[Interrupt] = []
+    if isinstance(call.error, RunInterrupted) and call.run.journal is not None and call.step is not None:
+        questions = call.run.journal.questions.waiting(call.step)
+    _ended(call, value, call.error, questions)
     if call.error is None and origin != "journal":
         update: dict[str, Any] = {call.plan.name: value}
         if origin == "cache":
             update["__metadata__"] = {"cached": True}
         call.run.sink("updates", update)
+
+
+def body_ended(call: Call, value: Any, error: BaseException | None, questions: Sequence[Interrupt]) -> None:
+    """Tell the stream how the run of a body's call ended."""
+    _ended(call, None if questions else value, error, questions)
+
+
+def _ended(call: Call, value: Any, error: BaseException | None, questions: Sequence[Interrupt]) -> None:
+    """A question is no error."""
+    if call.run is None or call.run.sink is None:
+        return
+    text = None if error is None or isinstance(error, RunInterrupted) else shown(error)
+    asked = [asked_as(question) for question in questions]
+    call.run.sink("tasks", {"id": key_of(call.run, call), "name": call.plan.name, "error": text, "result": value, "interrupts": asked})
+
+
+def asked_as(question: Interrupt) -> dict[str, Any]:
+    """A question as plain data."""
+    return {"value": question.value, "id": question.id, "error": question.error}

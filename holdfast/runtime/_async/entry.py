@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
 from holdfast.errors import RunInterrupted
-from holdfast.runtime import _ports
+from holdfast.runtime import _ports, stream
 from holdfast.runtime.context import current
 from holdfast.runtime.ending import conclude
 
@@ -26,6 +26,7 @@ async def execute_run(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) 
         observer.run_started(run.facts)
     value = None
     try:
+        stream.task_started(call)
         outcome = await end(run, call, body)
         is_blocking = run.journal is not None and run.journal.is_blocking
         value = await _ports.uninterrupted_async(is_blocking, conclude, run, call, outcome)

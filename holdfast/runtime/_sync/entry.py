@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
 from holdfast.errors import RunInterrupted
-from holdfast.runtime import _ports
+from holdfast.runtime import _ports, stream
 from holdfast.runtime.context import current
 from holdfast.runtime.ending import conclude
 
@@ -29,6 +29,7 @@ def execute_run(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) -> Any
         observer.run_started(run.facts)
     value = None
     try:
+        stream.task_started(call)
         outcome = end(run, call, body)
         is_blocking = run.journal is not None and run.journal.is_blocking
         value = _ports.uninterrupted_sync(is_blocking, conclude, run, call, outcome)
