@@ -9,7 +9,7 @@ import os
 import struct
 from typing import TYPE_CHECKING, Any
 
-from holdfast.checkpoint._rows import Cell, content_digest, run_checksum, step_checksum
+from holdfast.checkpoint._rows import Cell, content_digest, decoded, run_checksum, step_checksum
 from holdfast.errors import CorruptRecord
 from holdfast.typing import RunRecord, StepId, StepRecord
 
@@ -119,10 +119,10 @@ class Reader:
     def _step(self, run_id: str, named: bytes, row: tuple[Any, ...]) -> StepRecord:
         name, kind, code, scope, fingerprint, occurrence, history, at, checksum, cell = row
         try:
-            payload, proved = self._value(cell, f"a step of run {run_id!r}")
+            payload, proved = (cell, b"=" + cell) if type(cell) is bytes else self._value(cell, f"a step of run {run_id!r}")
             if step_checksum(named, scope, name, fingerprint, occurrence, kind, history, code, at, proved) == checksum:
-                step = StepId(scope, name.decode(), fingerprint, occurrence)
-                return StepRecord(step, kind.decode(), payload or b"", history, code.decode(), at)
+                step = StepId(scope, decoded(name), fingerprint, occurrence)
+                return StepRecord(step, decoded(kind), payload or b"", history, decoded(code), at)
             problem = None
         except (UnicodeDecodeError, TypeError, AttributeError, struct.error) as error:  # damage can turn any cell into any type
             problem = error

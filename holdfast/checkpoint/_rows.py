@@ -89,6 +89,16 @@ def encoded(text: str) -> bytes:
     return text.encode()
 
 
+@lru_cache(maxsize=1024)
+def decoded(data: bytes) -> str:
+    """The text that is `encoded` so.
+
+    Raises:
+        UnicodeDecodeError: None is.
+    """
+    return data.decode()
+
+
 def check_size(content: bytes | None, what: str) -> None:
     """Refuse what no row can hold, before anything is made of it.
 

@@ -213,10 +213,10 @@ class InMemorySaver:
             return stale(lease, None, None)
         if (thread.owner, thread.epoch) != (lease.owner, lease.epoch):
             return stale(lease, thread.epoch, None if thread.owner is None else _HERE)
-        problem = misplaced(commit)
+        run = self._runs.get(commit.run_id)
+        problem = misplaced(commit) if run is None or commit.run is not None else None
         if problem is not None:
             return problem
-        run = self._runs.get(commit.run_id)
         if run is None and commit.run is None:
             return unknown(commit.run_id)
         if run is not None and run.record.thread_id != lease.thread_id:

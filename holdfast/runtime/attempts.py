@@ -48,7 +48,7 @@ def passed(call: Call, result: Any) -> float | None:
             return _will_retry(call, decision, index, None, result)
         if decision.reason is not StopReason.OK:
             _keep_result(call, decision)
-    if call.run is not None and call.run.journal is not None:
+    if call.run is not None and call.run.journal is not None and call.run.journal.replay.has_trails:
         _check_trail(call, call.run.journal)
     if call.attempt is not None:
         _end_attempt(call, "ok", None)

@@ -11,6 +11,7 @@ from holdfast.runtime.sight import place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from itertools import count
 
     from holdfast.runtime.run import Run
     from holdfast.runtime.sight import Place
@@ -26,7 +27,7 @@ class Scope:
     Attributes:
         run: The run it is part of.
         call: The call whose body this is.
-        occurrences: How often each (task name, fingerprint) was called in this scope.
+        occurrences: Counts the calls made in this scope of each (task name, fingerprint).
         questions: How many it has asked people.
         place: Where its body runs, for a run with a checkpointer.
         trail: Where it stands, for a run with a checkpointer that has made a step.
@@ -40,7 +41,7 @@ class Scope:
         """Open a scope for one attempt of ``call``."""
         self.run = run
         self.call = call
-        self.occurrences: dict[tuple[str, bytes], int] | None = None
+        self.occurrences: dict[tuple[str, bytes], count[int]] | None = None
         self.questions = 0
         self.place: Place | None = None if run.journal is None else place()
         self.trail: Trail | None = None

@@ -24,7 +24,7 @@ from holdfast.runtime.failures import Failures
 from holdfast.runtime.naming import Names
 from holdfast.runtime.questions import Questions
 from holdfast.runtime.replay import Replay
-from holdfast.runtime.sight import NOWHERE, place
+from holdfast.runtime.sight import place
 from holdfast.runtime.trail import LOST
 from holdfast.runtime.writer import Item, writer_of
 from holdfast.typing import Commit, StepRecord
@@ -109,9 +109,8 @@ class Journal:
             Divergence: At this place the record has another step.
         """
         step = self.names.step(plan, scope, values, step_key, self._lock)
-        is_followed = scope.trail is None or scope.trail.digest != LOST
-        if not is_followed and not self.failures:  # nobody will ask where this was: finding it out is a tenth of a replayed step
-            return step, self.replay.follow(scope, step, NOWHERE, self._steps.get)
+        if scope.trail is not None and scope.trail.digest == LOST and not self.failures:
+            return step, LOST  # nobody will ask where this was, and finding it out is a tenth of a replayed step
         here = place()
         point = self.replay.follow(scope, step, here, self._steps.get)
         if self.failures:
@@ -128,8 +127,7 @@ class Journal:
 
     def started(self, step: StepId, call: Call) -> None:
         """Remember a step that is under way."""
-        with self._lock:
-            self._open[step] = call
+        self._open[step] = call
 
     def under_way(self, step: StepId, scope: Scope) -> TaskFuture[Any] | None:
         """The future of a step that an earlier attempt of its body started and did not give up; from now on it is ``scope``'s."""
@@ -253,9 +251,7 @@ class Journal:
 
     def post(self, change: Commit) -> None:
         """Write a change soon: trouble shows at the next `check_late`, or at the end."""
-        item = _Late(change, self)
-        if not self.writer.write_alone(item, may_block=False):
-            self.writer.put(item)
+        self.writer.put(_Late(change, self))
 
     def check_late(self) -> None:
         """Raise what went wrong with a commit that nobody waited for."""

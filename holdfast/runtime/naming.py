@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from holdfast import events
@@ -36,22 +37,25 @@ class Names:
         Raises:
             PolicyError: Another function of the same task name was called in this run.
         """
-        owner = self._owners.setdefault(plan.name, plan.fn)
-        if owner is not plan.fn and getattr(owner, "__code__", owner) is not getattr(plan.fn, "__code__", plan.fn):
-            both = f"{place(owner)} and {place(plan.fn)}"
-            msg = f"{both} are both tasks named {plan.name!r} in one run, so their steps cannot be told apart: give one of them task(name=...)"
-            raise PolicyError(msg)
+        if self._owners.get(plan.name) is not plan.fn:
+            self._check_owner(plan)
         opaque: list[tuple[str, Any]] = []
         fingerprint = self._fingerprint(plan, values, step_key, opaque)
-        kind = (plan.name, fingerprint)
-        with lock:
-            if scope.occurrences is None:
-                scope.occurrences = {}
-            occurrence = scope.occurrences.get(kind, 0)
-            scope.occurrences[kind] = occurrence + 1
+        occurrences = scope.occurrences
+        if occurrences is None:
+            with lock:
+                occurrences = scope.occurrences = scope.occurrences or {}
+        occurrence = next(occurrences.setdefault((plan.name, fingerprint), count()))  # both are atomic
         if opaque:
             self._tell_mixed(plan, fingerprint, occurrence, opaque)
         return StepId(scope.step, plan.name, fingerprint, occurrence)
+
+    def _check_owner(self, plan: Plan) -> None:
+        owner = self._owners.setdefault(plan.name, plan.fn)
+        if getattr(owner, "__code__", owner) is not getattr(plan.fn, "__code__", plan.fn):
+            both = f"{place(owner)} and {place(plan.fn)}"
+            msg = f"{both} are both tasks named {plan.name!r} in one run, so their steps cannot be told apart: give one of them task(name=...)"
+            raise PolicyError(msg)
 
     def _fingerprint(self, plan: Plan, values: tuple[Any, ...], step_key: str, opaque: list[tuple[str, Any]]) -> bytes:
         counted = values
@@ -61,7 +65,7 @@ class Names:
         together = encode_together(counted)
         if together is None:
             return self._fingerprint_of_parts(plan, values, key, opaque)
-        return digest(b"%d:%b%b" % (len(key), key, together))
+        return digest(b"%d:%b%b" % (len(key), key, together) if key else b"0:" + together)
 
     def _fingerprint_of_parts(self, plan: Plan, values: tuple[Any, ...], key: bytes, opaque: list[tuple[str, Any]]) -> bytes:
         parts = [key]

@@ -63,13 +63,16 @@ def _is_left_to_others(call: Call, value: Any, journal: Journal, change: Commit)
         StoreError: It could not be written.
         ThreadBusyError: Somebody else owns the thread now.
     """
+    if not journal.is_blocking:
+        journal.commit(change)
+        return False
     if journal.durability != "sync":
         journal.post(change)
         return False
     loop = running_loop()
     item = _Outcome(change, call, value, loop)
     writer = journal.writer
-    if not writer.write_alone(item, may_block=loop is None):
+    if loop is not None or not writer.write_alone(item):
         if not writer.is_behind:  # a store that cannot keep up holds bodies back: what it has not got is done again after a crash
             _make_way(call)
         writer.put(item)

@@ -33,6 +33,11 @@ class Replay:
         self._told: set[str] = set()
         self._entered: set[bytes] = set()
 
+    @property
+    def has_trails(self) -> bool:
+        """Whether it was recorded of any step where it stood on a trail: else nothing can diverge."""
+        return bool(self._expected)
+
     def code(self, plan: Plan) -> str:
         """Fingerprint of a task's code."""
         found = self._codes.get(plan.name)

@@ -11,7 +11,6 @@ from holdfast.runtime.loops import running_loop
 
 Place = tuple[int, int]
 """A thread, and an asyncio task on it; 0 for none."""
-NOWHERE: Place = (0, 0)
 
 ticks = count(1)
 """Orders sights and steps; taking the next one is atomic."""

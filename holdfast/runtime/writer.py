@@ -100,35 +100,38 @@ class Writer:
             StoreError: It could not be written.
             ThreadBusyError: Somebody else owns the thread now.
         """
+        if not self._is_blocking:
+            self._write_at_once(change)
+            return
         item = _Awaited(change)
-        if not self.write_alone(item, may_block=True):
+        if not self.write_alone(item):
             self.put(item)
             item.wait()
         if item.error is not None:
             raise item.error
 
-    def write_alone(self, item: Item, *, may_block: bool) -> bool:
-        """Write ``item`` on this thread, if that may be and nobody else is in line; False when it is to be `put` there.
-
-        It is settled then, but not told.
-
-        Args:
-            item: The change.
-            may_block: Whether this thread may wait for the saver.
+    def write_alone(self, item: Item) -> bool:
+        """Write ``item`` on this thread, which may wait, if nobody is in line; it is settled then, but not told. False: it is to be `put`.
 
         Raises:
             BaseException: Ctrl-C came meanwhile.
         """
-        if not self._is_blocking:  # what waits for no disk gains nothing by company
-            broken = self._write([item])
-        elif not may_block or self._line or self._turn.locked():
+        if self._line or self._turn.locked():
             return False
-        else:
-            with self._turn:
-                broken = self._write([item])
+        with self._turn:
+            broken = self._write([item])
         if broken is not None and not isinstance(broken, Exception):
             raise broken
         return True
+
+    def _write_at_once(self, change: Commit) -> None:
+        """Write to a store that waits for no disk: there is nothing to gain by company."""
+        try:
+            (error,) = self._saver.commit((change,))
+        except Exception as broken:
+            raise _own(broken) from broken
+        if error is not None:
+            raise error
 
     def put(self, item: Item) -> None:
         """Have ``item`` written soon by a worker thread, and told."""
