@@ -247,6 +247,7 @@ def threads(_: Any) -> list[Any]:
 
 def prepare() -> None:
     """What the options ask for."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in whatever a shell has started in the background
     if "exit_on_term" in OPTIONS:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if "largest_file" in OPTIONS:
