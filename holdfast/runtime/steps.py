@@ -140,7 +140,7 @@ def settle(call: Call, value: Any) -> None:
     if future.has_callbacks:
         call.release_slot()
     if run.sink is not None:
-        stream.task_ended(call, value)
+        stream.task_ended(call, value, origin="body" if call.number else "cache")  # no attempt was made
     if call.error is None:
         future.set_result(value)
     elif attempts.is_cancellation(call.error):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast import CachePolicy, Command, InMemoryCache, InMemorySaver, RetryPolicy, entrypoint, interrupt, task
+from holdfast import CachePolicy, Command, DiskCache, InMemoryCache, InMemorySaver, RetryPolicy, entrypoint, interrupt, task
 from holdfast.errors import StoreError
 from holdfast.runtime.stream import MODES
 from holdfast.testing import FakeClock, captured
@@ -344,3 +345,26 @@ def test_checkpoints_are_read_off_the_loop() -> None:
 
     assert 2 == asyncio.run(collect())
     assert {False} == threads
+
+
+@pytest.mark.parametrize("checkpointer", [None, InMemorySaver()], ids=["plain", "durable"])
+@pytest.mark.parametrize("is_on_disk", [False, True])
+def test_a_hit_says_that_it_is_one(checkpointer: Any, is_on_disk: bool, tmp_path: Path) -> None:
+    """Wherever it was found, and whether or not it is recorded as a step."""
+
+    @task(cache_policy=CachePolicy(ttl=60))
+    def double(n: int) -> int:
+        return 2 * n
+
+    def updates() -> list[Any]:
+        cache = DiskCache(tmp_path) if is_on_disk else memory
+        main = entrypoint(checkpointer, cache=cache, name="main")(lambda n: double(n).result())
+        try:
+            return list(main.stream(3))
+        finally:
+            if is_on_disk:
+                cache.close()
+
+    memory = InMemoryCache()
+    assert [{"double": 6}, {"main": 6}] == updates()
+    assert [{"double": 6, "__metadata__": {"cached": True}}, {"main": 6}] == updates()
