@@ -9,8 +9,10 @@ A program is a list of instructions, each a list of a word and what belongs to i
     ["try", instruction]     its value, or "caught" when it fails
     ["nest", program]        a task that does a program
     ["again", program]       the same with a second attempt
+    ["all", programs]        several of "nest" at once; none of them fails
 
-The oracle keeps what has to be durable, and counts instants: before and after each effect and each transaction. A process can die at any.
+The oracle keeps what has to be durable, and counts instants: before and after each effect and each transaction. A process can die at any, but
+not where several things go on at once: there nobody can say in which order they do.
 """
 
 from __future__ import annotations
@@ -32,7 +34,11 @@ class Failed(Exception):
 
 
 class Asked(Exception):
-    """A question is open."""
+    """Questions are open: each one's key, and its text."""
+
+    def __init__(self, questions: dict[Key, str]) -> None:
+        super().__init__(questions)
+        self.questions = questions
 
 
 @dataclass
@@ -46,7 +52,7 @@ class RunState:
         status: As in the store.
         steps: Finished steps: a value, or a `Failed`.
         answers: The answer to each question that has one.
-        open: The question that waits for an answer.
+        open: The questions that wait for an answer.
     """
 
     program: Program
@@ -55,7 +61,11 @@ class RunState:
     status: str = "running"
     steps: dict[Key, Any] = field(default_factory=dict)
     answers: dict[Key, Any] = field(default_factory=dict)
-    open: Key | None = None
+    open: dict[Key, str] = field(default_factory=dict)
+
+    def texts(self) -> list[str]:
+        """The open questions."""
+        return sorted(self.open.values())
 
 
 @dataclass
@@ -122,15 +132,15 @@ class Oracle:
         changes = [begin, abandon] if before is not None and before.status != "done" else [begin]
         return self._execute(run, changes, dies_at)
 
-    def resume(self, dies_at: int | None, *answers: Any) -> Any:
-        """Go on with the newest run; with an answer, if there is one."""
+    def resume(self, dies_at: int | None, answer: tuple[str, Any] | None = None) -> Any:
+        """Go on with the newest run; perhaps with an answer to all open questions of a text."""
         run = self.runs[-1]
 
         def begin() -> None:
             run.status = "running"
-            for answer in answers:
-                run.answers[run.open or ()] = answer
-                run.open = None
+            for key in [key for key, text in run.open.items() if answer is not None and text == answer[0]]:
+                run.answers[key] = answer[1] if answer else None
+                del run.open[key]
 
         return self._execute(run, [begin], dies_at)
 
@@ -147,9 +157,9 @@ class Oracle:
         try:
             value = {"number": run.number, "previous": run.previous, "values": self._body(Scope(()), run.program)}
         except Asked as asked:
-            (key,) = asked.args
-            self._commit(lambda: self._end("interrupted", key))
-            return "asked"
+            questions = asked.questions
+            self._commit(lambda: self._end("interrupted", questions))
+            return run.texts()
         except Failed as error:
             self._forget(error)
             self._commit(lambda: self._end("failed"))
@@ -157,9 +167,9 @@ class Oracle:
         self._commit(lambda: self._end("done"))
         return value
 
-    def _end(self, status: str, question: Key | None = None) -> None:
+    def _end(self, status: str, questions: dict[Key, str] | None = None) -> None:
         self._run.status = status
-        self._run.open = question
+        self._run.open = questions or {}
         self._drop()
 
     # -- instructions -------------------------------------------------------------------------------------------------------------
@@ -178,8 +188,10 @@ class Oracle:
             key = (*scope.key, ("question", scope.questions))
             scope.questions += 1
             if key not in self._run.answers:
-                raise Asked(key)
+                raise Asked({key: f"{rest[0]}?"})
             return self._run.answers[key]
+        if word == "all":
+            return self._all(scope, rest[0])
         name = (word, repr(rest))
         key = (*scope.key, (*name, scope.calls[name]))
         scope.calls[name] += 1
@@ -189,6 +201,18 @@ class Oracle:
         if isinstance(outcome, Failed):
             raise outcome
         return outcome
+
+    def _all(self, scope: Scope, programs: list[Program]) -> list[Any]:
+        values: list[Any] = []
+        questions: dict[Key, str] = {}
+        for program in programs:
+            try:
+                values.append(self._do(scope, ["nest", program]))
+            except Asked as asked:
+                questions.update(asked.questions)
+        if questions:
+            raise Asked(questions)
+        return values
 
     def _perform(self, key: Key, word: str, given: Any) -> Any:
         try:

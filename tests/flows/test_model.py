@@ -2,7 +2,7 @@
 
 Death is that of one process in which the real one cannot be killed: at the chosen instant the world stops. From then on no transaction reaches
 the file and no effect happens, the files are closed without giving anything back, and the next execution opens them with a saver of its own.
-(Real processes are killed in ``tests/faults``.) Bodies do one thing after the other here, so that the oracle can say exactly what happens.
+(Real processes are killed in ``tests/faults``.) Programs that do several things at once do not die here: the oracle says exactly what happens.
 """
 
 from __future__ import annotations
@@ -112,7 +112,10 @@ def nesting(inner: st.SearchStrategy[Program]) -> st.SearchStrategy[Program]:
 
 
 LEAVES = simple("work", "flaky", "work", "ask") | tried(simple("charge"))
-PROGRAMS = st.lists(st.recursive(LEAVES, nesting, max_leaves=6), min_size=1, max_size=5)
+ONE_BY_ONE = st.lists(st.recursive(LEAVES, nesting, max_leaves=6), min_size=1, max_size=5)
+UNFAILING = st.lists(simple("work", "flaky", "ask"), min_size=1, max_size=3)
+AT_ONCE = st.lists(UNFAILING, min_size=2, max_size=4).map(lambda programs: ["all", programs])
+PROGRAMS = ONE_BY_ONE | st.lists(LEAVES | AT_ONCE, min_size=1, max_size=3)
 DEATHS = st.none() | st.integers(0, 30)
 
 
@@ -164,6 +167,9 @@ class Doing:
         word, given = instruction
         if word == "ask":
             return interrupt(f"{given}?")
+        if word == "all":
+            futures = [self.tasks["nest"](program) for program in given]
+            return [await future if self.is_async else future.result() for future in futures]
         if word != "try":
             future = self.tasks[word](given)
             return await future if self.is_async else future.result()
@@ -209,6 +215,8 @@ class Model(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.world, self.oracle = World(), Oracle()
         self.doing = Doing(self.world, is_async=is_async)
+        self.questions: list[Any] = []
+        self.is_at_once = False
 
     def teardown(self) -> None:
         shutil.rmtree(self.folder)
@@ -228,12 +236,16 @@ class Model(RuleBasedStateMachine):
             saver.close()
         if self.world.is_dead:
             return "died"
-        return "asked" if "__interrupt__" in value else value
+        if "__interrupt__" not in value:
+            return value
+        self.questions = value["__interrupt__"]
+        return sorted(question.value for question in self.questions)
 
     def compare(self, expected: Any, actual: Any) -> None:
         """Outcome, effects in their order, and what is in the store."""
         assert expected == actual
-        assert self.oracle.effects == self.world.effects
+        order = sorted if self.is_at_once else list
+        assert order(self.oracle.effects) == order(self.world.effects)
         saver = SqliteSaver(self.folder / "runs.db")
         statuses = [run.status for run in saver.runs("t")]
         saver.close()
@@ -247,6 +259,8 @@ class Model(RuleBasedStateMachine):
     def start(self, program: Program, dies_at: int | None, is_up: bool) -> None:
         """A new input, whatever became of the one before."""
         self.service(is_up)
+        self.is_at_once = any(word == "all" for word, _ in program)
+        dies_at = None if self.is_at_once else dies_at
         number = len(self.oracle.runs) + 1
         expected = self.oracle.start(program, dies_at)
         self.compare(expected, self.execute({"number": number, "program": program}, dies_at))
@@ -256,16 +270,22 @@ class Model(RuleBasedStateMachine):
     def resume(self, dies_at: int | None, is_up: bool) -> None:
         """Go on, be it only to be asked again."""
         self.service(is_up)
+        dies_at = None if self.is_at_once else dies_at
         expected = self.oracle.resume(dies_at)
         self.compare(expected, self.execute(None, dies_at))
 
     @precondition(lambda self: self.oracle.runs and self.oracle.runs[-1].open)
-    @rule(answer=st.integers(100, 102) | st.none(), dies_at=DEATHS, is_up=st.booleans())
-    def answer(self, answer: int | None, dies_at: int | None, is_up: bool) -> None:
-        """Give the answer, which may get lost with the process."""
-        self.service(is_up)
-        expected = self.oracle.resume(dies_at, answer)
-        self.compare(expected, self.execute(Command(resume=answer), dies_at))
+    @rule(answer=st.integers(100, 102) | st.none(), pick=st.integers(0, 5), dies_at=DEATHS, is_up=st.booleans())
+    def answer(self, answer: int | None, pick: int, dies_at: int | None, is_up: bool) -> None:
+        """Have the questions shown, and answer all that have the same text; the answer may get lost with the process."""
+        self.resume(dies_at=None, is_up=is_up)
+        texts = self.oracle.runs[-1].texts()
+        text = texts[pick % len(texts)]
+        answers = {question.id: answer for question in self.questions if question.value == text}
+        dies_at = None if self.is_at_once else dies_at
+        expected = self.oracle.resume(dies_at, (text, answer))
+        given = Command(resume=answer) if len(texts) == 1 else Command(resume=answers)
+        self.compare(expected, self.execute(given, dies_at))
 
     @precondition(lambda self: self.oracle.runs and self.oracle.runs[-1].status == "done")
     @rule()
