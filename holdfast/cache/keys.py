@@ -32,6 +32,8 @@ LONGEST_RECENT = 256
 
 _new_key: Callable[[type[CacheKey], tuple[str, bytes]], CacheKey] = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
+_ANSWER = "Return what tells calls apart: text, a number, or a tuple of such."
+
 
 class KeyMaker:
     """Makes the keys of one task; compiled once, at decoration.
@@ -85,7 +87,7 @@ class KeyMaker:
 
         Raises:
             NotKeyable: An argument has no content to tell it by; the text names the task, the parameter and the ways out.
-            KeyFuncError: ``key_func`` raised.
+            KeyFuncError: ``key_func`` raised, or its answer cannot be a key.
             TypeError: The arguments do not fit the function.
         """
         try:
@@ -132,7 +134,7 @@ class KeyMaker:
     def _content(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         values = self._bind(*args, **kwargs)
         if self._key_func is not None:
-            return encode(self._call_key_func(args, kwargs), where="what key_func returned")
+            return self._encoded(self._call_key_func(args, kwargs))
         if not self._counts_all:
             values = (*self._owned.values(), *[values[position] for position in self._positions])
         return encode_arguments(self._counted, values)
@@ -144,6 +146,17 @@ class KeyMaker:
             return self._key_func(*args, **kwargs)
         except Exception as error:
             raise KeyFuncError(f"key_func of {place(self._fn)} raised {type(error).__name__}: {error}") from error
+
+    def _encoded(self, answer: Any) -> bytes:
+        """The bytes of what ``key_func`` answered; None is what a function without a return answers to every call."""
+        if answer is None:
+            text = f"key_func of {place(self._fn)} answered None, and all such calls would share one entry. {_ANSWER}"
+            raise KeyFuncError(text)
+        try:
+            return encode(answer, where="its answer", remedy=_ANSWER)
+        except NotKeyable as error:
+            getattr(answer, "close", bool)()  # a coroutine would warn that it was never awaited
+            raise KeyFuncError(f"key_func of {place(self._fn)}: {error}") from None
 
     def _check_ignored(self) -> None:
         unknown = sorted(self._ignored - {*self._names, *self._owned})

@@ -43,13 +43,14 @@ def digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=16).digest()
 
 
-def encode(value: Any, *, where: str = "value") -> bytes:  # Any: any value at all
+def encode(value: Any, *, where: str = "value", remedy: str = "") -> bytes:  # Any: any value at all
     """The canonical bytes of ``value``.
 
     Args:
         value: Nested values of standard types, dataclasses, attrs, pydantic models, Structs, enums, numpy arrays, functions (by name and
             code), classes and modules (by name), or objects with a method ``__holdfast_key__()`` that returns such a value.
         where: What to call the value in an error: the parameter's name.
+        remedy: What to do, for an error; "" for the ways out there are for an argument.
 
     Raises:
         NotKeyable: Some part has no content to tell it by (a client, a lock, a file). The text names the part and the ways out.
@@ -62,9 +63,9 @@ def encode(value: Any, *, where: str = "value") -> bytes:  # Any: any value at a
     try:
         return _write(value, MAX_DEPTH)
     except Refused as refused:
-        raise _not_keyable(refused, where) from None
+        raise _not_keyable(refused, where, remedy) from None
     except RecursionError:
-        raise _not_keyable(too_deep(), where) from None
+        raise _not_keyable(too_deep(), where, remedy) from None
 
 
 def encode_arguments(names: Sequence[str], values: Iterable[Any]) -> bytes:
@@ -96,14 +97,11 @@ def encode_together(values: tuple[Any, ...]) -> bytes | None:
         return None
 
 
-def _not_keyable(refused: Refused, where: str) -> NotKeyable:
+def _not_keyable(refused: Refused, where: str, remedy: str = "") -> NotKeyable:
     path = refused.path(where)
     fix = refused.fix and f" ({refused.fix})"
-    return NotKeyable(
-        f"{path} {refused.problem}: no stable cache key can be made from it{fix}. Leave it out of the key with "
-        f'CachePolicy(ignore=("{where}",)), or make the key yourself with CachePolicy(key_func=...).',
-        where=path,
-    )
+    ways = f'Leave it out of the key with CachePolicy(ignore=("{where}",)), or make the key yourself with CachePolicy(key_func=...).'
+    return NotKeyable(f"{path} {refused.problem}: no stable cache key can be made from it{fix}. {remedy or ways}", where=path)
 
 
 def _write(value: object, depth: int) -> bytes:

@@ -69,6 +69,7 @@ def test_parameters_of_other_names_make_other_keys():
     """Renaming a parameter may change what a value means."""
 
     def by_city(city): ...
+
     def by_country(country): ...
 
     assert keys_of(by_city)("Oslo") != keys_of(by_country)("Oslo")
@@ -226,10 +227,23 @@ def test_a_key_func_that_raises_can_be_told_apart():
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
-def test_an_unkeyable_result_of_key_func_is_named():
-    """The user's own function is what to mend."""
-    with pytest.raises(NotKeyable, match="what key_func returned"):
-        keys_of(fetch, key_func=lambda *_: object())("Oslo")
+async def not_awaited():
+    pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (object, "its answer is an object: no stable cache key can be made from it"),
+        (lambda: {"client": object()}, r"its answer\['client'\] is an object: no stable cache key can be made from it"),
+        (not_awaited, "its answer is a coroutine: no stable cache key can be made from it"),
+        (lambda: None, "answered None, and all such calls would share one entry"),
+    ],
+)
+def test_an_answer_of_key_func_that_cannot_be_a_key_is_named(answer, text):
+    """The user's own function is what to mend, and the text says how."""
+    with pytest.raises(KeyFuncError, match=rf"key_func of .*fetch \(.*\):? {text}.* Return what tells calls apart: text"):
+        keys_of(fetch, key_func=lambda *_: answer())("Oslo")
 
 
 @dataclass
@@ -308,11 +322,12 @@ def test_explanation_shows_every_part():
 def test_explanation_of_a_key_func_shows_what_it_returned():
     """Parameters have no say then."""
 
-    def by_city(city): ...
+    def by_city(city):
+        return city.lower()
 
     (part,) = maker(fetch, key_func=by_city).explain(("Oslo",), {}).parts
 
-    assert (f"{__name__}.test_explanation_of_a_key_func_shows_what_it_returned.<locals>.by_city(...)", "None") == part[:2]
+    assert (f"{__name__}.test_explanation_of_a_key_func_shows_what_it_returned.<locals>.by_city(...)", "'oslo'") == part[:2]
 
 
 def test_long_values_are_cut_in_explanations():
