@@ -17,7 +17,8 @@ from holdfast.runtime import flight, lookup
 from holdfast.runtime.detached import Detached
 from holdfast.runtime.dispatch import MOST_WAITING_THREADS, workers
 from holdfast.runtime.future import TaskFuture
-from holdfast.runtime.loops import post, running_loop
+from holdfast.runtime.hop import in_thread
+from holdfast.runtime.loops import post
 
 if TYPE_CHECKING:
     import asyncio
@@ -256,34 +257,6 @@ def uninterrupted_sync(is_blocking: bool, fn: Callable[..., Any], *args: Any) ->
     """Call a function, inline."""
     del is_blocking
     return fn(*args)
-
-
-async def in_thread(fn: Callable[[], Any]) -> Any:
-    """Run ``fn`` on a worker thread, in a copy of this context."""
-    loop = running_loop()
-    if loop is None:
-        msg = "no running event loop"
-        raise RuntimeError(msg)
-    answer: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
-
-    def settle(outcome: tuple[Any, BaseException | None]) -> None:
-        if not answer.done():
-            answer.set_result(outcome)  # an error too: a future of asyncio's does not take every one
-
-    def job() -> None:
-        try:
-            post(loop, settle, (fn(), None))
-        except BaseException as error:  # noqa: BLE001 - handed to the waiting task
-            post(loop, settle, (None, error))
-
-    workers.run(partial(copy_context().run, job))
-    value, error = await answer
-    if error is None:
-        return value
-    try:
-        raise error
-    finally:
-        del error
 
 
 async def perform_in_thread(run: Run, call: Call, perform: Callable[[Call], Any]) -> Any:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,41 +28,56 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 _Letter = tuple["Callable[[Any], object]", Any, "Context | None"]
-_mail: dict[int, tuple[asyncio.AbstractEventLoop, list[_Letter]]] = {}  # the loop is held, so that its id is not used again meanwhile
-_mail_lock = threading.Lock()
+
+
+class _Box:
+    """Mail for one loop.
+
+    Without a lock, as a deque's own steps are atomic: the loop, once woken, would find it held by the very thread that woke it, and a thread
+    that has to wait for another costs 25 us.
+    """
+
+    __slots__ = ("_is_awake", "_letters")
+
+    def __init__(self) -> None:
+        self._letters: deque[_Letter] = deque()
+        self._is_awake = False  # the loop is sure to come and look
+
+    def post(self, loop: asyncio.AbstractEventLoop, letter: _Letter) -> None:
+        self._letters.append(letter)
+        if self._is_awake:
+            return
+        try:
+            self._is_awake = True
+            loop.call_soon_threadsafe(self._deliver, loop)
+        except BaseException as error:  # a box that nobody comes to empty would swallow all later mail
+            self._is_awake = False
+            if not isinstance(error, RuntimeError):  # Ctrl-C
+                raise
+            self._letters.clear()  # the loop was closed: nobody is left to hear
+
+    def _deliver(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_awake = False  # before looking: whoever posts from now on wakes the loop again
+        count = len(self._letters)
+        if count == 1:  # now, as one more round of the loop would look at its sockets first
+            fn, argument, context = self._letters.popleft()
+            fn(argument) if context is None else context.run(fn, argument)
+            return
+        for _ in range(count):
+            fn, argument, context = self._letters.popleft()
+            loop.call_soon(fn, argument, context=context)
+
+
+_boxes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Box] = WeakKeyDictionary()
 
 
 def post(loop: asyncio.AbstractEventLoop, fn: Callable[[Any], object], argument: Any, context: Context | None = None) -> None:
     """Call ``fn(argument)`` on ``loop`` soon. Posts from other threads are delivered together: one wake-up of the loop for many."""
-    letter = (fn, argument, context)
-    with _mail_lock:
-        box = _mail.get(id(loop))
-        if box is not None:
-            box[1].append(letter)
-            return
-        for key in [key for key, (other, _) in _mail.items() if other.is_closed()]:
-            del _mail[key]
-        try:
-            _mail[id(loop)] = (loop, [letter])
-            loop.call_soon_threadsafe(_deliver, loop)
-        except BaseException as error:  # a box that nobody comes to empty would swallow all later mail
-            _mail.pop(id(loop), None)
-            if not isinstance(error, RuntimeError):  # Ctrl-C; a RuntimeError means that the loop was closed: nobody is left to hear
-                raise
-
-
-def _deliver(loop: asyncio.AbstractEventLoop) -> None:
-    with _mail_lock:
-        _, letters = _mail.pop(id(loop), (loop, []))
-    for fn, argument, context in letters:
-        loop.call_soon(fn, argument, context=context)
-
-
-def _forget_in_child() -> None:
-    global _mail_lock  # noqa: PLW0603 - a lock another thread held at the fork stays locked for ever
-    _mail_lock = threading.Lock()
-    _mail.clear()
+    box = _boxes.get(loop)
+    if box is None:
+        box = _boxes.setdefault(loop, _Box())
+    box.post(loop, (fn, argument, context))
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_forget_in_child)
+    os.register_at_fork(after_in_child=_boxes.clear)  # the thread that was about to wake a loop is not there

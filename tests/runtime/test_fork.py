@@ -22,7 +22,7 @@ def in_child(job: str) -> None:
 PROGRAM = """
 import asyncio, contextlib, faulthandler, os, threading, time
 from holdfast import CachePolicy, InMemoryCache, InMemorySaver, TaskContextError, entrypoint, resilient, task
-from holdfast.runtime import flight, future, loops
+from holdfast.runtime import flight, future
 
 faulthandler.dump_traceback_later(30, exit=True)
 cache, saver = InMemoryCache(), InMemorySaver()
@@ -72,7 +72,7 @@ print("parent ok")
 
 
 def test_locks_that_other_threads_held_are_free_in_the_child() -> None:
-    """Of futures, mail, workers, flights and savers, all held by another thread at the moment of the fork."""
+    """Of futures, workers, flights and savers, all held by another thread at the moment of the fork."""
     in_child("""
 from holdfast.runtime import background
 from holdfast.runtime.dispatch import workers
@@ -82,7 +82,7 @@ held, done = threading.Event(), threading.Event()
 
 def hold():
     with contextlib.ExitStack() as stack:
-        for lock in [*future._locks, loops._mail_lock, flight._lock, background._lock, workers._lock, saver._lock]:
+        for lock in [*future._locks, flight._lock, background._lock, workers._lock, saver._lock]:
             stack.enter_context(lock)
         held.set()
         done.wait(20)
@@ -94,6 +94,27 @@ fork(lambda: (main.invoke(1), fetch(1)))
 done.set()
 thread.join()
 assert 7 == main.invoke(1)
+print("parent ok")
+""")
+
+
+def test_a_loop_that_a_thread_was_about_to_wake_is_woken_in_the_child() -> None:
+    """That thread stayed with the parent."""
+    in_child("""
+from holdfast.runtime import loops
+
+loop, seen = asyncio.new_event_loop(), []
+loops.post(loop, seen.append, 1)
+loop.run_until_complete(asyncio.sleep(0))
+loops._boxes[loop]._is_awake = True
+
+def child():
+    loops.post(loop, seen.append, 2)
+    loop.run_until_complete(asyncio.sleep(0))
+    assert seen == [1, 2]
+
+fork(child)
+loop.close()
 print("parent ok")
 """)
 
