@@ -46,6 +46,7 @@ def test_a_plain_task_has_nothing_around_it():
         plain.capture,
         plain.kind,
     )
+    assert (None, False) == (plain.positional, plain.is_once)
     assert "<Plan of fetch: app.fetch>" == repr(plain)
 
 
@@ -125,3 +126,49 @@ def test_a_changed_plan_leaves_the_first_alone():
     first = plan()
 
     assert ("other", "fetch") == (first.replace(name="other").name, first.name)
+
+
+class Counted:
+    """Keys that remember which injected parameters count."""
+
+    namespace = "app.fetch"
+
+    def __init__(self, names=frozenset()) -> None:
+        self.names = names
+
+    def make(self, args, kwargs):
+        raise NotImplementedError
+
+    def counting(self, names):
+        return Counted(names)
+
+
+INJECTED = {"names": ("city", "config", "store"), "injected": ("config", "store"), "positional": 2}
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "expected"),
+    [
+        (("Oslo",), {}, {}),
+        (("Oslo", "mine"), {}, {"config": "mine"}),
+        (("Oslo",), {"store": 1, "config": "mine"}, {"config": "mine", "store": 1}),
+        (("Oslo", "mine", "too many"), {"store": 1}, {"config": "mine", "store": 1}),
+    ],
+)
+def test_what_a_call_passes_itself_is_told_apart(args, kwargs, expected):
+    """Of the injected parameters only, and by position as far as positions reach."""
+    assert expected == plan(**INJECTED).passing(args, kwargs)
+
+
+def test_a_parameter_that_a_call_passes_is_one_like_any_other():
+    """It counts in the key; the others are still filled in, and the plan itself stays as it is."""
+    first = plan(**INJECTED, keys=Counted())
+
+    variant = first.given(frozenset({"config"}))
+
+    assert (("store",), {"store"}, {"config"}) == (variant.injected, variant.unshown, variant.keys.names)
+    assert ("config", "store") == first.injected
+    assert variant is first.given(frozenset({"config"}))
+    assert first is first.given(frozenset())
+    assert first == first.replace()
+    assert None is plan(**INJECTED).given(frozenset({"config"})).keys

@@ -142,6 +142,27 @@ class Answering(Exception):
         raise AttributeError(name)
 
 
+class Answered(Exception):
+    @property
+    def response(self):
+        return SimpleNamespace(headers={"Retry-After": "7"})
+
+
+class Trailing(Exception):
+    def trailing_metadata(self):
+        return [("retry-after", "7")]
+
+
+class Mapped(Exception):
+    def items(self):
+        return [("Retry-After", "7")]
+
+
+class Deeper(Exception):
+    def __getattribute__(self, name):
+        return 7 if name == "retry_after" else super().__getattribute__(name)
+
+
 class Slotted(Exception):
     __slots__ = ("retry_after",)
 
@@ -149,7 +170,7 @@ class Slotted(Exception):
         self.retry_after = 7
 
 
-@pytest.mark.parametrize("kind", [Classy, Inheriting, Asked, Answering, Slotted])
+@pytest.mark.parametrize("kind", [Classy, Inheriting, Asked, Answered, Trailing, Mapped, Answering, Deeper, Slotted])
 def test_a_class_may_hold_it(kind):
     """Then the error itself has no attributes."""
     assert ({}, 7.0) == (vars(kind()), retry_after(kind(), now=NOW))
