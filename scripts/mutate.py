@@ -46,7 +46,9 @@ _RETRY = "policies/test_retry.py policies/test_retry_fields.py policies/test_ten
 _ERRORS = "policies/test_classify.py policies/test_error_rules.py policies/test_what_is_retried.py policies/test_library_errors.py policies/test_real_errors.py"
 _CODEC = "values/test_codec_bytes.py values/test_codec.py values/test_registry.py"
 _KEYS = "values/test_canonical_bytes.py values/test_canonical.py values/test_views.py values/test_fingerprint.py"
-_CALLS = "test_resilient.py test_task.py runtime/test_flight.py runtime/test_journal.py test_entrypoint.py"
+_FACTS = "runtime/test_facts.py runtime/test_attempts.py"
+_CALLS = f"test_resilient.py {_FACTS} test_task.py runtime/test_flight.py runtime/test_journal.py test_entrypoint.py"
+_ENDS = "runtime/test_ending.py runtime/test_failures.py runtime/test_unawaited.py test_tracebacks.py test_durable.py"
 
 MODULES = {
     "policies/attributes.py": f"policies/test_attributes.py policies/test_classify.py policies/test_pushback.py {_RETRY}",
@@ -77,18 +79,18 @@ MODULES = {
     "values/registry.py": "values/test_registry.py values/test_codec.py values/test_failure.py",
     "values/views.py": _KEYS,
     "cache/keys.py": "cache/test_keys.py",
-    "runtime/_async/call.py": _CALLS,
-    "runtime/_async/resilient.py": "test_resilient.py runtime/test_flight.py",
+    "runtime/_async/call.py": f"{_CALLS} {_ENDS}",
+    "runtime/_async/resilient.py": f"test_resilient.py {_FACTS} runtime/test_flight.py",
     "runtime/_async/step.py": _CALLS,
-    "runtime/attempts.py": _CALLS,
+    "runtime/attempts.py": f"{_CALLS} {_ENDS}",
     "runtime/flight.py": "runtime/test_flight.py test_resilient.py",
     "runtime/hop.py": "test_resilient.py test_task.py runtime/test_stress.py",
-    "runtime/journal.py": "runtime/test_journal.py test_entrypoint.py",
-    "runtime/lookup.py": "test_resilient.py runtime/test_flight.py",
+    "runtime/journal.py": f"runtime/test_journal.py runtime/test_replay.py test_entrypoint.py {_ENDS}",
+    "runtime/lookup.py": f"test_resilient.py runtime/test_flight.py {_FACTS} test_task.py",
     "runtime/loops.py": "runtime/test_future.py runtime/test_fork.py test_task.py",
     "runtime/naming.py": "runtime/test_naming.py runtime/test_replay.py runtime/test_journal.py",
     "runtime/replay.py": "runtime/test_replay.py runtime/test_journal.py test_durable.py",
-    "runtime/steps.py": "runtime/test_journal.py test_task.py test_entrypoint.py",
+    "runtime/steps.py": f"runtime/test_journal.py test_task.py test_entrypoint.py {_FACTS} {_ENDS}",
     "runtime/trail.py": "runtime/test_trail.py runtime/test_replay.py",
 }
 """Modules of the package, and the tests (below ``tests``, quickest to tell first) that a mutant of each has to pass."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import CachePolicy, InMemoryCache, NodeTimeoutError, RetryPolicy, entrypoint, resilient, task
+from holdfast import CachePolicy, InMemoryCache, NodeTimeoutError, RetryPolicy, entrypoint, events, resilient, task
 from holdfast.runtime.run import Run
 from holdfast.testing import FakeClock, recorded
 
@@ -224,3 +224,39 @@ def test_resilient_calls_of_both_colours(colour: Any, rules: Any) -> None:
     told = [(kind, outcome) for kind, _, outcome in rules.ended]
     expected = [("attempt", "error"), ("attempt", "ok"), ("call", "ok"), ("call", "ok"), ("attempt", "error"), ("call", "error")]
     assert [*expected, ("attempt", "cancelled"), ("call", "cancelled")] == told
+
+
+@pytest.mark.parametrize("is_detected", [False, True])
+@pytest.mark.parametrize(
+    "settings", [{}, {"deadline": 60}, {"cache_policy": POLICY, "cache": InMemoryCache()}], ids=["plain", "limited", "cached"]
+)
+def test_every_kind_of_resilient_call_is_told(
+    settings: dict[str, Any], is_detected: bool, colour: Any, rules: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether somebody observes, or a reason to observe is found at the call."""
+    if is_detected:
+        events.observe(None)
+        monkeypatch.setattr(events, "detect", lambda: rules)
+
+    @resilient(name="call", **settings)
+    @colour.define
+    def call(n: str) -> str:
+        return n
+
+    name = f"{colour.name} {is_detected}"
+    assert name == colour.run(call, name)
+
+    assert [("attempt", "call", "ok"), ("call", "call", "ok")] == rules.ended
+
+
+def test_nobody_is_told_when_nobody_listens(colour: Any, rules: Any) -> None:
+    """The call is then made without any record."""
+    events.observe(None)
+
+    @resilient
+    @colour.define
+    def call() -> str:
+        return "ok"
+
+    assert "ok" == colour.run(call)
+    assert [] == rules.ended
