@@ -305,8 +305,9 @@ def test_a_forked_child_exports_its_own_spans(protocol):
     """Beside a parent that has exported before, in four children one after the other."""
     with COLLECTORS[protocol]() as (endpoint, requests):
         done = python(f"""
-            import os
+            import os, warnings
             import holdfast, holdfast.tracing
+            warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
             handle = holdfast.tracing.configure("otlp", endpoint={endpoint!r}, protocol={protocol!r}, lines=False)
 
             def watched(name):
