@@ -265,6 +265,12 @@ class _Opener:
 
     def _previous(self, base: str) -> Any:
         record = self._saver.find(base) if base else None
+        if record is None and base:  # a run that stays only for the value it saved: what it saw itself is not kept
+            msg = (
+                f"run {base!r}, whose saved value was seen as previous, is forgotten (see keep_last and max_age of the checkpointer), so what came "
+                f"of it cannot be done again: give an input, to begin a run that sees what was saved since"
+            )
+            raise PolicyError(msg)
         saved = None if record is None else record.output if record.saved is None else record.saved
         return None if saved is None or self._plan.codec is None else self._plan.codec.decode(saved)
 

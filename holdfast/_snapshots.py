@@ -42,7 +42,8 @@ class StateSnapshot(NamedTuple):
             (as in `holdfast.typing.RunRecord`), ``entry`` (name of the entrypoint), ``is_owned`` (True while a living process works on
             the run; a run that is ``running`` and not owned has died). None for a thread without checkpoints.
         created_at: When it last changed status, ISO 8601 in UTC; None for a thread without checkpoints.
-        parent_config: Names the checkpoint whose saved value this run saw as ``previous``, or which was updated; None without one.
+        parent_config: Names the checkpoint whose saved value this run saw as ``previous``, or which was updated; None without one. It may
+            have been forgotten since.
         tasks: What is yet to be done, with its error and its questions; empty when the run is done.
         interrupts: All open questions, with the ids by which ``Command(resume={id: answer})`` answers them.
         saved: What the thread's next run sees as ``previous``: what the newest finished run returned, or its ``final(save=...)``.

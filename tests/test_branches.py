@@ -12,6 +12,7 @@ from holdfast import (
     Command,
     PolicyError,
     RunExists,
+    SqliteSaver,
     UnknownInterruptError,
     entrypoint,
     get_config,
@@ -332,6 +333,21 @@ def test_a_checkpoint_needs_its_thread_and_a_checkpointer(saver: Any, invoke: An
     with pytest.raises(PolicyError, match="checkpoint_id='run-9': thread 't' has no such run; its latest are: 'run-1'"):
         invoke(summing.main, None, at("t", "run-9"))
     assert ([1], False) == (summing.done, saver.is_owned("t"))
+
+
+def test_a_run_whose_previous_is_forgotten_is_not_done_again(tmp_path: Path, invoke: Any) -> None:
+    """It would see something else than it did; what it saved can still be gone on from."""
+    saver = SqliteSaver(tmp_path / "runs.db", synchronous="NORMAL", keep_last=1)
+    summing = Summing(saver)
+    for n in (1, 2, 3):
+        invoke(summing.main, n, thread_id="t", run_id=f"run-{n}")
+
+    assert [6, 3] == [state.values for state in summing.main.get_state_history(thread_id="t")]
+    assert at("t", "run-1") == summing.main.get_state(at("t", "run-2")).parent_config
+    with pytest.raises(PolicyError, match="run 'run-1', whose saved value was seen as previous, is forgotten"):
+        invoke(summing.main, None, at("t", "run-2"))
+    assert (13, False) == (invoke(summing.main, 10, at("t", "run-2")), saver.is_owned("t"))
+    saver.close()
 
 
 def test_a_body_knows_where_it_was_begun(saver: Any, invoke: Any) -> None:

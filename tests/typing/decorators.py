@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, assert_type
 
-from holdfast import CachePolicy, RetryPolicy, TimeoutPolicy, entrypoint, resilient, task
+from holdfast import CachePolicy, Interrupt, RetryPolicy, StateSnapshot, TimeoutPolicy, entrypoint, resilient, task
 from holdfast._entrypoint import Entrypoint
 from holdfast._task import Task
 from holdfast.runtime.future import TaskFuture
@@ -158,6 +158,16 @@ async def the_result_is_the_value_of_a_final() -> None:
 @entrypoint
 def untyped(n: int) -> Any:
     return n
+
+
+async def a_thread_can_be_looked_at() -> None:
+    assert_type(trip.get_state(thread_id="trip-1"), StateSnapshot)
+    assert_type(await trip.aget_state({"configurable": {"thread_id": "trip-1"}}), StateSnapshot)
+    assert_type([state.interrupts for state in trip.get_state_history(thread_id="trip-1", limit=3)], list[tuple[Interrupt, ...]])
+    assert_type([state.next async for state in trip.aget_state_history(thread_id="trip-1")], list[tuple[str, ...]])
+    trip.invoke(None, trip.update_state(None, {}, thread_id="trip-1"))
+    await trip.ainvoke(None, await trip.aupdate_state(trip.get_state(thread_id="trip-1").config, {}, wait="1m"))
+    trip.get_state("trip-1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def a_body_without_types_gives_any() -> None:
