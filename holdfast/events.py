@@ -42,6 +42,7 @@ class RunFacts(msgspec.Struct, kw_only=True, weakref=True):
         calls: Calls made so far.
         cache_hits: Calls answered by the cache so far.
         replayed: Calls answered by the journal so far.
+        open: The run's calls under way, each with its record as ``facts``; other threads are at work on them, so it is for looking only.
         memo: Room for the observer.
     """
 
@@ -61,6 +62,7 @@ class RunFacts(msgspec.Struct, kw_only=True, weakref=True):
     calls: int = 0
     cache_hits: int = 0
     replayed: int = 0
+    open: set[Any] = set()
     memo: Any = None
 
 

@@ -99,6 +99,7 @@ def show(run: str, db: str | None, *, errors: bool, expand: bool, as_json: bool)
             errors_only=errors,
             is_ascii=output.is_ascii(),
             durations=known,
+            now_ns=clock.current.time_ns(),
         )
     )
 

@@ -20,13 +20,17 @@ _SHORTEST_QUEUE = 0.1  # seconds; less is not worth a word
 _REASONS = {"retry_after": "Retry-After"}
 _NO_POLICY = "no_retry_policy"
 _ANSWERS = ("hit", "coalesced")
+JUST_NOW_NS = 5 * 10**9
+"""A run that was seen under way not longer ago is taken to be still running: it is told of each second."""
 
 
-def sign(node: Node, marks: Marks) -> tuple[str, str]:
-    """The node's sign and its colour."""
+def sign(node: Node, marks: Marks, now_ns: int = 0) -> tuple[str, str]:
+    """The node's sign and its colour; for ``now_ns`` see `is_running`."""
     if node.is_failed:
         return marks.failed, "red"
-    if node.kind == "missing":
+    if is_running(node, now_ns):
+        return marks.running, "cyan"
+    if node.kind == "missing" or node.is_open:
         return marks.unknown, "yellow"
     if node.outcome in ("cancelled", "interrupted"):
         return marks.stopped, "yellow"
@@ -45,9 +49,9 @@ def title(node: Node) -> str:
     return label + _arguments(node) if node.kind == "task" else label
 
 
-def facts(node: Node) -> Iterator[str]:
-    """What is worth saying, in order of weight."""
-    yield from _fate(node)
+def facts(node: Node, now_ns: int = 0) -> Iterator[str]:
+    """What is worth saying, in order of weight; for ``now_ns`` see `is_running`."""
+    yield from _fate(node, now_ns)
     yield from _cache(node)
     if node.kind in ("run", "task") and node.retries:
         yield count(node.retries + 1, "attempt")
@@ -87,6 +91,8 @@ def fate_of_all(node: Node) -> str:
     """How a group of nodes like this one ended."""
     if node.is_failed:
         return "all failed"
+    if node.is_open:
+        return "all under way"
     if node.get(names.CACHE_RESULT) == "hit":
         return "all cache hits"
     if node.outcome not in ("ok", ""):
@@ -99,14 +105,35 @@ def is_answered(node: Node) -> bool:
     return node.kind == "task" and (node.get(names.CACHE_RESULT) in _ANSWERS or node.outcome == "replayed")
 
 
+def is_running(node: Node, now_ns: int) -> bool:
+    """Whether a run or call was seen under way just now.
+
+    Args:
+        node: The run or call.
+        now_ns: Nanoseconds since the epoch; 0 when nobody knows.
+    """
+    return node.is_open and now_ns - node.row.end_ns < JUST_NOW_NS and bool(now_ns)
+
+
+def seconds(node: Node, now_ns: int) -> float:
+    """How long it took; while it runs, how long by now."""
+    return max(0, now_ns - node.row.start_ns) / 1e9 if is_running(node, now_ns) else node.row.seconds
+
+
 def queued(node: Node) -> float:
     """Seconds the call waited for a free worker, 0.0 when it is not worth mentioning."""
     seconds = float(node.get(names.QUEUE_WAIT_S, 0.0))
     return seconds if seconds >= _SHORTEST_QUEUE else 0.0
 
 
-def _fate(node: Node) -> Iterator[str]:
-    if node.kind == "missing":
+def _fate(node: Node, now_ns: int) -> Iterator[str]:
+    if is_running(node, now_ns):
+        yield "running"
+    elif node.is_open and node.kind == "run" and now_ns:
+        yield f"no sign of life for {age((now_ns - node.row.end_ns) / 1e9)}: killed, or stopped"
+    elif node.is_open:
+        yield "no end recorded: still running, or killed" if node.kind == "run" else "no end recorded"
+    elif node.kind == "missing":
         yield "no end recorded: still running, or killed" if title(node).startswith("run ") else "not recorded"
     if node.get(names.RUN_RESUMED):
         yield "resumed"

@@ -55,6 +55,7 @@ def render_run(
     errors_only: bool = False,
     is_ascii: bool = False,
     durations: Mapping[SpanKey, float] | None = None,
+    now_ns: int = 0,
 ) -> str:
     """Draw the spans of a run as a tree that ends with a summary.
 
@@ -67,6 +68,7 @@ def render_run(
         errors_only: Draw only what failed, and the way to it.
         is_ascii: Use ASCII signs.
         durations: What cached values took to compute, by trace and span id, as `holdfast.tracing.store.TraceStore.durations` knows it.
+        now_ns: Nanoseconds since the epoch, to tell what is running from what was killed; 0 leaves that open.
 
     Returns:
         Lines without a trailing newline; ``""`` without rows.
@@ -77,7 +79,7 @@ def render_run(
     shown = groups.folded(nodes)
     if errors_only:
         shown = groups.with_errors(shown)
-    drawing = _Drawing(shown, max(width, _NARROWEST), ASCII if is_ascii else UNICODE, expand=expand)
+    drawing = _Drawing(shown, max(width, _NARROWEST), ASCII if is_ascii else UNICODE, expand=expand, now_ns=now_ns)
     lines = [drawing.text(line) for line in drawing.lines()] or [Text("nothing failed")]
     lines += [Text(), *(drawing.text(Line("", [(line, "bold")])) for line in _summary_lines(nodes, drawing, durations))]
     return write(lines, color=color)
@@ -90,6 +92,8 @@ def summary_parts(summary: Summary, marks: Marks = UNICODE) -> list[str]:
         parts.append(count(summary.retries, "retry"))
     if summary.failures:
         parts.append(f"{summary.failures} failed")
+    if summary.open:
+        parts.append(f"{summary.open} under way")
     if summary.hits:
         parts.append(count(summary.hits, "cache hit"))
     if summary.coalesced:
@@ -115,7 +119,7 @@ def _saved(summary: Summary, marks: Marks) -> str:
 def _summary_lines(nodes: Sequence[Node], drawing: _Drawing, durations: Mapping[SpanKey, float] | None) -> list[str]:
     summary = tree.summarize(nodes, durations)
     lines = _wrap(summary_parts(summary, drawing.marks), drawing)
-    longest = [node for node in tree.slowest(nodes) if not describe.is_answered(node)]
+    longest = [node for node in tree.slowest(nodes) if not describe.is_answered(node) and not node.is_open]
     if summary.calls > len(longest) > 1:
         first, *others = [f"{describe.title(node)} {took(node.row.seconds, drawing.marks)}" for node in longest]
         lines += _wrap([f"slowest: {first}", *others], drawing)
@@ -137,9 +141,10 @@ def _wrap(parts: Sequence[str], drawing: _Drawing) -> list[str]:
 class _Drawing:
     """Turns nodes into lines, and lines into text of one width."""
 
-    def __init__(self, nodes: Sequence[Node], width: int, marks: Marks, *, expand: bool) -> None:
+    def __init__(self, nodes: Sequence[Node], width: int, marks: Marks, *, expand: bool, now_ns: int = 0) -> None:
         self.width = width
         self.marks = marks
+        self._now_ns = now_ns
         self._nodes = nodes
         self._numbers = groups.signatures(nodes)
         self._expand = expand
@@ -188,11 +193,11 @@ class _Drawing:
         return list(nodes) if self._expand else list(groups.collapsed(nodes, self._numbers))
 
     def _node(self, node: Node, indent: str) -> Line:
-        mark, style = describe.sign(node, self.marks)
+        mark, style = describe.sign(node, self.marks, self._now_ns)
         title_style = "bold" if node.kind == "run" else _DIM if node.kind == "span" else ""
         parts = [(mark + " " * (3 - cells(mark)), style), (describe.title(node), title_style)]
-        parts.extend((f" {self.marks.dot} {fact}", style if node.is_failed else _DIM) for fact in describe.facts(node))
-        return Line(indent, parts, took(node.row.seconds, self.marks), node)
+        parts.extend((f" {self.marks.dot} {fact}", style if node.is_failed else _DIM) for fact in describe.facts(node, self._now_ns))
+        return Line(indent, parts, took(describe.seconds(node, self._now_ns), self.marks), node)
 
     def _more(self, more: More, indent: str) -> Line:
         said = f"{self.marks.more} {more.number} more like this, {describe.fate_of_all(more.like)}"

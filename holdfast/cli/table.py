@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.text import Text
 
+from holdfast.cli.describe import JUST_NOW_NS
 from holdfast.cli.marks import ASCII, UNICODE, age, cells, plain, took
 from holdfast.cli.render import write
 
@@ -84,14 +85,14 @@ def render_runs(runs: Sequence[RunSummary], ids: Sequence[str], *, now_ns: int, 
         is_ascii: Use ASCII signs.
     """
     marks = ASCII if is_ascii else UNICODE
-    rows = [Row(_cells(run, name, now_ns, marks), _sign(run, marks)[1]) for run, name in zip(runs, ids, strict=False)]
+    rows = [Row(_cells(run, name, now_ns, marks), _sign(run, now_ns, marks)[1]) for run, name in zip(runs, ids, strict=False)]
     return draw(_HEAD, rows, right=_RIGHT, color=color)
 
 
 def _cells(run: RunSummary, name: str, now_ns: int, marks: Marks) -> tuple[str, ...]:
     figures = run.summary
     return (
-        _sign(run, marks)[0],
+        _sign(run, now_ns, marks)[0],
         name,
         f"{age((now_ns - run.started_ns) / 1e9)} ago",
         plain(run.name)[:LONGEST_NAME],
@@ -103,11 +104,12 @@ def _cells(run: RunSummary, name: str, now_ns: int, marks: Marks) -> tuple[str, 
     )
 
 
-def _sign(run: RunSummary, marks: Marks) -> tuple[str, str]:
+def _sign(run: RunSummary, now_ns: int, marks: Marks) -> tuple[str, str]:
     if run.failed:
         return marks.failed, "red"
     if not run.outcome:
-        return marks.unknown, "yellow"
+        last_seen = run.started_ns + run.duration_s * 1e9
+        return (marks.running, "cyan") if now_ns - last_seen < JUST_NOW_NS else (marks.unknown, "yellow")
     return (marks.ok, "green") if run.outcome == "ok" else (marks.stopped, "yellow")
 
 

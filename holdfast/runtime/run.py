@@ -73,6 +73,7 @@ class Run:
         self.sync_slots = Slots(DEFAULT_SYNC_LIMIT if max_concurrency is None else max_concurrency)
         self.async_slots = Slots(None) if max_concurrency is None else self.sync_slots
         self._open: set[Call] = set()
+        facts.open = self._open
         self._is_ending = False
         self._failed: list[tuple[str, CallFacts | None, BaseException, TaskFuture[Any]]] = []
         self._lock = threading.Lock()

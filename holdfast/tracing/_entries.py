@@ -32,15 +32,15 @@ class Entry(msgspec.Struct):
 def _entry(row: SpanRow) -> Entry:
     """What a span says about its run.
 
-    The run's own span, or the root of its trace, has the last word (rank 2); a call outside runs has something to say (1), any other
-    span only that there is a run (0).
+    The run's own span, or the root of its trace, has the last word (rank 2); a call outside runs has something to say (1), and so has the
+    run's span before it ends, but no outcome; any other span says only that there is a run (0).
     """
     get = row.attributes.get
     kind, run_id = str(get(names.SPAN_TYPE, "")), str(get(names.RUN_ID, ""))
     is_head = kind == "run" or not (row.parent_id or run_id)
-    rank = 2 if is_head else int(kind == "task" and not run_id)
+    rank = (1 if row.is_open else 2) if is_head else int(kind == "task" and not run_id)
     failed = row.status == "error"
-    outcome = str(get(f"holdfast.{kind}.outcome") or ("error" if failed else "ok")) if rank else ""
+    outcome = str(get(f"holdfast.{kind}.outcome") or ("error" if failed else "ok")) if rank and not row.is_open else ""
     name = str(get(names.WORKFLOW_NAME) or get(names.TASK_NAME) or row.name)
     thread_id = str(get(names.THREAD_ID, ""))
     return Entry(row.trace_id, run_id, name, thread_id, outcome, bool(rank and failed), row.start_ns, row.end_ns, rank, bool(kind))

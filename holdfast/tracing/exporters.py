@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from holdfast.errors import HoldfastError
-from holdfast.tracing import _otlp, console, firewall, ids
+from holdfast.tracing import _otlp, console, firewall, ids, under_way
 from holdfast.tracing.light_span import LightSpan
 from holdfast.tracing.records import SpanRow
 
@@ -88,8 +88,15 @@ def local(path: str | os.PathLike[str] | None = None) -> LaneProcessor:
     from holdfast.tracing.store import TraceStore  # SQLite, only when used
 
     store = TraceStore(path)
-    lane = firewall.Lane("the local trace store", lambda spans: store.write([row(span) for span in spans]))
-    return LaneProcessor(lane, store.close)
+    watch = under_way.Watch(store.write, row)
+    lane = firewall.Lane("the local trace store", lambda spans: store.write([row(span) for span in spans]), pulse=watch)
+    watch.start(lane.wake)
+
+    def close() -> None:
+        watch.stop()
+        store.close()
+
+    return LaneProcessor(lane, close)
 
 
 def refuse_foreign(path: str | os.PathLike[str] | None) -> None:
@@ -181,7 +188,7 @@ class _Export:
 
 
 def row(span: ReadableSpan | LightSpan) -> SpanRow:
-    """An ended span as the local store keeps it."""
+    """A span as the local store keeps it; the end of one that has not ended is 0."""
     if isinstance(span, LightSpan):
         return span.row()
     context: SpanContext = span.context  # pyright: ignore[reportAssignmentType] - None only in spans that were never started

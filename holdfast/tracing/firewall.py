@@ -22,7 +22,7 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from holdfast.clock import waitable
 from holdfast.errors import HoldfastError
@@ -38,6 +38,7 @@ EXIT_TIMEOUT = 2.0
 FORK_TIMEOUT = 0.1
 BATCH = 512
 REASON_LIMIT = 300
+PULSE = 1.0
 
 _lanes: list[Lane] = []
 _synchronous = False
@@ -52,6 +53,17 @@ class _Mark:
         self.arrived = threading.Event()
 
 
+class Pulse(Protocol):
+    """Something to be done on a lane's thread now and then."""
+
+    def is_needed(self) -> bool:
+        """Whether there is anything to do; until there is, nobody looks at the clock."""
+        ...
+
+    def beat(self) -> None:
+        """Do it."""
+
+
 class Lane:
     """A bounded queue and a daemon thread in front of one sink.
 
@@ -62,6 +74,7 @@ class Lane:
         batch: Most items in one ``write``.
         linger: Seconds to collect items before writing.
         say: Told once when items are first dropped, and once when ``write`` first raises; None says it on stderr.
+        pulse: Done every `PULSE` seconds, between writes, while it is needed; call `wake` when that begins.
 
     Attributes:
         dropped: Items dropped because the lane was full or closed.
@@ -77,8 +90,10 @@ class Lane:
         batch: int = BATCH,
         linger: float = 0.02,
         say: Callable[[str], object] | None = None,
+        pulse: Pulse | None = None,
     ) -> None:
         self.name = name
+        self._pulse = pulse
         self._write = write
         self._capacity = capacity
         self._batch = batch
@@ -102,6 +117,7 @@ class Lane:
         self._is_awake = False  # what the event says, without the call that asks it
         self._hurry = threading.Event()
         self.writing = threading.Lock()
+        self._next_beat = 0.0
 
     def send(self, item: Any) -> None:
         """Queue ``item``. Never blocks, never raises."""
@@ -168,6 +184,11 @@ class Lane:
             what, were = ("item", "was") if lost == 1 else ("items", "were")
             say(f"holdfast: {lost} {what} for {self.name} {were} lost on the way")
 
+    def wake(self) -> None:
+        """Have the pulse looked at. Never blocks, never raises."""
+        if not (self._is_awake or self._is_closed or _synchronous):
+            self._rouse()
+
     def _rouse(self) -> None:
         if self._thread is None:
             self._start()
@@ -191,13 +212,29 @@ class Lane:
 
     def _work(self) -> None:
         while True:
-            self._wake.wait()
-            self._hurry.wait(self._linger)
-            self._hurry.clear()
-            self._wake.clear()
-            self._is_awake = False  # before draining: whoever appends from now on wakes us again
-            while self._items:
-                self._drain_batch()
+            if self._wake.wait(self._until_beat()):
+                self._hurry.wait(self._linger)
+                self._hurry.clear()
+                self._wake.clear()
+                self._is_awake = False  # before draining: whoever appends from now on wakes us again
+                while self._items:
+                    self._drain_batch()
+            if self._until_beat() == 0.0 and self._pulse is not None:
+                self._beat(self._pulse)
+
+    def _until_beat(self) -> float | None:
+        """Seconds until the next beat of the pulse; None while none is needed."""
+        if self._pulse is None or self._is_closed or not self._pulse.is_needed():
+            return None
+        return max(0.0, self._next_beat - time.monotonic())
+
+    def _beat(self, pulse: Pulse) -> None:
+        self._next_beat = time.monotonic() + PULSE
+        with self.writing:
+            try:
+                pulse.beat()
+            except Exception as error:  # noqa: BLE001 - a firewall: said once
+                self.complain(describe(error))
 
     def _drain_batch(self) -> None:
         batch: list[Any] = []

@@ -17,7 +17,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from holdfast import clock
-from holdfast.tracing import attributes, ids, spans
+from holdfast.tracing import attributes, ids, spans, under_way
 from holdfast.tracing.light_span import NONE, SPAN_KEY, LightSpan, Trace, with_span
 
 if TYPE_CHECKING:
@@ -71,12 +71,14 @@ class LightObserver:
         if mode != "none":
             span.opening = attributes.run_started(run, span.shared, mode)
         span.token = otel_context.attach(with_span(span, current))
+        under_way.begin(run)
 
     def run_ended(self, run: RunFacts) -> None:
         """Close the run's span; ERROR only if the run raised."""
         span: LightRun | None = run.memo
         if span is None or span.token is None:
             return
+        under_way.end(run)
         otel_context.detach(span.token)
         known = span.closing_of(attributes.run_started(run, span.shared, "none") if span.opening is NONE else span.opening)
         omitted = next(span.hits) - self.settings.max_hit_spans

@@ -1,4 +1,4 @@
-"""An ended span as the local trace store keeps it: plain data, free of any tracing library."""
+"""A span as the local trace store keeps it: plain data, free of any tracing library."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class SpanRow(msgspec.Struct, array_like=True, frozen=True):
-    """One ended span. Times are nanoseconds since the epoch. Fields are stored by position: only ever append, with a default.
+    """One span. Times are nanoseconds since the epoch. Fields are stored by position: only ever append, with a default.
 
     Attributes:
         trace_id: 32 hex digits.
@@ -22,6 +22,7 @@ class SpanRow(msgspec.Struct, array_like=True, frozen=True):
         attributes: Names and plain values; those of holdfast's own spans are listed in `holdfast.tracing.convention`.
         events: Name, time and attributes of each event.
         links: Trace id, span id and attributes of each link.
+        is_open: It has not ended: ``end_ns`` is when it was last seen under way. The row of the ended span takes its place.
     """
 
     trace_id: str
@@ -35,6 +36,7 @@ class SpanRow(msgspec.Struct, array_like=True, frozen=True):
     attributes: dict[str, Any] = {}
     events: list[tuple[str, int, dict[str, Any]]] = []
     links: list[tuple[str, str, dict[str, Any]]] = []
+    is_open: bool = False
 
     @property
     def seconds(self) -> float:

@@ -26,7 +26,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
 
 from holdfast import clock
-from holdfast.tracing import attributes, ids, stack
+from holdfast.tracing import attributes, ids, stack, under_way
 from holdfast.tracing import convention as names
 from holdfast.tracing.light_span import SPAN_KEY, with_span
 from holdfast.tracing.redact import message
@@ -139,12 +139,14 @@ class SpanObserver:
             ids.wanted.trace_id = 0
         context = with_span(span, parent)
         run.memo = _RunState(context, span, otel_context.attach(context), shared)
+        under_way.begin(run)
 
     def run_ended(self, run: RunFacts) -> None:
         """Close the run's span; ERROR only if the run raised."""
         state: _RunState | None = run.memo
         if state is None:
             return
+        under_way.end(run)
         otel_context.detach(state.token)
         if state.span.is_recording():
             body: _CallState | None = None if state.body is None else state.body.memo

@@ -55,6 +55,11 @@ class Node:
         return self.row.name
 
     @property
+    def is_open(self) -> bool:
+        """Whether it was last seen under way: it may still be, or its process was killed."""
+        return self.row.is_open
+
+    @property
     def is_failed(self) -> bool:
         """Whether the span ended in an error."""
         return self.row.status == "error"
@@ -62,7 +67,7 @@ class Node:
     @property
     def outcome(self) -> str:
         """``ok``, ``error``, ``timeout``, ``cancelled``, ``interrupted``, ``replayed``, or ``""`` when it is not known."""
-        if self.kind == "missing":
+        if self.kind == "missing" or self.is_open:
             return ""
         said = self.get(f"holdfast.{self.kind}.outcome", "")
         return str(said or ("error" if self.is_failed else "ok"))
@@ -86,6 +91,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         attempts: Executions of a body, the run's own apart unless it was retried.
         retries: Attempts after a first one.
         failures: Calls that failed in the end.
+        open: Calls that were last seen under way.
         hits: Calls answered by the cache.
         coalesced: Calls that shared the computation of another.
         replayed: Calls answered by the journal.
@@ -98,6 +104,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 0
     retries: int = 0
     failures: int = 0
+    open: int = 0
     hits: int = 0
     coalesced: int = 0
     replayed: int = 0
@@ -116,7 +123,7 @@ def build(rows: Iterable[SpanRow]) -> list[Node]:
         The roots, in order of time. Every row is in exactly one place: one whose parent is absent stands under a ``missing`` node,
         inside its run when the run is there.
     """
-    nodes = {row.span_id: Node(row, _kind(row)) for row in rows}
+    nodes = {row.span_id: Node(row, _kind(row)) for row in _last_seen(rows)}
     roots: list[Node] = []
     orphans: dict[str, list[Node]] = defaultdict(list)
     for node in nodes.values():
@@ -132,6 +139,15 @@ def build(rows: Iterable[SpanRow]) -> list[Node]:
     for node in walk(roots):
         node.children.sort(key=_moment)
     return sorted(roots, key=_moment)
+
+
+def _last_seen(rows: Iterable[SpanRow]) -> Iterator[SpanRow]:
+    """A call under way was told of once, its run ever since: it was last seen when its run was."""
+    known = list(rows)
+    seen = {row.attributes.get(names.RUN_ID): row.end_ns for row in known if row.is_open and _kind(row) == "run"}
+    for row in known:
+        last = seen.get(row.attributes.get(names.RUN_ID), 0) if row.is_open else 0
+        yield msgspec.structs.replace(row, end_ns=last) if last > row.end_ns else row
 
 
 def walk(nodes: Sequence[Node]) -> Iterator[Node]:
@@ -178,6 +194,7 @@ def summarize(nodes: Sequence[Node], durations: Mapping[SpanKey, float] | None =
         attempts=len(attempts),
         retries=sum(int(node.get(names.ATTEMPT_NUMBER, 1)) > 1 for node in attempts),
         failures=sum(node.is_failed for node in tasks),
+        open=sum(node.is_open for node in tasks),
         hits=len(hits) + omitted_hits,
         coalesced=len(coalesced),
         replayed=len(replayed) + omitted_replays,

@@ -12,10 +12,11 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from holdfast.cli import main
-from holdfast.tracing.records import SpanRow
+from holdfast.tracing.records import SpanRow, decode, encode
 from holdfast.tracing.store import TraceStore
 
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
@@ -91,6 +92,61 @@ TREE = """\
 """
 
 
+HANGING = """
+import sys, time
+import holdfast.tracing
+from holdfast import entrypoint, task
+
+@task
+def quick(n):
+    return n
+
+@task
+def hang(city):
+    print("hangs", flush=True)
+    time.sleep(300)
+
+@entrypoint
+def plan(city):
+    quick(1).result()
+    return hang(city).result()
+
+holdfast.tracing.configure(lines=False, capture="values")
+plan.invoke("Oslo")
+"""
+
+
+def test_what_hangs_is_shown_and_after_a_kill_what_hung(command, path):
+    """While it runs, with the time by now; killed, it is said to have shown no sign of life since."""
+    process = subprocess.Popen([sys.executable, "-c", HANGING], stdout=subprocess.PIPE, env=os.environ | {"HOLDFAST_TRACES": str(path)})
+    try:
+        process.stdout.readline()
+        until = time.monotonic() + 60
+        while "hang(" not in (shown := command("show")[1]):
+            assert time.monotonic() < until, shown
+        listed = command("runs")[1]
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+    with sqlite3.connect(path) as store:  # a minute goes by: it is as if all that had been a minute before
+        rows = [decode(data) for (data,) in store.execute("SELECT data FROM spans")]
+        minute = 60 * 10**9
+        older = [msgspec.structs.replace(row, start_ns=row.start_ns - minute, end_ns=row.end_ns - minute) for row in rows]
+        store.executemany("UPDATE spans SET data = ? WHERE span_id = ?", [(encode(row), row.span_id) for row in older])
+        store.execute("UPDATE runs SET start_ns = start_ns - ?, end_ns = end_ns - ?", (minute, minute))
+    store.close()
+
+    assert re.search(
+        r"►  run plan · running .*\n├─ ✓  quick\(1\) .*\n└─ ►  hang\(\"Oslo\"\) · running  .*\n\n2 calls · 1 attempt · 1 under way\n", shown
+    )
+    assert "\n►" in listed
+    assert re.search(
+        r"\?  run plan · no sign of life for 1 min: killed, or stopped .*\n.*\n└─ \?  hang\(\"Oslo\"\) · no end recorded ",
+        command("show")[1],
+    )
+    assert "\n?" in command("runs")[1]
+
+
 def test_runs_lists_the_newest_first(command, filled):
     """One line per run: sign, id as short as it can be, age, name, duration and figures."""
     assert (
@@ -138,6 +194,7 @@ def test_runs_as_json(command, filled):
             "attempts": 2,
             "retries": 1,
             "failures": 0,
+            "open": 0,
             "hits": 0,
             "coalesced": 0,
             "replayed": 0,
@@ -178,7 +235,20 @@ def test_show_as_json(command, filled):
     answer = json.loads(out)
 
     assert (0, ["run", "spans"], SECOND, 4) == (code, [*answer], answer["run"]["id"], len(answer["spans"]))
-    fields = ["trace_id", "span_id", "parent_id", "name", "start_ns", "end_ns", "status", "status_text", "attributes", "events", "links"]
+    fields = [
+        "trace_id",
+        "span_id",
+        "parent_id",
+        "name",
+        "start_ns",
+        "end_ns",
+        "status",
+        "status_text",
+        "attributes",
+        "events",
+        "links",
+        "is_open",
+    ]
     assert fields == [*answer["spans"][0]]
     for name in fields:
         assert f"`{name}`" in DOCS.read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.cells import cell_len
 
@@ -423,3 +424,47 @@ def test_count(number, noun, expected):
 def test_plain(text, expected):
     """The first line, printable."""
     assert expected == plain(text)
+
+
+RUNNING = """\
+►  run plan · running                                                     12.0 s
+├─ ✓  quick                                                               1.0 ms
+└─ ►  hang · running                                                      11.0 s
+
+2 calls · 0 attempts · 1 under way"""
+
+KILLED = """\
+?  run plan · no sign of life for 2 h: killed, or stopped                 9.00 s
+├─ ✓  quick                                                               1.0 ms
+└─ ?  hang · no end recorded                                              8.00 s
+
+2 calls · 0 attempts · 1 under way"""
+
+UNKNOWN = """\
+?  run plan · no end recorded: still running, or killed                   9.00 s
+├─ ✓  quick                                                               1.0 ms
+└─ ?  hang · no end recorded                                              8.00 s
+
+2 calls · 0 attempts · 1 under way"""
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(12, RUNNING), (9 + 7200, KILLED), (0, UNKNOWN)])
+def test_draws_what_is_under_way(rows, seconds, expected):
+    """With the time by now while the run gives signs of life; the call, told of once, was last seen when its run was."""
+    run = rows.run(9000)
+    rows.task("quick", 0, 1, run)
+    rows.task("hang", 1000, 1000, run)
+    known = [msgspec.structs.replace(row, is_open=row.name != "quick") for row in rows.rows]
+
+    assert expected == render_run(known, now_ns=seconds * 10**9)
+    assert expected == render_run(known[::-1], now_ns=seconds * 10**9)
+
+
+def test_many_calls_under_way_are_one_line(rows):
+    """As others are."""
+    run = rows.run(9000)
+    for _ in range(9):
+        rows.task("hang", 1000, 1000, run)
+    known = [msgspec.structs.replace(row, is_open=True) for row in rows.rows]
+
+    assert "… 6 more like this, all under way" in render_run(known, now_ns=10 * 10**9)

@@ -440,3 +440,63 @@ def test_a_flush_may_wait_longer_than_threads_can_wait():
         assert made.flush(10 * threading.TIMEOUT_MAX)
         assert firewall.flush(10 * threading.TIMEOUT_MAX)
         assert ["x"] == taken
+
+
+class Beats:
+    """A pulse that counts."""
+
+    def __init__(self, *, fails=False):
+        self.is_on, self.fails = False, fails
+        self.at = threading.Event()
+        self.count = 0
+
+    def is_needed(self):
+        return self.is_on
+
+    def beat(self):
+        self.count += 1
+        if self.count == 3:
+            self.at.set()
+        if self.fails:
+            raise ValueError("no")
+
+
+def test_a_pulse_beats_while_it_is_needed(monkeypatch):
+    """From `wake` on, between writes."""
+    monkeypatch.setattr(firewall, "PULSE", 0.001)
+    taken, pulse = [], Beats()
+    with lane(taken.extend, pulse=pulse) as line:
+        line.send("a")
+        assert line.flush(5.0)
+        assert 0 == pulse.count
+        pulse.is_on = True
+        line.wake()
+        assert pulse.at.wait(10)
+        line.send("b")
+        assert line.flush(5.0)
+        assert ["a", "b"] == taken
+        pulse.is_on = False
+
+
+def test_a_pulse_that_raises_is_said_once(monkeypatch):
+    """And what is sent goes on arriving."""
+    monkeypatch.setattr(firewall, "PULSE", 0.001)
+    taken, pulse = [], Beats(fails=True)
+    pulse.is_on = True
+    with lane(taken.extend, pulse=pulse) as line:
+        line.wake()
+        assert pulse.at.wait(10)
+        line.send("a")
+        assert line.flush(5.0)
+        pulse.is_on = False
+    assert (["a"], ["holdfast: test does not work, calls go on without it: ValueError: no"]) == (taken, line.said)
+
+
+def test_a_pulse_makes_no_thread_where_all_is_written_at_once(inline):
+    """Under the test kit nothing runs beside the test."""
+    pulse = Beats()
+    pulse.is_on = True
+    with lane(list, pulse=pulse) as line:
+        line.wake()
+
+        assert line._thread is None

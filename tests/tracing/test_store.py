@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 
+import msgspec
 import pytest
 
 from holdfast import events
@@ -246,6 +247,25 @@ def test_keeps_the_latest_runs(make):
 
     assert ["run-0004", "run-0003"] == ids(store.runs())
     assert [0, 0, 2, 2] == [len(store.spans(f"{n:032x}")) for n in range(1, 5)]
+
+
+def test_what_is_under_way_is_listed_without_an_outcome(make):
+    """Until its ended span takes the place."""
+    run, call = run_rows(1)
+    store = make()
+    store.write([msgspec.structs.replace(row, is_open=True, attributes=begun(row)) for row in (run, call)])
+    before = store.runs()[0]
+    store.write([call, run])
+    after = store.runs()[0]
+
+    assert ("plan", "", False, 1, 1) == (before.name, before.outcome, before.failed, before.summary.calls, before.summary.open)
+    assert ("plan", "ok", False, 1, 0) == (after.name, after.outcome, after.failed, after.summary.calls, after.summary.open)
+    assert [False, False] == [row.is_open for row in store.spans(run.trace_id)]
+
+
+def begun(row):
+    """What is known of a span before its end."""
+    return {name: value for name, value in row.attributes.items() if not name.endswith(".outcome")}
 
 
 def test_forgets_old_runs(make, clock):
