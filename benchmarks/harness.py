@@ -38,6 +38,7 @@ class Unit(NamedTuple):
 MICROSECONDS = Unit("us", 1e6)
 MILLISECONDS = Unit("ms", 1e3)
 KILOBYTES = Unit("kB", 1e-3)
+BYTES = Unit("B", 1.0)
 PIECES = Unit("", 1.0)
 
 
