@@ -18,10 +18,8 @@ from holdfast.runtime.detached import Detached
 from holdfast.runtime.dispatch import MOST_WAITING_THREADS, workers
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.hop import in_thread
-from holdfast.runtime.loops import post
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from holdfast.runtime.dispatch import Slots
