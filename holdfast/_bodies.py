@@ -25,14 +25,6 @@ if TYPE_CHECKING:
     from holdfast.runtime.future import TaskFuture
 
 
-def check_choice(what: str, given: Any, choices: tuple[str, ...]) -> str:
-    """One of a few words."""
-    if given in choices and isinstance(given, str):
-        return given
-    msg = f"{what}={given!r}: choose one of {', '.join(map(repr, choices))}"
-    raise PolicyError(msg)
-
-
 @trims
 def check_stores(checkpointer: Any, cache: Any) -> None:
     if isinstance(checkpointer, type):

@@ -10,7 +10,6 @@ from holdfast._bodies import (
     around,
     as_step,
     batch_configs,
-    check_choice,
     check_parameters,
     check_stores,
     nested,
@@ -21,7 +20,8 @@ from holdfast._checkpoints import Checkpoints
 from holdfast._frames import trimmed, trims
 from holdfast._journals import NO_INPUT
 from holdfast._methods import is_function, or_method
-from holdfast._plans import build_plan
+from holdfast._plans import build_plan, check_choice
+from holdfast._resolve import Resolvable
 from holdfast._runs import Config, Options, Prepared, Settings, check_concurrency, open_run, patiently
 from holdfast._states import States
 from holdfast.runtime import _ports, threads
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class Entrypoint(States, Generic[R]):
+class Entrypoint(States, Resolvable, Generic[R]):
     """A function whose task calls form a run. Made by `entrypoint`.
 
     Attributes:
@@ -106,6 +106,7 @@ class Entrypoint(States, Generic[R]):
             RuntimeError: The body is ``async def`` and an event loop is running here.
             ThreadBusyError: Somebody else works on the thread, in this process or another one.
             Divergence: A resumed body asked for something else than what is recorded.
+            InDoubt: An at-most-once task was under way when its process died: `resolve` says what became of it.
             UnknownInterruptError: A ``Command`` answers nothing that is open.
             RunExists: ``run_id`` was used with another input.
             PolicyError: There is nothing to resume, or an option cannot work.

@@ -9,6 +9,7 @@ from holdfast._plans import input_annotation
 from holdfast.errors import NotKeyable, PolicyError, RunExists, ThreadBusyError, UnknownInterruptError
 from holdfast.runtime.interrupt import NOTHING, Command, Input
 from holdfast.runtime.journal import Journal
+from holdfast.runtime.once import refuse_doubts
 from holdfast.runtime.questions import Questions
 from holdfast.typing import RunRecord
 from holdfast.values.canonical import digest, encode
@@ -87,6 +88,7 @@ def open_journal(settings: Settings, run: Run, saver: Checkpointer, request: Req
         ThreadBusyError: Somebody else works on the thread.
         RunExists: The run id was used with another input.
         UnknownInterruptError: A `Command` answers nothing that is open.
+        InDoubt: The run to go on with, or to leave behind, has a step of which a person has to say what became of it.
         PolicyError: There is nothing to resume.
     """
     lease = claim(saver, request.thread_id, request.wait)
@@ -126,6 +128,18 @@ def checkpoint(saver: Checkpointer, thread_id: str, checkpoint_id: str) -> RunRe
         msg = f"checkpoint_id={checkpoint_id!r}: thread {thread_id!r} has no such run; its latest are: {latest}"
         raise PolicyError(msg)
     return found
+
+
+def abandoned(saver: Checkpointer, latest: RunRecord, now: float) -> RunRecord | None:
+    """A thread's newest run as it is recorded when another one takes its place; None when it has come to its end.
+
+    Raises:
+        InDoubt: It has a step of which a person has to say what became of it.
+    """
+    if latest.status not in UNFINISHED:
+        return None
+    refuse_doubts(latest, saver.steps(latest.run_id))
+    return latest._replace(status="abandoned", updated=now)
 
 
 class _Opener:
@@ -204,6 +218,7 @@ class _Opener:
     def _go_on(self, record: RunRecord, command: Command | None) -> Opened:
         run = self._run
         steps = self._saver.steps(record.run_id)
+        refuse_doubts(record, steps)
         run.facts.run_id, run.facts.resumed = record.run_id, True
         run.config["configurable"]["run_id"] = record.run_id
         run.previous = self._previous(record.base)
@@ -260,8 +275,7 @@ class _Opener:
     def _abandoned(self, record: RunRecord) -> RunRecord | None:
         """The thread's newest run, if it is unfinished and ``record`` takes its place."""
         latest = self._latest
-        is_open = latest is not None and latest.status in UNFINISHED
-        return latest._replace(status="abandoned", updated=record.updated) if latest is not None and is_open else None
+        return None if latest is None else abandoned(self._saver, latest, record.updated)
 
     def _previous(self, base: str) -> Any:
         record = self._saver.find(base) if base else None

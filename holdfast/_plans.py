@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Timeout = TimeoutPolicy | Seconds
 
 CAPTURES = ("none", "shape", "values")
+AT_LEAST_ONCE, AT_MOST_ONCE = DELIVERIES = ("at-least-once", "at-most-once")
 
 
 def build_plan(
@@ -44,6 +45,7 @@ def build_plan(
     deadline: Seconds = None,
     capture: str = "",
     kind: str = "internal",
+    delivery: str = AT_LEAST_ONCE,
     inject: bool = True,
 ) -> Plan:
     """Freeze everything the decorator knows.
@@ -57,7 +59,7 @@ def build_plan(
     cache = _as_cache_policy(cache_policy)
     binder = compile_binder(fn)
     injected = injected_parameters(fn, is_entrypoint=decorator == "entrypoint") if inject else ()
-    return Plan(
+    plan = Plan(
         fn=fn,
         name=check_name(name, fn),
         function=function_name(fn),
@@ -75,7 +77,36 @@ def build_plan(
         deadline=_deadline(deadline, retries),
         capture=_check_capture(capture),
         kind=_check_kind(kind),
+        is_once=check_choice("delivery", delivery, DELIVERIES) == AT_MOST_ONCE,
     )
+    _check_once(plan)
+    return plan
+
+
+def check_choice(what: str, given: Any, choices: tuple[str, ...]) -> str:
+    """One of a few words."""
+    if given in choices and isinstance(given, str):
+        return given
+    msg = f"{what}={given!r}: choose one of {', '.join(map(repr, choices))}"
+    raise PolicyError(msg)
+
+
+def _check_once(plan: Plan) -> None:
+    """Refuse what would run the body of an at-most-once task again, or answer for it."""
+    if not plan.is_once:
+        return
+    if plan.max_attempts != 1:
+        msg = (
+            f"task {plan.name} has delivery='at-most-once' and a retry policy, which would run it again after a failure that may have come "
+            f"when the work was done: leave out one of them. What surely had no effect can be tried again inside, by a @resilient function"
+        )
+        raise PolicyError(msg)
+    if plan.cache is not None:
+        msg = (
+            f"task {plan.name} has delivery='at-most-once' and a cache policy: a call that the cache answers has no effect, and one whose "
+            f"entry has expired has it again. Leave out one of them; the checkpointer keeps its result for the run"
+        )
+        raise PolicyError(msg)
 
 
 def _keys(fn: Any, binder: Binder, cache: CachePolicy, injected: tuple[str, ...]) -> KeyMaker:

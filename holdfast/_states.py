@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast import clock
 from holdfast._frames import trimmed, trims
-from holdfast._journals import UNFINISHED, checkpoint, claim
+from holdfast._journals import abandoned, checkpoint, claim
 from holdfast._runs import patiently, place
 from holdfast._snapshots import config_of, empty_snapshot, snapshot
 from holdfast.errors import NotSerializable, PolicyError
@@ -137,6 +137,7 @@ class States:
         Raises:
             PolicyError: As for `get_state`.
             NotSerializable: ``values`` would not come back the same.
+            InDoubt: The thread's newest run has a step of which a person has to say what became of it.
             ThreadBusyError: Somebody else works on the thread, in this process or another one.
         """
         thread = _Thread(self._settings, "update_state", config, thread_id)
@@ -200,8 +201,9 @@ class _Thread:
             after = latest if self.checkpoint_id is None else checkpoint(self.saver, self.id, self.checkpoint_id)
             record = self._record(output, state, after)
             commits = [Commit(lease, record.run_id, run=record)]
-            if latest is not None and latest.status in UNFINISHED:
-                commits.append(Commit(lease, latest.run_id, run=latest._replace(status="abandoned", updated=record.updated)))
+            left = None if latest is None else abandoned(self.saver, latest, record.updated)
+            if left is not None:
+                commits.append(Commit(lease, left.run_id, run=left))
             for problem in self.saver.commit(commits):
                 if problem is not None:
                     raise problem

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, ca
 from holdfast._frames import trimmed, trims
 from holdfast._keys import explanation_of, key_of, purge_all
 from holdfast._methods import MISSING, or_method
-from holdfast._plans import build_plan
+from holdfast._plans import AT_LEAST_ONCE, AT_MOST_ONCE, build_plan
 from holdfast.cache.default import default_cache
 from holdfast.runtime import steps
 from holdfast.runtime.context import scope_for
@@ -121,6 +121,7 @@ class Task(Generic[P, R_co]):
         deadline: Seconds = None,
         capture: str = "",
         kind: str | None = None,
+        delivery: str | None = None,
         step_key: str = "",
     ) -> Task[P, R_co]:
         """Change some settings of the task; what is left out stays.
@@ -133,6 +134,7 @@ class Task(Generic[P, R_co]):
             deadline: Seconds for all attempts and waits.
             capture: ``none``, ``shape`` or ``values``.
             kind: ``internal``, or ``client`` for calls to another service.
+            delivery: ``at-least-once`` or ``at-most-once``.
             step_key: Sets this call apart from equal calls of the same body in the journal.
 
         Returns:
@@ -152,6 +154,7 @@ class Task(Generic[P, R_co]):
             deadline=plan.deadline if deadline is None else deadline,
             capture=capture or plan.capture,
             kind=plan.kind if kind is None else kind,
+            delivery=(AT_MOST_ONCE if plan.is_once else AT_LEAST_ONCE) if delivery is None else delivery,
         )
         return Task(changed, step_key=step_key or self.step_key, bound=self._bound)
 
@@ -259,6 +262,7 @@ def task(
     deadline: Seconds = None,
     capture: str = "",
     kind: str = "internal",
+    delivery: str = AT_LEAST_ONCE,
 ) -> TaskDecorator: ...
 @trims
 def task(
@@ -272,6 +276,7 @@ def task(
     deadline: Seconds = None,
     capture: str = "",
     kind: str = "internal",
+    delivery: str = AT_LEAST_ONCE,
 ) -> Any:
     """Turn a ``def`` or ``async def`` function into a unit of work.
 
@@ -287,6 +292,9 @@ def task(
         capture: What traces may hold of arguments and results: ``"none"``, ``"shape"`` or ``"values"``; empty: what
             `holdfast.tracing.configure` says.
         kind: ``"internal"``, or ``"client"`` for calls to another service.
+        delivery: What becomes of a call that was under way when its process died: ``"at-least-once"`` makes it again when the run is
+            resumed, ``"at-most-once"`` never does. The run then stops with `InDoubt` until a person has said what became of the call, by
+            `Entrypoint.resolve`; a failure of such a task is final, too. It needs a checkpointer, and takes neither a retry nor a cache policy.
 
     Returns:
         The `Task`; where settings are given, what makes one of the function it decorates.
@@ -315,6 +323,7 @@ def task(
                 deadline=deadline,
                 capture=capture,
                 kind=kind,
+                delivery=delivery,
             )
         )
 

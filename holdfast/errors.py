@@ -5,7 +5,7 @@ A failure of your own function is never wrapped: it is re-raised as itself, with
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class HoldfastError(Exception):
@@ -116,19 +116,41 @@ class Divergence(HoldfastError, RuntimeError):  # noqa: N818 - see NotKeyable
         self.actual = actual
 
 
-class InDoubt(HoldfastError, RuntimeError):  # noqa: N818 - see NotKeyable
-    """An at-most-once step was under way when its process died: whether it took effect, nobody here can know.
+class Doubt(NamedTuple):
+    """One step of an `InDoubt`.
 
     Attributes:
         task: Name of the task.
         step: The step's id, 32 hex digits.
+        began: When it began, seconds since the epoch.
+        idempotency_key: What `holdfast.get_idempotency_key` gave it: the other service may know the call by that.
     """
 
-    def __init__(self, message: str, *, task: str = "", step: str = "") -> None:
+    task: str
+    step: str
+    began: float
+    idempotency_key: str
+
+
+class InDoubt(HoldfastError, RuntimeError):  # noqa: N818 - see NotKeyable
+    """An at-most-once step was under way when its process died: whether it took effect, nobody here can know.
+
+    The text says what to type: `Entrypoint.resolve` with what a person has found out.
+
+    Attributes:
+        task: Name of the task.
+        step: The step's id, 32 hex digits.
+        doubts: All such steps of the run, that one first.
+    """
+
+    doubts: tuple[Doubt, ...] = ()
+
+    def __init__(self, message: str, *, task: str = "", step: str = "", doubts: tuple[Doubt, ...] = ()) -> None:
         """Name the task and the step beside the text."""
         super().__init__(message)
         self.task = task
         self.step = step
+        self.doubts = doubts
 
 
 class RunExists(HoldfastError, ValueError):  # noqa: N818 - see NotKeyable
@@ -140,7 +162,7 @@ class ThreadBusyError(HoldfastError, RuntimeError):
 
 
 class UnknownInterruptError(HoldfastError, ValueError):
-    """An answer to a question that is not open: unknown, answered already, or none was asked."""
+    """An answer to what is not asked: no such question, or step in doubt, is open; it is unknown, or was answered already."""
 
 
 class RunInterrupted(BaseException):

@@ -131,7 +131,7 @@ class Plan:
 
     def __repr__(self) -> str:
         """The pipeline of one call in reading order, outermost first."""
-        parts: list[str] = []
+        parts: list[str] = ["at most once"] if self.is_once else []
         if self.cache is not None:
             parts += [repr(self.cache), "single-flight"]
         if self.deadline is not None:

@@ -222,6 +222,16 @@ def commit_sync(journal: Journal, change: Commit) -> None:
     journal.commit(change)
 
 
+def is_wanted_async(call: Call) -> bool:
+    """False once its asyncio task has been told to stop, while a commit was waited for."""
+    return call.asyncio_task is None or not call.asyncio_task.cancelling()
+
+
+def is_wanted_sync(call: Call) -> bool:
+    """False once its run is ending."""
+    return call.run is None or not call.run.is_stopping
+
+
 async def uninterrupted_async(is_blocking: bool, fn: Callable[..., Any], *args: Any) -> Any:  # noqa: FBT001
     """Call what must not be left half done, on a worker thread when it may block; a cancellation that comes meanwhile is let go."""
     if not is_blocking:

@@ -64,7 +64,7 @@ def interrupt(value: Any, *, response_schema: Any = None) -> Any:
         The answer.
 
     Raises:
-        TaskContextError: Called outside a run, or in one without a checkpointer.
+        TaskContextError: Called outside a run, in one without a checkpointer, or in a task that may run at most once.
         NotSerializable: The checkpointer cannot keep the question.
         Divergence: An answer was recorded for another question at this place.
     """
@@ -76,6 +76,7 @@ def interrupt(value: Any, *, response_schema: Any = None) -> Any:
             f"checkpointer, e.g. @entrypoint(checkpointer=SqliteSaver('runs.db'))"
         )
         raise TaskContextError(msg)
+    _refuse_at_most_once(scope)
     step, answer = journal.questions.ask(scope, value)
     if answer is None:
         return _park(scope, journal, step, value, "")
@@ -85,6 +86,17 @@ def interrupt(value: Any, *, response_schema: Any = None) -> Any:
         raise
     except (msgspec.ValidationError, ValueError) as error:  # pydantic's is a ValueError
         return _park(scope, journal, step, value, str(error))
+
+
+def _refuse_at_most_once(scope: Scope) -> None:
+    """A body that asks is run again from its top when the answer is there; this one must not be."""
+    name = next((each.call.plan.name for each in scope.outward() if each.call.plan.is_once), None)
+    if name is not None:
+        msg = (
+            f"interrupt() was called in task {name}, which may run at most once and would have to run again when the answer is there: ask "
+            f"before it is called, in the entrypoint's body or in a task of its own"
+        )
+        raise TaskContextError(msg)
 
 
 def _park(scope: Scope, journal: Journal, step: StepId, value: Any, error: str) -> Any:

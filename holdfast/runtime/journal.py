@@ -17,10 +17,12 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
-from holdfast.errors import NotSerializable, StoreError
+from holdfast.errors import CorruptRecord, NotSerializable, StoreError
 from holdfast.policies.remembered import remembered
+from holdfast.runtime import once
 from holdfast.runtime.attempts import is_cancellation
 from holdfast.runtime.failures import Failures
+from holdfast.runtime.foreign import add_note
 from holdfast.runtime.naming import Names
 from holdfast.runtime.questions import Questions
 from holdfast.runtime.replay import Replay
@@ -92,6 +94,7 @@ class Journal:
         self.writer = writer_of(saver)
         self._lease = lease
         self._steps = {record.step: record for record in steps}
+        self._announced = once.announced(steps)
         self.failures = Failures()
         self._dropped: list[StepId] = []
         self._held: dict[StepId, StepRecord] = {}
@@ -151,17 +154,32 @@ class Journal:
         """The recorded value or failure of a step, or `MISSING`.
 
         Raises:
-            InDoubt: It may run at most once, and was under way when its process died.
+            InDoubt: It may run at most once, and has begun.
             CorruptRecord: What was recorded cannot be read.
         """
         record = self._steps.get(step)
         if record is None:
+            if plan.is_once and step in self._announced:
+                raise once.doubt_about(self.run, [self._announced[step]])
             return MISSING, None
         self.replay.claimed(record, plan)
         if record.kind == "ok":
-            return self._codec(plan).decode(record.payload), None
+            return self._decoded(record, plan), None
         with self._lock:
-            return None, self.failures.get(step) or self.failures.add(step, decode_failure(record.payload))
+            return None, self.failures.get(step) or self._failed_before(record)
+
+    def _decoded(self, record: StepRecord, plan: Plan) -> Any:
+        try:
+            return self._codec(plan).decode(record.payload)
+        except CorruptRecord as error:
+            error.add_note(f"It is the recorded result of task {plan.name}, step {record.step.digest().hex()} of run {self.run.run_id!r}.")
+            raise
+
+    def _failed_before(self, record: StepRecord) -> Exception:
+        error = self.failures.add(record.step, decode_failure(record.payload))
+        if record.step in self._announced:
+            add_note(error, once.standing(self.run, record.step))
+        return error
 
     @staticmethod
     def _codec(plan: Plan) -> Any:
@@ -194,7 +212,7 @@ class Journal:
         if not isinstance(call.error, Exception) or is_cancellation(call.error) or is_verdict:
             return None
         with self._lock:
-            if self._is_late(step, call):
+            if not call.plan.is_once and self._is_late(step, call):
                 if call.run is not None and call.run.verdict is not None:
                     call.error = call.run.verdict  # a body that is still at work must not act on what is not recorded
                 return None
@@ -215,18 +233,26 @@ class Journal:
         Raises:
             NotSerializable: It would not come back the same.
         """
-        return self._record(StepRecord(step, "ok", self.encode(plan, value), history, self.replay.code(plan), clock.current.time()))
+        record = StepRecord(step, "ok", self.encode(plan, value), history, self.replay.code(plan), clock.current.time())
+        return self._record(record, plan)
 
     def failure(self, step: StepId, plan: Plan, history: bytes, error: Exception) -> Commit | None:
         """Remember a failure, in case the body catches it and goes on; return what is to be committed now."""
-        return self._record(StepRecord(step, "error", remembered(error), history, self.replay.code(plan), clock.current.time()))
+        record = StepRecord(step, "error", remembered(error), history, self.replay.code(plan), clock.current.time())
+        return self._record(record, plan)
 
-    def attempt(self, step: StepId, plan: Plan, history: bytes) -> Commit:
+    def announce(self, step: StepId, history: bytes) -> Commit:
         """Remember that an at-most-once step is about to run; return what is to be committed before it does."""
-        return self._commit((StepRecord(step, "started", b"", history, self.replay.code(plan), clock.current.time()),))
+        each = self._announced[step] = once.announce(step, history)
+        return self._commit((each.record(),))
 
-    def _record(self, record: StepRecord) -> Commit | None:
-        if self.durability == "exit":
+    def withdraw(self, step: StepId) -> None:
+        """Forget an announcement: the step was cancelled before its body began."""
+        with self._lock:
+            self._dropped.append(self._announced.pop(step).place())
+
+    def _record(self, record: StepRecord, plan: Plan) -> Commit | None:
+        if self.durability == "exit" and not plan.is_once:
             with self._lock:
                 self._held[record.step] = self._steps[record.step] = record
             return None
@@ -265,9 +291,11 @@ class Journal:
         self.forget(self.failures.fatal(error, scope))
 
     def forget(self, steps: Sequence[StepId]) -> None:
-        """Forget steps: they run again when they are asked for."""
+        """Forget steps: they run again when they are asked for. What may run at most once, and has begun, is not forgotten."""
         with self._lock:
             for step in steps:
+                if step in self._announced:
+                    continue
                 self.failures.drop(step)
                 self._held.pop(step, None)
                 if self._steps.pop(step, None) is not None:

@@ -66,7 +66,7 @@ def _is_left_to_others(call: Call, value: Any, journal: Journal, change: Commit)
     if not journal.is_blocking:
         journal.commit(change)
         return False
-    if journal.durability != "sync":
+    if journal.durability != "sync" and not call.plan.is_once:
         journal.post(change)
         return False
     loop = running_loop()

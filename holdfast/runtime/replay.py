@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast import events
-from holdfast.errors import Divergence, InDoubt
+from holdfast.errors import Divergence
 from holdfast.runtime.trail import Trail
 from holdfast.values.fingerprint import code_fingerprint
 
@@ -70,19 +70,8 @@ class Replay:
         return scope.trail
 
     def claimed(self, record: StepRecord, plan: Plan) -> None:
-        """A recorded step has been asked for.
-
-        Raises:
-            InDoubt: It may run at most once, and was under way when its process died.
-        """
+        """A recorded step has been asked for."""
         self._unclaimed.pop(record.step, None)
-        if record.kind == "started":
-            step = record.step.digest().hex()
-            msg = (
-                f"task {plan.name} (step {step}) may run at most once and was under way when its process died, so it is not run again: find out "
-                f"whether it took effect"
-            )
-            raise InDoubt(msg, task=plan.name, step=step)
         if record.code and plan.name not in self._told and record.code != self.code(plan):
             self._told.add(plan.name)
             events.note(

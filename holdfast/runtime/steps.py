@@ -6,7 +6,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import CorruptRecord, Divergence, InDoubt, RunInterrupted, StoreError, ThreadBusyError
-from holdfast.runtime import attempts, lookup, stream
+from holdfast.runtime import attempts, lookup, once, stream
 from holdfast.runtime.dispatch import workers
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.inject import fill
@@ -26,8 +26,11 @@ def submit(scope: Scope, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, An
     Raises:
         TypeError: The arguments do not fit the function.
         NotKeyable: The task is cached and an argument cannot be keyed.
+        TaskContextError: The task may run at most once, and the run keeps nothing.
     """
     run = scope.run
+    if plan.is_once and run.journal is None:
+        once.refuse_unrecorded(plan)
     scope.call.release_slot()
     if plan.injected:
         plan, kwargs = fill(plan, args, kwargs, run)

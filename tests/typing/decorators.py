@@ -12,6 +12,7 @@ from typing import Any, assert_type
 from holdfast import CachePolicy, Interrupt, RetryPolicy, StateSnapshot, TimeoutPolicy, entrypoint, resilient, task
 from holdfast._entrypoint import Entrypoint
 from holdfast._task import Task
+from holdfast.errors import Doubt
 from holdfast.runtime.future import TaskFuture
 
 
@@ -57,6 +58,24 @@ def wrong_arguments_are_found() -> None:
     full(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     full_async(town="Oslo")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     full.invoke(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@task(delivery="at-most-once")
+def once(amount: int) -> str:
+    return f"{amount}"
+
+
+@entrypoint(name="order")
+def order(amount: int) -> str:
+    return once(amount).result()
+
+
+async def a_doubt_is_settled() -> None:
+    assert_type(once(1).result(), str)
+    assert_type(order.resolve(thread_id="t", result="paid"), tuple[Doubt, ...])
+    assert_type(await order.aresolve(thread_id="t", step="0", rerun=True), tuple[Doubt, ...])
+    order.resolve(result="paid")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    order.resolve(thread_id="t", error="declined")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def changed_options_keep_the_signature() -> None:

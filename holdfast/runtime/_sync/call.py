@@ -12,6 +12,7 @@ The outcome is left in ``call.error`` and the return value, and raised once, by 
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from holdfast.runtime import _ports, attempts, flight, lookup
@@ -85,8 +86,17 @@ def run_attempts(call: Call) -> Any:
 
 
 def announce(call: Call) -> None:
-    """Journal that an at-most-once step is about to run: should the process die meanwhile, it is in doubt."""
+    """Journal that an at-most-once step is about to run: should the process die meanwhile, it is in doubt.
+
+    A store that fails halts the run, for the failure is not the step's: its body has not begun. Nor has that of one cancelled meanwhile.
+    """
     journal = None if call.run is None else call.run.journal
-    if journal is not None and call.step is not None:
-        change = journal.attempt(call.step, call.plan, call.history)
-        _ports.commit_sync(journal, change)
+    if journal is not None and call.run is not None and call.step is not None:
+        try:
+            _ports.commit_sync(journal, journal.announce(call.step, call.history))
+        except Exception as error:
+            call.run.halt(error)
+            raise
+        if not _ports.is_wanted_sync(call):
+            journal.withdraw(call.step)
+            raise CancelledError
