@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -274,12 +274,16 @@ def test_a_thread_at_work_elsewhere_is_refused_and_its_owners_death_is_noticed_a
 
 
 def test_waiting_for_a_thread(folder: Path) -> None:
-    """``wait=`` goes on as soon as the owner has gone."""
+    """``wait=`` goes on as soon as the owner, which is killed meanwhile, has gone."""
     here = slow_here(folder)
     with started(folder, "slow.invoke(0, thread_id='t')") as process:
         wait_for(lambda: lines(folder, "seen"))
-        os.kill(process.pid, signal.SIGKILL)
+        killer = threading.Timer(0.3, process.kill)
+        killer.start()
+        began = time.monotonic()
         assert 1 == here.invoke(None, thread_id="t", wait="20s")
+        assert 0.3 <= time.monotonic() - began < 10
+        killer.join()
 
 
 def test_two_processes_resume_one_thread_at_once(folder: Path) -> None:

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypedDict
 
+import msgspec
 import pytest
 
 from holdfast import (
@@ -555,6 +556,52 @@ def test_an_answer_that_does_not_fit_can_be_given_again() -> None:
     assert ("", first.id, "publish?") == (first.error, second.id, second.value)
     assert "bool" in second.error
     assert ["Approval", True, "fine"] == main.invoke(Command(resume={"approved": True, "comment": "fine"}), thread_id="t")
+
+
+class Vote(msgspec.Struct):
+    """Another one."""
+
+    count: int
+
+
+class Choice(TypedDict):
+    """A third one."""
+
+    count: int
+
+
+@pytest.mark.parametrize(
+    ("schema", "wrong", "right", "expected"),
+    [
+        (int, "three", 3, 3),
+        (bool, "yes", True, True),
+        (list[int], [1, "x"], [1, 2], [1, 2]),
+        (Literal["yes", "no"], "maybe", "no", "no"),
+        (Vote, {"count": None}, {"count": 3}, Vote(3)),
+        (Choice, {"number": 3}, {"count": 3}, {"count": 3}),
+    ],
+)
+def test_schemas_of_other_kinds(colour: Any, schema: Any, wrong: Any, right: Any, expected: Any) -> None:
+    """A type, a Struct, a TypedDict: in a task, too, which is not run again for nothing; the person may try as often as it takes."""
+    got = []
+
+    @task
+    @colour.define
+    def ask() -> None:
+        got.append(interrupt("?", response_schema=schema))
+
+    @entrypoint(InMemorySaver())
+    async def main() -> None:
+        await ask()
+
+    (first,) = colour.invoke(main, thread_id="t")[ASKED]
+    for _ in range(2):
+        (again,) = colour.invoke(main, Command(resume=wrong), thread_id="t")[ASKED]
+        assert (first.id, True) == (again.id, again.error != "")
+    assert [] == got
+    colour.invoke(main, Command(resume={first.id: right}), thread_id="t")
+    assert [expected] == got
+    assert type(expected) is type(got[0])
 
 
 def test_a_pydantic_model_is_a_schema() -> None:

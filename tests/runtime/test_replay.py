@@ -439,3 +439,36 @@ def test_a_changed_task_is_told() -> None:
     with recorded() as recording:
         assert 1 == make(version(2)).invoke(None, thread_id="t")
     assert ["holdfast.journal.code_changed"] == [note["event"] for note in recording.notes]
+
+
+def test_a_renamed_function_keeps_its_record_by_name() -> None:
+    """In another module, too: a step knows its task's name alone. Under a new name it would be another step."""
+    saver, ran = InMemorySaver(), Counter[str]()
+
+    @task
+    def fetch(city: str) -> str:
+        ran["fetch"] += 1
+        return city.upper()
+
+    @task(name="fetch")
+    def fetch_forecast(city: str) -> str:
+        pytest.fail(f"{city} was fetched again")
+
+    fetch_forecast.func.__module__ = "elsewhere"
+
+    def make(work: Any, *, is_last: bool) -> Any:
+        @entrypoint(saver)
+        def main(city: str) -> str:
+            found: str = work(city).result()
+            if not is_last:
+                raise Stop
+            return found
+
+        return main
+
+    with pytest.raises(Stop):
+        make(fetch, is_last=False).invoke("Oslo", thread_id="t")
+    with pytest.raises(Divergence, match=r"recorded: fetch\(.*\n.*now: +other\("):
+        make(fetch.options(name="other"), is_last=True).invoke(None, thread_id="t")
+    assert "OSLO" == make(fetch_forecast, is_last=True).invoke(None, thread_id="t")
+    assert {"fetch": 1} == ran
