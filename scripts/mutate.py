@@ -50,7 +50,12 @@ _FACTS = "runtime/test_facts.py runtime/test_attempts.py"
 _CALLS = f"test_resilient.py {_FACTS} test_task.py runtime/test_flight.py runtime/test_journal.py test_entrypoint.py"
 _ENDS = "runtime/test_ending.py runtime/test_failures.py runtime/test_unawaited.py test_tracebacks.py test_durable.py"
 
+_STATES = "test_branches.py test_states.py test_history_model.py"
+
 MODULES = {
+    "_journals.py": f"{_STATES} runtime/test_journal.py runtime/test_interrupt.py",
+    "_snapshots.py": f"{_STATES} runtime/test_stream.py",
+    "_states.py": _STATES,
     "policies/attributes.py": f"policies/test_attributes.py policies/test_classify.py policies/test_pushback.py {_RETRY}",
     "policies/backoff.py": f"policies/test_backoff.py {_RETRY}",
     "policies/cache.py": "policies/test_cache_policy.py",
@@ -89,8 +94,10 @@ MODULES = {
     "runtime/lookup.py": f"test_resilient.py runtime/test_flight.py {_FACTS} test_task.py",
     "runtime/loops.py": "runtime/test_future.py runtime/test_fork.py test_task.py",
     "runtime/naming.py": "runtime/test_naming.py runtime/test_replay.py runtime/test_journal.py",
+    "runtime/questions.py": "runtime/test_questions.py runtime/test_interrupt.py runtime/test_stream.py",
     "runtime/replay.py": "runtime/test_replay.py runtime/test_journal.py test_durable.py",
     "runtime/steps.py": f"runtime/test_journal.py test_task.py test_entrypoint.py {_FACTS} {_ENDS}",
+    "runtime/stream.py": "runtime/test_stream.py test_entrypoint.py",
     "runtime/trail.py": "runtime/test_trail.py runtime/test_replay.py",
 }
 """Modules of the package, and the tests (below ``tests``, quickest to tell first) that a mutant of each has to pass."""

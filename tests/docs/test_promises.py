@@ -48,6 +48,10 @@ PROMISES: dict[str, dict[str, list[str]]] = {
     "A run can ask people": {
         "tests/runtime/test_interrupt.py": ["test_all_questions_of_parallel_tasks_are_shown", "test_an_answer_is_used_once"],
     },
+    "Going back in a thread": {
+        "tests/test_branches.py": ["test_an_abandoned_run_goes_on_in_a_branch", "test_going_back_works_across_processes"],
+        "tests/test_history_model.py": ["test_a_thread_is_what_a_list_says"],
+    },
     "Nobody else can work on a thread": {
         "tests/test_durable.py": [
             "test_a_thread_at_work_elsewhere_is_refused_and_its_owners_death_is_noticed_at_once",
