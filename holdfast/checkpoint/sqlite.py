@@ -113,12 +113,12 @@ class SqliteSaver:
     def claim(self, thread_id: str, /, *, force: bool = False) -> Lease:
         """Become the one owner of a thread; see `holdfast.typing.Checkpointer.claim`."""
         check_id(thread_id, "thread_id")
-        with self._write() as connection:
+        with self._write(is_lasting=False) as connection:
             return _claims.claim(connection, Reader(connection, self.path), self._owners, thread_id, force=force)
 
     def release(self, lease: Lease, /) -> None:
         """Give a thread back; see `holdfast.typing.Checkpointer.release`."""
-        with self._write() as connection:
+        with self._write(is_lasting=False) as connection:
             _claims.release(connection, lease)
 
     def is_owned(self, thread_id: str, /) -> bool:
@@ -248,12 +248,13 @@ class SqliteSaver:
             _forget.retire(connection, thread_id, keep_last=self._keep_last, oldest=oldest)
 
     @contextlib.contextmanager
-    def _write(self) -> Generator[Connection]:
+    def _write(self, *, is_lasting: bool = True) -> Generator[Connection]:
+        """A transaction. Who owns a thread need not last: power loss ends all owners, and a commit keeps the claim it was made under."""
         if self._writer is None:
             raise StoreError(f"{self.path} was opened to be read only: use SqliteSaver({str(self.path)!r}) to change it")
         self._prepare()
         try:
-            with self._writer.transaction() as connection:
+            with self._writer.transaction(is_lasting=is_lasting) as connection:
                 yield connection
         except StoreError:
             raise

@@ -64,6 +64,7 @@ class Database:
 
     _connection: Connection | None = None
     _patience = -1  # the connection's busy timeout, milliseconds
+    _level = ""  # how the connection syncs
 
     def __init__(
         self,
@@ -89,9 +90,13 @@ class Database:
             self._connection.close()
 
     @contextlib.contextmanager
-    def transaction(self) -> Generator[Connection]:
-        """Hold the write lock: commit when the block ends, roll back when it raises. Do not nest."""
-        with self._borrow(_FOR_WRITING) as connection:
+    def transaction(self, *, is_lasting: bool = True) -> Generator[Connection]:
+        """Hold the write lock: commit when the block ends, roll back when it raises. Do not nest.
+
+        Args:
+            is_lasting: False for what power loss may undo until the next lasting transaction, which keeps both: nobody waits for the disk.
+        """
+        with self._borrow(_FOR_WRITING, self._synchronous if is_lasting else "NORMAL") as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -120,12 +125,13 @@ class Database:
             return is_corrupt(error)  # any other error, a missing file for one, proves nothing
 
     @contextlib.contextmanager
-    def _borrow(self, begin: str) -> Generator[Connection]:
+    def _borrow(self, begin: str, level: str = "") -> Generator[Connection]:
         with self._turn():
             connection = self._connection
             if connection is None:
                 connection = self._connection = self._connect()
             try:
+                self._sync_as(connection, level)
                 self._begin(connection, begin)
                 yield connection
                 self._refuse_after_fork(connection)
@@ -158,6 +164,11 @@ class Database:
         if milliseconds != self._patience:
             connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
             self._patience = milliseconds
+
+    def _sync_as(self, connection: Connection, level: str) -> None:
+        if level and level != self._level:
+            connection.execute(f"PRAGMA synchronous = {level}")
+            self._level = level
 
     @contextlib.contextmanager
     def _turn(self) -> Generator[None]:
@@ -235,7 +246,8 @@ class Database:
         for companion in ("", "-wal", "-shm"):
             make_private(self.path.with_name(self.path.name + companion))
         _use_wal(connection, self._busy_timeout)
-        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        self._level = ""
+        self._sync_as(connection, self._synchronous)
         if version < len(self.schema.migrations):
             self._migrate(connection)
 

@@ -398,20 +398,20 @@ def test_another_process_that_writes_for_long(path):
     saver.close()
 
 
-def syncs(path, synchronous, commits):
-    """How often a process that commits so many times asks the disk to keep what it has."""
+def syncs(path, synchronous, commits, then=""):
+    """How often a process that commits so many times, and then does something else, asks the disk to keep what it has."""
     code = f"""
         saver = SqliteSaver(sys.argv[1], synchronous={synchronous!r})
         lease = saver.claim("thread")
         begin(saver, lease, a_run())
         for number in range({commits}):
             keep(saver, Commit(lease, "run-1", steps=(a_step(number),)))
-        os._exit(0)
     """
+    code = textwrap.dedent(code) + textwrap.dedent(then) + "os._exit(0)\n"
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("there is no strace")
-    command = [strace, "-f", "-c", "-e", "trace=fsync,fdatasync", sys.executable, "-c", PRELUDE + textwrap.dedent(code), str(path)]
+    command = [strace, "-f", "-c", "-e", "trace=fsync,fdatasync", sys.executable, "-c", PRELUDE + code, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     if done.returncode:
         pytest.skip("this user may not trace")
@@ -424,6 +424,17 @@ def test_full_syncs_at_each_commit_and_normal_at_none(tmp_path):
 
     assert 20 == counts["FULL", 20] - counts["FULL", 0]
     assert 0 == counts["NORMAL", 20] - counts["NORMAL", 0]
+
+
+def test_who_owns_a_thread_waits_for_no_disk(tmp_path):
+    """Power loss ends all owners; and whatever is committed afterwards keeps the claim that it was made under."""
+    code = """
+        saver.claim("other")
+        saver.release(saver.claim("third"))
+    """
+    alone = syncs(tmp_path / "alone.db", "FULL", 3)
+
+    assert alone == syncs(tmp_path / "others.db", "FULL", 3, code)
 
 
 def test_time_is_only_for_retention(path, saver):
