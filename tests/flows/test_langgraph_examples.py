@@ -533,6 +533,34 @@ def test_a_chatbot_remembers():
     assert [[{"role": "ai", "text": "You are Bob"}]] * 2 == said
 
 
+def test_the_state_of_a_thread_is_viewed():
+    """While it waits, when it has ended, and by the id of a checkpoint; its history has the newest first."""
+    workflow, _ = essays()
+    config = on_thread("1")
+    workflow.invoke("cat", config)
+    waiting = workflow.get_state(config)
+    result = workflow.invoke(Command(resume=True), config)
+    state, *earlier = workflow.get_state_history(config)
+
+    assert (("workflow",), "approve it, or do not") == (waiting.next, waiting.interrupts[0].value["action"])
+    assert (result, ()) == (state.values, workflow.get_state(config).interrupts)
+    assert state.values == workflow.get_state(config).values == workflow.get_state(state.config).values
+    assert {"1"} == {each.config["configurable"]["thread_id"] for each in (state, *earlier)}
+
+
+def test_the_saved_value_of_a_thread_is_set():
+    """The next invocation gets it as ``previous``."""
+
+    @entrypoint(checkpointer=InMemorySaver())
+    def add(number: int, *, previous: Any = None) -> int:
+        return number + (previous or 0)
+
+    add.invoke(1, on_thread("t"))
+    add.update_state(on_thread("t"), 10)
+
+    assert 12 == add.invoke(2, on_thread("t"))
+
+
 # -- docstrings -------------------------------------------------------------------------------------------------------------------------
 
 
