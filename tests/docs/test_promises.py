@@ -44,7 +44,10 @@ PROMISES: dict[str, dict[str, list[str]]] = {
     "A retried body does not do its finished tasks again": {
         "tests/test_entrypoint.py": ["test_a_retried_body_does_not_redo_finished_tasks"]
     },
-    "A run killed with `kill -9`": {"tests/test_durable.py": ["test_no_finished_task_is_done_again_after_kill_9"]},
+    "A run killed with `kill -9`": {
+        "tests/test_durable.py": ["test_no_finished_task_is_done_again_after_kill_9"],
+        "tests/faults/test_faults.py": ["test_no_promise_is_broken"],
+    },
     "A run can ask people": {
         "tests/runtime/test_interrupt.py": ["test_all_questions_of_parallel_tasks_are_shown", "test_an_answer_is_used_once"],
     },
