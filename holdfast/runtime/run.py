@@ -217,9 +217,13 @@ class Run:
         return clock.current.pause(seconds, self._stopped)
 
     def tell_uncollected(self) -> None:
-        """Say which calls failed without anybody having looked at their outcome."""
+        """Say which calls failed without anybody having looked at their outcome.
+
+        When the checkpointer broke, each call at work failed of that: the run itself raises it, once.
+        """
         for name, facts, error, future in self._failed:
-            if not future.is_collected and not future.cancelled():
+            is_told = self.verdict is not None and type(error) is type(self.verdict)
+            if not future.is_collected and not future.cancelled() and not is_told:
                 events.note(
                     "holdfast.task.uncollected_failure",
                     events.ERROR,

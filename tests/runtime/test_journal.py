@@ -459,6 +459,25 @@ def test_nobody_is_handed_a_failure_that_could_not_be_recorded() -> None:
     assert ["StoreError"] == told
 
 
+def test_that_the_checkpointer_broke_is_said_once() -> None:
+    """By the run, and not by each of its tasks that were at work."""
+    saver, begun = Breaking(), threading.Barrier(5, timeout=10)
+
+    @task
+    def work(n: int) -> int:
+        begun.wait()
+        saver.is_broken = True
+        return n
+
+    @entrypoint(saver)
+    def main() -> list[int]:
+        return [future.result() for future in [work(n) for n in range(5)]]
+
+    with recorded() as recording, pytest.raises(StoreError, match="no room"):
+        main.invoke(thread_id="t")
+    assert [] == [note for note in recording.notes if note["event"] == "holdfast.task.uncollected_failure"]
+
+
 def test_an_owner_that_was_replaced_writes_nothing_more() -> None:
     """It is told so at its next step, and the record is its successor's."""
     saver = InMemorySaver()
