@@ -48,6 +48,9 @@ PROMISES: dict[str, dict[str, list[str]]] = {
         "tests/test_durable.py": ["test_no_finished_task_is_done_again_after_kill_9"],
         "tests/faults/test_faults.py": ["test_no_promise_is_broken"],
     },
+    "An at-most-once task": {
+        "tests/test_at_most_once.py": ["test_a_step_in_flight_at_death_is_not_run_again", "test_the_text_says_all_there_is_to_know"],
+    },
     "A run can ask people": {
         "tests/runtime/test_interrupt.py": ["test_all_questions_of_parallel_tasks_are_shown", "test_an_answer_is_used_once"],
     },
