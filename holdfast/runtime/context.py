@@ -73,10 +73,8 @@ def scope_for(task: str) -> Scope:
     scope = current.get()
     if scope is None:
         msg = (
-            f"task {task!r} was called outside a run, so nobody could retry, cache or trace it. Call it inside an @entrypoint or another "
-            f"task; for a single call anywhere use {task}.invoke(...) (or `await {task}.ainvoke(...)`), or decorate the function with "
-            f"@resilient instead of @task. In a thread of your own, start it with contextvars.copy_context().run so that it sees the run; "
-            f"a forked process is outside its parent's run."
+            f"task {task!r} was called outside a run: call it in an @entrypoint or another task, or on its own with {task}.invoke(...) or "
+            f"`await {task}.ainvoke(...)`. A thread of yours sees the run if started with contextvars.copy_context().run, a forked process never."
         )
         raise TaskContextError(msg)
     if scope.run.is_over:
