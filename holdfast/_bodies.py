@@ -40,6 +40,9 @@ def check_stores(checkpointer: Any, cache: Any) -> None:
 
 def check_parameters(plan: Plan) -> None:
     own = [name for name in plan.names if name not in plan.injected]
+    if own[:1] in (["self"], ["cls"]):
+        msg = f"entrypoint {plan.name} is a method, and an entrypoint is invoked on no object: make it a function, and its steps methods"
+        raise PolicyError(msg)
     if len([name for name in own if name in plan.required]) > 1:
         msg = f"entrypoint {plan.name} takes one input and has {len(own)} parameters ({', '.join(own)}): pass a dict or a dataclass"
         raise PolicyError(msg)

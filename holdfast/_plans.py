@@ -56,6 +56,7 @@ def build_plan(
     """
     check_function(fn, decorator)
     retries = as_policies(retry_policy)
+    _check_retried_once(fn, retries, decorator)
     cache = _as_cache_policy(cache_policy)
     binder = compile_binder(fn)
     injected = injected_parameters(fn, is_entrypoint=decorator == "entrypoint") if inject else ()
@@ -145,6 +146,21 @@ def check_function(fn: Any, decorator: str) -> None:
             f"Return a list, or send items with get_stream_writer()"
         )
         raise PolicyError(msg)
+
+
+def _check_retried_once(fn: Any, retries: tuple[RetryPolicy, ...], decorator: str) -> None:
+    """Refuse retries around retries: three attempts of three attempts each are nine calls of a service that is down."""
+    inner: Any = getattr(fn, "plan", None)
+    if isinstance(inner, Plan) and inner.fn is getattr(fn, "__wrapped__", None) and _may_retry(inner.retry) and _may_retry(retries):
+        msg = (
+            f"{place(fn)} is retried by its @resilient already, and the attempts would multiply: give all settings to one decorator, "
+            f"or retry_policy=[] to this @{decorator}"
+        )
+        raise PolicyError(msg)
+
+
+def _may_retry(retries: tuple[RetryPolicy, ...]) -> bool:
+    return any(policy.max_attempts != 1 for policy in retries)
 
 
 def _unwrapped(fn: Any) -> Any:

@@ -541,6 +541,15 @@ def test_a_file_in_place_of_a_checkpointer_leads_to_the_saver_for_it() -> None:
             entrypoint(checkpointer=path)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
+def test_a_method_is_no_entrypoint() -> None:
+    """It would be given its input for the object."""
+    with pytest.raises(PolicyError, match=r"Api\.run is a method, and an entrypoint is invoked on no object: make it a function"):
+
+        class Api:
+            @entrypoint
+            def run(self) -> None: ...
+
+
 @pytest.mark.parametrize("config", ["t", 2, {"thread_id": "t"}, {"configurable": "t"}])
 def test_a_config_that_is_none_is_refused(config: Any) -> None:
     """A second input, or a thread id at the wrong place, is not passed over in silence."""

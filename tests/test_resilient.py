@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import CachePolicy, InMemoryCache, NodeTimeoutError, NotKeyable, PolicyError, RetryPolicy, flush, resilient, task
+from holdfast import CachePolicy, InMemoryCache, NodeTimeoutError, NotKeyable, PolicyError, RetryPolicy, entrypoint, flush, resilient, task
 from holdfast.testing import FakeClock, recorded
 
 
@@ -467,6 +467,25 @@ def test_bad_settings_are_refused_at_decoration(settings: dict[str, Any], text: 
     """The text names the setting and its value."""
     with pytest.raises(PolicyError, match=text):
         resilient(**settings)(lambda: None)
+
+
+def test_retries_around_retries_are_refused() -> None:
+    """Their attempts would multiply, and nobody means that."""
+    inner = resilient(lambda: None)
+    for outer in (resilient, task(retry_policy=RetryPolicy()), entrypoint(retry_policy=RetryPolicy(max_attempts=2))):
+        with pytest.raises(
+            PolicyError, match=r"is retried by its @resilient already, and the attempts would multiply: .*retry_policy=\[\] to"
+        ):
+            outer(inner)
+
+
+def test_a_decorator_around_retries_that_does_not_retry_is_fine() -> None:
+    """A task around a resilient function of somebody else's; a second cache; retries around a single attempt."""
+    inner, single = resilient(lambda: 1), resilient(retry_policy=[])(lambda: 2)
+
+    assert 1 == task(inner).invoke()
+    assert 1 == resilient(retry_policy=[], timeout=9)(inner)()
+    assert 2 == resilient(single)()
 
 
 @pytest.mark.parametrize("decorator", [task, resilient])
