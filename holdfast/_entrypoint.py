@@ -21,6 +21,7 @@ from holdfast._frames import trimmed, trims
 from holdfast._journals import NO_INPUT
 from holdfast._methods import is_function, or_method
 from holdfast._plans import build_plan, check_choice
+from holdfast._references import ByReference
 from holdfast._resolve import Resolvable
 from holdfast._runs import Config, Options, Prepared, Settings, check_concurrency, open_run, patiently
 from holdfast._states import States
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class Entrypoint(States, Resolvable, Generic[R]):
+class Entrypoint(ByReference, States, Resolvable, Generic[R]):
     """A function whose task calls form a run. Made by `entrypoint`.
 
     Attributes:

@@ -9,6 +9,7 @@ from holdfast._frames import trimmed, trims
 from holdfast._keys import explanation_of, key_of, purge_all
 from holdfast._methods import MISSING, or_method
 from holdfast._plans import AT_LEAST_ONCE, AT_MOST_ONCE, build_plan
+from holdfast._references import ByReference
 from holdfast.cache.default import default_cache
 from holdfast.runtime import steps
 from holdfast.runtime.context import scope_for
@@ -29,7 +30,7 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 
-class Task(Generic[P, R_co]):
+class Task(ByReference, Generic[P, R_co]):
     """A function as a unit of work: calling it inside a run returns a `TaskFuture` at once.
 
     Attributes:
@@ -80,6 +81,12 @@ class Task(Generic[P, R_co]):
         if instance is None:
             return self
         return Task(self.plan, step_key=self.step_key, bound=(instance,))
+
+    def __reduce__(self) -> Any:
+        """By reference; bound to an object, by that and the method's name."""
+        found = getattr(self._bound[0], self.func.__name__, None) if self._bound else None
+        is_it = isinstance(found, Task) and (found.plan, found.step_key) == (self.plan, self.step_key)
+        return (getattr, (self._bound[0], self.func.__name__)) if is_it else super().__reduce__()
 
     def invoke(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Make a run of this one call, anywhere, and wait for it.
