@@ -81,6 +81,7 @@ _MYSQL_CODES = {
 _OUT_OF_QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 _OVERLOADED = {"overloaded_error", "api_error", "rate_limit_error", "timeout_error", "server_error", "rate_limit_exceeded"}
 _SQLITE_BUSY, _SQLITE_LOCKED = 5, 6
+_TRY_AGAIN, _NO_RECOVERY = 2, 3  # of h_errno: https://man7.org/linux/man-pages/man3/gethostbyname.3.html
 
 
 def by_status(error: BaseException) -> Answer:
@@ -114,12 +115,25 @@ def by_errno(error: BaseException) -> Answer:
 
 
 def by_dns(error: BaseException) -> Answer:
-    """Judge a `socket.gaierror`: a name server that did not answer is transient, an unknown host is not."""
+    """Judge a `socket.gaierror` by its code: a name server that did not answer is transient, an unknown host is not."""
     import socket  # loaded already when there is a gaierror
 
-    if attribute(error, "errno") == socket.EAI_AGAIN:
+    code = attribute(error, "errno")
+    names = [name for name, value in vars(socket).items() if name.startswith("EAI_") and value == code]
+    if "EAI_AGAIN" in names:
         return transient("a name server that did not answer")
-    return permanent("an unknown host")
+    if "EAI_SERVICE" in names:
+        return permanent("an unknown service or port (EAI_SERVICE)")
+    is_unknown = not names or "EAI_NONAME" in names or "EAI_NODATA" in names
+    return permanent("an unknown host" if is_unknown else f"a name that was not resolved ({names[0]})")
+
+
+def by_old_dns(error: BaseException) -> Answer:
+    """Judge a `socket.herror`, whose codes are those of ``h_errno`` (netdb.h) and no ``errno``."""
+    code = attribute(error, "errno")
+    if code == _TRY_AGAIN:
+        return transient("a name server that did not answer")
+    return permanent("a name server that failed" if code == _NO_RECOVERY else "an unknown host")
 
 
 def by_connection(error: BaseException) -> Answer:

@@ -78,6 +78,7 @@ _PYTHON: Mapping[str, Rule] = {
     "ConnectionError": _BROKEN,
     "OSError": _by(rules.by_errno, "errno: network errors, EAGAIN and EINTR yes; files, permissions, full disks no"),
     "socket.gaierror": _by(rules.by_dns, "yes when no name server answered (EAI_AGAIN), no for an unknown host"),
+    "socket.herror": _by(rules.by_old_dns, "yes when no name server answered (TRY_AGAIN), no for an unknown host"),
     "ssl.SSLCertVerificationError": _CERTIFICATE,
     "ssl.SSLEOFError": _BROKEN,
     "ssl.SSLZeroReturnError": _BROKEN,

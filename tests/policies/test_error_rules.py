@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from holdfast.policies import error_rules as rules
+from holdfast.policies.classify import classify
 from holdfast.policies.error_table import RULES
 
 
@@ -100,11 +101,32 @@ def test_eight_causes_deep_is_looked(depth, is_found):
 
 
 @pytest.mark.parametrize(
-    ("number", "expected"), [(socket.EAI_AGAIN, "a name server that did not answer"), (socket.EAI_NONAME, "an unknown host")]
+    ("number", "expected"),
+    [
+        (socket.EAI_AGAIN, "a name server that did not answer"),
+        (socket.EAI_NONAME, "an unknown host"),
+        (socket.EAI_SERVICE, "an unknown service or port (EAI_SERVICE)"),
+        (socket.EAI_FAIL, "a name that was not resolved (EAI_FAIL)"),
+        (9999, "an unknown host"),
+    ],
 )
 def test_dns(number, expected):
     """Silence passes, an unknown name does not."""
     assert (number == socket.EAI_AGAIN, expected) == rules.by_dns(socket.gaierror(number, "x"))
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (1, (False, "an unknown host")),
+        (2, (True, "a name server that did not answer")),
+        (3, (False, "a name server that failed")),
+        (4, (False, "an unknown host")),
+    ],
+)
+def test_the_codes_of_the_old_resolver_are_no_errno(number, expected):
+    """4 would be EINTR, and retried."""
+    assert expected == classify(socket.herror(number, "x"))
 
 
 def test_errors_that_carry_others():
