@@ -91,7 +91,7 @@ MODULES = {
     "runtime/flight.py": "runtime/test_flight.py test_resilient.py",
     "runtime/hop.py": "test_resilient.py test_task.py runtime/test_stress.py",
     "runtime/journal.py": f"runtime/test_journal.py runtime/test_replay.py test_entrypoint.py {_ENDS}",
-    "runtime/lookup.py": f"test_resilient.py runtime/test_flight.py {_FACTS} test_task.py",
+    "runtime/lookup.py": f"runtime/test_lookup.py test_resilient.py runtime/test_flight.py {_FACTS} test_task.py",
     "runtime/loops.py": "runtime/test_future.py runtime/test_fork.py test_task.py",
     "runtime/naming.py": "runtime/test_naming.py runtime/test_replay.py runtime/test_journal.py",
     "runtime/questions.py": "runtime/test_questions.py runtime/test_interrupt.py runtime/test_stream.py",

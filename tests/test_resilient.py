@@ -416,14 +416,16 @@ def test_a_cancelled_computation_hands_over() -> None:
     async def fetch() -> str:
         nonlocal calls
         calls += 1
-        await asyncio.sleep(0.02)
+        if calls == 1:
+            await asyncio.Event().wait()
         return "ok"
 
     async def main() -> str:
         leader = asyncio.create_task(fetch())
-        await asyncio.sleep(0.005)
         follower = asyncio.create_task(fetch())
-        await asyncio.sleep(0.005)
+        for _ in range(10):  # as far as they get by themselves
+            await asyncio.sleep(0)
+        assert 1 == calls
         leader.cancel()
         return await follower
 

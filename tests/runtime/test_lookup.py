@@ -1,0 +1,140 @@
+"""What the record of a call says about its cache: where the answer came from, how old it was, who computed it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from holdfast import CachePolicy, InMemoryCache, events, resilient
+from holdfast.events import CallFacts, Note
+from holdfast.testing import FakeClock
+
+POLICY = CachePolicy(ttl=60, version="1", negative_ttl=30)
+TRACE, SPAN = "ab" * 16, "cd" * 8
+
+
+class Kept:
+    """Keeps the records of calls, which it gives a trace, and notes."""
+
+    def __init__(self) -> None:
+        self.calls: list[CallFacts] = []
+        self.notes: list[Note] = []
+
+    def call_started(self, call: CallFacts) -> None:
+        call.trace_id, call.span_id = TRACE, SPAN
+
+    def call_ended(self, call: CallFacts) -> None:
+        self.calls.append(call)
+
+    def noted(self, note: Note) -> None:
+        self.notes.append(note)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda facts: None
+
+
+@pytest.fixture
+def kept() -> Iterator[Kept]:
+    kept = Kept()
+    before = events.observe(kept)
+    yield kept
+    events.observe(before)
+
+
+def fields(call: CallFacts) -> dict[str, Any]:
+    """What is known of the cache; what is empty is left out."""
+    names = ("cache", "cache_tier", "cache_age_s", "cache_stored", "cache_ttl_s", "origin_trace_id", "origin_span_id")
+    return {name: getattr(call, name) for name in names if getattr(call, name) not in (None, "", False)}
+
+
+def fetching(colour: Any, **settings: Any) -> Any:
+    @resilient(name="fetch", cache=InMemoryCache(), **settings)
+    @colour.define
+    def fetch(n: int) -> int:
+        if n < 0:
+            raise KeyError(n)
+        return n
+
+    return fetch
+
+
+def test_a_miss_and_then_a_hit(colour: Any, kept: Kept) -> None:
+    """The hit has the age of the value, its size, and the span of the call that computed it."""
+    fetch = fetching(colour, cache_policy=POLICY)
+
+    with FakeClock() as clock:
+        colour.run(fetch, 1)
+        clock.advance(5)
+        colour.run(fetch, 1)
+
+    miss, hit = kept.calls
+    origin = {"origin_trace_id": TRACE, "origin_span_id": SPAN}
+    assert {"cache": "miss", "cache_stored": True, "cache_ttl_s": 60.0} == fields(miss)
+    assert {"cache": "hit", "cache_tier": "memory", "cache_age_s": 5.0, "cache_ttl_s": 60.0, **origin} == fields(hit)
+    assert fetch.key(1) == (hit.cache_namespace, hit.cache_key) == (miss.cache_namespace, miss.cache_key)
+    assert miss.cache_size == hit.cache_size == 1
+
+
+def test_a_value_from_the_future_has_no_age(colour: Any, kept: Kept) -> None:
+    """Clocks are set back; an age below zero would be nonsense."""
+    fetch = fetching(colour, cache_policy=POLICY)
+
+    with FakeClock(start=1_000_000_000.0):
+        colour.run(fetch, 1)
+    with FakeClock(start=999_999_990.0):
+        colour.run(fetch, 1)
+
+    assert ("hit", 0.0) == (kept.calls[1].cache, kept.calls[1].cache_age_s)
+
+
+def test_a_remembered_failure(colour: Any, kept: Kept) -> None:
+    """It is a hit of its own kind."""
+    fetch = fetching(colour, cache_policy=POLICY, retry_policy=())
+
+    with FakeClock():
+        for _ in range(2):
+            with contextlib.suppress(KeyError):
+                colour.run(fetch, -1)
+
+    assert ["miss", "negative"] == [call.cache for call in kept.calls]
+    assert ["error", "error"] == [call.outcome for call in kept.calls]
+
+
+@pytest.mark.parametrize("kind", ["value", "failure"])
+def test_an_answer_that_was_waited_for(kind: str, kept: Kept) -> None:
+    """Somebody else was computing it: neither a hit nor a miss."""
+    argument = {"value": 1, "failure": -1}[kind]
+
+    @resilient(name="fetch", cache_policy=POLICY, retry_policy=(), cache=InMemoryCache())
+    async def fetch(n: int) -> int:
+        await asyncio.sleep(0)
+        if n < 0:
+            raise KeyError(n)
+        return n
+
+    async def both() -> None:
+        await asyncio.gather(fetch(argument), fetch(argument), return_exceptions=True)
+
+    asyncio.run(both())
+
+    assert ["miss", "coalesced"] == [call.cache for call in kept.calls]
+
+
+def test_a_key_function_that_fails(colour: Any, kept: Kept) -> None:
+    """The call is computed and not cached; the record and a note say so."""
+
+    def broken(**_: object) -> str:
+        raise RuntimeError("no key")
+
+    fetch = fetching(colour, cache_policy=CachePolicy(ttl=60, key_func=broken))
+
+    assert 1 == colour.run(fetch, 1)
+    assert ["error"] == [call.cache for call in kept.calls]
+    assert [("holdfast.cache.key_failed", events.WARNING, {"task": "fetch"})] == [
+        (note.event, note.level, note.fields) for note in kept.notes
+    ]
+    assert kept.notes[0].text.startswith("fetch was computed and not cached: ")
