@@ -52,7 +52,7 @@ def refused(make, *args, **options):
         (entrypoint, "delay", "entrypoint has no option 'delay': write retry_policy=RetryPolicy(initial_interval=...)"),
         (resilient, "expire", "resilient has no option 'expire': write cache_policy=CachePolicy(ttl=...)"),
         (resilient, "retries", "resilient has no option 'retries': did you mean 'retry_policy'?"),
-        (task, "wait", f"task has no option 'wait': it takes {SETTINGS}"),
+        (task, "wait", f"task has no option 'wait': it takes {SETTINGS}, delivery"),
         (resilient, "fn", f"resilient has no option 'fn': it takes {SETTINGS}, cache"),
     ],
 )
@@ -65,7 +65,7 @@ def test_the_first_unknown_option_is_named_among_known_ones():
     """Those that exist do not hide it."""
     said, _ = refused(task, name="x", wait=3, tries=2)
 
-    assert f"task has no option 'wait': it takes {SETTINGS}" == said
+    assert f"task has no option 'wait': it takes {SETTINGS}, delivery" == said
 
 
 def test_every_other_name_leads_to_an_option_there_is():
