@@ -186,6 +186,12 @@ class Faults:
         self.folder = folder
         self._expected: dict[str, tuple[str, Counter[str]]] = {}
 
+    def expected(self, plan: str) -> tuple[str, Counter[str]]:
+        """What a plan prints, and how often it has each effect, when nothing disturbs it."""
+        if plan not in self._expected:
+            self._expected[plan] = undisturbed(plan, self.folder / plan)
+        return self._expected[plan]
+
     def round(self, fault: str, seed: int) -> Tally:
         """One round; its folder is removed unless it fails.
 
@@ -194,11 +200,10 @@ class Faults:
         """
         plans = FAULTS[fault].plans
         plan = plans[seed % len(plans)]
-        if plan not in self._expected:
-            self._expected[plan] = undisturbed(plan, self.folder / plan)
+        expected = self.expected(plan)
         folder = self.folder / f"{fault}-{seed}"
         folder.mkdir(mode=0o700)
-        lived = Round(plan, folder, random.Random(f"{fault} {seed}"), self._expected[plan])
+        lived = Round(plan, folder, random.Random(f"{fault} {seed}"), expected)
         FAULTS[fault].live(lived)
         shutil.rmtree(folder)
         return lived.tally
