@@ -48,6 +48,7 @@ _CODEC = "values/test_codec_bytes.py values/test_codec.py values/test_registry.p
 _KEYS = "values/test_canonical_bytes.py values/test_canonical.py values/test_views.py values/test_fingerprint.py"
 _FACTS = "runtime/test_facts.py runtime/test_attempts.py"
 _CALLS = f"test_resilient.py {_FACTS} test_task.py runtime/test_flight.py runtime/test_journal.py test_entrypoint.py"
+_SLOTS = "runtime/test_slots.py runtime/test_limits.py runtime/test_memory.py"
 _ENDS = "runtime/test_ending.py runtime/test_failures.py runtime/test_unawaited.py test_tracebacks.py test_durable.py"
 
 _STATES = "test_branches.py test_states.py test_history_model.py"
@@ -96,7 +97,7 @@ MODULES = {
     "runtime/naming.py": "runtime/test_naming.py runtime/test_replay.py runtime/test_journal.py",
     "runtime/questions.py": "runtime/test_questions.py runtime/test_interrupt.py runtime/test_stream.py",
     "runtime/replay.py": "runtime/test_replay.py runtime/test_journal.py test_durable.py",
-    "runtime/steps.py": f"runtime/test_journal.py test_task.py test_entrypoint.py {_FACTS} {_ENDS}",
+    "runtime/steps.py": f"runtime/test_journal.py test_task.py test_entrypoint.py {_FACTS} {_ENDS} {_SLOTS}",
     "runtime/stream.py": "runtime/test_stream.py test_entrypoint.py",
     "runtime/trail.py": "runtime/test_trail.py runtime/test_replay.py",
 }

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from holdfast import CachePolicy, InMemoryCache, events, resilient
-from holdfast.events import CallFacts, Note
+from holdfast import CachePolicy, InMemoryCache, entrypoint, events, resilient, task
+from holdfast.events import CallFacts, Note, RunFacts
 from holdfast.testing import FakeClock
 
 POLICY = CachePolicy(ttl=60, version="1", negative_ttl=30)
@@ -23,6 +23,10 @@ class Kept:
     def __init__(self) -> None:
         self.calls: list[CallFacts] = []
         self.notes: list[Note] = []
+        self.runs: list[RunFacts] = []
+
+    def run_ended(self, run: RunFacts) -> None:
+        self.runs.append(run)
 
     def call_started(self, call: CallFacts) -> None:
         call.trace_id, call.span_id = TRACE, SPAN
@@ -89,6 +93,18 @@ def test_a_value_from_the_future_has_no_age(colour: Any, kept: Kept) -> None:
         colour.run(fetch, 1)
 
     assert ("hit", 0.0) == (kept.calls[1].cache, kept.calls[1].cache_age_s)
+
+
+def test_a_run_counts_its_hits(kept: Kept) -> None:
+    """Of five calls with two arguments, three."""
+    fetch = task(cache_policy=POLICY)(lambda n: n)
+
+    @entrypoint(cache=InMemoryCache())
+    def main() -> list[int]:
+        return [fetch(n).result() for n in (1, 2, 1, 2, 1)]
+
+    assert [1, 2, 1, 2, 1] == main.invoke()
+    assert [(5, 3)] == [(run.calls, run.cache_hits) for run in kept.runs]
 
 
 def test_a_remembered_failure(colour: Any, kept: Kept) -> None:
