@@ -7,7 +7,7 @@ a method. The price: ``api.get.key`` is an attribute of the function, and Python
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast.errors import PolicyError
 from holdfast.values.names import place, spoken_name
@@ -26,7 +26,15 @@ class Missing:
 
 
 MISSING = Missing()
+F = TypeVar("F", bound="Callable[..., Any]")
 _METHODS: tuple[type, ...] = (classmethod, property)
+
+
+def of_entrypoint(method: F) -> F:
+    """Name a method that another class holds for `Entrypoint` as its users know it, for error texts."""
+    function: Any = method
+    function.__qualname__ = f"Entrypoint.{function.__name__}"
+    return method
 
 
 def is_function(given: Any) -> bool:

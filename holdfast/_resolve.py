@@ -11,14 +11,16 @@ import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast import clock
-from holdfast._frames import trims
+from holdfast._frames import trimmed, trims
 from holdfast._journals import UNFINISHED, claim
-from holdfast._runs import check_id
+from holdfast._methods import of_entrypoint
+from holdfast._runs import check_id, patiently
 from holdfast.errors import NotSerializable, PolicyError, UnknownInterruptError
 from holdfast.policies.duration import seconds
 from holdfast.policies.remembered import remembered
 from holdfast.runtime import _ports, once
 from holdfast.runtime.interrupt import NOTHING
+from holdfast.runtime.journal import give_back
 from holdfast.runtime.writer import writer_of
 from holdfast.typing import Commit, StepRecord
 from holdfast.values.codec import codec_for
@@ -51,6 +53,7 @@ class Resolvable:
     _settings: Settings
 
     @trims
+    @of_entrypoint
     def resolve(
         self,
         *,
@@ -84,6 +87,7 @@ class Resolvable:
         """
         return _Settling(self._settings, thread_id, wait).settle(step, _finding(result, error, rerun=rerun))
 
+    @of_entrypoint
     async def aresolve(
         self,
         *,
@@ -95,9 +99,13 @@ class Resolvable:
         wait: Seconds = None,
     ) -> tuple[Doubt, ...]:
         """`resolve` for async code."""
-        saver = self._settings.checkpointer
-        settle = functools.partial(self.resolve, thread_id=thread_id, step=step, result=result, error=error, rerun=rerun, wait=wait)
-        return await _ports.uninterrupted_async(saver is not None and saver.is_blocking, settle)  # type: ignore[no-any-return]
+        try:
+            settling = _Settling(self._settings, thread_id, None)
+            settle = functools.partial(settling.settle, step, _finding(result, error, rerun=rerun))
+            return await patiently(functools.partial(_ports.uninterrupted_async, settling.is_blocking, settle), wait)
+        except BaseException as problem:
+            trimmed(problem)
+            raise
 
 
 def _finding(result: Any, error: Any, *, rerun: bool) -> Finding:
@@ -127,6 +135,7 @@ class _Settling:
             msg = f"entrypoint {settings.plan.name} records nothing, so nothing of it can be in doubt: give it a checkpointer"
             raise PolicyError(msg)
         self._saver = settings.checkpointer
+        self.is_blocking = self._saver.is_blocking
         self._thread_id = check_id("thread_id", thread_id) or ""
         self._wait = 0.0 if wait is None else seconds(wait, what="wait")
 
@@ -143,7 +152,7 @@ class _Settling:
             chosen = _chosen(run, records, step)
             writer_of(self._saver).commit(_change(lease, run, chosen, finding))
         finally:
-            self._saver.release(lease)
+            give_back(self._saver, lease)
         return tuple(once.doubt(run.run_id, each) for each in once.in_doubt(records) if each != chosen)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from holdfast.runtime import once
 from holdfast.runtime.foreign import shown
 from holdfast.runtime.idempotency import key_in
 from holdfast.runtime.questions import Interrupt, Questions
@@ -12,6 +13,7 @@ from holdfast.values.failure import decode_failure
 
 if TYPE_CHECKING:
     from holdfast._runs import Config
+    from holdfast.errors import Doubt
     from holdfast.typing import Checkpointer, Codec, RunRecord
 
 
@@ -23,12 +25,14 @@ class SnapshotTask(NamedTuple):
         name: The entrypoint's name.
         error: What the run failed with, rebuilt as an exception; None when it did not fail.
         interrupts: The questions it has asked that wait for an answer, of all its tasks.
+        doubts: The at-most-once tasks in it that were under way when its process died: it goes on when `Entrypoint.resolve` was told of them.
     """
 
     id: str
     name: str
     error: Exception | None = None
     interrupts: tuple[Interrupt, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
 
 class StateSnapshot(NamedTuple):
@@ -102,9 +106,11 @@ def snapshot(saver: Checkpointer, codec: Codec, record: RunRecord) -> StateSnaps
 
 
 def _task(saver: Checkpointer, record: RunRecord) -> SnapshotTask:
-    pending = Questions(record.run_id, saver.steps(record.run_id)).pending()
+    steps = saver.steps(record.run_id)
+    asked = tuple(question for _, question in Questions(record.run_id, steps).pending().values())
+    doubts = tuple(once.doubt(record.run_id, each) for each in once.in_doubt(steps))
     error = None if record.error is None else decode_failure(record.error)
-    return SnapshotTask(key_in(record.run_id), record.entry, error, tuple(question for _, question in pending.values()))
+    return SnapshotTask(key_in(record.run_id), record.entry, error, asked, doubts)
 
 
 def as_chunk(state: StateSnapshot) -> dict[str, Any]:

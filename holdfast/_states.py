@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
 from holdfast._frames import trimmed, trims
 from holdfast._journals import abandoned, checkpoint, claim
+from holdfast._methods import of_entrypoint
 from holdfast._runs import patiently, place
 from holdfast._snapshots import config_of, empty_snapshot, snapshot
 from holdfast.errors import NotSerializable, PolicyError
@@ -19,7 +20,7 @@ from holdfast.typing import Commit, RunRecord
 from holdfast.values.ids import uuid7
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from holdfast._plans import Seconds
     from holdfast._runs import Config, Settings
@@ -27,15 +28,7 @@ if TYPE_CHECKING:
     from holdfast.policies.plan import Plan
     from holdfast.typing import Checkpointer, Codec
 
-F = TypeVar("F", bound="Callable[..., Any]")
 _PAGE = 50
-
-
-def _named(method: F) -> F:
-    """Name a method as its users know it, for error texts."""
-    function: Any = method
-    function.__qualname__ = f"Entrypoint.{function.__name__}"
-    return method
 
 
 class States:
@@ -44,7 +37,7 @@ class States:
     _settings: Settings
 
     @trims
-    @_named
+    @of_entrypoint
     def get_state(self, config: Config | None = None, *, thread_id: str | None = None) -> StateSnapshot:
         """Look at a thread: its newest checkpoint, or the one that ``config`` names. Nothing is claimed or changed.
 
@@ -61,7 +54,7 @@ class States:
         """
         return _Thread(self._settings, "get_state", config, thread_id).state()
 
-    @_named
+    @of_entrypoint
     async def aget_state(self, config: Config | None = None, *, thread_id: str | None = None) -> StateSnapshot:
         """`get_state` for async code."""
         try:
@@ -72,7 +65,7 @@ class States:
             raise
 
     @trims
-    @_named
+    @of_entrypoint
     def get_state_history(
         self, config: Config | None = None, *, thread_id: str | None = None, before: Config | None = None, limit: int | None = None
     ) -> Iterator[StateSnapshot]:
@@ -103,7 +96,7 @@ class States:
 
         return walk()
 
-    @_named
+    @of_entrypoint
     async def aget_state_history(
         self, config: Config | None = None, *, thread_id: str | None = None, before: Config | None = None, limit: int | None = None
     ) -> AsyncIterator[StateSnapshot]:
@@ -118,7 +111,7 @@ class States:
             raise
 
     @trims
-    @_named
+    @of_entrypoint
     def update_state(self, config: Config | None, values: Any, *, thread_id: str | None = None, wait: Seconds = None) -> Config:
         """Make a checkpoint by hand: the thread's next run sees ``values`` as ``previous``. Nothing is run.
 
@@ -143,7 +136,7 @@ class States:
         thread = _Thread(self._settings, "update_state", config, thread_id)
         return thread.update(values, 0.0 if wait is None else seconds(wait, what="wait"))
 
-    @_named
+    @of_entrypoint
     async def aupdate_state(self, config: Config | None, values: Any, *, thread_id: str | None = None, wait: Seconds = None) -> Config:
         """`update_state` for async code."""
         try:

@@ -95,6 +95,29 @@ def test_a_failure_is_what_the_body_gets_raised(plan: Plan) -> None:
             plan.main.invoke(None, thread_id="t")
 
 
+def test_get_state_shows_what_is_in_doubt(plan: Plan) -> None:
+    """Without running anything: the same steps as the error names."""
+    (waiting,) = plan.main.get_state(thread_id="t").tasks
+    assert plan.doubts() == waiting.doubts
+    for doubt in waiting.doubts:
+        plan.main.resolve(thread_id="t", step=doubt.step, result=None)
+    (waiting,) = plan.main.get_state(thread_id="t").tasks
+    assert () == waiting.doubts
+
+
+def test_a_value_set_by_hand_does_not_get_round_a_doubt(plan: Plan) -> None:
+    """Nor does a branch from an earlier checkpoint: each would leave the run behind."""
+    with pytest.raises(InDoubt):
+        plan.main.update_state({"configurable": {"thread_id": "t"}}, [Receipt(1)])
+    assert 3 == len(plan.doubts())
+
+
+def test_a_misspelt_option_is_named(plan: Plan) -> None:
+    """In the words that its user knows."""
+    with pytest.raises(TypeError, match=r"Entrypoint\.resolve has no option 'resutl': did you mean 'result'"):
+        plan.main.resolve(thread_id="t", resutl=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
 def test_async_code_awaits_it(plan: Plan) -> None:
     """The same, without blocking the loop."""
     first, *rest = plan.doubts()
@@ -189,11 +212,18 @@ def test_a_result_that_does_not_fit_the_task_can_be_said_again(plan: Plan) -> No
 
 def test_a_thread_at_work_is_left_alone(plan: Plan) -> None:
     """Whoever works on it knows better; ``wait=`` waits."""
-    plan.saver.claim("t")
+    lease = plan.saver.claim("t")
     with pytest.raises(ThreadBusyError):
         plan.main.resolve(thread_id="t", rerun=True)
     with pytest.raises(ThreadBusyError):
         plan.main.resolve(thread_id="t", rerun=True, wait="10ms")
+
+    async def when_it_is_free() -> Any:
+        asyncio.get_running_loop().call_later(0.02, plan.saver.release, lease)
+        return await plan.main.aresolve(thread_id="t", step=step, rerun=True, wait="10s")
+
+    step = plan.main.get_state(thread_id="t").tasks[0].doubts[0].step
+    assert 2 == len(asyncio.run(when_it_is_free()))
 
 
 @pytest.mark.parametrize(
