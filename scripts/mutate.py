@@ -97,7 +97,7 @@ MODULES = {
     "runtime/naming.py": "runtime/test_naming.py runtime/test_replay.py runtime/test_journal.py",
     "runtime/questions.py": "runtime/test_questions.py runtime/test_interrupt.py runtime/test_stream.py",
     "runtime/replay.py": "runtime/test_replay.py runtime/test_journal.py test_durable.py",
-    "runtime/steps.py": f"runtime/test_journal.py test_task.py test_entrypoint.py {_FACTS} {_ENDS} {_SLOTS}",
+    "runtime/steps.py": f"runtime/test_journal.py test_task.py test_entrypoint.py runtime/test_stream.py {_FACTS} {_ENDS} {_SLOTS}",
     "runtime/stream.py": "runtime/test_stream.py test_entrypoint.py",
     "runtime/trail.py": "runtime/test_trail.py runtime/test_replay.py",
 }
