@@ -248,8 +248,9 @@ def test_without_a_checkpointer_there_are_no_checkpoints(stream: Any) -> None:
         return n
 
     assert [] == stream(keepless, 1, stream_mode="checkpoints")
-    main.invoke(1, thread_id="t")
+    main.invoke(1, thread_id="t", run_id="run-1")
     assert [("values", 1)] == stream(main, None, stream_mode=["checkpoints", "values"], thread_id="t")
+    assert [("values", 1)] == stream(main, 1, stream_mode=["checkpoints", "values"], thread_id="t", run_id="run-1")
 
 
 def test_debug_tells_both_in_envelopes(saver: Any, stream: Any) -> None:
