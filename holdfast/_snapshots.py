@@ -86,7 +86,8 @@ def snapshot(saver: Checkpointer, codec: Codec, record: RunRecord) -> StateSnaps
     source = record if is_done else saver.find(record.base) if record.base else None
     values = None if source is None or source.output is None else codec.decode(source.output)
     saved = values if source is None or source.saved is None else codec.decode(source.saved)
-    tasks = () if is_done else (_task(saver, record),)
+    is_owned = record.status == "running" and saver.is_owned(record.thread_id)
+    tasks = () if is_done else (_task(saver, record, is_at_work=is_owned),)
     return StateSnapshot(
         values=values,
         next=tuple(task.name for task in tasks),
@@ -95,7 +96,7 @@ def snapshot(saver: Checkpointer, codec: Codec, record: RunRecord) -> StateSnaps
             "source": "update" if record.is_update else "loop" if is_done else "input",
             "status": record.status,
             "entry": record.entry,
-            "is_owned": record.status == "running" and saver.is_owned(record.thread_id),
+            "is_owned": is_owned,
         },
         created_at=timestamp(record.updated),
         parent_config=config_of(record.thread_id, record.base) if record.base else None,
@@ -105,10 +106,11 @@ def snapshot(saver: Checkpointer, codec: Codec, record: RunRecord) -> StateSnaps
     )
 
 
-def _task(saver: Checkpointer, record: RunRecord) -> SnapshotTask:
+def _task(saver: Checkpointer, record: RunRecord, *, is_at_work: bool) -> SnapshotTask:
     steps = saver.steps(record.run_id)
     asked = tuple(question for _, question in Questions(record.run_id, steps).pending().values())
-    doubts = tuple(once.doubt(record.run_id, each) for each in once.in_doubt(steps))
+    unended = () if is_at_work else once.in_doubt(steps)  # what is under way is not in doubt
+    doubts = tuple(once.doubt(record.run_id, each) for each in unended)
     error = None if record.error is None else decode_failure(record.error)
     return SnapshotTask(key_in(record.run_id), record.entry, error, asked, doubts)
 

@@ -75,6 +75,23 @@ def plan() -> Plan:
     return Plan()
 
 
+def test_what_is_under_way_is_not_in_doubt() -> None:
+    """The state of a run at work, seen from inside its at-most-once task, asks nobody anything."""
+    seen: list[Any] = []
+
+    @task(delivery="at-most-once")
+    def look() -> None:
+        seen.append(main.get_state(thread_id="t").tasks[0].doubts)
+
+    @entrypoint(InMemorySaver())
+    def main() -> None:
+        look().result()
+
+    main.invoke(thread_id="t")
+
+    assert [()] == seen
+
+
 def test_several_doubts_are_settled_one_by_one(plan: Plan) -> None:
     """In any way and order; each answer says what is left."""
     first, second, third = plan.doubts()
