@@ -228,3 +228,18 @@ def test_a_client_made_anew_for_each_attempt_is_not_warned_of() -> None:
             namer.step(ask, Client(), 1, scope=namer.scope())
 
     assert [] == [note for note in recording.notes if note["event"] == "holdfast.journal.mixed_steps"]
+
+
+def test_names_stay_what_they_are() -> None:
+    """They are kept in journals: another encoding would run finished steps again."""
+    step = Namer().step(fetch.options(step_key="left"), "a")
+
+    assert ("fetch", b"", 0, "89bb3fadab6cb00f975bf68e69355ecc") == (step.name, step.scope, step.occurrence, step.fingerprint.hex())
+
+
+def test_a_container_that_contains_itself_is_looked_through_once() -> None:
+    """What is passed on may be anything."""
+    loop: list[Any] = []
+    loop.append(loop)
+
+    refuse_parked(loop)

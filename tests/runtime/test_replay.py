@@ -472,3 +472,61 @@ def test_a_renamed_function_keeps_its_record_by_name() -> None:
         make(fetch.options(name="other"), is_last=True).invoke(None, thread_id="t")
     assert "OSLO" == make(fetch_forecast, is_last=True).invoke(None, thread_id="t")
     assert {"fetch": 1} == ran
+
+
+class Shrinking:
+    """A run that starts calls all at once and fails, and that asks for fewer of them when it is resumed."""
+
+    def __init__(self, *, is_sequential: bool = False) -> None:
+        self._numbers: list[int] = []
+        self._is_failing = True
+
+        @task(name="double")
+        def double(n: int) -> int:
+            return 2 * n
+
+        @entrypoint(InMemorySaver(), name="main", on_divergence="warn")
+        def main(_: int) -> list[int]:
+            if is_sequential:
+                doubled = [double(n).result() for n in self._numbers]
+            else:
+                doubled = [future.result() for future in [double(n) for n in self._numbers]]
+            if self._is_failing:
+                raise Stop
+            return doubled
+
+        self._main = main
+
+    def notes(self, first: int, second: int) -> list[dict[str, Any]]:
+        """What is noted when ``first`` calls were recorded and ``second`` are asked for."""
+        self._numbers = list(range(first))
+        with pytest.raises(Stop):
+            self._main.invoke(0, thread_id="t")
+        self._numbers, self._is_failing = self._numbers[:second], False
+        with recorded() as recording:
+            assert [2 * n for n in self._numbers] == self._main.invoke(None, thread_id="t")
+        return recording.notes
+
+
+@pytest.mark.parametrize(("left", "shown", "more"), [(1, 1, ""), (8, 8, ""), (9, 8, " and 1 more")])
+def test_recorded_steps_that_nobody_asks_for_are_told(left: int, shown: int, more: str) -> None:
+    """Where timing had a say it is no divergence, but may be a mistake: the first eight are named."""
+    (note,) = Shrinking().notes(2 + left, 2)
+
+    assert ("holdfast.journal.unclaimed", "warning", left) == (note["event"], note["level"], note["steps"])
+    assert note["text"].startswith("main has ended without asking for steps that were recorded: double(arguments ")
+    assert (shown, more) == (note["text"].count("double("), note["text"].rpartition(")")[2])
+
+
+@pytest.mark.parametrize(("left", "expected"), [(0, []), (8, [(8, "")]), (9, [(8, " and 1 more")])])
+def test_a_divergence_names_what_was_not_asked_for_yet(left: int, expected: list[tuple[int, str]]) -> None:
+    """Beside the step that is compared: the one that was meant may be among them."""
+    (text,) = [note["text"] for note in Shrinking(is_sequential=True).notes(2 + left, 1) if note["event"] == "holdfast.journal.divergence"]
+
+    lines = [line for line in text.splitlines() if "also recorded and not asked for yet" in line]
+    assert expected == [(line.count("double("), line.rpartition(")")[2]) for line in lines]
+
+
+def test_nothing_is_told_when_all_was_asked_for() -> None:
+    """As with every run that is resumed and unchanged."""
+    assert [] == Shrinking().notes(3, 3)

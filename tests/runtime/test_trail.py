@@ -119,3 +119,13 @@ def test_looking_at_a_failure_is_looking(look: str) -> None:
             future.result()
 
     assert LOST != walk.trail.here(HERE, {step_of("a"): StepRecord(step_of("a"), "error", b"")}.get)
+
+
+def test_points_stay_what_they_are() -> None:
+    """They are kept in journals: others would be taken for other histories."""
+    walk = Walk(attempt=2)
+    walk.step("a", b"1")
+    walk.step("b", b"2", kind="error")
+    walk.step("c")
+
+    assert ["615d27b19a80014b29f28897", "f1c283e4e24d696d52fa5017", "d0d681cac0bee128f043eef3"] == [point.hex() for point in walk.points]
