@@ -28,7 +28,7 @@ async def in_thread(fn: Callable[[], Any]) -> Any:
     try:
         raise error
     finally:
-        del error
+        del error, answer  # both lead to the error, that to its traceback, and that to this frame
 
 
 class _Hop:
@@ -54,6 +54,7 @@ class _Hop:
             outcome = None, error
         workers.forgo(self)
         post(self._loop, self._settle, outcome)
+        del outcome, self  # as above
 
     def _settle(self, outcome: Outcome) -> None:
         if not self._answer.done():
