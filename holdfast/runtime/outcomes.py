@@ -73,8 +73,9 @@ def _is_left_to_others(call: Call, value: Any, journal: Journal, change: Commit)
     item = _Outcome(change, call, value, loop)
     writer = journal.writer
     if loop is not None or not writer.write_alone(item):
+        _leave_thread(call)
         if not writer.is_behind:  # a store that cannot keep up holds bodies back: what it has not got is done again after a crash
-            _make_way(call)
+            call.release_slot()
         writer.put(item)
         return True
     if item.error is not None:
@@ -82,12 +83,11 @@ def _is_left_to_others(call: Call, value: Any, journal: Journal, change: Commit)
     return False
 
 
-def _make_way(call: Call) -> None:
-    """Leave the slot and the thread to the next in line. Before others can end the call, which would do so, too."""
+def _leave_thread(call: Call) -> None:
+    """Count this thread as idle, before others can end the call: theirs is not the one that gets free."""
     if call.frees_thread:
         call.frees_thread = False
         workers.forgo(call)
-    call.release_slot()
 
 
 def conclude(call: Call, value: Any, error: BaseException | None) -> None:
