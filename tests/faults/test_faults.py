@@ -70,6 +70,7 @@ def test_an_effect_that_is_had_again_is_noticed(killed):
 def test_another_result_is_noticed(killed):
     """Than the one that was expected."""
     lived = killed()
+    lived.judge()
     lived.expected = ("[]", lived.expected[1])
 
     with pytest.raises(AssertionError, match="another result than undisturbed"):
