@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -50,7 +51,10 @@ def main(arguments: list[str]) -> int:
         for seed in failed:
             print(f'  again: make faults ARGS="--only {name} --seed {seed} --rounds 1"')
     print("kept: outcomes that a life found in the store. again: effects had once more, in flight at a death. failed: promises broken.")
-    return 1 if broken else 0
+    if broken:
+        return 1
+    shutil.rmtree(faults.folder)
+    return 0
 
 
 if __name__ == "__main__":
