@@ -33,6 +33,11 @@ class _Outcome(Item):
         self._value = value
         self._context = None if call.observer is None else copy_context()  # an observer may look at the body's context variables
 
+    @property
+    def calls_out(self) -> bool:
+        future = self._call.future
+        return future is not None and any(loop is None for _, loop, _ in future._calls or ())  # noqa: SLF001 - those called at once
+
     def tell(self) -> None:
         if self._context is None:
             conclude(self._call, self._value, self.error)
@@ -72,12 +77,13 @@ def _is_left_to_others(call: Call, value: Any, journal: Journal, change: Commit)
     loop = running_loop()
     item = _Outcome(change, call, value, loop)
     writer = journal.writer
-    if loop is not None or not writer.write_alone(item):
+    if loop is not None or not writer.is_idle:
         _leave_thread(call)
         if not writer.is_behind:  # a store that cannot keep up holds bodies back: what it has not got is done again after a crash
             call.release_slot()
         writer.put(item)
         return True
+    writer.write_alone(item)
     if item.error is not None:
         raise item.error
     return False

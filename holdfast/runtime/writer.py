@@ -53,6 +53,11 @@ class Item:
         self.loop = loop
         self.error: Exception | None = None
 
+    @property
+    def calls_out(self) -> bool:
+        """Whether telling it may call the user's code, which may wait for another item of the same transaction."""
+        return False
+
     def settle(self, error: Exception | None) -> None:
         """It was written, or was not. Called before any later change is: do little, and call nobody."""
         self.error = error
@@ -89,6 +94,11 @@ class Writer:
         self._is_called = False  # a worker is about to take the turn
 
     @property
+    def is_idle(self) -> bool:
+        """True while nothing is being written or in line."""
+        return not self._line and not self._turn.locked()
+
+    @property
     def is_behind(self) -> bool:
         """True while a whole transaction's worth is in line."""
         return len(self._line) >= MOST_AT_ONCE
@@ -104,25 +114,24 @@ class Writer:
             self._write_at_once(change)
             return
         item = _Awaited(change)
-        if not self.write_alone(item):
+        if self.is_idle:
+            self.write_alone(item)
+        else:
             self.put(item)
             item.wait()
         if item.error is not None:
             raise item.error
 
-    def write_alone(self, item: Item) -> bool:
-        """Write ``item`` on this thread, which may wait, if nobody is in line; it is settled then, but not told. False: it is to be `put`.
+    def write_alone(self, item: Item) -> None:
+        """Write ``item`` on this thread, which may wait; it is settled then, but not told. For a writer that `is_idle`: a lone step's way.
 
         Raises:
             BaseException: Ctrl-C came meanwhile.
         """
-        if self._line or self._turn.locked():
-            return False
         with self._turn:
             broken = self._write([item])
         if broken is not None and not isinstance(broken, Exception):
             raise broken
-        return True
 
     def _write_at_once(self, change: Commit) -> None:
         """Write to a store that waits for no disk: there is nothing to gain by company."""
@@ -191,10 +200,14 @@ def tell(items: deque[Item]) -> None:
 def _tell_here(items: deque[Item]) -> None:
     try:
         while items:
-            items.popleft().tell()
+            item = items.popleft()
+            if item.calls_out and len(items):
+                workers.run(partial(_tell_here, deque(items)))  # the others first: nobody may wait here for one that is behind
+                items.clear()
+            item.tell()
     finally:
-        if items:  # SystemExit, from a callback of the user's
-            workers.run(partial(_tell_here, items))
+        if items:  # no more threads, or SystemExit
+            _tell_here(items)
 
 
 def _tell_on_loop(letter: tuple[asyncio.AbstractEventLoop, deque[Item]]) -> None:

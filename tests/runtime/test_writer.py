@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -255,19 +254,6 @@ def test_who_is_told_may_commit() -> None:
     assert is_done.wait(10)
 
 
-def test_whoever_leaves_while_being_told_keeps_nobody_from_being_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A callback that raises SystemExit ends its thread, and the others of its batch are told on another one."""
-    monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    store = Store()
-    line = Writer(store)  # type: ignore[arg-type]
-    items = [Told(n, then=sys.exit) for n in range(5)]
-    store.gate.clear()
-    for item in items:
-        line.put(item)
-    store.gate.set()
-    assert all(item.is_told.wait(10) for item in items)
-
-
 def test_without_threads_the_caller_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the system allows no more threads, what is put in line is written all the same."""
 
@@ -283,18 +269,25 @@ def test_without_threads_the_caller_writes(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_store_without_a_disk_has_no_line() -> None:
-    """What waits for nothing gains nothing by company: it is written at once, even on an event loop."""
+    """What waits for nothing gains nothing by company: it is written at once, whoever has the turn."""
     store = Store()
     store.is_blocking = False
     line = Writer(store)  # type: ignore[arg-type]
+    with line._turn:
+        line.commit(commit_of(1))
 
-    assert line.write_alone(Told(1), may_block=False)
     assert [["1"]] == store.batches
 
 
-def test_a_loop_writes_nothing_itself() -> None:
-    """Where the store may wait for a disk, it is for a worker."""
-    assert not Writer(Store()).write_alone(Told(1), may_block=False)  # type: ignore[arg-type]
+def test_a_writer_is_idle_when_nothing_is_being_written_or_in_line() -> None:
+    """Only then is there no company to wait for."""
+    line = Writer(Store())  # type: ignore[arg-type]
+    assert line.is_idle
+    with line._turn:
+        assert not line.is_idle
+    line._line.append(Told(1))
+
+    assert not line.is_idle
 
 
 def test_a_saver_has_one_writer_while_anybody_uses_it() -> None:
