@@ -87,7 +87,7 @@ async def follow(url: str) -> Results:
         if mode == "custom":
             retries, last = retries + 1, f" ({chunk})"
         elif mode == "tasks":
-            done += "result" in chunk
+            done += "result" in chunk and chunk["name"] != weather.plan.name
         elif weather.plan.name in chunk:
             results = chunk[weather.plan.name]
         line = f"  {done} of {len(ASKED)} calls done, {retries} retries{last}"
