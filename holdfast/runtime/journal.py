@@ -17,7 +17,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
-from holdfast.errors import CorruptRecord, NotSerializable, StoreError
+from holdfast.errors import CorruptRecord, NotSerializable, StoreError, ThreadBusyError
 from holdfast.policies.remembered import remembered
 from holdfast.runtime import once
 from holdfast.runtime.attempts import is_cancellation
@@ -248,8 +248,7 @@ class Journal:
 
     def withdraw(self, step: StepId) -> None:
         """Forget an announcement: the step was cancelled before its body began."""
-        with self._lock:
-            self._dropped.append(self._announced.pop(step).place())
+        self._drop((self._announced.pop(step).place(),))
 
     def _record(self, record: StepRecord, plan: Plan) -> Commit | None:
         if self.durability == "exit" and not plan.is_once:
@@ -260,11 +259,7 @@ class Journal:
         return self._commit((record,))
 
     def _commit(self, steps: tuple[StepRecord, ...], run: RunRecord | None = None) -> Commit:
-        dropped: tuple[StepId, ...] = ()
-        if self._dropped:
-            with self._lock:
-                dropped, self._dropped = tuple(self._dropped), []
-        return Commit(self._lease, self.run.run_id, steps, dropped, run)
+        return Commit(self._lease, self.run.run_id, steps, (), run)
 
     def commit(self, change: Commit) -> None:
         """Write a change; it is durable, as far as the saver is, when this returns.
@@ -292,6 +287,7 @@ class Journal:
 
     def forget(self, steps: Sequence[StepId]) -> None:
         """Forget steps: they run again when they are asked for. What may run at most once, and has begun, is not forgotten."""
+        gone: list[StepId] = []
         with self._lock:
             for step in steps:
                 if step in self._announced:
@@ -299,7 +295,22 @@ class Journal:
                 self.failures.drop(step)
                 self._held.pop(step, None)
                 if self._steps.pop(step, None) is not None:
-                    self._dropped.append(step)
+                    gone.append(step)
+        if self.durability == "exit":
+            self._dropped += gone
+        elif gone:
+            self._drop(tuple(gone))
+
+    def _drop(self, steps: tuple[StepId, ...]) -> None:
+        """Have steps forgotten by the saver, too: put in line at once, and so before whatever is recorded of them later."""
+        change = Commit(self._lease, self.run.run_id, dropped=steps)
+        if self.is_blocking:
+            self.post(change)
+            return
+        try:
+            self.commit(change)
+        except (StoreError, ThreadBusyError) as error:
+            self.late_error = error
 
     # -- the run ------------------------------------------------------------------------------------------------------------------
 
@@ -316,7 +327,7 @@ class Journal:
         failure = None if error is None else remembered(error)
         self.run = self.run._replace(status=status, output=output, saved=saved, error=failure, updated=now)
         steps = (*self._held.values(), *self.questions.to_record())
-        self.writer.commit(self._commit(steps, self.run))
+        self.writer.commit(self._commit(steps, self.run)._replace(dropped=tuple(self._dropped)))
 
     def release(self) -> None:
         """Give the thread back, whatever became of the run."""

@@ -497,3 +497,51 @@ def test_an_owner_that_was_replaced_writes_nothing_more() -> None:
     run = saver.latest("t")
     assert run is not None
     assert ("running", 1) == (run.status, len(saver.steps(run.run_id)))
+
+
+class Overtaken(InMemorySaver):
+    """Keeps what is recorded of ``bystander`` until something is recorded of ``flaky``'s second time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = threading.Event()
+        self._is_recorded = threading.Event()
+
+    def commit(self, commits: Any, /) -> Any:
+        records = [record for commit in commits for record in commit.steps]
+        if any(record.step.name.endswith("bystander") for record in records):
+            self.held.set()
+            assert self._is_recorded.wait(10)
+        errors = super().commit(commits)
+        if any(record.step.name.endswith("flaky") and record.kind == "ok" for record in records):
+            self._is_recorded.set()
+        return errors
+
+
+def test_what_is_recorded_late_takes_no_newer_result_away() -> None:
+    """A failure is forgotten before the step runs again, not with the next record that somebody happens to make."""
+    saver = Overtaken()
+    is_again = threading.Event()
+    tries: list[int] = []
+
+    @task
+    def bystander() -> None:
+        assert is_again.wait(10)
+
+    @task
+    def flaky() -> str:
+        if len(tries) == 1:
+            raise ConnectionError
+        assert saver.held.wait(10)
+        return "fine"
+
+    @entrypoint(saver, retry_policy=RetryPolicy(max_attempts=2, initial_interval=0))
+    def run() -> str:
+        tries.append(1)
+        bystander()
+        if len(tries) == 2:
+            is_again.set()
+        return flaky().result()
+
+    assert "fine" == run.invoke(run_id="r")
+    assert ["bystander", "flaky"] == sorted(record.step.name.rpartition(".")[2] for record in saver.steps("r"))
