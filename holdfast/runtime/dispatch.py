@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from queue import Empty
@@ -142,7 +143,7 @@ class Workers:
     """The process's pool of worker threads.
 
     A job is put in the inbox only for a thread that is sure to come for it. Each such thread is a token in ``_idle``: it stands at the
-    inbox, or is about to. A token comes from a job that is past, and a job yields one once: early, by `forgo` or `give_up`, or when its
+    inbox, or is about to. So no thread ends but in `_take`. A token comes from a job that is past, and a job yields one once: early, by `forgo` or `give_up`, or when its
     thread goes on. Tokens are taken and left without a lock (a deque's own steps are atomic), for a lock that every thread takes at
     every job makes them all wait for one another.
     """
@@ -214,7 +215,10 @@ class Workers:
     def _work(self, first: list[Job]) -> None:
         job: Job | None = first.pop()
         while job is not None:
-            job.work()
+            try:
+                job.work()
+            except BaseException:  # noqa: BLE001 - SystemExit, from a callback of the user's: told of as if this thread had ended
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
             if not job.is_past:
                 self._pass(job)
             del job  # what it holds must not live until the next job comes

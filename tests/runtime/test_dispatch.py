@@ -173,3 +173,23 @@ def test_after_many_calls_the_pool_is_at_rest(idle_seconds: float, monkeypatch: 
     for _ in range(3):
         main.invoke(2_000)
         wait_for(lambda: at_rest(dispatch.workers))
+
+
+def test_a_job_that_raises_costs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A callback that wants to leave may come when its thread is counted as idle already: the next job would be sent to nobody."""
+    told: list[type[BaseException] | None] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: told.append(args.exc_type))
+    pool, done = Workers(), threading.Event()
+
+    class Leaving(Job):
+        def work(self) -> None:
+            pool.forgo(self)
+            raise SystemExit
+
+    pool.send(Leaving())
+    wait_for(lambda: bool(told))
+    pool.run(done.set)
+
+    assert done.wait(10)
+    assert [SystemExit] == told
+    wait_for(lambda: at_rest(pool))
