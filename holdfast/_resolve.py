@@ -66,7 +66,8 @@ class Resolvable:
     ) -> tuple[Doubt, ...]:
         """Say what became of an at-most-once step that is in doubt, or has failed. Nothing is run: ``invoke(None)`` then goes on.
 
-        Give one of ``result``, ``error`` and ``rerun``. Said again before the run has ended, it replaces what was said.
+        Give one of ``result``, ``error`` and ``rerun``. Said again before the run has ended, it replaces what was said; ``rerun`` can be
+        taken back until the step has begun.
 
         Args:
             thread_id: The thread that stopped with `InDoubt`.
@@ -157,11 +158,12 @@ class _Settling:
 
 
 def _chosen(run: RunRecord, records: Sequence[StepRecord], step: str | None) -> Announced:
-    """The step that is meant: one in doubt, else one that has failed, or whose result a person gave (no code did)."""
+    """The step that is meant: one in doubt, else one that has failed, or of which a person spoke before: no code made its result, or it is yet to run."""
     begun = once.announced(records)
     doubts = once.in_doubt(records)
     ended = {record.step: record for record in records if record.step in begun}
     open_ = doubts + [begun[each] for each, record in ended.items() if record.kind == "error" or not record.code]
+    open_ += once.cleared(records).values()
     found = (doubts or open_) if step is None else [each for each in open_ if each.step.digest().hex() == step]
     if len(found) == 1:
         return found[0]
@@ -176,6 +178,6 @@ def _chosen(run: RunRecord, records: Sequence[StepRecord], step: str | None) -> 
 
 def _change(lease: Lease, run: RunRecord, each: Announced, finding: Finding) -> Commit:
     if not finding.kind:
-        return Commit(lease, run.run_id, dropped=(each.step, each.place()))
+        return Commit(lease, run.run_id, steps=(each.cleared(),), dropped=(each.step,))
     record = StepRecord(each.step, finding.kind, finding.payload, each.history, at=clock.current.time())
-    return Commit(lease, run.run_id, steps=(record,))
+    return Commit(lease, run.run_id, steps=(each.record(), record))

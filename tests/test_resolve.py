@@ -155,6 +155,29 @@ def test_what_was_said_can_be_said_again(plan: Plan) -> None:
     assert [Receipt(5), Receipt(1), Receipt(2)] == plan.main.invoke(None, thread_id="t")
 
 
+def test_a_rerun_can_be_taken_back(plan: Plan) -> None:
+    """Until the step begins anew: it had its effect after all, and is not run."""
+    first, *others = plan.doubts()
+    for doubt in (first, *others):
+        plan.main.resolve(thread_id="t", step=doubt.step, rerun=True)
+    plan.main.resolve(thread_id="t", step=first.step, result=Receipt(5))
+    plan.main.resolve(thread_id="t", step=first.step, rerun=True)
+    plan.main.resolve(thread_id="t", step=first.step, result=Receipt(6))
+    assert [Receipt(6), Receipt(1), Receipt(2)] == plan.main.invoke(None, thread_id="t")
+    assert {"main": 2, "pay 0": 1, "pay 1": 2, "pay 2": 2} == plan.ran
+
+
+def test_a_failure_that_took_the_place_of_a_rerun_stands(plan: Plan) -> None:
+    """As any failure of such a step: it says how it can be settled, and is raised again."""
+    for doubt in plan.doubts():
+        plan.main.resolve(thread_id="t", step=doubt.step, rerun=True)
+        plan.main.resolve(thread_id="t", step=doubt.step, error=LookupError("declined"))
+    for _ in range(2):
+        with pytest.raises(LookupError, match="declined") as caught:
+            plan.main.invoke(None, thread_id="t")
+        assert "may run at most once and has failed" in caught.value.__notes__[-1]
+
+
 def test_a_copy_of_a_thread_has_its_doubts(plan: Plan) -> None:
     """And settles them for itself."""
     plan.saver.copy_thread("t", "u")

@@ -8,7 +8,8 @@ other steps run again (a failure nobody survived, ``on_divergence="rerun"``) mak
   other side has done before the answer was lost;
 - announced, without an end (its process died, its asyncio task was cancelled): *in doubt*. The run stops with `InDoubt`, before anything
   is run, and goes on when a person has said what became of it (`holdfast._resolve`);
-- not announced: it has not begun.
+- not announced: it has not begun. So it is, too, when a person has said that it had no effect and is to be run: the announcement stays as
+  ``cleared`` until it begins anew, so that whoever said so can still take it back.
 """
 
 from __future__ import annotations
@@ -50,6 +51,10 @@ class Announced(NamedTuple):
         """What is kept of it."""
         return StepRecord(self.place(), "started", _codec.encode([*self.step, self.history]), at=self.at)
 
+    def cleared(self) -> StepRecord:
+        """What is kept of it once a person has said that it is to be run: in the same place."""
+        return self.record()._replace(kind="cleared")
+
     def place(self) -> StepId:
         """Where that stands."""
         return StepId(self.step.digest(), self.step.name, _MARK, 0)
@@ -62,9 +67,18 @@ def announce(step: StepId, history: bytes) -> Announced:
 
 def announced(records: Iterable[StepRecord]) -> dict[StepId, Announced]:
     """The steps that were announced, in the order in which they were."""
+    return _with_kind(records, "started")
+
+
+def cleared(records: Iterable[StepRecord]) -> dict[StepId, Announced]:
+    """The steps that are to be run, by what a person said, and have not begun since."""
+    return _with_kind(records, "cleared")
+
+
+def _with_kind(records: Iterable[StepRecord], kind: str) -> dict[StepId, Announced]:
     found: dict[StepId, Announced] = {}
     for record in records:
-        if record.kind == "started":
+        if record.kind == kind:
             *step, history = _codec.decode(record.payload)
             each = Announced(StepId._make(step), history, record.at)
             found[each.step] = each
