@@ -109,7 +109,7 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
             Divergence: A resumed body asked for something else than what is recorded.
             InDoubt: An at-most-once task was under way when its process died: `resolve` says what became of it.
             UnknownInterruptError: A ``Command`` answers nothing that is open.
-            RunExists: ``run_id`` was used with another input.
+            RunExists: ``run_id`` was used with another input, by another entrypoint or from another checkpoint.
             PolicyError: There is nothing to resume, or an option cannot work.
             Exception: Whatever the body raised.
         """

@@ -163,7 +163,7 @@ class _Opener:
         if request.is_keyed:
             known = self._saver.find(request.run_id)
             if known is not None:
-                return self._again(known)
+                return self._again(known, at)
         if at is not None and request.checkpoint_id is not None:
             return self._go_back(at)
         if request.input is None and request.is_named:
@@ -177,7 +177,7 @@ class _Opener:
         if at is not None and at.status != "done":
             known = self._saver.find(self._request.run_id) if self._request.is_keyed and not self._is_newest(at) else None
             if known is not None:
-                return self._again(known)
+                return self._again(known, at)
             return self._go_on(at, command) if self._is_newest(at) else self._branch(at, command)
         which = "its last run" if self._request.checkpoint_id is None else f"run {self._request.checkpoint_id!r}"
         state = "there is no such thread" if at is None else f"{which} is {at.status}"
@@ -193,12 +193,20 @@ class _Opener:
             raise PolicyError(msg)
         return self._go_on(latest, None) if latest.status in UNFINISHED else self._finished(latest)
 
-    def _again(self, known: RunRecord) -> Opened:
-        """A run id that was used before: with the same input, the same run."""
+    def _again(self, known: RunRecord, at: RunRecord | None) -> Opened:
+        """A run id that was used before: with the same input, from the same checkpoint, it is the same run."""
         request = self._request
         given = None if isinstance(request.input, Command) else unwrapped(request.input)
+        if known.entry != self._plan.name:
+            msg = f"run {known.run_id!r} was made by the entrypoint {known.entry!r}, not by {self._plan.name!r}: give another run_id"
+            raise RunExists(msg)
         if known.thread_id != request.thread_id and request.is_named:
             msg = f"run {known.run_id!r} was made on thread {known.thread_id!r}: give that thread_id, or another run_id"
+            raise RunExists(msg)
+        if at is not None and request.checkpoint_id is not None and not self._is_from(at, known, is_input=given is not None):
+            msg = (
+                f"run {known.run_id!r} was not made from checkpoint {at.run_id!r}: give the checkpoint it was made from, or another run_id"
+            )
             raise RunExists(msg)
         if given is not None and not self._is_same(known.input, given):
             msg = (
@@ -291,6 +299,12 @@ class _Opener:
     def _decoded(self, record: RunRecord) -> Any:
         given = self._codec.decode(record.input)
         return given[0] if given else NO_INPUT
+
+    def _is_from(self, at: RunRecord, known: RunRecord, *, is_input: bool) -> bool:
+        """Whether going on from ``at`` would make such a run as ``known``, or is that run."""
+        if known.run_id == at.run_id:
+            return True
+        return known.base == _base(at) if is_input else (known.input, known.base) == (at.input, at.base)
 
     def _is_same(self, recorded: bytes, given: Any) -> bool:
         if self._codec.encode([] if given is NO_INPUT else [given]) == recorded:

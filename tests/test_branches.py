@@ -292,6 +292,36 @@ def test_a_branch_with_a_run_id_is_made_once(saver: Any, invoke: Any) -> None:
     assert 3 == summing.main.get_state(at("t", "run-2")).values
 
 
+def test_a_run_id_belongs_to_one_checkpoint(saver: Any, invoke: Any) -> None:
+    """A branch from another checkpoint would be another run: its id is refused, and not taken for the result."""
+    summing = Summing(saver)
+    for n in (1, 2):
+        invoke(summing.main, n, thread_id="t", run_id=f"run-{n}")
+    invoke(summing.main, None, at("t", "run-1"), run_id="again")
+    invoke(summing.main, 5, at("t", "run-1"), run_id="branch")
+    summing.done.clear()
+
+    for given, run_id in ((None, "again"), (5, "branch"), (None, "run-1")):
+        with pytest.raises(RunExists, match=f"run '{run_id}' was not made from checkpoint 'run-2'"):
+            invoke(summing.main, given, at("t", "run-2"), run_id=run_id)
+    assert 3 == invoke(summing.main, None, at("t", "run-2"), run_id="run-2")
+    assert [] == summing.done
+
+
+def test_a_run_id_belongs_to_one_entrypoint(saver: Any, invoke: Any) -> None:
+    """Asked for by another one, its result would be something else than that one returns."""
+
+    @entrypoint(saver)
+    def other(_: int) -> str:
+        return "of another kind"
+
+    summing = Summing(saver)
+    invoke(summing.main, 1, thread_id="t", run_id="run-1")
+
+    with pytest.raises(RunExists, match=r"run 'run-1' was made by the entrypoint 'main', not by 'other': give another run_id"):
+        invoke(other, 1, thread_id="t", run_id="run-1")
+
+
 def test_an_answer_with_a_run_id_is_given_once(saver: Any, invoke: Any) -> None:
     """Sent twice, it is one branch."""
     paying = Paying(saver)
