@@ -8,7 +8,7 @@ from holdfast import clock
 from holdfast._plans import input_annotation
 from holdfast.errors import NotKeyable, PolicyError, RunExists, ThreadBusyError, UnknownInterruptError
 from holdfast.runtime.interrupt import NOTHING, Command, Input
-from holdfast.runtime.journal import Journal
+from holdfast.runtime.journal import Journal, give_back
 from holdfast.runtime.once import refuse_doubts
 from holdfast.runtime.questions import Questions
 from holdfast.typing import RunRecord
@@ -92,14 +92,13 @@ def open_journal(settings: Settings, run: Run, saver: Checkpointer, request: Req
         PolicyError: There is nothing to resume.
     """
     lease = claim(saver, request.thread_id, request.wait)
-    opener = _Opener(settings, run, saver, lease, request)
     try:
-        opened = opener.open()
+        opened = _Opener(settings, run, saver, lease, request).open()
     except BaseException:
-        saver.release(lease)
+        give_back(saver, lease)
         raise
     if opened.answer is not None:
-        saver.release(lease)
+        give_back(saver, lease)
     return opened
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast import SqliteSaver, entrypoint, task
+from holdfast import InMemorySaver, SqliteSaver, entrypoint, task
 from holdfast.errors import StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from holdfast.typing import RunRecord
 
 TURNS = 200
 WORDS = 50
@@ -95,3 +97,27 @@ def test_a_file_of_a_newer_version_is_refused_before_anything_runs(path: Path) -
     with pytest.raises(StoreError, match=rf"{version + 1}.*{version}"):
         later.invoke(0, thread_id="u")
     assert [1] == begun
+
+
+def test_a_thread_that_could_not_be_read_can_be_used_again() -> None:
+    """It is given back, whatever came between owning it and knowing where it stands."""
+
+    class Unreadable(InMemorySaver):
+        is_broken = True
+
+        def latest(self, thread_id: str, /) -> RunRecord | None:
+            if self.is_broken:
+                raise StoreError("cannot be read")
+            return super().latest(thread_id)
+
+    saver = Unreadable()
+
+    @entrypoint(saver)
+    def main(n: int) -> int:
+        return n
+
+    with pytest.raises(StoreError, match="cannot be read"):
+        main.invoke(1, thread_id="t")
+    saver.is_broken = False
+
+    assert 2 == main.invoke(2, thread_id="t")
