@@ -155,7 +155,8 @@ class KeyMaker:
         try:
             return encode(answer, where="its answer", remedy=_ANSWER)
         except NotKeyable as error:
-            getattr(answer, "close", bool)()  # a coroutine would warn that it was never awaited
+            if inspect.iscoroutine(answer):
+                answer.close()  # it would warn that it was never awaited
             raise KeyFuncError(f"key_func of {place(self._fn)}: {error}") from None
 
     def _check_ignored(self) -> None:

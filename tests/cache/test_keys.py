@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 
 import pytest
@@ -244,6 +245,25 @@ def test_an_answer_of_key_func_that_cannot_be_a_key_is_named(answer, text):
     """The user's own function is what to mend, and the text says how."""
     with pytest.raises(KeyFuncError, match=rf"key_func of .*fetch \(.*\):? {text}.* Return what tells calls apart: text"):
         keys_of(fetch, key_func=lambda *_: answer())("Oslo")
+
+
+def test_what_key_func_answered_stays_open():
+    """A client that cannot be a key is the user's own, and in use."""
+
+    class Client:
+        is_closed = False
+
+        def __init__(self):
+            self.lock = threading.Lock()
+
+        def close(self):
+            self.is_closed = True
+
+    client = Client()
+    with pytest.raises(KeyFuncError, match="its answer"):
+        keys_of(fetch, key_func=lambda *_: client)("Oslo")
+
+    assert not client.is_closed
 
 
 @dataclass
