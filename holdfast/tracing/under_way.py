@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from msgspec.structs import replace
 
@@ -54,7 +55,7 @@ class Watch:
     def __init__(self, write: Callable[[Sequence[SpanRow]], object], row: Callable[[Any], SpanRow]) -> None:
         self._write = write
         self._row = row
-        self._told: dict[int, set[int]] = {}
+        self._told: dict[int, tuple[ref[RunFacts], set[int]]] = {}
 
     def start(self, wake: Callable[[], object]) -> None:
         """From now on have ``wake`` called when a run begins."""
@@ -74,7 +75,14 @@ class Watch:
         runs = _runs.copy()
         self._told = {key: told for key, told in self._told.items() if key in runs}
         now = clock.current.time_ns()
-        self._write([row for key, run in runs.items() for row in self._rows(run, self._told.setdefault(key, set()), now)])
+        self._write([row for key, run in runs.items() for row in self._rows(run, self._told_of(key, run), now)])
+
+    def _told_of(self, key: int, run: RunFacts) -> set[int]:
+        """The calls of a run that were told of. A run that ended may have had the same place in memory, and so the same key."""
+        of_run, told = self._told.get(key, (None, set[int]()))
+        if of_run is None or of_run() is not run:
+            _, told = self._told[key] = (ref(run), set[int]())
+        return told
 
     def _rows(self, run: RunFacts, told: set[int], now: int) -> Iterator[SpanRow]:
         if now - run.started_ns < LONG_NS or run.ended_ns:
@@ -96,8 +104,8 @@ class Watch:
 
 
 def _calls(run: RunFacts) -> list[CallFacts]:
-    """The records of the run's calls under way."""
-    return [call.facts for call in run.open.copy() if call.facts is not None]
+    """The records of the run's calls under way; one that ends meanwhile lets go of its own."""
+    return [facts for call in run.open.copy() if (facts := call.facts) is not None]
 
 
 def _span(facts: RunFacts | CallFacts) -> Any:

@@ -125,3 +125,35 @@ def test_wakes_when_a_run_begins(started, watch):
 
     assert [1] == woken
     assert [] == under_way._wakers
+
+
+def test_calls_of_a_run_are_told_where_an_ended_run_stood(clock, started, watch, told, monkeypatch):
+    """The place in memory of a run that has ended is the next one's, often: what was told of the one says nothing about the other."""
+    monkeypatch.setattr(under_way, "id", lambda _: 1, raising=False)
+    for _ in range(2):
+        with started.run() as run, started.call(run) as call, started.attempt(call):
+            run.open = under(call)
+            clock.advance(10)
+            call.index, call.started_ns, run.started_ns = 1, 1, 1
+            watch.beat()
+
+    assert [2, 2] == [len(rows) for rows in told]
+
+
+def test_a_call_that_ends_while_it_is_looked_at_is_passed_over(clock, started, watch, told):
+    """It lets go of its record on another thread, between two looks at it."""
+
+    class Ending:
+        def __init__(self, facts):
+            self.looks = iter([facts, None])
+
+        @property
+        def facts(self):
+            return next(self.looks)
+
+    with started.run() as run, started.call(run) as call, started.attempt(call):
+        run.open = {Ending(call)}
+        clock.advance(10)
+        watch.beat()
+
+    assert [2] == [len(rows) for rows in told]
