@@ -187,7 +187,7 @@ def place(config: Config | None, thread_id: str | None) -> Place:
     """Which thread, and which checkpoint of it, is meant.
 
     Raises:
-        PolicyError: ``config`` is none, or an id cannot be one; or two threads are named, or a checkpoint of none.
+        PolicyError: ``config`` is none, or an id cannot be one; or two threads are named.
     """
     given = dict(_checked(config or {}, "config"))
     configurable = dict(_checked(given.get("configurable") or {}, "configurable"))
