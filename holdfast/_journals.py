@@ -11,7 +11,7 @@ from holdfast.runtime.interrupt import NOTHING, Command, Input
 from holdfast.runtime.journal import Journal, give_back
 from holdfast.runtime.once import refuse_doubts
 from holdfast.runtime.questions import Questions
-from holdfast.typing import RunRecord
+from holdfast.typing import UNFINISHED, RunRecord
 from holdfast.values.canonical import digest, encode
 from holdfast.values.codec import codec_for
 from holdfast.values.fingerprint import code_fingerprint
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from holdfast.runtime.run import Run
     from holdfast.typing import Checkpointer, Lease, StepRecord
 
-UNFINISHED = frozenset({"running", "interrupted", "failed", "cancelled"})
 POLL_SECONDS = 0.05
 _MOST_SHOWN = 5
 

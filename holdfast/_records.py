@@ -7,6 +7,8 @@ from hashlib import blake2b
 from struct import Struct
 from typing import NamedTuple
 
+UNFINISHED = frozenset(("running", "interrupted", "failed", "cancelled"))
+"""Statuses of runs that can be resumed while they are the newest of their thread."""
 _length = Struct(">I").pack
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast import clock
 from holdfast._frames import trimmed, trims
-from holdfast._journals import UNFINISHED, claim
+from holdfast._journals import claim
 from holdfast._methods import of_entrypoint
 from holdfast._runs import check_id, patiently
 from holdfast.errors import NotSerializable, PolicyError, UnknownInterruptError
@@ -22,7 +22,7 @@ from holdfast.runtime import _ports, once
 from holdfast.runtime.interrupt import NOTHING
 from holdfast.runtime.journal import give_back
 from holdfast.runtime.writer import writer_of
-from holdfast.typing import Commit, StepRecord
+from holdfast.typing import UNFINISHED, Commit, StepRecord
 from holdfast.values.codec import codec_for
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
-from holdfast._records import Commit, Lease, Pruned, RunRecord, StepId, StepRecord, ThreadInfo
+from holdfast._records import UNFINISHED, Commit, Lease, Pruned, RunRecord, StepId, StepRecord, ThreadInfo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -354,6 +354,7 @@ class Checkpointer(Protocol):
 
 
 __all__ = [
+    "UNFINISHED",
     "Cache",
     "CacheKey",
     "Checkpointer",

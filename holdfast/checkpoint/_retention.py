@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.errors import PolicyError
+from holdfast.typing import UNFINISHED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-UNFINISHED = frozenset(("running", "interrupted", "failed"))
 
 
 class Candidate(NamedTuple):

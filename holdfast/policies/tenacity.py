@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from holdfast.policies.retry import AttemptState
+    from holdfast.policies.decision import AttemptState
 
 
 class Outcome:

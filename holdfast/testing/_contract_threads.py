@@ -9,7 +9,7 @@ import pytest
 from holdfast import clock
 from holdfast.errors import PolicyError, StoreError, ThreadBusyError
 from holdfast.testing._contract import LARGE, Base, a_run, a_step, begin, finished, keep
-from holdfast.typing import Commit, Pruned
+from holdfast.typing import UNFINISHED, Commit, Pruned
 
 if TYPE_CHECKING:
     from holdfast.typing import Checkpointer, RunRecord
@@ -169,7 +169,7 @@ class ThreadsContract(Base):
         assert [_ids(saver, name) for name in ("old", "new")] == [[], ["now"]]
         assert saver.find("old-0") is None
 
-    @pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
+    @pytest.mark.parametrize("status", sorted(UNFINISHED))
     def test_prune_leaves_what_can_be_resumed(self, saver: Checkpointer, status: str) -> None:
         """The newest run of a thread, while it is unfinished, with what it sees as ``previous``."""
         finished(saver, "thread", *_series(3), a_run("last", status=status, base="thread-1"))
