@@ -398,6 +398,30 @@ def test_keys_kept_are_few_and_of_small_arguments():
     assert LONGEST_RECENT >= max(map(len, made._recent))
 
 
+def test_as_many_keys_are_kept_as_the_limits_say():
+    """The last that fits is kept; with the next, the table begins anew."""
+    made = maker(fetch)
+    for number in range(MOST_RECENT):
+        made.make((number,), {})
+    assert MOST_RECENT == len(made._recent)
+    made.make(("one more",), {})
+    assert 1 == len(made._recent)
+
+    for length in range(LONGEST_RECENT // 2, LONGEST_RECENT + 1):
+        made.make(("x" * length,), {})
+    assert LONGEST_RECENT == max(map(len, made._recent))
+
+
+def test_a_name_that_is_no_unicode_makes_a_namespace():
+    """A script's path may hold any bytes, which Python shows as lone surrogates; stores keep namespaces as UTF-8."""
+
+    def f(): ...
+
+    f.__qualname__ = "caf\udce9.f"
+
+    assert f"{__name__}.caf\\udce9.f@1" == maker(f, version=1).namespace
+
+
 def test_arguments_that_do_not_fit_never_reach_key_func():
     """The error is that of calling the function, not one of the key function's."""
     made = maker(lambda city: city, key_func=lambda *_: pytest.fail("called"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import operator
 import string
 
 import pytest
 
-from holdfast.values.fingerprint import fingerprint
+from holdfast.values.fingerprint import code_fingerprint, fingerprint
 
 
 def compiled(source, name="f", filename="a.py"):
@@ -251,3 +252,44 @@ def test_partials_count_with_their_arguments():
 def test_builtins_and_classes_count_by_name():
     """What has no Python code is told apart by its qualified name."""
     assert 4 == len({fingerprint(each) for each in (len, repr, int, str.upper)})
+
+
+@pytest.mark.parametrize(
+    ("thing", "expected"),
+    [(int, "283540a1f962fdcb"), (operator.itemgetter("x"), "b5205347fa1e3dc2")],
+)
+def test_fingerprints_stay_what_they_are(thing, expected):
+    """They stand in namespaces: another form would make every entry a miss. (Of what has bytecode, Python's version has a say.)"""
+    assert expected == fingerprint(thing)
+
+
+class Wrapper:
+    """Has no content itself, and says what it wraps."""
+
+    __slots__ = ("__weakref__", "__wrapped__")
+
+    def __init__(self, fn):
+        self.__wrapped__ = fn
+
+    def __call__(self): ...
+
+
+def test_objects_that_wrap_a_function_count_by_its_code():
+    """A decorator's object needs no identity when its function tells it apart, and so its values are not private to a process."""
+    private = []
+    one, again, other = (fingerprint(closure(Wrapper(fn)), private) for fn in (lambda: 1, lambda: 1, lambda: 2))
+
+    assert one == again != other
+    assert [] == private
+
+
+def test_fingerprints_of_code_leave_values_out():
+    """Of what a function carries only the types count, and the code of functions."""
+    assert code_fingerprint(closure(1)) == code_fingerprint(closure(2)) != code_fingerprint(closure("1"))
+    assert code_fingerprint(closure(lambda: 1)) == code_fingerprint(closure(lambda: 1)) != code_fingerprint(closure(lambda: 2))
+    assert code_fingerprint(compiled(BASE)) == code_fingerprint(compiled(OTHER["default"])) != code_fingerprint(compiled(OTHER["operator"]))
+
+
+def test_fingerprints_of_code_stay_what_they_are():
+    """They stand in journals, beside each step: another form would say that all code has changed."""
+    assert "283540a1f962fdcb" == code_fingerprint(int)
