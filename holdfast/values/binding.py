@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def compile_binder(fn: Callable[..., Any]) -> Binder:
         parameters = list(inspect.signature(fn).parameters.values())
     except (ValueError, TypeError):  # what inspect raises for builtins without a signature
         return Binder(("args", "kwargs"), _bind_anything)
-    if not all(parameter.name.isidentifier() for parameter in parameters):
+    if any(iskeyword(parameter.name) for parameter in parameters):  # builtins may have such, positional-only
         return Binder(("args", "kwargs"), _bind_anything)
     return Binder(tuple(parameter.name for parameter in parameters), _compile(fn, parameters))
 
@@ -47,9 +48,8 @@ def _compile(fn: Callable[..., Any], parameters: list[Parameter]) -> Callable[..
     """A function with the signature of ``fn`` that returns its arguments as a tuple.
 
     Python itself then binds: 0.1 to 0.3 us for three arguments, where ``Signature.bind`` and ``apply_defaults`` take 4 us. Only parameter
-    names (identifiers, as Python checked) get into the source; defaults are set on the function afterwards.
+    names (identifiers, as `inspect` checked) get into the source; defaults are set on the function afterwards.
     """
-    name = getattr(fn, "__name__", None) or type(fn).__name__
     names = [parameter.name for parameter in parameters]
     source = f"def bind({_signature_source(parameters)}):\n    return ({''.join(f'{each}, ' for each in names)})"
     scope: dict[str, Any] = {}
@@ -58,8 +58,7 @@ def _compile(fn: Callable[..., Any], parameters: list[Parameter]) -> Callable[..
     filled = [p for p in parameters if p.default is not p.empty]
     bind.__defaults__ = tuple(p.default for p in filled if p.kind is not p.KEYWORD_ONLY) or None
     bind.__kwdefaults__ = {p.name: p.default for p in filled if p.kind is p.KEYWORD_ONLY} or None
-    bind.__name__ = name
-    bind.__qualname__ = getattr(fn, "__qualname__", name)
+    bind.__qualname__ = getattr(fn, "__qualname__", type(fn).__qualname__)  # stands in its TypeErrors
     return bind  # type: ignore[no-any-return]
 
 

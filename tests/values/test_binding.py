@@ -133,6 +133,25 @@ def test_a_builtin_without_signature_binds_args_and_kwargs():
     assert ((1, 2), {"key": None}) == binder.bind(1, 2, key=None)
 
 
+def test_a_parameter_named_by_a_keyword_binds_args_and_kwargs():
+    """Builtins may have such a name, as nobody can pass it by name; no function in Python can be compiled with it."""
+
+    def copy(*args):
+        return args
+
+    copy.__signature__ = inspect.Signature([inspect.Parameter("from", inspect.Parameter.POSITIONAL_ONLY)])
+    binder = compile_binder(copy)
+
+    assert ("args", "kwargs") == binder.names
+    assert ((1,), {}) == binder.bind(1)
+
+
+def test_a_wrong_call_of_an_object_is_named_by_its_class():
+    """It has no name of its own."""
+    with pytest.raises(TypeError, match=r"^Thing\(\) got an unexpected keyword argument 'nobody'$"):
+        compile_binder(Thing()).bind(nobody=1)
+
+
 def test_defaults_are_the_function_s_own_objects():
     """A default is handed on as it is, not copied."""
     marker = object()

@@ -259,7 +259,7 @@ def test_builtins_and_classes_count_by_name():
     [(int, "283540a1f962fdcb"), (operator.itemgetter("x"), "b5205347fa1e3dc2")],
 )
 def test_fingerprints_stay_what_they_are(thing, expected):
-    """They stand in namespaces: another form would make every entry a miss. (Of what has bytecode, Python's version has a say.)"""
+    """They stand in namespaces: another form would make every entry a miss; of what has bytecode, Python's version has a say."""
     assert expected == fingerprint(thing)
 
 
