@@ -118,7 +118,34 @@ def test_something_else_after_the_same_history_is_a_divergence(second: Any, reco
     assert (recorded_step, actual) == (caught.value.recorded.partition("(")[0], caught.value.actual.partition("(")[0])
     assert f"recorded: {caught.value.recorded}" in str(caught.value)
     assert f"now:      {caught.value.actual}" in str(caught.value)
+    assert "make that a task. To go on anyway: @entrypoint(on_divergence='rerun') runs what comes from here again" in str(caught.value)
     assert [] == lives.done
+
+
+def test_a_failure_that_the_body_survived_is_a_part_of_the_record() -> None:
+    """Asked for no more, it is a divergence like any other step."""
+    lives = iter(["first", "second"])
+
+    @task(name="decline")
+    def decline() -> None:
+        raise ValueError
+
+    @task
+    def work() -> int:
+        return 1
+
+    @entrypoint(InMemorySaver())
+    def main(_: Any) -> None:
+        if next(lives) == "first":
+            with contextlib.suppress(ValueError):
+                decline().result()
+            work().result()
+            raise Stop
+
+    with pytest.raises(Stop):
+        main.invoke(0, thread_id="t")
+    with pytest.raises(Divergence, match=r"recorded: decline\(.*\n.*now: +the body returned"):
+        main.invoke(None, thread_id="t")
 
 
 def test_a_divergence_cannot_be_swallowed_and_is_not_retried() -> None:
