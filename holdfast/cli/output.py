@@ -23,9 +23,11 @@ def fail(text: str) -> NoReturn:
 
 
 def need_file(path: str) -> None:
-    """End the command when a file was named that is not there: a mistyped path is no empty store."""
+    """End the command when a file was named that is not there, or a folder: a mistyped path is no empty store."""
     if not os.path.exists(path):  # noqa: PTH110 - `~` was the shell's business
         fail(f"there is no file {path}")
+    if os.path.isdir(path):  # noqa: PTH112 - as above
+        fail(f"{path} is a folder: give the file in it")
 
 
 def print_json(value: object) -> None:

@@ -185,6 +185,13 @@ def test_without_a_file_to_look_at(say, tmp_path):
     assert (2, True) == (done.exit_code, "say which file: --db PATH" in done.stderr)
 
 
+def test_a_folder_is_no_store(say, tmp_path):
+    """Said so, of the root as of any other: no traceback."""
+    for command in (["threads"], ["threads", "prune", "--keep-last", "1"], ["runs"], ["show"]):
+        for folder in (tmp_path, Path("/")):
+            assert (1, "", f"Error: {folder} is a folder: give the file in it\n") == say(*command, db=folder)
+
+
 def test_a_store_without_threads(say, path):
     """An empty list for programs, a reason for people."""
     saver = SqliteSaver(path)
