@@ -33,7 +33,8 @@ def chosen_modes(stream_mode: str | Sequence[str]) -> tuple[tuple[str, ...], boo
         PolicyError: There is no such mode.
     """
     is_single = isinstance(stream_mode, str)
-    modes = (stream_mode,) if isinstance(stream_mode, str) else tuple(stream_mode)
+    given: Any = stream_mode
+    modes = tuple(given) if isinstance(given, (list, tuple, set, frozenset)) else (given,)
     unknown = [mode for mode in modes if mode not in MODES]
     if unknown or not modes:
         msg = f"stream_mode={stream_mode!r}: choose one or several of {', '.join(map(repr, MODES))}"

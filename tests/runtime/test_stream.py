@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdfast import CachePolicy, Command, DiskCache, InMemoryCache, InMemorySaver, RetryPolicy, entrypoint, interrupt, task
-from holdfast.errors import StoreError
+from holdfast.errors import PolicyError, StoreError
 from holdfast.runtime.stream import MODES
 from holdfast.testing import FakeClock, captured
 
@@ -277,6 +277,19 @@ def test_debug_tells_both_in_envelopes(saver: Any, stream: Any) -> None:
     assert ("2001-09-09T01:46:40+00:00", "2001-09-09T01:46:40.500000+00:00") == (debug[0]["timestamp"], debug[-1]["timestamp"])
     assert [chunk for mode, chunk in chunks if mode == "tasks"] == [each["payload"] for each in debug if each["type"] != "checkpoint"]
     assert [1] == [chunk for mode, chunk in chunks if mode == "values"]
+
+
+@pytest.mark.parametrize("mode", ["nodes", "messages", ["updates", "nodes"], [], None, 3], ids=repr)
+def test_what_is_no_mode_is_refused(mode: Any) -> None:
+    """Whatever it is, before anything runs: with the value, and what there is."""
+
+    @entrypoint
+    def main() -> None:
+        pytest.fail("it ran")
+
+    with pytest.raises(PolicyError) as caught:
+        list(main.stream(stream_mode=mode))
+    assert str(caught.value).startswith(f"stream_mode={mode!r}: choose one or several of 'updates', 'values'")
 
 
 @pytest.mark.parametrize("mode", MODES)
