@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
 from holdfast.errors import PolicyError, RunInterrupted, TaskContextError
-from holdfast.runtime.context import scope_for
+from holdfast.runtime.context import current, scope_for
 
 if TYPE_CHECKING:
     from holdfast.runtime.context import Scope
@@ -65,9 +66,13 @@ def interrupt(value: Any, *, response_schema: Any = None) -> Any:
 
     Raises:
         TaskContextError: Called outside a run, in one without a checkpointer, or in a task that may run at most once.
+        PolicyError: ``response_schema`` is none.
         NotSerializable: The checkpointer cannot keep the question.
         Divergence: An answer was recorded for another question at this place.
     """
+    if current.get() is None:
+        msg = f"interrupt({value!r:.80}) was called outside a run; call it in an @entrypoint or a @task while it runs"
+        raise TaskContextError(msg)
     scope = scope_for("interrupt")
     journal = scope.run.journal
     if journal is None:
@@ -77,6 +82,7 @@ def interrupt(value: Any, *, response_schema: Any = None) -> Any:
         )
         raise TaskContextError(msg)
     _refuse_at_most_once(scope)
+    _check_schema(response_schema)
     step, answer = journal.questions.ask(scope, value)
     if answer is None:
         return _park(scope, journal, step, value, "")
@@ -103,6 +109,13 @@ def _park(scope: Scope, journal: Journal, step: StepId, value: Any, error: str) 
     journal.questions.put(scope, step, value, error)
     msg = f"{scope.call.plan.name} waits for an answer"
     raise RunInterrupted(msg)
+
+
+def _check_schema(schema: Any) -> None:
+    """Refuse what is no schema before anybody is asked, rather than when the answer comes."""
+    if schema is not None and not hasattr(schema, "model_validate"):
+        with contextlib.suppress(msgspec.ValidationError):
+            _converted(None, schema)
 
 
 def _converted(answer: Any, schema: Any) -> Any:

@@ -623,12 +623,19 @@ def test_a_pydantic_model_is_a_schema() -> None:
 
 
 def test_a_schema_that_is_none() -> None:
-    """The programmer's mistake is not put to the person who answers."""
+    """The programmer's mistake is found out before anybody is asked."""
 
     @entrypoint(InMemorySaver())
     def main() -> Any:
         return interrupt("?", response_schema=3)
 
-    main.invoke(thread_id="t")
     with pytest.raises(PolicyError, match="response_schema=3"):
-        main.invoke(Command(resume=1), thread_id="t")
+        main.invoke(thread_id="t")
+    assert () == main.get_state(thread_id="t").interrupts
+
+
+def test_outside_a_run_there_is_nobody_to_ask() -> None:
+    """And it is no task that could be invoked on its own."""
+    with pytest.raises(TaskContextError) as caught:
+        interrupt("publish?")
+    assert "interrupt('publish?') was called outside a run; call it in an @entrypoint or a @task while it runs" == str(caught.value)
