@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast import clock
 from holdfast._plans import input_annotation
-from holdfast.errors import NotKeyable, PolicyError, RunExists, ThreadBusyError, UnknownInterruptError
+from holdfast.errors import NotKeyable, NotSerializable, PolicyError, RunExists, ThreadBusyError, UnknownInterruptError
 from holdfast.runtime.interrupt import NOTHING, Command, Input
 from holdfast.runtime.journal import Journal, give_back
 from holdfast.runtime.once import refuse_doubts
 from holdfast.runtime.questions import Questions
 from holdfast.typing import UNFINISHED, RunRecord
 from holdfast.values.canonical import digest, encode
-from holdfast.values.codec import codec_for
+from holdfast.values.codec import codec_for, refused_as
 from holdfast.values.fingerprint import code_fingerprint
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ class _Opener:
         return self._go_on(at, None) if self._is_newest(at) else self._branch(at, None)
 
     def _begin(self, given: Any, base: str) -> Opened:
-        record = self._new(self._codec.encode([] if given is NO_INPUT else [given]), base)
+        record = self._new(self._encoded(given), base)
         self._run.previous = self._previous(base)
         self._run.journal = self._journal(record, ())
         return Opened(given, abandoned=self._abandoned(record))
@@ -294,6 +294,13 @@ class _Opener:
         saved = None if record is None else record.output if record.saved is None else record.saved
         return None if saved is None or self._plan.codec is None else self._plan.codec.decode(saved)
 
+    def _encoded(self, given: Any) -> bytes:
+        try:
+            return self._codec.encode([] if given is NO_INPUT else [given])
+        except NotSerializable as error:
+            what, annotation = f"the input of {self._plan.name}", "the annotation of the entrypoint's input"
+            raise refused_as(what, error, "result[0]", "input", annotation) from error
+
     def _decoded(self, record: RunRecord) -> Any:
         given = self._codec.decode(record.input)
         return given[0] if given else NO_INPUT
@@ -305,7 +312,7 @@ class _Opener:
         return known.base == _base(at) if is_input else (known.input, known.base) == (at.input, at.base)
 
     def _is_same(self, recorded: bytes, given: Any) -> bool:
-        if self._codec.encode([] if given is NO_INPUT else [given]) == recorded:
+        if self._encoded(given) == recorded:
             return True
         before = self._codec.decode(recorded)
         return bool(before) == (given is not NO_INPUT) and (not before or _mark(before[0]) == _mark(given))

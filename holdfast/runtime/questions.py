@@ -13,9 +13,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
-from holdfast.errors import Divergence, UnknownInterruptError
+from holdfast.errors import Divergence, NotSerializable, UnknownInterruptError
 from holdfast.typing import StepId, StepRecord
-from holdfast.values.codec import codec_for
+from holdfast.values.codec import codec_for, refused_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -109,7 +109,10 @@ class Questions:
 
     def _answered(self, step: StepId, question: Interrupt, answer: Any) -> StepRecord:
         asked = _codec.decode(self._recorded[step].payload)
-        payload = _codec.encode({**asked, "answer": answer, "error": question.error})
+        try:
+            payload = _codec.encode({**asked, "answer": answer, "error": question.error})
+        except NotSerializable as problem:
+            raise refused_as(f"the answer to {question.value!r:.80}", problem, "result['answer']", "answer") from problem
         record = StepRecord(step, "answered", payload, at=clock.current.time())
         self._recorded[step] = record
         return record
@@ -169,7 +172,10 @@ class Questions:
             NotSerializable: It cannot be kept.
         """
         around = [each.step for each in scope.outward()]
-        payload = _codec.encode({"value": value, "error": error, "around": around})
+        try:
+            payload = _codec.encode({"value": value, "error": error, "around": around})
+        except NotSerializable as problem:
+            raise refused_as(f"what {scope.call.plan.name} asks", problem, "result['value']", "question") from problem
         with self._lock:
             self._new[step] = self._recorded[step] = StepRecord(step, "asked", payload, at=clock.current.time())
             question = Interrupt(_codec.decode(payload)["value"], self.id_of(step), error)

@@ -9,6 +9,7 @@ Extensions stand apart from the data, so no dict of the user's can be taken for 
 from __future__ import annotations
 
 import hmac
+import re
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ __all__ = ["MsgpackCodec", "PickleCodec", "codec_for", "register"]
 _CLASS = 100
 _INT_RANGE = range(-(2**63), 2**64)
 _UNCHANGED = frozenset({bool, type(None), float, bytes})
+_ANNOTATE = re.compile(r"(name \S+ in )the task's return annotation, or ")
 _BEYOND_MSGPACK = (UnicodeEncodeError, OverflowError)
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -190,6 +192,22 @@ def _unknown_class(cls: type) -> Refused:
     else:
         fix = f"name {name} in the task's return annotation, or call holdfast.register({name})"
     return Refused(f"is {a_class(cls)}", fix=fix)
+
+
+def refused_as(what: str, error: NotSerializable, within: str, name: str, annotation: str | None = None) -> NotSerializable:
+    """The refusal of a value that was encoded inside another one, in the words of whoever gave it.
+
+    Args:
+        what: Whose it is, for example ``the input of plan``.
+        error: The refusal of the whole.
+        within: Where it stood in there, for example ``result[0]``.
+        name: What it is to its user, for example ``input``.
+        annotation: Where naming its class would do; None: nowhere, it has to be registered.
+    """
+    where = name + error.where.removeprefix(within)
+    text = where + str(error).removeprefix(error.where)
+    text = _ANNOTATE.sub("" if annotation is None else rf"\1{annotation}, or ", text)
+    return NotSerializable(f"{what} cannot be checkpointed: {text}", where=where)
 
 
 def _not_serializable(refused: Refused) -> NotSerializable:

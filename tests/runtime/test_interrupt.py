@@ -532,6 +532,58 @@ def test_a_command_needs_a_checkpointer() -> None:
         main.invoke(Command(resume=1))
 
 
+@dataclass
+class Flight:
+    """What a store gives back only when it is registered, or an annotation names it."""
+
+    number: object
+
+
+_WHY = "is a .*Flight, which would not come back from a store as it is: "
+_NUMBER = "is an object, which would not come back from a store as it is: return plain data"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            Flight(1),
+            rf"^the input of main cannot be checkpointed: input {_WHY}name Flight in the annotation of the entrypoint's input, or call h",
+        ),
+        ([object()], rf"^the input of main cannot be checkpointed: input\[0\] {_NUMBER}"),
+    ],
+    ids=["annotate", "plain data"],
+)
+def test_an_input_that_cannot_be_kept_is_called_so(given: object, said: str) -> None:
+    """It is no result, and what helps is another annotation."""
+
+    @entrypoint(InMemorySaver())
+    def main(_: Any) -> None:
+        pytest.fail("it ran")
+
+    for keyed in ({}, {"run_id": "run-1"}):
+        with pytest.raises(NotSerializable, match=said) as caught:
+            main.invoke(given, thread_id="t", **keyed)
+        assert caught.value.where.startswith("input")
+
+
+def test_a_question_and_an_answer_that_cannot_be_kept_are_called_so() -> None:
+    """No annotation could help, so none is asked for; the question stays open."""
+
+    @entrypoint(InMemorySaver())
+    def main(question: str) -> Any:
+        return interrupt({"q": Flight(1)} if question == "flight" else question)
+
+    with pytest.raises(
+        NotSerializable, match=rf"^what main asks cannot be checkpointed: question\['q'\] {_WHY}call holdfast\.register\(Flight\)$"
+    ):
+        main.invoke("flight", thread_id="t")
+    asked = main.invoke("which?", thread_id="u")
+    with pytest.raises(NotSerializable, match=rf"^the answer to 'which\?' cannot be checkpointed: answer {_WHY}call"):
+        main.invoke(Command(resume=Flight(1)), thread_id="u")
+    assert asked == main.invoke(None, thread_id="u")
+
+
 # -- response_schema --------------------------------------------------------------------------------------------------------------------
 
 
