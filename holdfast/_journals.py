@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from holdfast import clock
 from holdfast._plans import input_annotation
 from holdfast.errors import NotKeyable, NotSerializable, PolicyError, RunExists, ThreadBusyError, UnknownInterruptError
+from holdfast.runtime.context import current
 from holdfast.runtime.interrupt import NOTHING, Command, Input
 from holdfast.runtime.journal import Journal, give_back
 from holdfast.runtime.once import refuse_doubts
@@ -103,6 +104,7 @@ def open_journal(settings: Settings, run: Run, saver: Checkpointer, request: Req
 
 def claim(saver: Checkpointer, thread_id: str, wait: float) -> Lease:
     """Own a thread, waiting at most ``wait`` seconds for whoever does."""
+    _refuse_own(saver, thread_id)
     until = clock.current.monotonic() + wait
     while True:
         try:
@@ -112,6 +114,17 @@ def claim(saver: Checkpointer, thread_id: str, wait: float) -> Lease:
             if left <= 0:
                 raise
         clock.current.sleep(min(POLL_SECONDS, left))
+
+
+def _refuse_own(saver: Checkpointer, thread_id: str) -> None:
+    """Do not wait for the run that waits for this call."""
+    scope = current.get()
+    if scope is not None and scope.run.journal is not None and not scope.run.is_over and scope.run.journal.owns(saver, thread_id):
+        msg = (
+            f"thread {thread_id!r} belongs to the very run that this call is made in, until that has ended: name another thread; an entrypoint "
+            f"that is invoked with no thread_id and no config is a step of this run"
+        )
+        raise ThreadBusyError(msg)
 
 
 def checkpoint(saver: Checkpointer, thread_id: str, checkpoint_id: str) -> RunRecord:

@@ -435,6 +435,31 @@ def test_a_thread_that_is_worked_on_is_not_updated(saver: Any, api: Api) -> None
     assert [] == api.history(main, thread_id="t")
 
 
+def test_a_run_does_not_wait_for_itself(saver: Any, api: Api) -> None:
+    """A call made in it that names its own thread is told so at once, however long it would wait; so is one in a task."""
+    inner = summing(saver)
+    said: list[str] = []
+
+    def refused(call: Any, *args: Any, **named: Any) -> None:
+        with pytest.raises(ThreadBusyError) as caught:
+            call(*args, wait="1h", **named)
+        said.append(str(caught.value))
+
+    @task
+    def step() -> None:
+        refused(inner.invoke, 1, thread_id="t")
+
+    @entrypoint(saver)
+    def outer() -> None:
+        refused(inner.invoke, 1, at("t"))
+        refused(outer.update_state, at("t"), 1)
+        step().result()
+
+    api.invoke(outer, thread_id="t")
+    assert 3 == len(said)
+    assert {"thread 't' belongs to the very run that this call is made in"} == {text.partition(",")[0] for text in said}
+
+
 def test_a_sync_update_waits_for_the_thread(saver: Any) -> None:
     """As long as it is told to."""
     main = summing(saver)

@@ -41,7 +41,7 @@ def busy(thread_id: str, owner: str) -> ThreadBusyError:
     """The refusal of a claim; ``owner`` is for example ``process 4711 on box``."""
     return ThreadBusyError(
         f"thread {thread_id!r} is being worked on by {owner}: wait until that run has ended, use another thread id, "
-        "or take the thread over with force=True if it is stuck"
+        f"or, if it is stuck, take the thread over: saver.release(saver.claim({thread_id!r}, force=True))"
     )
 
 

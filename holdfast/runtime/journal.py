@@ -329,6 +329,10 @@ class Journal:
         steps = (*self._held.values(), *self.questions.to_record())
         self.writer.commit(self._commit(steps, self.run)._replace(dropped=tuple(self._dropped)))
 
+    def owns(self, saver: Checkpointer, thread_id: str) -> bool:
+        """Whether its run is the owner of this thread."""
+        return self._saver is saver and self._lease.thread_id == thread_id
+
     def release(self) -> None:
         """Give the thread back, whatever became of the run."""
         give_back(self._saver, self._lease)

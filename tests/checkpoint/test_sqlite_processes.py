@@ -136,7 +136,8 @@ def test_a_dead_owner_leaves_nothing(path, saver):
 
     assert (
         f"thread 'thread' is being worked on by process {child.pid} on {os.uname().nodename}: wait until that run has ended, "
-        "use another thread id, or take the thread over with force=True if it is stuck" == str(busy.value)
+        "use another thread id, or, if it is stuck, take the thread over: saver.release(saver.claim('thread', force=True))"
+        == str(busy.value)
     )
     assert [lease.owner] == [file.name for file in path.with_name("runs.db-owners").iterdir()]
 
