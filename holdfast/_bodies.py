@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from holdfast._frames import trims
 from holdfast._journals import NO_INPUT
 from holdfast._plans import build_plan
-from holdfast._runs import Settings, plain_input
+from holdfast._runs import plain_input
+from holdfast._settings import Settings
 from holdfast.cache.default import check_cache
 from holdfast.errors import PolicyError
 from holdfast.runtime import _ports, steps

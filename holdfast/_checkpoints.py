@@ -11,7 +11,8 @@ from holdfast.runtime import _ports
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from holdfast._runs import Prepared, Settings
+    from holdfast._runs import Prepared
+    from holdfast._settings import Settings
 
 _MODES = frozenset({"checkpoints", "debug"})
 

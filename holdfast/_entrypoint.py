@@ -23,7 +23,8 @@ from holdfast._methods import is_function, or_method
 from holdfast._plans import build_plan, check_choice
 from holdfast._references import ByReference
 from holdfast._resolve import Resolvable
-from holdfast._runs import Config, Options, Prepared, Settings, check_concurrency, open_run, patiently
+from holdfast._runs import Config, Options, Prepared, check_concurrency, open_run, patiently
+from holdfast._settings import Settings
 from holdfast._states import States
 from holdfast.runtime import _ports, threads
 from holdfast.runtime._async.call import perform as perform_async

@@ -20,7 +20,7 @@ from holdfast.values.fingerprint import code_fingerprint
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast._runs import Settings
+    from holdfast._settings import Settings
     from holdfast.runtime.run import Run
     from holdfast.typing import Checkpointer, Lease, StepRecord
 

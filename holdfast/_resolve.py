@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdfast._plans import Seconds
-    from holdfast._runs import Settings
+    from holdfast._settings import Settings
     from holdfast.errors import Doubt
     from holdfast.runtime.once import Announced
     from holdfast.typing import Lease, RunRecord

@@ -1,4 +1,4 @@
-"""Opens runs: what an entrypoint was given, and one `Run` with the call of its body for each invocation."""
+"""Opens runs: one `Run` with the call of its body for each invocation of an entrypoint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from uuid import UUID
 
 from holdfast import clock, events
 from holdfast._journals import NO_INPUT, POLL_SECONDS, Request, open_journal, unwrapped
-from holdfast.cache.default import default_cache
 from holdfast.errors import PolicyError, ThreadBusyError
 from holdfast.policies.duration import seconds
 from holdfast.runtime import lookup
@@ -22,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from holdfast._plans import Seconds
+    from holdfast._settings import Settings
     from holdfast.policies.plan import Plan
-    from holdfast.typing import Cache, Checkpointer
+    from holdfast.typing import Checkpointer
 
 Config = dict[str, Any]
 V = TypeVar("V")
@@ -41,29 +41,6 @@ class Options:
     context: Any = None
     run_id: str | None = None
     wait: Seconds = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What ``@entrypoint`` was given; see `holdfast.entrypoint` for each field."""
-
-    plan: Plan
-    checkpointer: Checkpointer | None = None
-    store: Any = None
-    cache: Cache | None = None
-    context_schema: type | None = None
-    max_concurrency: int | None = None
-    durability: str = "sync"
-    on_divergence: str = "raise"
-
-    @property
-    def function(self) -> Callable[..., Any]:
-        """The user's function, as it was."""
-        return getattr(self.plan.fn, "__wrapped__", self.plan.fn)
-
-    def open_cache(self) -> Cache:
-        """The cache given, else the default one."""
-        return default_cache() if self.cache is None else self.cache
 
 
 class Place(NamedTuple):

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from holdfast._plans import Seconds
-    from holdfast._runs import Config, Settings
+    from holdfast._runs import Config
+    from holdfast._settings import Settings
     from holdfast._snapshots import StateSnapshot
     from holdfast.policies.plan import Plan
     from holdfast.typing import Checkpointer, Codec

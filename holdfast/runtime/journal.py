@@ -321,7 +321,7 @@ class Journal:
             self.writer.commit(Commit(self._lease, abandoned.run_id, run=abandoned))
 
     def end(self, status: str, output: bytes | None, saved: bytes | None, error: Exception | None) -> None:
-        """Record how the run ended, or that it waits for answers; then give the thread back."""
+        """Record how the run ended, or that it waits for answers."""
         self.check_late()
         now = clock.current.time()
         failure = None if error is None else remembered(error)
