@@ -1,6 +1,6 @@
 """Every difference between sync and async code, in pairs: the driver is written with the ``_async`` names and its twin is generated.
 
-Nothing else in ``runtime/`` may sleep, spawn, wait or hop threads.
+The driver, all of ``_async/``, sleeps, spawns, waits and hops threads by these alone.
 """
 
 from __future__ import annotations
