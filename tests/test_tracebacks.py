@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ from holdfast import (
 from holdfast._frames import trimmed, trims
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PACKAGE = str(Path(holdfast.__file__).parent) + "/"
 CACHED = CachePolicy(ttl=60)
@@ -96,36 +97,42 @@ async def alist(chunks: Any) -> list[Any]:
     return [chunk async for chunk in chunks]
 
 
-def in_a_run(call: Callable[[], Any]) -> Any:
+@contextmanager
+def looked_at(seen: list[list[str]]) -> Iterator[None]:
+    """Note our frames in an error that passes."""
+    try:
+        yield
+    except BaseException as error:
+        seen.append(ours(error))
+        raise
+
+
+def in_a_run(call: Callable[[], Any]) -> None:
     """``call()`` in the body of a run; the error is looked at there, too, before it leaves the run."""
     seen: list[list[str]] = []
 
     @entrypoint
     def main() -> None:
-        try:
+        with looked_at(seen):
             call()
-        except BaseException as error:
-            seen.append(ours(error))
-            raise
 
-    try:
-        main.invoke()
-    finally:
-        assert [len(frames) <= 2 for frames in seen] == [True], seen
+    invoke(main, seen)
 
 
-def in_an_async_run(call: Callable[[], Any]) -> Any:
+def in_an_async_run(call: Callable[[], Any]) -> None:
     """The same for ``async def``."""
     seen: list[list[str]] = []
 
     @entrypoint
     async def main() -> None:
-        try:
+        with looked_at(seen):
             await call()
-        except BaseException as error:
-            seen.append(ours(error))
-            raise
 
+    invoke(main, seen)
+
+
+def invoke(main: Any, seen: list[list[str]]) -> None:
+    """Invoke it; its error had few of our frames inside, too."""
     try:
         main.invoke()
     finally:

@@ -12,6 +12,7 @@ from holdfast.cli.output import json_of
 from holdfast.cli.table import shortened
 from holdfast.errors import HoldfastError
 from holdfast.runtime.questions import Interrupt, Questions
+from holdfast.runtime.stream import asked_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,7 +49,7 @@ def short_ids(questions: Sequence[Interrupt]) -> list[str]:
 
 def in_json(questions: Iterable[Interrupt]) -> list[dict[str, Any]]:
     """Questions for programs."""
-    return [{"id": question.id, "value": question.value, "error": question.error} for question in questions]
+    return [asked_as(question) for question in questions]
 
 
 def in_one_line(question: Interrupt) -> str:
