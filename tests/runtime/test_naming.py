@@ -187,6 +187,15 @@ def test_an_unanswered_question_is_found_in_what_is_passed_on(wrap: Any) -> None
     assert caught.value is question
 
 
+def test_a_call_that_is_given_an_unanswered_question_is_not_made() -> None:
+    """It would get the question for an argument; beside what cannot be encoded, too."""
+    question = RunInterrupted("waits")
+
+    with pytest.raises(RunInterrupted) as caught:
+        Namer().step(fetch, [object(), question])
+    assert caught.value is question
+
+
 class Client:
     """An object without content."""
 
@@ -230,11 +239,25 @@ def test_a_client_made_anew_for_each_attempt_is_not_warned_of() -> None:
     assert [] == [note for note in recording.notes if note["event"] == "holdfast.journal.mixed_steps"]
 
 
-def test_names_stay_what_they_are() -> None:
-    """They are kept in journals: another encoding would run finished steps again."""
-    step = Namer().step(fetch.options(step_key="left"), "a")
+@task(name="use")
+def use_anything(value: Any, *, runtime: Runtime | None = None) -> None:
+    """Never run here."""
 
-    assert ("fetch", b"", 0, "89bb3fadab6cb00f975bf68e69355ecc") == (step.name, step.scope, step.occurrence, step.fingerprint.hex())
+
+@pytest.mark.parametrize(
+    ("named", "value", "expected"),
+    [
+        (fetch, "a", "f3292ce231df270b05189663d800a2da"),
+        (fetch.options(step_key="left"), "a", "89bb3fadab6cb00f975bf68e69355ecc"),
+        (fetch.options(step_key="\udce9"), "a", "fb19ea4ca46bbef865ff834b33eb1147"),  # from a file's name that is no UTF-8
+        (use_anything.options(step_key="left"), object(), "b7d4163a6e51a93e326d567f1f0045ee"),
+    ],
+)
+def test_names_stay_what_they_are(named: Any, value: Any, expected: str) -> None:
+    """They are kept in journals: another encoding would run finished steps again."""
+    step = Namer().step(named, value)
+
+    assert (named.plan.name, b"", 0, expected) == (step.name, step.scope, step.occurrence, step.fingerprint.hex())
 
 
 def test_a_container_that_contains_itself_is_looked_through_once() -> None:
