@@ -89,7 +89,7 @@ MODULES = {
     "runtime/_async/resilient.py": f"test_resilient.py {_FACTS} runtime/test_flight.py",
     "runtime/_async/step.py": _CALLS,
     "runtime/attempts.py": f"{_CALLS} {_ENDS}",
-    "runtime/flight.py": "runtime/test_flight.py test_resilient.py",
+    "runtime/flight.py": "runtime/test_flight.py runtime/test_standstill.py test_resilient.py runtime/test_fork.py",
     "runtime/hop.py": "runtime/test_hop.py test_resilient.py test_task.py runtime/test_stress.py",
     "runtime/journal.py": f"runtime/test_journal.py runtime/test_replay.py test_entrypoint.py {_ENDS}",
     "runtime/lookup.py": f"runtime/test_lookup.py test_resilient.py runtime/test_flight.py {_FACTS} test_task.py",

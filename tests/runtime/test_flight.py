@@ -203,6 +203,32 @@ def test_a_cancelled_follower_leaves_the_leader_alone() -> None:
     assert "ok" == asyncio.run(main())
 
 
+def test_a_cancelled_follower_inside_a_computation_waits_no_longer() -> None:
+    """Not in the books either, where a later call would take it for part of a ring."""
+    body = Body("ok")
+
+    @resilient(cache_policy=POLICY, cache=InMemoryCache())
+    async def inner() -> Any:
+        return await body.run_async()
+
+    @resilient(cache_policy=POLICY, cache=InMemoryCache())
+    async def outer() -> int:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await inner()
+        return len(flight._waiting)
+
+    async def main() -> Any:
+        leader = asyncio.create_task(inner())
+        while not body.calls:
+            await asyncio.sleep(0.001)
+        left = await outer()
+        body.release.release()
+        return left, await leader
+
+    assert (0, "ok") == asyncio.run(main())
+
+
 def test_followers_hold_no_slot() -> None:
     """At max_concurrency=1 a leader that needs its slot back gets it, however many wait for it."""
     failures = 2
