@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from holdfast import clock
 from holdfast.errors import PolicyError, RunInterrupted
@@ -34,7 +34,7 @@ def chosen_modes(stream_mode: str | Sequence[str]) -> tuple[tuple[str, ...], boo
     """
     is_single = isinstance(stream_mode, str)
     given: Any = stream_mode
-    modes = tuple(given) if isinstance(given, (list, tuple, set, frozenset)) else (given,)
+    modes: tuple[str, ...] = tuple(cast("Sequence[str]", given)) if isinstance(given, (list, tuple, set, frozenset)) else (given,)
     unknown = [mode for mode in modes if mode not in MODES]
     if unknown or not modes:
         msg = f"stream_mode={stream_mode!r}: choose one or several of {', '.join(map(repr, MODES))}"
