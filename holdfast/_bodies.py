@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast._frames import trims
 from holdfast._journals import NO_INPUT
 from holdfast._plans import build_plan
-from holdfast._runs import plain_input
+from holdfast._runs import place, plain_input
 from holdfast._settings import Settings
 from holdfast.cache.default import check_cache
 from holdfast.errors import PolicyError
@@ -128,16 +128,21 @@ def nested(scope: Scope, plan: Plan, input: Any) -> TaskFuture[Any]:
     return steps.submit(scope, plan, () if input is NO_INPUT else (plain_input(input),), {})
 
 
-def batch_configs(plan: Plan, inputs: Sequence[Any], config: Config | Sequence[Config] | None) -> list[Config | None]:
+def batch_configs(settings: Settings, inputs: Sequence[Any], config: Config | Sequence[Config] | None) -> list[Config | None]:
     """One config for each input of a batch.
 
     Raises:
-        PolicyError: ``inputs`` is no list, or there are more or fewer configs than inputs.
+        PolicyError: ``inputs`` is no list, there are more or fewer configs than inputs, or a single one names a thread that all would work on.
     """
+    plan = settings.plan
     if isinstance(inputs, (str, bytes, dict)) or not hasattr(inputs, "__len__"):
         msg = f"inputs={inputs!r}: give a list with one input for each run, e.g. {plan.name}.batch([{inputs!r}])"
         raise PolicyError(msg)
     if config is None or isinstance(config, dict):
+        thread = None if config is None or settings.checkpointer is None else place(config, None).thread_id
+        if thread is not None and len(inputs) > 1:
+            msg = f"config names thread {thread!r} for {len(inputs)} inputs, and a thread does one thing at a time: give one config for each input"
+            raise PolicyError(msg)
         return [config] * len(inputs)
     if len(config) != len(inputs):
         msg = f"batch got {len(inputs)} inputs and {len(config)} configs: give one config for each input, or a single one for all"

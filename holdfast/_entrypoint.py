@@ -193,10 +193,10 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
             One result for each input, in their order.
 
         Raises:
-            PolicyError: ``inputs`` is no list, or there are more or fewer configs than inputs.
+            PolicyError: ``inputs`` is no list, there are more or fewer configs than inputs, or a single one names a thread for all.
             Exception: The first failed run's error, when all have ended.
         """
-        configs = batch_configs(self.plan, inputs, config)
+        configs = batch_configs(self._settings, inputs, config)
         opened: list[Run] = []
         blocked = running_loop()
 
@@ -219,7 +219,7 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         """`batch` for async code."""
         import asyncio
 
-        configs = batch_configs(self.plan, inputs, config)
+        configs = batch_configs(self._settings, inputs, config)
         runs = [self.ainvoke(item, each) for item, each in zip(inputs, configs, strict=True)]
         results: list[Any] = list(await asyncio.gather(*runs, return_exceptions=True))
         first = next((result for result in results if isinstance(result, BaseException)), None)

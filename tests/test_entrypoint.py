@@ -589,6 +589,17 @@ def test_a_batch_of_what_is_no_list_is_refused(inputs: Any) -> None:
             call(inputs)
 
 
+def test_a_batch_on_a_single_thread_is_refused() -> None:
+    """Its runs would be in each other's way, or not, as chance has it; without a checkpointer the id is a name only."""
+    config: dict[str, Any] = {"configurable": {"thread_id": "t"}}
+    main = entrypoint(InMemorySaver(), name="main")(lambda x: x)
+    for call in (main.batch, lambda *given: asyncio.run(main.abatch(*given))):
+        with pytest.raises(PolicyError, match=r"config names thread 't' for 2 inputs.*give one config for each input"):
+            call([1, 2], config)
+    assert [3] == main.batch([3], config)
+    assert [1, 2] == entrypoint(lambda x: x).batch([1, 2], config)
+
+
 def test_a_batch_takes_any_sequence() -> None:
     """Not lists alone."""
     assert [0, 1, 2] == entrypoint(lambda x: x).batch(range(3))
