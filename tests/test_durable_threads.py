@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +17,7 @@ from holdfast.errors import StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from holdfast.typing import RunRecord
+    from holdfast.typing import Lease, RunRecord
 
 TURNS = 200
 WORDS = 50
@@ -121,3 +124,32 @@ def test_a_thread_that_could_not_be_read_can_be_used_again() -> None:
     saver.is_broken = False
 
     assert 2 == main.invoke(2, thread_id="t")
+
+
+def test_a_loop_that_is_shut_down_keeps_no_thread() -> None:
+    """It cancels all tasks at once, also while one is about to own a thread: what it gets by then is given back."""
+    asks = threading.Event()
+
+    class Slow(InMemorySaver):
+        is_blocking = True  # type: ignore[assignment]
+
+        def claim(self, thread_id: str, /, *, force: bool = False) -> Lease:
+            asks.set()
+            time.sleep(0.1)
+            return super().claim(thread_id, force=force)
+
+    saver = Slow()
+
+    @entrypoint(saver)
+    def main(n: int) -> int:
+        return n
+
+    async def leave() -> None:
+        running = asyncio.create_task(main.ainvoke(1, thread_id="t"))
+        while not asks.is_set():
+            await asyncio.sleep(0.001)
+        assert not running.done()
+
+    asyncio.run(leave())
+
+    assert 2 == main.invoke(2, thread_id="t", wait=1)

@@ -17,9 +17,10 @@ from holdfast.runtime import flight, lookup
 from holdfast.runtime.detached import Detached
 from holdfast.runtime.dispatch import MOST_WAITING_THREADS, workers
 from holdfast.runtime.future import TaskFuture
-from holdfast.runtime.hop import in_thread
+from holdfast.runtime.hop import in_thread, sent, taken
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from holdfast.runtime.dispatch import Slots
@@ -236,13 +237,21 @@ async def uninterrupted_async(is_blocking: bool, fn: Callable[..., Any], *args: 
     """Call what must not be left half done, on a worker thread when it may block; a cancellation that comes meanwhile is let go."""
     if not is_blocking:
         return fn(*args)
+    work = sent(partial(fn, *args))
+    await _ended(work)
+    try:
+        return taken(work)
+    finally:
+        del work  # it leads to the error, and that to this frame
+
+
+async def _ended(work: asyncio.Future[Any]) -> None:
+    """Wait until it is done, whoever is cancelled meanwhile."""
     import asyncio
 
-    work = asyncio.ensure_future(in_thread(partial(fn, *args)))
     while not work.done():
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([work])
-    return work.result()
 
 
 async def acquire_async(is_blocking: bool, fn: Callable[[], Any], give_back: Callable[[Any], None]) -> Any:  # noqa: FBT001
@@ -251,14 +260,19 @@ async def acquire_async(is_blocking: bool, fn: Callable[[], Any], give_back: Cal
         return fn()
     import asyncio
 
-    work = asyncio.ensure_future(in_thread(fn))
+    work = sent(fn)
     try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
         await asyncio.wait([work])
-        if work.exception() is None:
-            await in_thread(partial(give_back, work.result()))
+    except asyncio.CancelledError:
+        await _ended(work)
+        value, error = work.result()
+        if error is None:
+            await in_thread(partial(give_back, value))
         raise
+    try:
+        return taken(work)
+    finally:
+        del work  # it leads to the error, and that to this frame
 
 
 def uninterrupted_sync(is_blocking: bool, fn: Callable[..., Any], *args: Any) -> Any:  # noqa: FBT001

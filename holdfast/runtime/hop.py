@@ -17,12 +17,30 @@ if TYPE_CHECKING:
 
 async def in_thread(fn: Callable[[], Any]) -> Any:
     """Run ``fn`` on a worker thread, in a copy of this context."""
+    answer = sent(fn)
+    await answer
+    try:
+        return taken(answer)
+    finally:
+        del answer  # it leads to the error, and that to this frame
+
+
+def sent(fn: Callable[[], Any]) -> asyncio.Future[Outcome]:
+    """Have ``fn`` run on a worker thread, in a copy of this context; `taken` takes its outcome.
+
+    It is no asyncio task: a loop that is shut down cancels all of those, and nobody would hear any more what the thread has done.
+    """
     loop = running_loop()
     if loop is None:
         raise RuntimeError("no running event loop")
     answer: asyncio.Future[Outcome] = loop.create_future()
     workers.send(_Hop(fn, loop, answer))
-    value, error = await answer
+    return answer
+
+
+def taken(answer: asyncio.Future[Outcome]) -> Any:
+    """The value of a function that was `sent` and has ended; raises what it raised."""
+    value, error = answer.result()
     if error is None:
         return value
     try:
