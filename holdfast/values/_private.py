@@ -35,13 +35,26 @@ def file_system(device: int, mounts: str) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Make ``folder`` and its missing parents, each 0700 whatever the umask."""
+    """Make ``folder`` and its missing parents, each 0700 whatever the umask and there to stay after power loss."""
     if folder.exists():
         return
     make_folder(folder.parent)
     with contextlib.suppress(FileExistsError):  # another process was faster
         folder.mkdir(mode=0o700)
         folder.chmod(0o700)
+    _sync_names(folder.parent)
+
+
+def _sync_names(folder: Path) -> None:
+    """Have the disk keep the names in ``folder``: syncing what they stand for does not (man 2 fsync). SQLite does this for its own files."""
+    if sys.platform == "win32":
+        return
+    with contextlib.suppress(OSError):  # a file system that syncs no folders, or one that we may not read: as in SQLite's unixSync
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def check_folder(folder: Path, name: str) -> None:
