@@ -48,6 +48,12 @@ PROMISES: dict[str, dict[str, list[str]]] = {
         "tests/test_durable.py": ["test_no_finished_task_is_done_again_after_kill_9"],
         "tests/faults/test_faults.py": ["test_no_promise_is_broken"],
     },
+    "What a run was handed outlives a power cut": {
+        "tests/faults/test_power_cut.py": [
+            "test_no_outcome_that_was_seen_is_lost_to_a_power_cut",
+            "test_normal_loses_the_last_outcomes_and_nothing_else",
+        ],
+    },
     "An at-most-once task": {
         "tests/test_at_most_once.py": ["test_a_step_in_flight_at_death_is_not_run_again", "test_the_text_says_all_there_is_to_know"],
     },
