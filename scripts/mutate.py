@@ -55,6 +55,7 @@ _STATES = "test_branches.py test_states.py test_history_model.py"
 
 MODULES = {
     "_journals.py": f"{_STATES} runtime/test_journal.py runtime/test_interrupt.py",
+    "_resolve.py": "test_resolve.py runtime/test_once.py",
     "_snapshots.py": f"{_STATES} runtime/test_stream.py",
     "_states.py": _STATES,
     "policies/attributes.py": f"policies/test_attributes.py policies/test_classify.py policies/test_pushback.py {_RETRY}",
@@ -85,21 +86,25 @@ MODULES = {
     "values/registry.py": "values/test_registry.py values/test_codec.py values/test_failure.py",
     "values/views.py": _KEYS,
     "cache/keys.py": "cache/test_keys.py",
-    "runtime/_async/call.py": f"{_CALLS} {_ENDS}",
+    "runtime/_async/call.py": f"runtime/test_once.py {_CALLS} {_ENDS}",
     "runtime/_async/resilient.py": f"test_resilient.py {_FACTS} runtime/test_flight.py",
     "runtime/_async/step.py": _CALLS,
     "runtime/attempts.py": f"{_CALLS} {_ENDS}",
     "runtime/flight.py": "runtime/test_flight.py runtime/test_standstill.py test_resilient.py runtime/test_fork.py",
     "runtime/hop.py": "runtime/test_hop.py test_resilient.py test_task.py runtime/test_stress.py",
-    "runtime/journal.py": f"runtime/test_journal.py runtime/test_replay.py test_entrypoint.py {_ENDS}",
+    "runtime/journal.py": f"runtime/test_journal.py runtime/test_once.py runtime/test_replay.py test_entrypoint.py {_ENDS}",
     "runtime/lookup.py": f"runtime/test_lookup.py test_resilient.py runtime/test_flight.py {_FACTS} test_task.py",
     "runtime/loops.py": "runtime/test_future.py runtime/test_fork.py test_task.py",
     "runtime/naming.py": "runtime/test_naming.py runtime/test_replay.py runtime/test_journal.py",
+    "runtime/once.py": "runtime/test_once.py test_resolve.py",
+    "runtime/outcomes.py": "runtime/test_outcomes.py runtime/test_writer.py runtime/test_once.py runtime/test_journal.py",
     "runtime/questions.py": "runtime/test_questions.py runtime/test_interrupt.py runtime/test_stream.py",
     "runtime/replay.py": "runtime/test_replay.py runtime/test_journal.py test_durable.py",
-    "runtime/steps.py": f"runtime/test_journal.py test_task.py test_entrypoint.py runtime/test_stream.py {_FACTS} {_ENDS} {_SLOTS}",
+    "runtime/steps.py": f"runtime/test_stream.py runtime/test_once.py runtime/test_journal.py test_task.py test_entrypoint.py runtime/test_interrupt.py "
+    f"{_FACTS} {_ENDS} {_SLOTS}",
     "runtime/stream.py": "runtime/test_stream.py test_entrypoint.py",
     "runtime/trail.py": "runtime/test_trail.py runtime/test_replay.py",
+    "runtime/writer.py": "runtime/test_writer.py runtime/test_outcomes.py",
 }
 """Modules of the package, and the tests (below ``tests``, quickest to tell first) that a mutant of each has to pass."""
 
