@@ -499,6 +499,40 @@ def test_an_owner_that_was_replaced_writes_nothing_more() -> None:
     assert ("running", 1) == (run.status, len(saver.steps(run.run_id)))
 
 
+class Counting(InMemorySaver):
+    """Counts its transactions."""
+
+    count = 0
+
+    def commit(self, commits: Any, /) -> Any:
+        self.count += 1
+        return super().commit(commits)
+
+
+def test_what_is_kept_for_the_end_is_what_holds_then() -> None:
+    """With durability="exit" a failure that a later attempt has left behind is never written, nor is its going."""
+    saver, attempts = Counting(), Counter[str]()
+
+    @task(name="fail")
+    def fail() -> None:
+        raise ConnectionError
+
+    @task(name="work")
+    def work() -> int:
+        return 1
+
+    @entrypoint(saver, retry_policy=AT_ONCE, durability="exit")
+    def main() -> int:
+        attempts["main"] += 1
+        if attempts["main"] == 1:
+            fail().result()
+        return work().result()
+
+    assert 1 == main.invoke(run_id="r")
+    assert ["work"] == [record.step.name for record in saver.steps("r")]
+    assert 2 == saver.count  # the run's beginning and its end
+
+
 class Overtaken(InMemorySaver):
     """Keeps what is recorded of ``bystander`` until something is recorded of ``flaky``'s second time."""
 
