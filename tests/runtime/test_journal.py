@@ -363,7 +363,9 @@ def test_replayed_steps_are_told_once_each(rules: Any) -> None:
         return value
 
     assert events.observer is rules
-    main.invoke()
+    with recorded() as recording:
+        main.invoke()
+    assert [1] == [fact["replayed"] for fact in recording.facts if fact["kind"] == "run"]
     expected = [
         ("attempt", "step", "ok"),
         ("call", "step", "ok"),
@@ -426,6 +428,33 @@ def test_a_checkpointer_that_breaks_ends_the_run_and_is_not_its_outcome(colour: 
     saver.is_broken = False
     assert ["a", "b"] == colour.invoke(main, None, thread_id="t")
     assert {"a": 1, "break": 2, "b": 1} == runs
+
+
+class BreakingDisk(Breaking):
+    """One whose commits are left to a worker thread."""
+
+    is_blocking = True
+
+
+def test_trouble_with_a_commit_that_nobody_waited_for_shows_at_a_later_call() -> None:
+    """With durability="async": the run stops soon, and not at its end, which may be hours away."""
+    saver, runs = BreakingDisk(), Counter[str]()
+
+    @task
+    def work(n: int) -> int:
+        runs["work"] += 1
+        return n
+
+    @entrypoint(saver, durability="async")
+    def main() -> None:
+        saver.is_broken = True
+        for n in range(2000):
+            work(n).result()
+            time.sleep(0.001)
+
+    with pytest.raises(StoreError, match="no room"):
+        main.invoke(thread_id="t")
+    assert runs["work"] < 2000
 
 
 def test_nobody_is_handed_a_failure_that_could_not_be_recorded() -> None:

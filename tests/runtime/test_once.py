@@ -23,6 +23,8 @@ from holdfast import (
     task,
 )
 from holdfast.errors import StoreError
+from holdfast.runtime.once import Announced, doubt_about
+from holdfast.typing import RunRecord, StepId
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -275,6 +277,44 @@ def test_a_run_that_fails_leaves_what_it_cancels_in_doubt(ran: Counter[str]) -> 
     main.resolve(thread_id="t", rerun=True)
     assert [1, 2] == asyncio.run(main.ainvoke(None, thread_id="t"))
     assert {"main": 2, "pay 1": 2, "pay 2": 1} == ran
+
+
+def begun(n: int) -> Announced:
+    """An announcement of a step that can be told from others."""
+    return Announced(StepId(b"", "pay", bytes([n]), 0), b"point", 86400.0)
+
+
+def test_a_doubt_says_what_to_type() -> None:
+    """For one step the text is whole; a person reads it when something has gone wrong."""
+    run = RunRecord("order-7", "t", "main", "", "running", b"")
+
+    assert """\
+run 'order-7' stops until a person has said what became of a step that may run at most once and has no recorded end:
+    pay, begun 1970-01-02 00:00:00 UTC (idempotency key 9035d62d-da3a-b0df-83af-9ed29637a7bb)
+Its process died or its call was cancelled, so it may have had its effect or not. Find out, and say which it was:
+    main.resolve(thread_id='t', step='2ec49884ebe4b53a76ea53d405571931', result=...)  # it had its effect: this is the result
+    main.resolve(thread_id='t', step='2ec49884ebe4b53a76ea53d405571931', rerun=True)  # it had none: run it
+Then go on with main.invoke(None, thread_id='t').""" == str(doubt_about(run, [begun(1)]))
+
+
+@pytest.mark.parametrize(("count", "shown", "more"), [(2, 2, ""), (8, 8, ""), (9, 8, "    and 1 more: see .doubts of this error")])
+def test_many_doubts_are_counted_and_the_first_eight_shown(count: int, shown: int, more: str) -> None:
+    """All of them are in ``doubts``."""
+    error = doubt_about(RunRecord("order-7", "t", "main", "", "running", b""), [begun(n) for n in range(count)])
+
+    lines = str(error).splitlines()
+    assert f"what became of {count} steps that may run" in lines[0]
+    assert shown == len([line for line in lines if "pay, begun" in line]) == len([line for line in lines if "rerun=True" in line])
+    assert (more in lines) is bool(more)
+    assert count == len(error.doubts)
+
+
+def test_announcements_stay_what_they_are() -> None:
+    """They are kept in journals: by another form, a step in doubt would be taken for one that has not begun."""
+    record = begun(1).record()
+
+    assert ("2ec49884ebe4b53a76ea53d405571931", "pay", b"announced", 0) == (record.step.scope.hex(), *record.step[1:])
+    assert ("started", b"\x95\xc4\x00\xa3pay\xc4\x01\x01\x00\xc4\x05point", 86400.0) == (record.kind, record.payload, record.at)
 
 
 def announces(commits: Any) -> bool:
