@@ -89,6 +89,18 @@ def test_a_lone_commit_is_written_at_once() -> None:
     assert [threading.current_thread()] * 2 == store.threads
 
 
+def test_what_a_store_in_memory_refuses_is_raised_at_once() -> None:
+    """It is not blocking, so nobody else is asked to write there."""
+    store = Store(lambda name: ValueError(name) if name == "2" else None)
+    store.is_blocking = False
+    line = Writer(store)  # type: ignore[arg-type]
+
+    line.commit(commit_of(1))
+    with pytest.raises(ValueError, match="2"):
+        line.commit(commit_of(2))
+    assert [threading.current_thread()] * 2 == store.threads
+
+
 def test_what_waits_goes_together() -> None:
     """One transaction for all that came while another one was under way, in their order."""
     store = Store()
