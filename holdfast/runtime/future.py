@@ -30,7 +30,7 @@ from holdfast.policies.duration import patience
 from holdfast.runtime.context import current
 from holdfast.runtime.foreign import call_back
 from holdfast.runtime.loops import post, running_loop
-from holdfast.runtime.sight import look
+from holdfast.runtime.sight import glance, look
 from holdfast.runtime.stripes import locks as _locks
 from holdfast.runtime.stripes import stripes as _stripes
 
@@ -152,7 +152,7 @@ class TaskFuture(Future[R]):
                 self._join(timeout)
             self.is_collected = True
             if self._exception is not None:
-                self.seen = look()
+                self.seen = glance()
             return self._exception
         finally:
             del self  # as in `result`
