@@ -100,8 +100,8 @@ MODULES = {
     "runtime/outcomes.py": "runtime/test_outcomes.py runtime/test_writer.py runtime/test_once.py runtime/test_journal.py",
     "runtime/questions.py": "runtime/test_questions.py runtime/test_interrupt.py runtime/test_stream.py",
     "runtime/replay.py": "runtime/test_replay.py runtime/test_journal.py test_durable.py",
-    "runtime/steps.py": f"runtime/test_stream.py runtime/test_once.py runtime/test_journal.py test_task.py test_entrypoint.py runtime/test_interrupt.py "
-    f"{_FACTS} {_ENDS} {_SLOTS}",
+    "runtime/steps.py": f"runtime/test_stream.py runtime/test_once.py runtime/test_journal.py test_task.py test_entrypoint.py runtime/test_flight.py "
+    f"runtime/test_interrupt.py {_FACTS} {_ENDS} {_SLOTS}",
     "runtime/stream.py": "runtime/test_stream.py test_entrypoint.py",
     "runtime/trail.py": "runtime/test_trail.py runtime/test_replay.py",
     "runtime/writer.py": "runtime/test_writer.py runtime/test_outcomes.py",

@@ -207,6 +207,32 @@ def test_a_task_may_start_tasks_after_the_body_has_returned() -> None:
     assert "returned" == asyncio.run(main.ainvoke())
 
 
+def test_a_call_in_a_run_that_has_failed_is_a_cancelled_future(opened: list[Run]) -> None:
+    """A body that is still at work may go on making calls: none of them begins."""
+    begun, made = threading.Event(), list[Any]()
+
+    @task
+    def late() -> None:
+        pytest.fail("it has run")
+
+    @task
+    def work() -> None:
+        begun.set()
+        while not opened[0].is_stopping:
+            time.sleep(0.001)
+        made.append(late())
+
+    @entrypoint
+    def main() -> None:
+        work()
+        assert begun.wait(10)
+        raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        main.invoke()
+    assert [True] == [future.cancelled() for future in made]
+
+
 @pytest.mark.parametrize("error", [ValueError, SystemExit])
 def test_a_lost_failure_of_any_kind_is_reported(error: type[BaseException]) -> None:
     """Exceptions that are no `Exception` as well."""
