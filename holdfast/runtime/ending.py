@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from holdfast import events
 from holdfast.errors import RunInterrupted, StoreError, ThreadBusyError
 from holdfast.runtime import stream
 from holdfast.runtime.attempts import is_cancellation, outcome_of
@@ -84,6 +85,7 @@ def _record(run: Run, journal: Journal, call: Call, value: Any, saved: Any) -> A
         return None  # not the run's outcome: it goes on where it was
     questions = journal.questions.open
     if questions and run.verdict is None and (run.error is None or isinstance(run.error, (Exception, RunInterrupted))):
+        _tell_error(run, call)
         run.error, run.facts.outcome = None, "interrupted"  # whatever the body made of it
         _end(run, journal, "interrupted")
         return {INTERRUPT: list(questions)}
@@ -100,6 +102,20 @@ def _record(run: Run, journal: Journal, call: Call, value: Any, saved: Any) -> A
     else:
         _end(run, journal, "cancelled" if outcome_of(run.error) == "cancelled" else "failed")
     return value
+
+
+def _tell_error(run: Run, call: Call) -> None:
+    """Say what a run failed with that ends with a question all the same: what failed is tried again when it is resumed."""
+    error = run.error
+    if isinstance(error, Exception) and not is_cancellation(error):
+        events.note(
+            "holdfast.run.failed_beside_question",
+            events.WARNING,
+            f"{call.plan.name} raised {described(error)} while it waits for an answer; what failed is tried again when it is resumed",
+            call=call.facts,
+            run_id=run.facts.run_id,
+            error_type=type(error).__qualname__,
+        )
 
 
 def _end(run: Run, journal: Journal, status: str, output: bytes | None = None, saved: bytes | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
@@ -26,6 +27,8 @@ from holdfast import (
     interrupt,
     task,
 )
+from holdfast.runtime.run import Run
+from holdfast.testing import recorded
 
 ASKED = "__interrupt__"
 
@@ -276,6 +279,36 @@ def test_a_body_that_fails_over_a_question_is_interrupted_all_the_same() -> None
 
     assert ["?"] == list(ids(main.invoke(thread_id="t")))
     assert 1 == main.invoke(Command(resume=1), thread_id="t")
+
+
+def test_what_fails_beside_a_question_is_told(opened: list[Run]) -> None:
+    """The run waits for its answer, the failure is a line, and what failed is tried again with the answer."""
+    weather = iter([ConnectionError("reset"), None])
+
+    @task
+    def ask() -> Any:
+        return interrupt("?")
+
+    @task
+    def send() -> None:
+        if error := next(weather):
+            while not opened[-1].journal.questions.open:  # type: ignore[union-attr]
+                time.sleep(0.001)
+            raise error
+
+    @entrypoint(InMemorySaver())
+    def main() -> Any:
+        asked = ask()
+        send().result()
+        return asked.result()
+
+    with recorded() as recording:
+        assert ["?"] == list(ids(main.invoke(thread_id="t")))
+        assert "yes" == main.invoke(Command(resume="yes"), thread_id="t")
+    assert ["holdfast.run.failed_beside_question"] == [note["event"] for note in recording.notes]
+    assert recording.notes[0]["text"].endswith(
+        "main raised ConnectionError: reset while it waits for an answer; what failed is tried again when it is resumed"
+    )
 
 
 @pytest.mark.parametrize("how", ["gather", "return_exceptions", "TaskGroup"])
