@@ -12,6 +12,7 @@ import pytest
 
 from holdfast import CachePolicy, InMemoryCache, events, resilient, task
 from holdfast.cache.default import set_default_cache
+from holdfast.runtime import flight
 from holdfast.runtime.standstill import waits_for_this_thread
 
 POLICY = CachePolicy(ttl=60, version="1")
@@ -137,3 +138,31 @@ def test_a_thread_does_not_wait_for_itself_and_a_thread_that_is_gone_for_nobody(
 
     assert not waits_for_this_thread(threading.get_ident(), [])
     assert not waits_for_this_thread(gone.ident or 0, [])
+
+
+def test_a_follower_who_looks_waits_on(pool, monkeypatch):
+    """Who has looked at a computation that waits for nobody here goes on waiting for it, and computes nothing."""
+    looks: list[bool] = []
+    looked, release = threading.Event(), threading.Event()
+    computed: list[int] = []
+
+    def look(call: Any) -> bool:
+        looks.append(is_stuck(call))
+        looked.set()
+        return looks[-1]
+
+    is_stuck = flight.is_stuck
+    monkeypatch.setattr(flight, "is_stuck", look)
+
+    @resilient(cache_policy=POLICY)
+    def slow() -> int:
+        computed.append(1)
+        assert release.wait(10)
+        return 7
+
+    both = [pool.submit(slow), pool.submit(slow)]
+    assert looked.wait(10)
+    release.set()
+
+    assert [7, 7] == [each.result(10) for each in both]
+    assert ([1], {False}) == (computed, set(looks))
