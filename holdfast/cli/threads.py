@@ -13,12 +13,15 @@ from holdfast.cli import output, questions
 from holdfast.cli.marks import ASCII, UNICODE, age, count, plain, size
 from holdfast.cli.table import LONGEST_NAME, Row, draw
 from holdfast.errors import PolicyError
+from holdfast.runtime import once
+from holdfast.typing import UNFINISHED
 from holdfast.values.failure import decode_failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdfast.cli.marks import Marks
+    from holdfast.errors import Doubt
     from holdfast.runtime.questions import Interrupt
     from holdfast.typing import Pruned, ThreadInfo
 
@@ -33,15 +36,18 @@ class Listed(NamedTuple):
 
     Attributes:
         info: The thread.
-        status: As in `holdfast.typing.RunRecord`, but ``waiting`` for an interrupted run, and ``stopped`` for a running one that nobody works on.
+        status: As in `holdfast.typing.RunRecord`, but ``waiting`` for an interrupted run, ``stopped`` for a running one that nobody works on, and
+            ``in doubt`` for one that a person has to settle first.
         asked: Its open questions.
         error: What its failure says; empty without one.
+        doubts: Its at-most-once steps whose end is not known, and what to type about each.
     """
 
     info: ThreadInfo
     status: str
     asked: Sequence[Interrupt] = ()
     error: str = ""
+    doubts: Sequence[tuple[Doubt, str]] = ()
 
 
 @click.group(
@@ -123,11 +129,14 @@ def _file(db: str | None) -> str:
 
 
 def _listed(saver: SqliteSaver, info: ThreadInfo) -> Listed:
-    if info.status == "running" and not info.is_owned:
-        return Listed(info, "stopped")
-    newest = saver.latest(info.thread_id) if info.status in ("interrupted", "failed") else None
+    newest = saver.latest(info.thread_id) if info.status in UNFINISHED else None
     if newest is None:
         return Listed(info, info.status)
+    if not info.is_owned and (doubts := once.in_doubt(saver.steps(newest.run_id))):
+        found = [once.doubt(newest.run_id, each) for each in doubts]
+        return Listed(info, "in doubt", doubts=[(each, once.how(newest, each.step, "result=... | rerun=True")) for each in found])
+    if info.status in ("running", "cancelled"):
+        return Listed(info, "stopped" if info.status == "running" and not info.is_owned else info.status)
     if info.status == "interrupted":
         return Listed(info, "waiting", questions.waiting(saver, newest))
     return Listed(info, info.status, error="" if newest.error is None else _described(decode_failure(newest.error)))
@@ -152,6 +161,7 @@ def _in_json(listed: Listed) -> dict[str, Any]:
         "is_owned": info.is_owned,
         "error": listed.error,
         "questions": questions.in_json(listed.asked),
+        "doubts": [doubt._asdict() for doubt, _ in listed.doubts],
     }
 
 
@@ -167,6 +177,7 @@ def _row(listed: Listed, now: float, marks: Marks) -> Row:
         "failed": (marks.failed, "red"),
         "running": (marks.running, "cyan"),
         "stopped": (marks.unknown, "yellow"),
+        "in doubt": (marks.unknown, "yellow"),
     }.get(listed.status, (marks.stopped, "yellow"))
     texts = (
         sign,
@@ -180,6 +191,7 @@ def _row(listed: Listed, now: float, marks: Marks) -> Row:
         "yes" if info.is_owned else "no",
     )
     said = [(name, questions.in_one_line(each)) for name, each in zip(questions.short_ids(listed.asked), listed.asked, strict=True)]
+    said += [(doubt.step[:8], f"{plain(doubt.task)} has begun, its end is not known: {plain(what)}") for doubt, what in listed.doubts]
     if listed.error:
         said.append(("", listed.error))
     return Row(texts, style, tuple(_below(said, style, marks)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -139,6 +140,7 @@ def test_as_json(say, path, clock):
         "is_owned": False,
         "error": "ConnectionError: the server is down",
         "questions": [],
+        "doubts": [],
     } == failed
     assert [("book a flight to Oslo?", "", 32)] == [(q["value"], q["error"], len(q["id"])) for q in waiting["questions"][:1]]
     for name in [*failed, *waiting["questions"][0]]:
@@ -152,6 +154,36 @@ def test_a_thread_at_work_is_shown_so(say, path, clock):
     saver.claim("trip-2")
 
     assert "►  trip-2   plan        running     1      0    1 B  12 s ago   yes\n" in say("threads")[1]
+
+
+def test_a_thread_in_doubt_is_shown_so(say, path, clock):
+    """With the step whose end nobody knows, and what to type; as JSON with all that `resolve` wants."""
+    begun = asyncio.Event()
+
+    @task(delivery="at-most-once", name="pay")
+    async def pay():
+        begun.set()
+        await asyncio.Event().wait()
+
+    @entrypoint(SqliteSaver(path), name="order")
+    async def order():
+        await pay()
+
+    async def die():
+        work = asyncio.create_task(order.ainvoke(thread_id="o-1"))
+        await begun.wait()
+        work.cancel()
+        await asyncio.wait([work])
+
+    asyncio.run(die())
+    ((doubt,),) = [each["doubts"] for each in json.loads(say("threads", "--json")[1])]
+    lines = say("threads")[1].splitlines()
+
+    assert ["?", "o-1", "order", "in", "doubt"] == lines[1].split()[:5]
+    what = f"order.resolve(thread_id='o-1', step='{doubt['step']}', result=... | rerun=True)"
+    assert [f"   └─ {doubt['step'][:8]}  pay has begun, its end is not known: {what}"] == lines[2:]
+    assert () == order.resolve(thread_id="o-1", step=doubt["step"], rerun=True)
+    assert "cancelled" == json.loads(say("threads", "--json")[1])[0]["status"]
 
 
 def test_says_when_there_are_more(say, path, clock):
