@@ -56,6 +56,7 @@ class Plan:
                 await asyncio.sleep(0.001)
                 if self.ran["pay 2"]:
                     raise ConnectionError
+            await asyncio.wait(paid)
             return list(await asyncio.gather(*paid))
 
         self.main: Entrypoint[Any] = main

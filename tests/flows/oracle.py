@@ -92,7 +92,6 @@ class Oracle:
         self.effects: list[str] = []
         self._left: int | None = None
         self._run = RunState([], 0, None)
-        self._dropped: list[Key] = []
 
     # -- instants -----------------------------------------------------------------------------------------------------------------
 
@@ -145,7 +144,7 @@ class Oracle:
         return self._execute(run, [begin], dies_at)
 
     def _execute(self, run: RunState, changes: list[Any], dies_at: int | None) -> Any:
-        self.effects, self._left, self._run, self._dropped = [], dies_at, run, []
+        self.effects, self._left, self._run = [], dies_at, run
         try:
             for change in changes:
                 self._commit(change)
@@ -170,7 +169,6 @@ class Oracle:
     def _end(self, status: str, questions: dict[Key, str] | None = None) -> None:
         self._run.status = status
         self._run.open = questions or {}
-        self._drop()
 
     # -- instructions -------------------------------------------------------------------------------------------------------------
 
@@ -195,7 +193,7 @@ class Oracle:
         name = (word, repr(rest))
         key = (*scope.key, (*name, scope.calls[name]))
         scope.calls[name] += 1
-        if key not in self._run.steps or key in self._dropped:
+        if key not in self._run.steps:
             return self._perform(key, word, *rest)
         outcome: Any = self._run.steps[key]
         if isinstance(outcome, Failed):
@@ -221,7 +219,6 @@ class Oracle:
             outcome = error
 
         def record() -> None:
-            self._drop()
             self._run.steps[key] = outcome
 
         self._commit(record)
@@ -251,10 +248,6 @@ class Oracle:
             raise
 
     def _forget(self, error: Failed) -> None:
-        """A body has died of an error: whatever shows it is to be done again, which the next transaction says."""
-        self._dropped += [key for key, outcome in self._run.steps.items() if outcome is error and key not in self._dropped]
-
-    def _drop(self) -> None:
-        for key in self._dropped:
-            self._run.steps.pop(key, None)
-        self._dropped = []
+        """A body has died of an error: whatever shows it is to be done again, and is so from here on, whatever dies after it."""
+        for key in [key for key, outcome in self._run.steps.items() if outcome is error]:
+            del self._run.steps[key]
