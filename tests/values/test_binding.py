@@ -73,7 +73,6 @@ CALLS = [
     ((), {"b": 3, "a": 1}),
     ((1, 2), {"c": 3, "e": 5}),
     ((1,), {"a": 1}),
-    ((), {"a": 1, "b": 2, "c": 3, "e": 5}),
     ((1,), {"nobody": 1}),
     ((1, 2, 3, 4), {}),
 ]
@@ -94,6 +93,13 @@ def test_binds_as_inspect_does(fn):
         expected.apply_defaults()
         assert tuple(expected.arguments.values()) == binder.bind(*args, **kwargs)
         assert tuple(expected.arguments) == binder.names
+
+
+def test_refuses_a_positional_only_parameter_by_its_name():
+    """As the call itself does; `inspect` in Python 3.13.0 takes it."""
+    for bind in (everything, compile_binder(everything).bind):
+        with pytest.raises(TypeError, match=r"missing 2 required positional arguments: 'a' and 'b'"):
+            bind(a=1, b=2, c=3, e=5)
 
 
 @pytest.mark.parametrize("fn", [plain, everything, keyword_only, Thing.method])
