@@ -343,15 +343,23 @@ class Slow(InMemorySaver):
         return super().commit(commits)
 
 
-def test_a_step_cancelled_before_its_body_began_is_not_in_doubt(colour: Any, ran: Counter[str]) -> None:
-    """While it was being announced its run failed: the announcement is withdrawn."""
-    saver = Slow()
+def payment(colour: Any, ran: Counter[str]) -> Any:
+    """A task that may run at most once, and counts its runs."""
 
     @task(delivery="at-most-once")
     @colour.define
     def pay() -> str:
         ran["pay"] += 1
         return "paid"
+
+    return pay
+
+
+def test_a_step_cancelled_before_its_body_began_is_not_in_doubt(colour: Any, ran: Counter[str]) -> None:
+    """While it was being announced its run failed: the announcement is withdrawn."""
+    saver = Slow()
+
+    pay = payment(colour, ran)
 
     @entrypoint(saver)
     async def main(_: Any) -> Any:
@@ -386,11 +394,7 @@ def test_without_its_announcement_it_does_not_begin(colour: Any, ran: Counter[st
     """A store that cannot take it stops the run, which goes on from there when it can."""
     saver = Broken()
 
-    @task(delivery="at-most-once")
-    @colour.define
-    def pay() -> str:
-        ran["pay"] += 1
-        return "paid"
+    pay = payment(colour, ran)
 
     @entrypoint(saver)
     async def main() -> Any:
