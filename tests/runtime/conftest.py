@@ -12,6 +12,7 @@ import pytest
 from holdfast import _runs as runs
 from holdfast import events
 from holdfast.events import AttemptFacts, CallFacts, Note, RunFacts
+from holdfast.runtime import flight
 from holdfast.runtime.run import Run
 
 Inside = tuple[object, "Inside | None"]
@@ -103,3 +104,19 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
 
     monkeypatch.setattr(runs, "Run", Noted)
     return opened
+
+
+@pytest.fixture
+def joined(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Calls that have joined the computation of another: each gets that one's outcome, however late its thread comes to wait for it."""
+    joined: list[Any] = []
+    board = flight.board
+
+    def noted(call: Any) -> Any:
+        future = board(call)
+        if future is not None:
+            joined.append(call)
+        return future
+
+    monkeypatch.setattr(flight, "board", noted)
+    return joined

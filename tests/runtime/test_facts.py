@@ -8,7 +8,6 @@ import contextlib
 import contextvars
 import sys
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -16,17 +15,23 @@ import pytest
 from holdfast import CachePolicy, InMemoryCache, NodeTimeoutError, RetryPolicy, entrypoint, events, resilient, task
 from holdfast.runtime.run import Run
 from holdfast.testing import FakeClock, recorded
+from tests.waiting import until, until_async
 
 POLICY = CachePolicy(ttl=60, version="1")
 
 
-def test_hits_misses_and_coalesced_calls(colour: Any, rules: Any) -> None:
+def test_hits_misses_and_coalesced_calls(colour: Any, rules: Any, joined: list[Any]) -> None:
     """Each is a call; only the computation has an attempt."""
 
-    @task(name="fetch", cache_policy=POLICY)
-    def fetch(x: int) -> int:
-        time.sleep(0.01)
+    def fetch_sync(x: int) -> int:
+        until(lambda: joined)
         return x
+
+    async def fetch_async(x: int) -> int:
+        await until_async(lambda: joined)
+        return x
+
+    fetch = task(name="fetch", cache_policy=POLICY)(fetch_async if colour.is_async else fetch_sync)
 
     @entrypoint(cache=InMemoryCache(), name="main")
     def main() -> list[int]:
@@ -51,7 +56,7 @@ def test_timeouts_of_both_colours(rules: Any) -> None:
 
     @task(name="stuck", timeout=0.02)
     def stuck() -> None:
-        release.wait(10)
+        release.wait(30)
 
     @task(name="asleep", timeout=0.02)
     async def asleep() -> None:
@@ -71,9 +76,11 @@ def test_timeouts_of_both_colours(rules: Any) -> None:
 
 def test_cancellations_at_work_in_line_and_between_attempts(rules: Any) -> None:
     """A call that never began was never started; the others end as cancelled."""
+    begun: list[None] = []
 
     @task(name="asleep")
     async def asleep() -> None:
+        begun.append(None)
         await asyncio.sleep(60)
 
     @task(name="waiting", retry_policy=RetryPolicy(initial_interval=60, jitter=False))
@@ -83,7 +90,7 @@ def test_cancellations_at_work_in_line_and_between_attempts(rules: Any) -> None:
     @entrypoint(name="main", max_concurrency=1)
     async def main() -> None:
         futures = [waiting(), asleep(), asleep()]
-        await asyncio.sleep(0.02)
+        await until_async(lambda: begun)  # which has the slot that the first one gave back to wait
         for future in futures:
             future.cancel()
         await asyncio.wait(futures)
@@ -132,24 +139,23 @@ def test_a_failing_run_in_every_way_to_run_it(how: str, colour: Any, rules: Any)
 def test_a_cancelled_run_whose_sync_body_goes_on(rules: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run ends as cancelled; the body ends when it ends, in its own thread."""
     monkeypatch.setattr("holdfast.runtime._ports.DRAIN_SECONDS", 0.01)
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
 
     @entrypoint(name="main")
     def main() -> None:
-        release.wait(10)
+        begun.set()
+        release.wait(30)
 
     async def cancel() -> None:
         running = asyncio.create_task(main.ainvoke())
-        await asyncio.sleep(0.02)
+        await until_async(begun.is_set)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
 
     asyncio.run(cancel())
     release.set()
-    end = time.monotonic() + 5
-    while len(rules.ended) < 3 and time.monotonic() < end:
-        time.sleep(0.001)
+    until(lambda: len(rules.ended) == 3)
     assert [("run", "main", "cancelled"), ("attempt", "main", "ok"), ("body", "main", "ok")] == rules.ended
 
 
@@ -191,7 +197,7 @@ def test_a_cancelled_child_is_no_failure_to_retry(rules: Any) -> None:
 
     @task(name="hold")
     def hold() -> None:
-        release.wait(10)
+        release.wait(30)
 
     @entrypoint(name="main", max_concurrency=1)
     def main() -> bool:

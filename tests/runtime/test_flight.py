@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,8 @@ import pytest
 
 from holdfast import CachePolicy, InMemoryCache, NodeTimeoutError, RetryPolicy, entrypoint, resilient, task
 from holdfast.runtime import flight
+from holdfast.runtime.run import Run
+from tests.waiting import until, until_async
 
 POLICY = CachePolicy(ttl=60, version="1")
 
@@ -35,7 +36,7 @@ class Body:
 
     def __call__(self) -> Any:
         outcome = self._begin()
-        assert self.release.acquire(timeout=10)
+        assert self.release.acquire(timeout=30)
         return self._end(outcome)
 
     @property
@@ -45,8 +46,7 @@ class Body:
 
     async def run_async(self) -> Any:
         outcome = self._begin()
-        while not self.release.acquire(blocking=False):
-            await asyncio.sleep(0.001)
+        await until_async(lambda: self.release.acquire(blocking=False))
         return self._end(outcome)
 
     def _begin(self) -> Any:
@@ -78,25 +78,25 @@ class Caller(threading.Thread):
             self.error = error
 
     def outcome(self) -> Any:
-        self.join(10)
+        self.join(30)
         assert not self.is_alive()
         return self.value if self.error is None else type(self.error)
 
 
-def followers(fn: Callable[..., Any], count: int = 3) -> list[Caller]:
-    """Threads that are waiting for the leader, as far as one can tell from outside."""
+def followers(fn: Callable[..., Any], joined: list[Any], count: int = 3) -> list[Caller]:
+    """Threads whose calls have joined the leader's."""
     callers = [Caller(fn, 1) for _ in range(count)]
-    time.sleep(0.02)
+    until(lambda: len(joined) == count)
     return callers
 
 
-def test_a_leaders_failure_is_everybodys() -> None:
+def test_a_leaders_failure_is_everybodys(joined: list[Any]) -> None:
     """One execution; each caller gets the same error."""
     body = Body(KeyError("no"))
     fetch = resilient(cache_policy=POLICY, cache=InMemoryCache(), retry_policy=[])(body.function)
     leader = Caller(fetch, 1)
-    assert body.begun.acquire(timeout=10)
-    callers = followers(fetch)
+    assert body.begun.acquire(timeout=30)
+    callers = followers(fetch, joined)
     body.release.release()
 
     assert [KeyError] * 4 == [each.outcome() for each in [leader, *callers]]
@@ -104,13 +104,13 @@ def test_a_leaders_failure_is_everybodys() -> None:
 
 
 @pytest.mark.parametrize("death", [KeyboardInterrupt(), SystemExit(), asyncio.CancelledError()])
-def test_a_leader_that_is_stopped_hands_over(death: BaseException) -> None:
+def test_a_leader_that_is_stopped_hands_over(death: BaseException, joined: list[Any]) -> None:
     """One of the sync callers that wait computes; the others get what it computed."""
     body = Body(death, "ok")
     fetch = resilient(cache_policy=POLICY, cache=InMemoryCache(), retry_policy=[])(body.function)
     leader = Caller(fetch, 1)
-    assert body.begun.acquire(timeout=10)
-    callers = followers(fetch)
+    assert body.begun.acquire(timeout=30)
+    callers = followers(fetch, joined)
     for _ in range(2):
         body.release.release()
 
@@ -118,7 +118,7 @@ def test_a_leader_that_is_stopped_hands_over(death: BaseException) -> None:
     assert (type(death), 2) == (leader.outcome(), body.calls)
 
 
-def test_a_leader_whose_run_ends_early_hands_over() -> None:
+def test_a_leader_whose_run_ends_early_hands_over(joined: list[Any], opened: list[Run]) -> None:
     """The failure that its run would not retry any more is its own; a caller in another run goes on under its own policy."""
     cache = InMemoryCache()
     body = Body(ConnectionError("flaky"), "ok")
@@ -131,29 +131,25 @@ def test_a_leader_whose_run_ends_early_hands_over() -> None:
     @entrypoint(cache=cache)
     def doomed() -> None:
         fetch(1)
-        assert body.begun.acquire(timeout=10)
-        joined.wait(10)
+        assert body.begun.acquire(timeout=30)
+        until(lambda: joined)
         raise ValueError("doomed")
 
     @entrypoint(cache=cache)
     def healthy() -> Any:
         return fetch(1).result()
 
-    joined = threading.Event()
     first = Caller(doomed.invoke)
-    while not body.calls:
-        time.sleep(0.001)
+    until(lambda: body.calls)
     second = Caller(healthy.invoke)
-    time.sleep(0.02)
-    joined.set()
-    time.sleep(0.02)  # the first run is stopping
+    until(lambda: opened[0].is_stopping)
     for _ in range(2):
         body.release.release()
 
     assert [ValueError, "ok"] == [first.outcome(), second.outcome()]
 
 
-def test_followers_of_every_kind() -> None:
+def test_followers_of_every_kind(joined: list[Any]) -> None:
     """In a thread, on two loops, as a task of a run: one execution of an async function for all."""
     cache = InMemoryCache()
     body = Body("ok")
@@ -173,15 +169,14 @@ def test_followers_of_every_kind() -> None:
         return await asyncio.gather(in_run(1), in_run(1))
 
     callers = [Caller(lambda: asyncio.run(plain(1))), Caller(main.invoke), Caller(amain.invoke), Caller(lambda: asyncio.run(plain(1)))]
-    assert body.begun.acquire(timeout=10)
-    time.sleep(0.05)
+    until(lambda: len(joined) == 4)
     body.release.release()
 
     assert ["ok", "ok", ["ok", "ok"], "ok"] == [each.outcome() for each in callers]
     assert 1 == body.calls
 
 
-def test_a_cancelled_follower_leaves_the_leader_alone() -> None:
+def test_a_cancelled_follower_leaves_the_leader_alone(joined: list[Any]) -> None:
     """Whoever stops waiting does not stop the computation."""
     body = Body("ok")
 
@@ -190,10 +185,8 @@ def test_a_cancelled_follower_leaves_the_leader_alone() -> None:
         return await body.run_async()
 
     async def main() -> Any:
-        leader = asyncio.create_task(fetch())
-        await asyncio.sleep(0.005)
-        follower = asyncio.create_task(fetch())
-        await asyncio.sleep(0.005)
+        leader, follower = asyncio.create_task(fetch()), asyncio.create_task(fetch())
+        await until_async(lambda: joined)
         follower.cancel()
         with pytest.raises(asyncio.CancelledError):
             await follower
@@ -220,8 +213,7 @@ def test_a_cancelled_follower_inside_a_computation_waits_no_longer() -> None:
 
     async def main() -> Any:
         leader = asyncio.create_task(inner())
-        while not body.calls:
-            await asyncio.sleep(0.001)
+        await until_async(lambda: body.calls)
         left = await outer()
         body.release.release()
         return left, await leader
@@ -254,7 +246,7 @@ def test_a_timed_out_leader_is_everybodys_timeout() -> None:
 
     @resilient(cache_policy=POLICY, cache=InMemoryCache(), retry_policy=[], timeout=0.05)
     def fetch(_: int) -> None:
-        release.wait(10)
+        release.wait(30)
 
     callers = [Caller(fetch, 1) for _ in range(3)]
     outcomes = {each.outcome() for each in callers}
@@ -295,7 +287,7 @@ def test_a_function_inside_its_own_computation_does_not_wait_for_itself(is_neste
 @pytest.mark.parametrize("size", [2, 5])
 def test_computations_that_need_one_another_do_not_wait_in_a_ring(size: int, colour: Any) -> None:
     """Each computes the next one's key inside its own, all at once: the one that would close the ring computes for itself."""
-    barrier = threading.Barrier(size)
+    barrier, abarrier = threading.Barrier(size), asyncio.Barrier(size)
     depth = [0] * size
 
     @resilient(cache_policy=POLICY, cache=InMemoryCache())
@@ -303,7 +295,7 @@ def test_computations_that_need_one_another_do_not_wait_in_a_ring(size: int, col
         depth[n] += 1
         if depth[n] > 1:
             return 0
-        barrier.wait(10)
+        barrier.wait(30)
         return link((n + 1) % size) + 1
 
     @task(cache_policy=POLICY)
@@ -311,7 +303,7 @@ def test_computations_that_need_one_another_do_not_wait_in_a_ring(size: int, col
         depth[n] += 1
         if depth[n] > 1:
             return 0
-        await asyncio.sleep(0.01)
+        await abarrier.wait()
         return await alink((n + 1) % size) + 1
 
     @entrypoint(cache=InMemoryCache())
@@ -329,7 +321,7 @@ def test_a_sync_call_on_a_loop_does_not_wait_for_another_thread() -> None:
 
     async def main() -> Any:
         leader = Caller(fetch, 1)
-        assert body.begun.acquire(timeout=10)
+        assert body.begun.acquire(timeout=30)
         body.release.release()
         body.release.release()
         return [fetch(1), leader.outcome()]
@@ -343,7 +335,7 @@ def test_equal_keys_in_two_caches_are_two_computations() -> None:
     one, other = (resilient(cache_policy=POLICY, cache=InMemoryCache())(body.function) for _ in range(2))
     callers = [Caller(one, 1), Caller(other, 1)]
     for _ in range(2):
-        assert body.begun.acquire(timeout=10)
+        assert body.begun.acquire(timeout=30)
     for _ in range(2):
         body.release.release()
 
@@ -358,7 +350,7 @@ def test_a_cancellation_is_never_remembered() -> None:
 
     @task
     def child() -> None:
-        release.wait(10)
+        release.wait(30)
 
     @task(cache_policy=POLICY.replace(negative_ttl=60))
     def parent() -> str:
