@@ -22,6 +22,7 @@ from holdfast import entrypoint, task
 from holdfast.errors import PolicyError
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.loops import post
+from tests.waiting import until
 
 
 def settle_soon(future: TaskFuture[int], value: int) -> threading.Thread:
@@ -36,7 +37,7 @@ def test_result_waits_for_another_thread() -> None:
     thread = threading.Timer(0.01, future.set_result, (7,))
     thread.start()
 
-    assert 7 == future.result(timeout=5)
+    assert 7 == future.result(timeout=30)
     thread.join()
 
 
@@ -84,7 +85,7 @@ def test_a_timeout_of_result_names_the_task_and_the_limit() -> None:
 
     @task(name="slow")
     def wait() -> bool:
-        return gate.wait(5)
+        return gate.wait(30)
 
     @entrypoint
     def main() -> bool:
@@ -127,9 +128,9 @@ def test_cf_wait_and_as_completed_take_it() -> None:
     threads = [settle_soon(future, index) for index, future in enumerate(ours)]
     theirs.set_result(9)
 
-    done, pending = cf.wait([*ours, theirs], timeout=5)
+    done, pending = cf.wait([*ours, theirs], timeout=30)
     assert (4, 0) == (len(done), len(pending))
-    assert [0, 1, 2, 9] == sorted(future.result() for future in cf.as_completed([*ours, theirs], timeout=5))
+    assert [0, 1, 2, 9] == sorted(future.result() for future in cf.as_completed([*ours, theirs], timeout=30))
     for thread in threads:
         thread.join()
 
@@ -140,7 +141,7 @@ def test_cf_wait_first_exception_is_woken_by_a_late_failure() -> None:
     timer = threading.Timer(0.01, futures[0].set_exception, (ValueError("no"),))
     timer.start()
 
-    done, pending = cf.wait(futures, timeout=5, return_when=cf.FIRST_EXCEPTION)
+    done, pending = cf.wait(futures, timeout=30, return_when=cf.FIRST_EXCEPTION)
     assert ({futures[0]}, {futures[1]}) == (done, pending)
     timer.join()
 
@@ -186,8 +187,8 @@ def test_gather_wait_wait_for_and_shield_take_it() -> None:
         for index, future in enumerate(futures):
             threading.Timer(0.005 * index, future.set_result, (index,)).start()
         gathered = await asyncio.gather(*futures)
-        done, _ = await asyncio.wait(futures, timeout=5)
-        waited = await asyncio.wait_for(futures[0], 5)
+        done, _ = await asyncio.wait(futures, timeout=30)
+        waited = await asyncio.wait_for(futures[0], 30)
         shielded = await asyncio.shield(futures[1])
         first = [await each for each in asyncio.as_completed(futures)]
         return [gathered, len(done), waited, shielded, sorted(first)]
@@ -334,7 +335,7 @@ def test_one_future_awaited_from_two_loops_and_read_by_a_thread() -> None:
     readers += [threading.Thread(target=lambda: results.append(future.result(10)))]
     for reader in readers:
         reader.start()
-    time.sleep(0.02)
+    until(lambda: len(future._calls or ()) == 2 and future._cond is not None)
     future.set_result(4)
     for reader in readers:
         reader.join(10)
@@ -395,7 +396,7 @@ def test_stopiteration_is_a_runtimeerror_to_everyone() -> None:
         future: TaskFuture[int] = TaskFuture()
         asyncio.get_running_loop().call_soon(future.set_exception, StopIteration(1))
         with pytest.raises(RuntimeError, match="StopIteration") as caught:
-            await asyncio.wait_for(asyncio.gather(future), 5)
+            await asyncio.wait_for(asyncio.gather(future), 30)
         assert isinstance(caught.value.__cause__, StopIteration)
 
     asyncio.run(main())
@@ -488,7 +489,7 @@ def test_mail_for_a_loop_goes_on_after_an_interrupted_post() -> None:
 
         thread = threading.Thread(target=interrupted)
         thread.start()
-        value = await asyncio.wait_for(future, 5)
+        value = await asyncio.wait_for(future, 30)
         thread.join()
         return value
 

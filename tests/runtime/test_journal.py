@@ -13,18 +13,28 @@ import pytest
 
 from holdfast import InMemorySaver, NotSerializable, PolicyError, RetryPolicy, StoreError, ThreadBusyError, entrypoint, events, task
 from holdfast.testing import recorded
+from tests.waiting import until_async
 
 AT_ONCE = RetryPolicy(retry_on=Exception, max_attempts=3, initial_interval=0.0001, max_interval=0.0001)
 
 
 class Blocking(InMemorySaver):
-    """A saver that async callers must use through a thread, and that takes its time."""
+    """A saver that async callers must use through a thread."""
 
     is_blocking = True
-    delay = 0.0
+
+
+class Held(Blocking):
+    """One whose commits of steps wait to be let through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.gate = threading.Event(), threading.Event()
 
     def commit(self, commits: Any, /) -> Any:
-        time.sleep(self.delay)
+        if any(each.steps for each in commits):
+            self.begun.set()
+            assert self.gate.wait(30)
         return super().commit(commits)
 
 
@@ -280,8 +290,7 @@ def test_a_run_whose_value_cannot_be_kept_says_so() -> None:
 
 def test_a_cancellation_while_a_step_is_recorded_comes_too_late() -> None:
     """Its body has ended and the commit is on its way in a thread: the step is finished, and the run ends."""
-    saver = Blocking()
-    saver.delay = 0.1
+    saver = Held()
 
     @task
     async def quick() -> int:
@@ -290,12 +299,13 @@ def test_a_cancellation_while_a_step_is_recorded_comes_too_late() -> None:
     @entrypoint(saver)
     async def main() -> int:
         future = quick()
-        await asyncio.sleep(0.03)
+        await until_async(saver.begun.is_set)
         future.cancel()
+        saver.gate.set()
         return await future
 
     async def run() -> int:
-        return await asyncio.wait_for(main.ainvoke(thread_id="t"), 10)
+        return await asyncio.wait_for(main.ainvoke(thread_id="t"), 30)
 
     assert 1 == asyncio.run(run())
     saved = saver.latest("t")

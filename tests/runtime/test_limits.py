@@ -13,6 +13,7 @@ import pytest
 from holdfast import NodeTimeoutError, RetryPolicy, TaskContextError, entrypoint, resilient, task
 from holdfast.runtime.run import Run
 from holdfast.testing import FakeClock, recorded
+from tests.waiting import until
 
 AT_ONCE = {"initial_interval": 0.0001, "max_interval": 0.0001}
 
@@ -23,7 +24,7 @@ def test_an_abandoned_attempt_keeps_its_slot_until_it_returns(opened: list[Run])
 
     @task(timeout=0.02)
     def stuck() -> None:
-        release.wait(10)
+        release.wait(30)
 
     @task
     def other() -> None:
@@ -52,7 +53,7 @@ def test_the_late_result_of_an_abandoned_attempt_is_dropped() -> None:
         nonlocal calls
         calls += 1
         if calls == 1:
-            first.wait(10)
+            first.wait(30)
             return "late"
         first.set()
         time.sleep(0.01)
@@ -73,13 +74,13 @@ def test_an_abandoned_attempt_starts_nothing_new() -> None:
         started.append(n)
         return n
 
-    @task(timeout=0.05, retry_policy=RetryPolicy(**AT_ONCE))
+    @task(timeout=5, retry_policy=RetryPolicy(**AT_ONCE))
     def parent() -> int:
         nonlocal calls
         calls += 1
         mine = calls
         if mine == 1:
-            release.wait(10)
+            release.wait(30)
         try:
             return child(mine).result()
         except TaskContextError:
@@ -90,14 +91,15 @@ def test_an_abandoned_attempt_starts_nothing_new() -> None:
     def main() -> int:
         value = parent().result()
         release.set()
-        assert refused.wait(10)
+        assert refused.wait(30)
         return value
 
-    assert 2 == main.invoke()
+    with FakeClock():
+        assert 2 == main.invoke()
     assert [2] == started
 
 
-def test_an_attempt_is_not_begun_when_the_deadline_has_passed() -> None:
+def test_an_attempt_is_not_begun_when_the_deadline_has_passed(clock: FakeClock) -> None:
     """It waited for its turn longer than it had; nothing is run that nobody waits for."""
     calls = 0
 
@@ -109,7 +111,7 @@ def test_an_attempt_is_not_begun_when_the_deadline_has_passed() -> None:
 
     @task
     def hold() -> None:
-        time.sleep(0.1)
+        clock.sleep(0.1)
 
     @entrypoint(max_concurrency=1)
     def main() -> None:
@@ -149,7 +151,7 @@ def test_only_an_abandoned_attempt_is_called_abandoned() -> None:
 
     @task(timeout=0.02)
     def stuck() -> None:
-        release.wait(10)
+        release.wait(30)
 
     @task(timeout=0.02)
     async def asleep() -> None:
@@ -244,28 +246,25 @@ def test_the_smallest_timeout() -> None:
         asyncio.run(async_body())
 
 
-def test_a_run_that_fails_makes_no_further_attempts() -> None:
+def test_a_run_that_fails_makes_no_further_attempts(opened: list[Run]) -> None:
     """A sync task that waits for its slot between two attempts, when the run ends, does not run again."""
-    calls = 0
-    failed, release = threading.Event(), threading.Event()
+    calls, held = 0, threading.Event()
 
     @task(retry_policy=RetryPolicy(**AT_ONCE, max_attempts=50))
     def flaky() -> None:
         nonlocal calls
         calls += 1
-        failed.set()
         raise ConnectionError
 
     @task
     def hold() -> None:
-        release.wait(10)
+        held.set()
+        until(lambda: opened[0].is_stopping)
 
     @entrypoint(max_concurrency=1)
     def main() -> None:
         flaky(), hold()
-        failed.wait(10)
-        time.sleep(0.02)  # hold has the slot, flaky stands in line
-        threading.Timer(0.02, release.set).start()
+        until(lambda: held.is_set() and opened[0].sync_slots._line)  # flaky stands in line
         raise ValueError("body")
 
     with pytest.raises(ValueError, match="body"):

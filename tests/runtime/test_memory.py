@@ -16,6 +16,7 @@ import pytest
 
 from holdfast import CachePolicy, InMemoryCache, RetryPolicy, entrypoint, resilient, task
 from holdfast.runtime.dispatch import workers
+from tests.waiting import until, until_async
 
 AT_ONCE = RetryPolicy(retry_on=Exception, max_attempts=2, initial_interval=0.0001, max_interval=0.0001)
 
@@ -47,7 +48,7 @@ class Watch:
     def left(self) -> int:
         """How many are still alive once the worker threads have come to rest."""
         assert self._made
-        end = time.monotonic() + 2
+        end = time.monotonic() + 30
         while any(each() is not None for each in self._made) and time.monotonic() < end:
             time.sleep(0.001)
         return sum(each() is not None for each in self._made)
@@ -149,13 +150,13 @@ def test_resilient_functions(colour: Any, watch: Watch, settings: dict[str, Any]
     assert 0 == watch.left()
 
 
-def test_cached_calls_and_their_followers(watch: Watch) -> None:
+def test_cached_calls_and_their_followers(watch: Watch, joined: list[Any]) -> None:
     """The computation of a key keeps neither its arguments nor its errors."""
     policy = CachePolicy(ttl=60, key_func=lambda given: "key", version="1", cache_if=lambda _: False)
 
     @resilient(cache_policy=policy, cache=InMemoryCache(), retry_policy=[])
     def fetch(given: Thing) -> Any:
-        time.sleep(0.005)
+        until(lambda: len(joined) == 3)
         if failing:
             raise watch.error()
         return watch.thing()
@@ -171,20 +172,23 @@ def test_cached_calls_and_their_followers(watch: Watch) -> None:
         for thread in threads:
             thread.join()
         del thread, threads
+        joined.clear()
     assert 0 == watch.left()
 
 
 def test_cancelled_tasks(watch: Watch) -> None:
     """Whether they had begun or not."""
+    begun = threading.Event()
 
     @task
     async def sleepy(given: Thing) -> None:
+        begun.set()
         await asyncio.sleep(60)
 
     @entrypoint(max_concurrency=1)
     async def main() -> None:
         futures = [sleepy(watch.thing()) for _ in range(3)]
-        await asyncio.sleep(0.005)
+        await until_async(begun.is_set)
         for future in futures:
             future.cancel()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,9 @@ from holdfast import (
 )
 from holdfast.errors import StoreError
 from holdfast.runtime.once import Announced, doubt_about
+from holdfast.runtime.run import Run
 from holdfast.typing import RunRecord, StepId
+from tests.waiting import until, until_async
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,24 +126,20 @@ def test_a_failure_beside_it_is_made_again(ran: Counter[str]) -> None:
     assert {"pay": 1, "fetch": 2} == ran
 
 
-def test_a_failure_that_comes_while_the_run_ends_is_known(ran: Counter[str]) -> None:
+def test_a_failure_that_comes_while_the_run_ends_is_known(ran: Counter[str], opened: list[Run]) -> None:
     """A sync body cannot be stopped: how it ended is recorded, so it is not in doubt."""
-    fails = threading.Event()
 
     @task(delivery="at-most-once")
     def pay() -> None:
         ran["pay"] += 1
-        fails.wait(10)
-        time.sleep(0.05)
+        until(lambda: opened[0].is_stopping)
         raise Declined
 
     @entrypoint(InMemorySaver())
     def main(_: Any) -> Any:
         paid = pay()
-        while not ran["pay"]:
-            time.sleep(0.001)
-        fails.set()
-        if ran["pay"] and not paid.done():
+        if len(opened) == 1:
+            until(lambda: ran["pay"])
             raise Stop
         return type(paid.exception()).__name__
 
@@ -174,14 +171,15 @@ def test_a_result_that_cannot_be_kept_is_a_failure_that_stands(saver: Any, ran: 
 
 def test_a_time_limit_is_a_failure_that_stands(colour: Any, ran: Counter[str]) -> None:
     """The body may go on in its thread, or have been stopped half-way: it is not begun again."""
+    is_over = threading.Event()
 
     def pay_sync() -> None:
         ran["pay"] += 1
-        time.sleep(0.05)
+        is_over.wait(60)
 
     async def pay_async() -> None:
         ran["pay"] += 1
-        await asyncio.sleep(5)
+        await asyncio.sleep(60)
 
     pay = task(name="pay", delivery="at-most-once", timeout=0.01)(pay_async if colour.is_async else pay_sync)
 
@@ -192,6 +190,7 @@ def test_a_time_limit_is_a_failure_that_stands(colour: Any, ran: Counter[str]) -
     for given in ({}, {"input": None}):
         with pytest.raises(NodeTimeoutError):
             colour.invoke(main, thread_id="t", **given)
+    is_over.set()
     assert {"pay": 1} == ran
 
 
@@ -325,12 +324,12 @@ def announces(commits: Any) -> bool:
 
 
 class Slow(InMemorySaver):
-    """A saver whose commits may take a while."""
+    """A saver that takes an announcement when the run has stopped all of its calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, opened: list[Run]) -> None:
         super().__init__()
         self.announcing = threading.Event()
-        self.may_go_on = threading.Event()
+        self._opened = opened
 
     @property
     def is_blocking(self) -> bool:
@@ -339,8 +338,13 @@ class Slow(InMemorySaver):
     def commit(self, commits: Any, /) -> Any:
         if announces(commits):
             self.announcing.set()
-            assert self.may_go_on.wait(10)
+            until(self._is_stopped)
         return super().commit(commits)
+
+    def _is_stopped(self) -> bool:
+        first = self._opened[0]
+        tasks = [call.asyncio_task for call in first._open.copy() if call.plan.is_once]
+        return first.is_stopping and all(each is None or each.cancelling() for each in tasks)
 
 
 def payment(colour: Any, ran: Counter[str]) -> Any:
@@ -355,9 +359,9 @@ def payment(colour: Any, ran: Counter[str]) -> Any:
     return pay
 
 
-def test_a_step_cancelled_before_its_body_began_is_not_in_doubt(colour: Any, ran: Counter[str]) -> None:
+def test_a_step_cancelled_before_its_body_began_is_not_in_doubt(colour: Any, ran: Counter[str], opened: list[Run]) -> None:
     """While it was being announced its run failed: the announcement is withdrawn."""
-    saver = Slow()
+    saver = Slow(opened)
 
     pay = payment(colour, ran)
 
@@ -367,9 +371,7 @@ def test_a_step_cancelled_before_its_body_began_is_not_in_doubt(colour: Any, ran
         paid = pay()
         if ran["main"] == 2:
             return await paid
-        while not saver.announcing.is_set():
-            await asyncio.sleep(0.001)
-        asyncio.get_running_loop().call_later(0.05, saver.may_go_on.set)
+        await until_async(saver.announcing.is_set)
         raise Stop
 
     with pytest.raises(Stop):

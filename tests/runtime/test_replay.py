@@ -339,7 +339,10 @@ def test_a_background_coroutine_that_is_late_is_no_divergence() -> None:
     async def main(_: Any) -> str:
         seconds = next(waits)
         beside = asyncio.create_task(background(seconds))
-        await asyncio.sleep(0.02)
+        if seconds:
+            await asyncio.sleep(0.02)
+        else:
+            await beside
         beside.cancel()
         if not seconds:
             raise Stop

@@ -16,6 +16,7 @@ import pytest
 from holdfast import RetryPolicy, entrypoint, task
 from holdfast.runtime.dispatch import Slots, Workers
 from holdfast.runtime.run import Run
+from tests.waiting import until
 
 
 @task
@@ -138,10 +139,7 @@ def test_a_worker_keeps_nothing_of_the_job_it_has_done() -> None:
     assert done.wait(10)
     del job
 
-    end = time.monotonic() + 5
-    while watch() is not None and time.monotonic() < end:
-        time.sleep(0.001)
-    assert watch() is None
+    until(lambda: watch() is None)
 
 
 @pytest.mark.parametrize("limit", [1, 3])
