@@ -189,7 +189,8 @@ class Cache(Protocol):
 class Checkpointer(Protocol):
     """Keeps runs and their steps, so that a finished step is never done again. It sees bytes only.
 
-    `holdfast.testing.CheckpointerContract` is the test every implementation has to pass. Trouble in the store is a `StoreError`.
+    `holdfast.testing.CheckpointerContract` is the test every implementation has to pass. Trouble in the store is a `StoreError`; what can
+    be no id (a number, ``""``, a NUL in it, more than 255 characters) is a `PolicyError` of every method that takes one.
     """
 
     @property

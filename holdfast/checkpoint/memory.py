@@ -103,6 +103,7 @@ class InMemorySaver:
 
     def is_owned(self, thread_id: str, /) -> bool:
         """Whether somebody works on the thread."""
+        check_id(thread_id, "thread_id")
         with self._lock:
             thread = self._threads.get(thread_id)
             return thread is not None and thread.owner is not None
@@ -114,18 +115,21 @@ class InMemorySaver:
 
     def latest(self, thread_id: str, /) -> RunRecord | None:
         """The thread's newest run."""
+        check_id(thread_id, "thread_id")
         with self._lock:
             thread = self._threads.get(thread_id)
             return thread.runs[-1].record if thread is not None and thread.runs else None
 
     def find(self, run_id: str, /) -> RunRecord | None:
         """The run of that id, whatever its thread."""
+        check_id(run_id, "run_id")
         with self._lock:
             run = self._runs.get(run_id)
             return None if run is None else run.record
 
     def runs(self, thread_id: str, /, *, limit: int | None = None, before: str | None = None) -> list[RunRecord]:
         """The thread's runs, newest first; see `holdfast.typing.Checkpointer.runs`."""
+        check_id(thread_id, "thread_id")
         with self._lock:
             thread = self._threads.get(thread_id)
             records = [] if thread is None else [run.record for run in reversed(thread.runs)]
@@ -136,6 +140,7 @@ class InMemorySaver:
 
     def steps(self, run_id: str, /) -> list[StepRecord]:
         """The run's steps, in the order in which they were first recorded."""
+        check_id(run_id, "run_id")
         with self._lock:
             run = self._runs.get(run_id)
             return [] if run is None else list(run.steps.values())
@@ -148,6 +153,7 @@ class InMemorySaver:
 
     def delete_thread(self, thread_id: str, /) -> bool:
         """Forget a thread with all its runs; see `holdfast.typing.Checkpointer.delete_thread`."""
+        check_id(thread_id, "thread_id")
         with self._lock:
             thread = self._threads.get(thread_id)
             if thread is None:
@@ -159,6 +165,7 @@ class InMemorySaver:
 
     def copy_thread(self, source: str, target: str, /) -> None:
         """Copy a thread under new run ids; see `holdfast.typing.Checkpointer.copy_thread`."""
+        check_id(source, "source")
         check_id(target, "target")
         with self._lock:
             for thread_id in (source, target):

@@ -123,6 +123,7 @@ class SqliteSaver:
 
     def is_owned(self, thread_id: str, /) -> bool:
         """Whether a living process works on the thread, this one or another; see `holdfast.typing.Checkpointer.is_owned`."""
+        check_id(thread_id, "thread_id")
         with self._read() as reader:
             return reader is not None and _claims.is_owned(reader.connection, self._owners, thread_id)
 
@@ -147,6 +148,7 @@ class SqliteSaver:
         Raises:
             CorruptRecord: It is damaged.
         """
+        check_id(thread_id, "thread_id")
         with self._read() as reader:
             return reader.latest(thread_id) if reader else None
 
@@ -156,6 +158,7 @@ class SqliteSaver:
         Raises:
             CorruptRecord: It is damaged.
         """
+        check_id(run_id, "run_id")
         with self._read() as reader:
             return reader.find(run_id) if reader else None
 
@@ -165,6 +168,7 @@ class SqliteSaver:
         Raises:
             CorruptRecord: One of them is damaged or lost.
         """
+        check_id(thread_id, "thread_id")
         with self._read() as reader:
             return reader.runs(thread_id, limit, before) if reader else []
 
@@ -174,6 +178,7 @@ class SqliteSaver:
         Raises:
             CorruptRecord: One of them is damaged or lost.
         """
+        check_id(run_id, "run_id")
         with self._read() as reader:
             return reader.steps(run_id) if reader else []
 
@@ -188,6 +193,7 @@ class SqliteSaver:
 
     def delete_thread(self, thread_id: str, /) -> bool:
         """Forget a thread with all its runs; see `holdfast.typing.Checkpointer.delete_thread`."""
+        check_id(thread_id, "thread_id")
         with self._write() as connection:
             _claims.check_free(connection, self._owners, thread_id)
             return _forget.delete_thread(connection, thread_id)
@@ -198,6 +204,7 @@ class SqliteSaver:
         Raises:
             CorruptRecord: Something of the source is damaged.
         """
+        check_id(source, "source")
         check_id(target, "target")
         with self._write() as connection:
             for thread_id in (source, target):

@@ -10,6 +10,7 @@ from holdfast.errors import RunInterrupted, StoreError, ThreadBusyError
 from holdfast.runtime import stream
 from holdfast.runtime.attempts import is_cancellation, outcome_of
 from holdfast.runtime.foreign import add_note, described
+from holdfast.values.refusal import tell_of
 
 if TYPE_CHECKING:
     from holdfast.runtime.journal import Journal
@@ -33,6 +34,13 @@ class final(Generic[V_co, S_co]):  # noqa: N801 - LangGraph's name, entrypoint.f
 
     value: V_co
     save: S_co
+
+
+tell_of(
+    final,
+    "is an entrypoint.final",
+    "return it by itself from the entrypoint's body, not inside other data and not from a task: return entrypoint.final(value=..., save=...)",
+)
 
 
 def result_of(value: Any) -> Any:

@@ -59,6 +59,18 @@ class ThreadsContract(Base):
         assert isinstance(problem, PolicyError)
         assert saver.threads() == []
 
+    @pytest.mark.parametrize("bad", _BAD_IDS, ids=lambda bad: ascii(bad)[:12])
+    @pytest.mark.parametrize("method", ["latest", "find", "runs", "steps", "is_owned", "delete_thread"])
+    def test_bad_ids_are_looked_for_by_nobody(self, saver: Checkpointer, method: str, bad: Any) -> None:
+        """``delete_thread(1)`` deletes nothing, and says so instead of answering that there was no such thread."""
+        finished(saver, "1", a_run("1", "1"))
+
+        with pytest.raises(PolicyError, match="_id="):
+            getattr(saver, method)(bad)
+        with pytest.raises(PolicyError, match="source="):
+            saver.copy_thread(bad, "2")
+        assert [info.thread_id for info in saver.threads()] == ["1"]
+
     def test_runs_come_newest_first(self, saver: Checkpointer) -> None:
         """In the order of their first commit, page by page."""
         finished(saver, "thread", *_series(5))

@@ -20,7 +20,7 @@ from holdfast.errors import CorruptRecord, NotSerializable, PolicyError
 from holdfast.values.kinds import BY_CODE, kind_of
 from holdfast.values.names import a_class
 from holdfast.values.plain import is_plain
-from holdfast.values.refusal import MAX_DEPTH, Refused, too_deep
+from holdfast.values.refusal import MAX_DEPTH, Refused, told_of, too_deep
 from holdfast.values.registry import Table, class_kind, register, registered
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class MsgpackCodec:
     def _kind_of_class(self, cls: type) -> ClassKind:
         kind = self._table.by_class.get(cls) or registered().by_class.get(cls)
         if kind is None:
-            raise _unknown_class(cls)
+            raise told_of(cls) or _unknown_class(cls)
         if self._named(kind.name) is not kind:
             raise Refused(f"is {a_class(cls)}, one of two classes of that name", fix="give one of them another name")
         return kind

@@ -48,6 +48,20 @@ class Refused(Exception):  # noqa: N818 - never leaves this package; callers see
 _SHOWN_KEYS = frozenset({str, int, bool, type(None), float})
 
 
+_told: dict[type, tuple[str, str]] = {}
+
+
+def tell_of(cls: type, problem: str, fix: str) -> None:
+    """What to say of a class of our own that is no value, where the usual ways out would lead nowhere; see `Refused` for the texts."""
+    _told[cls] = (problem, fix)
+
+
+def told_of(cls: type) -> Refused | None:
+    """The refusal of such a class; None for all others."""
+    told = _told.get(cls)
+    return None if told is None else Refused(told[0], fix=told[1])
+
+
 def too_deep() -> Refused:
     """The refusal for a value nested deeper than `MAX_DEPTH`."""
     return Refused(f"is nested deeper than {MAX_DEPTH} levels (does it contain itself?)")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import InMemorySaver, RetryPolicy, StoreError, TaskContextError, entrypoint, get_stream_writer, task
+from holdfast import InMemorySaver, NotSerializable, RetryPolicy, StoreError, TaskContextError, entrypoint, get_stream_writer, task
 from holdfast.runtime.dispatch import workers
 from holdfast.runtime.run import Run
 from holdfast.testing import recorded
@@ -685,3 +685,21 @@ def test_the_interpreter_exits_promptly_and_silently() -> None:
 
     assert ("ready\n", "", 0) == (done.stdout, done.stderr, done.returncode)
     assert time.monotonic() - before < 10
+
+
+@pytest.mark.parametrize("place", ["inside a list", "from a task"])
+def test_a_final_that_nobody_unpacks_says_where_it_belongs(place: str) -> None:
+    """It is no value: the usual advice, to name or register its class, would lead nowhere."""
+
+    @task
+    def tell() -> Any:
+        return entrypoint.final(value=1, save=2)
+
+    @entrypoint(InMemorySaver())
+    def main(_: int) -> Any:
+        return [entrypoint.final(value=1, save=2)] if place == "inside a list" else tell().result()
+
+    with pytest.raises(NotSerializable, match=r"is an entrypoint\.final,.*return it by itself from the entrypoint's body") as caught:
+        main.invoke(1, thread_id="t")
+
+    assert "register" not in str(caught.value)
