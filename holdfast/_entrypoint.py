@@ -75,6 +75,7 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         msg = f"an entrypoint is run, not called: write {how}"
         raise TypeError(msg)
 
+    @trims
     def invoke(
         self,
         input: Any = NO_INPUT,
@@ -118,15 +119,12 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
             msg = f"{self.plan.name} is async and an event loop is running on this thread: write `await {self.plan.name}.ainvoke(...)`"
             raise RuntimeError(msg)
         options = Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait)
-        try:
-            scope = around(options)
-            if scope is not None:
-                return nested(scope, self._step, input).result()  # type: ignore[no-any-return]
-            return self._invoke(open_run(self._settings, input, options))
-        except BaseException as error:
-            trimmed(error)
-            raise
+        scope = around(options)
+        if scope is not None:
+            return nested(scope, self._step, input).result()  # type: ignore[no-any-return]
+        return self._invoke(open_run(self._settings, input, options))
 
+    @trims
     async def ainvoke(
         self,
         input: Any = NO_INPUT,
@@ -139,14 +137,10 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
     ) -> R:
         """`invoke` for async code: an async body runs on this loop, a sync body on a thread."""
         options = Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait)
-        try:
-            scope = around(options)
-            if scope is not None:
-                return await nested(scope, self._step, input)  # type: ignore[no-any-return]
-            return await self._ainvoke(await self._open(input, options))
-        except BaseException as error:
-            trimmed(error)
-            raise
+        scope = around(options)
+        if scope is not None:
+            return await nested(scope, self._step, input)  # type: ignore[no-any-return]
+        return await self._ainvoke(await self._open(input, options))
 
     async def _open(self, input: Any, options: Options) -> Prepared:
         """Open a run without blocking the loop."""
@@ -213,6 +207,7 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         jobs = [functools.partial(invoke, item, each) for item, each in zip(inputs, configs, strict=True)]
         return threads.all_on_threads(jobs, stop=stop, return_exceptions=return_exceptions)
 
+    @trims
     async def abatch(
         self, inputs: Sequence[Any], config: Config | Sequence[Config] | None = None, *, return_exceptions: bool = False
     ) -> list[R]:
@@ -227,6 +222,7 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
             raise first  # not before the others have ended, too
         return results
 
+    @trims
     def stream(
         self,
         input: Any = NO_INPUT,
@@ -273,6 +269,7 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
             trimmed(error)
             raise
 
+    @trims
     async def astream(
         self,
         input: Any = NO_INPUT,

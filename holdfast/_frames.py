@@ -1,7 +1,7 @@
 """Keeps our frames out of the tracebacks of whoever uses holdfast.
 
-Every public function through which an error leaves passes it to `trimmed` first: a plain function by being decorated with `trims`, a
-coroutine, a generator or a quick path by an ``except BaseException`` of its own, which costs nothing until something is raised. An error
+Every public function through which an error leaves passes it to `trimmed` first: a function, plain or ``async``, by being decorated with
+`trims`, a generator or a quick path by an ``except BaseException`` of its own, which costs nothing until something is raised. An error
 that is raised again as it is does not gain the frame it is raised in, so the user sees the line that called us, and next the line of
 theirs that we called. `trims` also says in our words what Python says of an unknown option or one without a name.
 """
@@ -9,7 +9,8 @@ theirs that we called. `trims` also says in our words what Python says of an unk
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+import inspect
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from holdfast._options import misfit
 from holdfast.errors import HoldfastError
@@ -36,12 +37,27 @@ def trimmed(error: E) -> E:
 
 
 def trims(fn: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a plain function of the public API that may raise: see `trimmed`."""
+    """Decorate a function of the public API that may raise: see `trimmed`. Of a generator only the call is meant, not what it yields."""
+    if inspect.iscoroutinefunction(fn):
+        return cast("Callable[P, R]", _trims_async(fn))
 
     @functools.wraps(fn)
     def door(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return fn(*args, **kwargs)
+        except BaseException as error:
+            _reword(error, fn, args, kwargs)
+            trimmed(error)
+            raise
+
+    return door
+
+
+def _trims_async(fn: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(fn)
+    async def door(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await fn(*args, **kwargs)
         except BaseException as error:
             _reword(error, fn, args, kwargs)
             trimmed(error)

@@ -45,6 +45,21 @@ _POLICIES = {
     "cache=DiskCache": ("size_limit",),
 }
 """Options that are not a decorator's own, and where they belong."""
+_ELSEWHERE = {
+    "durability": "write @entrypoint(durability=...)",
+    "on_divergence": "write @entrypoint(on_divergence=...)",
+    "cache": "write @entrypoint(cache=...)",
+    "store": "write @entrypoint(store=...)",
+    "checkpointer": "write @entrypoint(checkpointer=...)",
+    "stream_mode": "write stream(..., stream_mode=...)",
+    "max_concurrency": "write config={'max_concurrency': ...}, or @entrypoint(max_concurrency=...)",
+    "checkpoint_id": "write config={'configurable': {'thread_id': ..., 'checkpoint_id': ...}}",
+    "configurable": "write config={'configurable': ...}",
+    "resume": "write Command(resume=...) in place of the input",
+    "interrupt_before": "ask in the body: interrupt(...)",
+    "interrupt_after": "ask in the body: interrupt(...)",
+}
+"""What is asked of an entrypoint's methods, as in LangGraph, and belongs elsewhere."""
 _PLAIN = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
 
 
@@ -74,7 +89,8 @@ def misfit(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, A
 
 
 def _unknown(subject: str, name: str, names: list[str]) -> str:
-    return f"{subject} has no option {name!r}: {_ours(name, names) or _inside(name, names) or _alike(name, names)}"
+    elsewhere = _ELSEWHERE.get(name) if subject.startswith("Entrypoint.") else None
+    return f"{subject} has no option {name!r}: {elsewhere or _ours(name, names) or _inside(name, names) or _alike(name, names)}"
 
 
 def _ours(name: str, names: list[str]) -> str | None:

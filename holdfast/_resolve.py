@@ -11,7 +11,7 @@ import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast import clock
-from holdfast._frames import trimmed, trims
+from holdfast._frames import trims
 from holdfast._journals import claim
 from holdfast._methods import of_entrypoint
 from holdfast._runs import check_id, patiently
@@ -88,6 +88,7 @@ class Resolvable:
         """
         return _Settling(self._settings, thread_id, wait).settle(step, _finding(result, error, rerun=rerun))
 
+    @trims
     @of_entrypoint
     async def aresolve(
         self,
@@ -100,13 +101,9 @@ class Resolvable:
         wait: Seconds = None,
     ) -> tuple[Doubt, ...]:
         """`resolve` for async code."""
-        try:
-            settling = _Settling(self._settings, thread_id, None)
-            settle = functools.partial(settling.settle, step, _finding(result, error, rerun=rerun))
-            return await patiently(functools.partial(_ports.uninterrupted_async, settling.is_blocking, settle), wait)
-        except BaseException as problem:
-            trimmed(problem)
-            raise
+        settling = _Settling(self._settings, thread_id, None)
+        settle = functools.partial(settling.settle, step, _finding(result, error, rerun=rerun))
+        return await patiently(functools.partial(_ports.uninterrupted_async, settling.is_blocking, settle), wait)
 
 
 def _finding(result: Any, error: Any, *, rerun: bool) -> Finding:

@@ -55,15 +55,12 @@ class States:
         """
         return _Thread(self._settings, "get_state", config, thread_id).state()
 
+    @trims
     @of_entrypoint
     async def aget_state(self, config: Config | None = None, *, thread_id: str | None = None) -> StateSnapshot:
         """`get_state` for async code."""
-        try:
-            thread = _Thread(self._settings, "aget_state", config, thread_id)
-            return await _ports.store_call_async(thread.is_blocking, thread.state)  # type: ignore[no-any-return]
-        except BaseException as error:
-            trimmed(error)
-            raise
+        thread = _Thread(self._settings, "aget_state", config, thread_id)
+        return await _ports.store_call_async(thread.is_blocking, thread.state)  # type: ignore[no-any-return]
 
     @trims
     @of_entrypoint
@@ -97,6 +94,7 @@ class States:
 
         return walk()
 
+    @trims
     @of_entrypoint
     async def aget_state_history(
         self, config: Config | None = None, *, thread_id: str | None = None, before: Config | None = None, limit: int | None = None
@@ -137,16 +135,13 @@ class States:
         thread = _Thread(self._settings, "update_state", config, thread_id)
         return thread.update(values, 0.0 if wait is None else seconds(wait, what="wait"))
 
+    @trims
     @of_entrypoint
     async def aupdate_state(self, config: Config | None, values: Any, *, thread_id: str | None = None, wait: Seconds = None) -> Config:
         """`update_state` for async code."""
-        try:
-            thread = _Thread(self._settings, "aupdate_state", config, thread_id)
-            update = partial(_ports.uninterrupted_async, thread.is_blocking, thread.update, values, 0.0)
-            return await patiently(update, wait)
-        except BaseException as error:
-            trimmed(error)
-            raise
+        thread = _Thread(self._settings, "aupdate_state", config, thread_id)
+        update = partial(_ports.uninterrupted_async, thread.is_blocking, thread.update, values, 0.0)
+        return await patiently(update, wait)
 
 
 class _Thread:

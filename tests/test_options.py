@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import re
 import traceback
 
 import pytest
@@ -53,12 +55,39 @@ def refused(make, *args, **options):
         (resilient, "expire", "resilient has no option 'expire': write cache_policy=CachePolicy(ttl=...)"),
         (resilient, "retries", "resilient has no option 'retries': did you mean 'retry_policy'?"),
         (task, "wait", f"task has no option 'wait': it takes {SETTINGS}, delivery"),
+        (entrypoint(print).invoke, "durability", "Entrypoint.invoke has no option 'durability': write @entrypoint(durability=...)"),
+        (entrypoint(print).invoke, "stream_mode", "Entrypoint.invoke has no option 'stream_mode': write stream(..., stream_mode=...)"),
+        (entrypoint(print).invoke, "thread", "Entrypoint.invoke has no option 'thread': did you mean 'thread_id'?"),
+        (entrypoint(print).stream, "stream_modes", "Entrypoint.stream has no option 'stream_modes': did you mean 'stream_mode'?"),
+        (entrypoint(print).astream, "durability", "Entrypoint.astream has no option 'durability': write @entrypoint(durability=...)"),
+        (entrypoint(print).batch, "configs", "Entrypoint.batch has no option 'configs': did you mean 'config'?"),
+        (
+            entrypoint(print).get_state,
+            "checkpoint_id",
+            "Entrypoint.get_state has no option 'checkpoint_id': write config={'configurable': {'thread_id': ..., 'checkpoint_id': ...}}",
+        ),
+        (
+            entrypoint(print).invoke,
+            "version",
+            "Entrypoint.invoke has no option 'version': it takes input, config, thread_id, context, run_id, wait",
+        ),
         (resilient, "fn", f"resilient has no option 'fn': it takes {SETTINGS}, cache"),
     ],
 )
 def test_an_unknown_option_is_named_with_the_one_that_is_meant(make, wrong, text):
     """Or, when none is like it, with all there are; the last line of the traceback is the user's."""
     assert (text, []) == refused(make, **{wrong: 1})
+
+
+@pytest.mark.parametrize("method", ["ainvoke", "abatch", "aget_state", "aupdate_state", "aresolve"])
+def test_a_coroutine_names_it_too(method):
+    """When it is awaited; the method is a coroutine function still, which frameworks look at."""
+    function = getattr(entrypoint(print), method)
+    said, frames = refused(lambda: asyncio.run(function(durability="sync")))
+
+    assert f"Entrypoint.{method} has no option 'durability': write @entrypoint(durability=...)" == said
+    assert not [name for name in frames if "holdfast/_" in name]
+    assert inspect.iscoroutinefunction(function)
 
 
 def test_the_first_unknown_option_is_named_among_known_ones():
@@ -75,6 +104,13 @@ def test_every_other_name_leads_to_an_option_there_is():
     inside = {name for names in _options._POLICIES.values() for name in names}
 
     assert set() == (set(_options._OTHER_NAMES) | inside) - ours
+
+
+def test_what_belongs_to_the_decorator_is_there():
+    """The table of what stands elsewhere sends nobody to an option that is gone."""
+    sent = [re.search(r"@entrypoint\((\w+)=", place) for place in _options._ELSEWHERE.values()]
+
+    assert set() == {each[1] for each in sent if each} - set(inspect.signature(entrypoint).parameters)
 
 
 @pytest.mark.parametrize(
