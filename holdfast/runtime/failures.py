@@ -63,12 +63,15 @@ class Failures:
         if not self._errors:
             return []
         chain = _chain(error)
-        fatal = [step for step, failure in list(self._errors.items()) if id(failure) in chain]
+        errors = (
+            self._errors.copy()
+        )  # at once, while other calls fail: a list of its items is made in steps, and the collector may run between
+        fatal = [step for step, failure in errors.items() if id(failure) in chain]
         if scope is None:
             return fatal
         own = scope.step
         has_died_of_one = any(step.scope == own for step in fatal)
-        others = [step for step in list(self._errors) if step.scope == own and id(self._errors.get(step)) not in chain]
+        others = [step for step, failure in errors.items() if step.scope == own and id(failure) not in chain]
         return fatal + [step for step in others if not self._is_survived(step, scope, has_died_of_one=has_died_of_one)]
 
     def _is_survived(self, step: StepId, scope: Scope, *, has_died_of_one: bool) -> bool:

@@ -63,6 +63,10 @@ class Replay:
             self._judge(scope, recorded, _shown(step))
         return point
 
+    def _left(self) -> list[StepId]:
+        """The recorded steps that nobody has asked for yet, at one instant: other threads go on claiming theirs."""
+        return list(self._unclaimed)
+
     def _trail(self, scope: Scope) -> Trail:
         if scope.trail is None:
             scope.trail = Trail(scope.call.number, scope.place)
@@ -99,8 +103,10 @@ class Replay:
         if self._on_divergence == "raise":
             raise Divergence(text, recorded=_shown(recorded), actual=actual)
         if self._on_divergence == "rerun":
-            self._forget([step for step in self._unclaimed if step.scope == scope.step])
-            self._unclaimed = {step: record for step, record in self._unclaimed.items() if step.scope != scope.step}
+            superseded = [step for step in self._left() if step.scope == scope.step]
+            self._forget(superseded)
+            for step in superseded:
+                self._unclaimed.pop(step, None)
         if scope.trail is not None:
             scope.trail.lose()  # said once
         events.note("holdfast.journal.divergence", events.WARNING, text, recorded=_shown(recorded), actual=actual)
@@ -110,7 +116,7 @@ class Replay:
         lines = [f"{name} asks for something else than it did when this run was recorded, after the same history:"]
         lines.append(f"    recorded: {_shown(recorded)}")
         lines.append(f"    now:      {actual}")
-        later = [_shown(step) for step in self._unclaimed if step.scope == scope.step and step != recorded]
+        later = [_shown(step) for step in self._left() if step.scope == scope.step and step != recorded]
         if later:
             more = f" and {len(later) - _MOST_SHOWN} more" if len(later) > _MOST_SHOWN else ""
             lines.append(f"    also recorded and not asked for yet: {', '.join(later[:_MOST_SHOWN])}{more}")
@@ -122,7 +128,7 @@ class Replay:
 
     def tell_unclaimed(self, name: str) -> None:
         """Say which recorded steps nobody asked for, where timing had a say and so nothing is certain."""
-        left = [_shown(step) for step in self._unclaimed if step.scope in self._entered]
+        left = [_shown(step) for step in self._left() if step.scope in self._entered]
         if left:
             more = f" and {len(left) - _MOST_SHOWN} more" if len(left) > _MOST_SHOWN else ""
             events.note(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import http.server
 import threading
 import time
@@ -14,6 +16,8 @@ import pytest
 import requests
 
 from holdfast import InMemorySaver, ReplayedError, RetryPolicy, entrypoint, task
+from holdfast.runtime.failures import Failures
+from holdfast.typing import StepId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -310,3 +314,40 @@ def test_a_replayed_failure_is_retried_as_the_original_would_be(port: int, get: 
     with pytest.raises(httpx.HTTPError if get is get_by_httpx else requests.RequestException):
         main.invoke(None, thread_id="t")
     assert {"report": attempts, "fetch": attempts - 1} == {"fetch": 0} | ran
+
+
+@contextlib.contextmanager
+def at_each_collection(act: Callable[[], None]) -> Iterator[None]:
+    """Act whenever the garbage collector begins or ends, which is at every chance: what another thread could do just then.
+
+    In Python 3.11 it also runs within calls that no thread could come between otherwise: ``list(a_dict.items())``.
+    """
+
+    def callback(*_: object) -> None:
+        act()
+
+    before = gc.get_threshold()
+    gc.callbacks.append(callback)
+    gc.set_threshold(1)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(callback)
+
+
+def test_a_body_may_end_while_other_calls_fail() -> None:
+    """They do not disturb the look at those that have failed by then."""
+    failures, numbers = Failures(), iter(range(10**9))
+
+    def fail() -> None:
+        number = next(numbers)
+        failures.add(StepId(b"", "work", b"", number), Declined(number, retry_in=0))
+
+    for _ in range(1000):
+        fail()
+    error = failures.get(StepId(b"", "work", b"", 7))
+    assert error is not None
+    with at_each_collection(fail):
+        fatal = failures.fatal(error, None)
+    assert [7] == [step.occurrence for step in fatal]

@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast import Divergence, InMemorySaver, PolicyError, RetryPolicy, RunExists, entrypoint, task
+from holdfast.runtime.replay import Replay
 from holdfast.testing import recorded
+from holdfast.typing import StepId, StepRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -561,3 +563,20 @@ def test_a_divergence_names_what_was_not_asked_for_yet(left: int, expected: list
 def test_nothing_is_told_when_all_was_asked_for() -> None:
     """As with every run that is resumed and unchanged."""
     assert [] == Shrinking().notes(3, 3)
+
+
+def test_calls_may_be_made_while_what_is_left_is_told() -> None:
+    """Threads go on claiming what was recorded of them: here one does between any two that are looked at."""
+    records = [StepRecord(StepId(b"", "work", b"", number), "ok", b"") for number in range(10)]
+    replay, unclaimed, plan = Replay(records, "raise", lambda _: None), iter(records), task(time.sleep).plan
+
+    class Entered(set[bytes]):
+        def __contains__(self, _: object) -> bool:
+            replay.claimed(next(unclaimed), plan)
+            return True
+
+    replay._entered = Entered()
+
+    with recorded() as recording:
+        replay.tell_unclaimed("main")
+    assert ["holdfast.journal.unclaimed"] == [note["event"] for note in recording.notes]
