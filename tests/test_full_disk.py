@@ -97,7 +97,7 @@ def test_calls_go_on_and_stores_come_back(small_disk, since):
     assert {"ran": ran + 60, "flushed": False, "kept": kept, "traced": bool(before)} == full
     assert {"ran": ran + 80, "flushed": True, "kept": kept + 20, "traced": True} == roomy
     assert roomy == reopened
-    assert said["took"] < 5
+    assert said["took"] < 20
     assert len(lines) < 8
     events = [line.split()[2] for line in lines if "WARNING" in line]
     assert {"holdfast.cache.error", "holdfast.traces.lost"} == set(events)

@@ -205,7 +205,7 @@ def test_a_sync_attempt_past_its_timeout_is_given_up() -> None:
     @resilient(timeout=0.02, retry_policy=RetryPolicy(max_attempts=2, initial_interval=0.001, max_interval=0.01))
     def stuck() -> None:
         started.append(threading.current_thread())
-        release.wait(10)
+        release.wait(60)
 
     before = time.monotonic()
     with pytest.raises(NodeTimeoutError, match=r"0\.02 s"):
@@ -213,7 +213,7 @@ def test_a_sync_attempt_past_its_timeout_is_given_up() -> None:
     release.set()
 
     assert 2 == len(set(started))
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 30
 
 
 def test_an_async_attempt_past_its_timeout_is_cancelled(clock: FakeClock) -> None:

@@ -33,7 +33,7 @@ def test_a_call_returns_a_future_at_once() -> None:
 
     @task
     def wait_for_gate() -> str:
-        assert gate.wait(5)
+        assert gate.wait(30)
         return "open"
 
     @entrypoint
@@ -335,6 +335,7 @@ def test_no_limit_deadlocks_async(limit: int) -> None:
 def test_max_concurrency_bounds_the_bodies(limit: int) -> None:
     """Never more bodies at work than allowed, and as many as allowed."""
     lock, active, most = threading.Lock(), 0, 0
+    as_many_as_allowed = threading.Barrier(limit)
 
     @task
     def work() -> None:
@@ -342,7 +343,8 @@ def test_max_concurrency_bounds_the_bodies(limit: int) -> None:
         with lock:
             active += 1
             most = max(most, active)
-        time.sleep(0.005)
+        as_many_as_allowed.wait(30)
+        time.sleep(0.005)  # one too many would begin meanwhile
         with lock:
             active -= 1
 

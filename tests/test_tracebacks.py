@@ -210,7 +210,7 @@ async def afail(_: object) -> None:
 
 
 def dawdle() -> None:
-    time.sleep(0.05)
+    time.sleep(0.5)
 
 
 async def adawdle() -> None:

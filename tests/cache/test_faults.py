@@ -12,9 +12,13 @@ from contextlib import closing
 import pytest
 
 from holdfast.cache import _folder as folder_module
+from holdfast.cache import _rows as rows_module
 from holdfast.cache import disk as disk_module
 from holdfast.errors import StoreError
 from holdfast.values import secret as secret_module
+
+PROMPT = 1.5
+"""Seconds. A call that met a lock gave up at once, on whatever machine: a purge would have waited for 2, diskcache alone for 60."""
 
 
 def replace_by_foreign(path):
@@ -327,7 +331,7 @@ def test_a_locked_database_does_not_delay_a_call(other_process, open_cache, code
     took = time.perf_counter() - started
 
     assert ("before", None, "meanwhile") == (hit.value, stored, cache.get(new_key("new"), codec).value)
-    assert took < 0.5
+    assert took < PROMPT
     assert ["locked"] == reasons()
     print("go", file=holder.stdin, flush=True)
     assert "unlocked\n" == holder.stdout.readline()
@@ -345,7 +349,7 @@ def test_opening_a_locked_database_does_not_delay_a_call(other_process, open_cac
     assert "before" == cache.get(key, codec).value
     assert cache.set(key, 1, codec, ttl=60) is None
 
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < PROMPT
     assert ["locked"] == reasons()
 
 
@@ -364,7 +368,7 @@ def test_a_cache_that_is_opened_while_locked_is_read(other_process, open_cache, 
     assert [] == reasons()
     started = time.perf_counter()
     assert cache.set(new_key("new"), 1, codec, ttl=60) is None
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < PROMPT
     assert ["locked"] == reasons()
     print("go", file=holder.stdin, flush=True)
     assert "unlocked\n" == holder.stdout.readline()
@@ -384,8 +388,9 @@ def test_a_purge_waits_longer_for_the_lock_than_a_call(other_process, open_cache
 
 
 @pytest.mark.parametrize("forget", ["delete", "purge"])
-def test_what_could_not_be_forgotten_is_said(other_process, open_cache, codec, key, forget):
+def test_what_could_not_be_forgotten_is_said(other_process, open_cache, codec, key, forget, monkeypatch):
     """Under another process's lock: the error names the file and what to do, and the entry is still there, to be forgotten afterwards."""
+    monkeypatch.setattr(rows_module, "PURGE_PATIENCE", 2)
     cache = open_cache()
     cache.get(key, codec)
     act = {"delete": lambda: cache.delete(key), "purge": cache.purge}[forget]
@@ -454,7 +459,7 @@ def test_a_lock_file_that_is_held_does_not_delay_a_call(folder, open_cache, code
         started = time.perf_counter()
         assert open_cache().get(key, codec) is None
 
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < PROMPT
     assert ["locked"] == reasons()
 
 

@@ -8,6 +8,7 @@ last part and ``docs/coming-from-langgraph.md`` has a row for it. Models are sta
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 import uuid
 from typing import Any
@@ -277,10 +278,11 @@ def test_a_number_is_classified():
 
 def test_tasks_run_in_parallel():
     """All are begun before the first is waited for; the results are in order."""
+    all_are_begun = threading.Barrier(3)
 
     @task
     def add_one(number: int) -> int:
-        time.sleep(0.05)
+        all_are_begun.wait(30)
         return number + 1
 
     @task
@@ -296,9 +298,7 @@ def test_tasks_run_in_parallel():
     def workflow(topics: list[str]) -> str:
         return "\n\n".join(future.result() for future in [generate_paragraph(topic) for topic in topics])
 
-    started = time.monotonic()
     assert [2, 3, 4] == graph.invoke([1, 2, 3], on_thread())
-    assert time.monotonic() - started < 1
     assert "birds.\n\nrain." == workflow.invoke(["birds", "rain"], on_thread())
 
 
@@ -343,7 +343,7 @@ def test_a_task_is_retried():
     assert 2 == attempts
 
 
-def test_an_attempt_has_a_time_limit():
+def test_an_attempt_has_a_time_limit(clock):
     """The one that runs into it is a failure that is retried."""
     attempts = 0
 
@@ -351,7 +351,7 @@ def test_an_attempt_has_a_time_limit():
     async def fetch() -> str:
         nonlocal attempts
         attempts += 1
-        await asyncio.sleep(30 if attempts == 1 else 0)
+        await asyncio.sleep(600 if attempts == 1 else 0)
         return "fetched"
 
     @entrypoint()

@@ -36,7 +36,7 @@ class RawServer:
             with connection:
                 if self.closing.is_set():
                     return
-                connection.settimeout(5)
+                connection.settimeout(30)
                 with suppress(OSError):  # the client may have left
                     if self.is_http:
                         connection.recv(65536)
@@ -61,7 +61,7 @@ class RawServer:
         connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nhalf")
 
     def silence(self, connection):
-        connection.settimeout(5)
+        connection.settimeout(30)
         with suppress(OSError):
             connection.recv(1)  # until the client gives up
 

@@ -149,7 +149,7 @@ def test_a_body_that_hangs_is_timed_out():
     clock = run(main)[1]
 
     assert 3600.0 == clock.now
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 30
 
 
 def test_a_long_real_sleep_is_timed_out():
@@ -163,7 +163,7 @@ def test_a_long_real_sleep_is_timed_out():
     begun = time.monotonic()
 
     assert 5.0 == run(main)[1].now
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 30
 
 
 def test_a_short_real_sleep_is_waited_for():

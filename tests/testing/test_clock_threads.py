@@ -231,13 +231,24 @@ def test_a_thread_that_never_rests_does_not_hold_time_for_ever():
     assert took < 20
 
 
+def rest(thread):
+    """Wait until a thread has not moved for fifty looks."""
+    before, looks = None, 0
+    while looks < 50:
+        time.sleep(0.001)
+        frame = sys._current_frames().get(thread.ident)
+        position = frame and (id(frame), frame.f_lasti)
+        looks = looks + 1 if position is not None and position == before else 0
+        before = position
+
+
 def test_threads_that_blocked_before_are_no_reason_to_wait():
     """The helpers of a test runner sit in calls of their own all the time."""
     here, there = socket.socketpair()
     with here, there:
         blocked = threading.Thread(target=here.recv, args=(1,))
         blocked.start()
-        time.sleep(0.05)
+        rest(blocked)
         begun = time.monotonic()
         with FakeClock(patience=30) as clock:
             clock.wait(threading.Event(), 5)
@@ -245,7 +256,7 @@ def test_threads_that_blocked_before_are_no_reason_to_wait():
         there.send(b"x")
         blocked.join()
 
-    assert took < 5
+    assert took < 15  # its patience is 30
 
 
 @pytest.mark.parametrize("place", ["pool", "queue", "event", "semaphore", "barrier", "join", "future"])
@@ -282,7 +293,7 @@ def test_parked_threads_cost_nothing(place):
         waiting.join()
         blocker.join()
 
-    assert took < 5
+    assert took < 15  # its patience is 30
 
 
 def test_a_woken_thread_runs_before_time_goes_on():
@@ -392,7 +403,7 @@ def test_leaving_lets_sleepers_go():
         forgotten.start()
         while not clock.slept:
             time.sleep(0.001)
-    forgotten.join(5)
+    forgotten.join(30)
 
     assert not forgotten.is_alive()
     assert 0.0 == clock.now
@@ -448,11 +459,11 @@ def test_idle_workers_of_holdfast_cost_nothing():
     done = threading.Event()
     with FakeClock(patience=30) as clock:
         workers.run(done.set)
-        assert done.wait(5)
+        assert done.wait(30)
         begun = time.monotonic()
         assert not clock.wait(threading.Event(), 5)
 
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15
 
 
 def test_a_loop_that_was_at_rest_from_the_start_is_at_work_once_it_has_something_to_do():

@@ -50,7 +50,7 @@ def test_items_reach_the_sink_in_order():
         for number in range(2000):
             line.send(number)
 
-        assert line.flush(5.0)
+        assert line.flush(30.0)
         assert list(range(2000)) == taken
 
 
@@ -60,7 +60,7 @@ def test_a_batch_is_never_larger_than_asked_for():
     with lane(lambda batch: sizes.append(len(batch)), batch=10) as line:
         for number in range(95):
             line.send(number)
-        line.flush(5.0)
+        line.flush(30.0)
 
     assert 10 == max(sizes)
     assert 95 == sum(sizes)
@@ -68,22 +68,19 @@ def test_a_batch_is_never_larger_than_asked_for():
 
 def test_a_hanging_sink_delays_nobody():
     """Sending stays quick, flushing gives up in time, and what no longer fits is counted and said once."""
-    release = threading.Event()
-    with lane(lambda _batch: release.wait(10), capacity=100) as line:
+    taken, release = threading.Event(), threading.Event()
+    with lane(lambda _batch: (taken.set(), release.wait(60)), capacity=100) as line:
         line.send(0)
-        time.sleep(0.05)  # the sink has taken it and hangs
+        assert taken.wait(30)
         started = time.perf_counter()
         for number in range(1000):
             line.send(number)
-        sending = time.perf_counter() - started
-        started = time.perf_counter()
         is_flushed = line.flush(0.1)
-        flushing = time.perf_counter() - started
+        took = time.perf_counter() - started
         release.set()
 
         assert not is_flushed
-        assert sending < 0.1
-        assert flushing < 0.5
+        assert took < 10  # the sink takes a minute
         assert 900 == line.dropped
         assert ["holdfast: test is being dropped because 100 items are waiting; calls go on"] == line.said
 
@@ -99,7 +96,7 @@ def test_a_raising_sink_is_said_once_and_counted():
     with lane(write) as line:
         for number in range(3):
             line.send(number)
-            line.flush(5.0)
+            line.flush(30.0)
 
         assert [[0], [1], [2]] == taken
         assert 3 == line.failed
@@ -151,7 +148,7 @@ def test_flush_is_false_when_anything_was_dropped():
             line.send(number)
         release.set()
 
-        assert [False, True] == [line.flush(5.0), line.flush(5.0)]
+        assert [False, True] == [line.flush(30.0), line.flush(30.0)]
 
 
 def test_a_lane_that_is_closed_says_how_much_it_lost():
@@ -175,10 +172,10 @@ def test_a_sink_that_asks_to_exit_does_not_end_the_lane():
 
     with lane(write) as line:
         line.send(1)
-        line.flush(5.0)
+        line.flush(30.0)
         line.send(2)
 
-        assert line.flush(5.0)
+        assert line.flush(30.0)
         assert [1, 2] == taken
 
 
@@ -226,7 +223,7 @@ def test_threads_lose_nothing_between_them():
             thread.start()
         for thread in threads:
             thread.join()
-        line.flush(5.0)
+        line.flush(30.0)
 
     assert {(n, i) for n in range(8) for i in range(500)} == set(taken)
     assert 4000 == len(taken)
@@ -305,7 +302,7 @@ def test_a_stderr_nobody_reads_does_not_block():
     os.close(writing)
 
     assert b"went on\n" == done.stdout
-    assert took < 5
+    assert took < 15  # two seconds, and the interpreter's own
 
 
 def test_exit_waits_for_what_is_queued():
@@ -329,7 +326,7 @@ def test_exit_is_bounded_and_says_what_was_lost():
             firewall.Lane(name, lambda batch: time.sleep(60)).send(1)
     """)
 
-    assert 2.0 <= took < 5.0
+    assert 2.0 <= took < 15.0  # the sinks take a minute each
     assert 3 == done.stderr.count("holdfast: 1 item was still waiting for")
 
 
@@ -358,7 +355,7 @@ def test_a_forked_child_starts_afresh():
         import os, sys, threading
         from holdfast.tracing import firewall
         hold = threading.Event()
-        lane = firewall.Lane("test", lambda batch: (hold.wait(5), os.write(1, f"{os.getpid() == parent} {batch}\\n".encode())), linger=0.0)
+        lane = firewall.Lane("test", lambda batch: (hold.wait(15), os.write(1, f"{os.getpid() == parent} {batch}\\n".encode())), linger=0.0)
         parent = os.getpid()
         lane.send("parent's")
         child = os.fork()
@@ -393,7 +390,7 @@ def test_forking_while_writing_hangs_no_child():
         for _ in range(30):
             child = os.fork()
             if child == 0:
-                os._exit(0 if lock.acquire(timeout=2) else 1)
+                os._exit(0 if lock.acquire(timeout=20) else 1)
             hung += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         stop.set()
         print(hung)
@@ -467,13 +464,13 @@ def test_a_pulse_beats_while_it_is_needed(monkeypatch):
     taken, pulse = [], Beats()
     with lane(taken.extend, pulse=pulse) as line:
         line.send("a")
-        assert line.flush(5.0)
+        assert line.flush(30.0)
         assert 0 == pulse.count
         pulse.is_on = True
         line.wake()
         assert pulse.at.wait(10)
         line.send("b")
-        assert line.flush(5.0)
+        assert line.flush(30.0)
         assert ["a", "b"] == taken
         pulse.is_on = False
 
@@ -487,7 +484,7 @@ def test_a_pulse_that_raises_is_said_once(monkeypatch):
         line.wake()
         assert pulse.at.wait(10)
         line.send("a")
-        assert line.flush(5.0)
+        assert line.flush(30.0)
         pulse.is_on = False
     assert (["a"], ["holdfast: test does not work, calls go on without it: ValueError: no"]) == (taken, line.said)
 

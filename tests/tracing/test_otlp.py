@@ -253,7 +253,7 @@ def test_an_unreachable_collector_slows_no_call(make_play, watching, protocol, w
 
     assert not (is_flushed and where == "black hole")
     assert slowest < 1.0  # an export to the black hole takes ten times as long
-    assert flushing < 1.0
+    assert flushing < 5.0
 
 
 def python(program, **environment):
@@ -292,7 +292,7 @@ def test_exit_is_bounded_when_the_collector_is_unreachable(protocol, where):
         )
 
     assert 0 == done.returncode
-    assert float(done.stdout) < 2.5
+    assert float(done.stdout) < 8  # a single export to the black hole takes ten
     if where == "black hole":  # exporters older than 1.40 give a closed port up at once
         assert float(done.stdout) >= 2.0
         assert f"700 items were still waiting for the export of spans to {target.endpoint} at the end; they are lost" in done.stderr
