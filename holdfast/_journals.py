@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from holdfast import clock
+from holdfast import clock, events
+from holdfast._ownership import abandoned, checkpoint, claim, refuse_anothers, tell_anothers
 from holdfast._plans import input_annotation
-from holdfast.errors import NotKeyable, NotSerializable, PolicyError, RunExists, ThreadBusyError, UnknownInterruptError
-from holdfast.runtime.context import current
+from holdfast.errors import CorruptRecord, NotKeyable, NotSerializable, PolicyError, RunExists, UnknownInterruptError
 from holdfast.runtime.interrupt import NOTHING, Command, Input
 from holdfast.runtime.journal import Journal, give_back
 from holdfast.runtime.once import refuse_doubts
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from holdfast._settings import Settings
     from holdfast.runtime.run import Run
     from holdfast.typing import Checkpointer, Lease, StepRecord
-
-POLL_SECONDS = 0.05
-_MOST_SHOWN = 5
 
 
 class NoInput:
@@ -102,57 +99,6 @@ def open_journal(settings: Settings, run: Run, saver: Checkpointer, request: Req
     return opened
 
 
-def claim(saver: Checkpointer, thread_id: str, wait: float) -> Lease:
-    """Own a thread, waiting at most ``wait`` seconds for whoever does."""
-    _refuse_own(saver, thread_id)
-    until = clock.current.monotonic() + wait
-    while True:
-        try:
-            return saver.claim(thread_id)
-        except ThreadBusyError:
-            left = until - clock.current.monotonic()
-            if left <= 0:
-                raise
-        clock.current.sleep(min(POLL_SECONDS, left))
-
-
-def _refuse_own(saver: Checkpointer, thread_id: str) -> None:
-    """Do not wait for the run that waits for this call."""
-    scope = current.get()
-    if scope is not None and scope.run.journal is not None and not scope.run.is_over and scope.run.journal.owns(saver, thread_id):
-        msg = (
-            f"thread {thread_id!r} belongs to the very run that this call is made in, until that has ended: name another thread; an entrypoint "
-            f"that is invoked with no thread_id and no config is a step of this run"
-        )
-        raise ThreadBusyError(msg)
-
-
-def checkpoint(saver: Checkpointer, thread_id: str, checkpoint_id: str) -> RunRecord:
-    """The run of that id, in that thread.
-
-    Raises:
-        PolicyError: The thread has no such run.
-    """
-    found = saver.find(checkpoint_id)
-    if found is None or found.thread_id != thread_id:
-        latest = ", ".join(repr(run.run_id) for run in saver.runs(thread_id, limit=_MOST_SHOWN)) or "none"
-        msg = f"checkpoint_id={checkpoint_id!r}: thread {thread_id!r} has no such run; its latest are: {latest}"
-        raise PolicyError(msg)
-    return found
-
-
-def abandoned(saver: Checkpointer, latest: RunRecord, now: float) -> RunRecord | None:
-    """A thread's newest run as it is recorded when another one takes its place; None when it has come to its end.
-
-    Raises:
-        InDoubt: It has a step of which a person has to say what became of it.
-    """
-    if latest.status not in UNFINISHED:
-        return None
-    refuse_doubts(latest, saver.steps(latest.run_id))
-    return latest._replace(status="abandoned", updated=now)
-
-
 class _Opener:
     """One opening of a thread."""
 
@@ -186,6 +132,7 @@ class _Opener:
             msg = "Command() says nothing: give the answer, Command(resume=...)"
             raise PolicyError(msg)
         if at is not None and at.status != "done":
+            refuse_anothers(at, self._plan.name)
             known = self._saver.find(self._request.run_id) if self._request.is_keyed and not self._is_newest(at) else None
             if known is not None:
                 return self._again(known, at)
@@ -202,6 +149,7 @@ class _Opener:
                 f"a run with None as its input"
             )
             raise PolicyError(msg)
+        refuse_anothers(latest, self._plan.name)
         return self._go_on(latest, None) if latest.status in UNFINISHED else self._finished(latest)
 
     def _again(self, known: RunRecord, at: RunRecord | None) -> Opened:
@@ -229,12 +177,24 @@ class _Opener:
         return self._finished(known)
 
     def _finished(self, known: RunRecord) -> Opened:
+        self._check_key(known)
         if known.output is None or self._plan.codec is None:
             msg = f"run {known.run_id!r} is {known.status} and was followed by another one: it cannot go on, and has no result"
             raise RunExists(msg)
         return Opened(NO_INPUT, answer=[self._plan.codec.decode(known.output)])
 
+    def _check_key(self, record: RunRecord) -> None:
+        """A run that goes on, or is over, has its own id: another one would be passed over, and its giver would take it for a key."""
+        request = self._request
+        if request.is_keyed and record.run_id != request.run_id:
+            msg = (
+                f"run_id={request.run_id!r} is the key of a new run, and this goes on with run {record.run_id!r} of thread {record.thread_id!r}: "
+                f"leave run_id out, or give an input to begin a run"
+            )
+            raise PolicyError(msg)
+
     def _go_on(self, record: RunRecord, command: Command | None) -> Opened:
+        self._check_key(record)
         run = self._run
         steps = self._saver.steps(record.run_id)
         refuse_doubts(record, steps)
@@ -256,9 +216,11 @@ class _Opener:
         """
         if self._request.input is not None:
             return self._begin(unwrapped(self._request.input), _base(at))
+        refuse_anothers(at, self._plan.name)
         if at.is_update:
             return self._finished(at)
         if at.status == "done":
+            _tell_again(at)
             return self._begin(self._decoded(at), at.base)
         return self._go_on(at, None) if self._is_newest(at) else self._branch(at, None)
 
@@ -305,7 +267,13 @@ class _Opener:
             )
             raise PolicyError(msg)
         saved = None if record is None else record.output if record.saved is None else record.saved
-        return None if saved is None or self._plan.codec is None else self._plan.codec.decode(saved)
+        if record is None or saved is None or self._plan.codec is None:
+            return None
+        try:
+            return self._plan.codec.decode(saved)
+        except CorruptRecord as error:
+            tell_anothers(error, record, self._plan.name)
+            raise
 
     def _encoded(self, given: Any) -> bytes:
         try:
@@ -332,6 +300,16 @@ class _Opener:
 
     def _code(self) -> str:
         return code_fingerprint(self._settings.function)
+
+
+def _tell_again(record: RunRecord) -> None:
+    events.note(
+        "holdfast.run.done_again",
+        events.WARNING,
+        f"run {record.run_id!r} of thread {record.thread_id!r} is finished, and invoke(None) from its checkpoint does it again, every task anew; "
+        f"for what it returned leave the checkpoint_id out, or look at get_state(config).values",
+        run_id=record.run_id,
+    )
 
 
 def _base(record: RunRecord) -> str:

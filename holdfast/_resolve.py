@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast import clock
 from holdfast._frames import trims
-from holdfast._journals import claim
 from holdfast._methods import of_entrypoint
+from holdfast._ownership import claim, refuse_anothers
 from holdfast._runs import check_id, patiently
 from holdfast.errors import NotSerializable, PolicyError, UnknownInterruptError
 from holdfast.policies.duration import seconds
@@ -84,7 +84,7 @@ class Resolvable:
             UnknownInterruptError: There is no such step, or there are several and ``step`` does not say which.
             ThreadBusyError: Somebody works on the thread, in this process or another one.
             NotSerializable: The result cannot be kept.
-            PolicyError: Not one of the three was given, or the entrypoint has no checkpointer.
+            PolicyError: Not one of the three was given, the entrypoint has no checkpointer, or the thread's last run is another entrypoint's.
         """
         return _Settling(self._settings, thread_id, wait).settle(step, _finding(result, error, rerun=rerun))
 
@@ -132,6 +132,7 @@ class _Settling:
         if settings.checkpointer is None:
             msg = f"entrypoint {settings.plan.name} records nothing, so nothing of it can be in doubt: give it a checkpointer"
             raise PolicyError(msg)
+        self._name = settings.plan.name
         self._saver = settings.checkpointer
         self.is_blocking = self._saver.is_blocking
         self._thread_id = check_id("thread_id", thread_id) or ""
@@ -146,6 +147,7 @@ class _Settling:
                 state = "there is no such thread" if run is None else f"its last run is {run.status}"
                 msg = f"nothing is in doubt in thread {self._thread_id!r}: {state}"
                 raise UnknownInterruptError(msg)
+            refuse_anothers(run, self._name)
             records = self._saver.steps(run.run_id)
             chosen = _chosen(run, records, step)
             writer_of(self._saver).commit(_change(lease, run, chosen, finding))

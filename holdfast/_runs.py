@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from holdfast import clock, events
-from holdfast._journals import NO_INPUT, POLL_SECONDS, Request, open_journal, unwrapped
+from holdfast._journals import NO_INPUT, Request, open_journal, unwrapped
+from holdfast._ownership import POLL_SECONDS
 from holdfast.errors import PolicyError, ThreadBusyError
 from holdfast.policies.duration import seconds
 from holdfast.runtime import lookup
@@ -168,12 +169,12 @@ def place(config: Config | None, thread_id: str | None) -> Place:
     """
     given = dict(_checked(config or {}, "config"))
     configurable = dict(_checked(given.get("configurable") or {}, "configurable"))
-    thread = _thread_id(thread_id, configurable)
+    thread = _one_of("thread_id", thread_id, configurable, "config={{'configurable': {{'thread_id': {!r}}}}}")
     return Place(given, configurable, thread, check_id("checkpoint_id", configurable.get("checkpoint_id")))
 
 
 def _request(input: Any, options: Options, here: Place) -> Request:
-    given_id = check_id("run_id", here.config.get("run_id") if options.run_id is None else options.run_id)
+    given_id = _one_of("run_id", options.run_id, here.config, "config={{'run_id': {!r}}}")
     run_id = given_id or uuid7(clock.current.time_ns())
     thread, checkpoint = here.thread_id, here.checkpoint_id
     if checkpoint is not None and thread is None:
@@ -228,13 +229,14 @@ def _as_context(schema: type | None, context: Any) -> Any:
     return schema(**context) if schema is not None and isinstance(context, dict) else context
 
 
-def _thread_id(given: str | None, configurable: dict[str, Any]) -> str | None:
-    thread = check_id("thread_id", configurable.get("thread_id"))
-    given = check_id("thread_id", given)
-    if given is not None and thread is not None and given != thread:
-        msg = f"thread_id={given!r} and config={{'configurable': {{'thread_id': {thread!r}}}}} name two threads: give one of them"
+def _one_of(what: str, given: Any, config: dict[str, Any], written: str) -> str | None:
+    """An id that may be given by name and in a config, but not two of them."""
+    named, given = check_id(what, config.get(what)), check_id(what, given)
+    if given is not None and named is not None and given != named:
+        noun = what.removesuffix("_id")
+        msg = f"{what}={given!r} and {written.format(named)} name two {noun}s: give one of them"
         raise PolicyError(msg)
-    return given or thread
+    return given or named
 
 
 def _checked(given: Any, what: str) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
 from holdfast._frames import trimmed, trims
-from holdfast._journals import abandoned, checkpoint, claim
 from holdfast._methods import of_entrypoint
+from holdfast._ownership import abandoned, checkpoint, claim, tell_anothers
 from holdfast._runs import patiently, place
 from holdfast._snapshots import config_of, empty_snapshot, snapshot
-from holdfast.errors import NotSerializable, PolicyError
+from holdfast.errors import CorruptRecord, NotSerializable, PolicyError
 from holdfast.policies.duration import seconds
 from holdfast.runtime import _ports
 from holdfast.runtime.ending import final
@@ -173,7 +173,11 @@ class _Thread:
 
     def shown(self, record: RunRecord) -> StateSnapshot:
         """The checkpoint of a run."""
-        return snapshot(self.saver, self._codec, record)
+        try:
+            return snapshot(self.saver, self._codec, record)
+        except CorruptRecord as error:
+            tell_anothers(error, record, self._plan.name)
+            raise
 
     def update(self, values: Any, wait: float) -> Config:
         """Add a checkpoint that holds ``values``."""

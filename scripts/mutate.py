@@ -55,6 +55,7 @@ _STATES = "test_branches.py test_states.py test_history_model.py"
 
 MODULES = {
     "_journals.py": f"{_STATES} runtime/test_journal.py runtime/test_interrupt.py",
+    "_ownership.py": f"{_STATES} test_durable_owners.py test_resolve.py",
     "_resolve.py": "test_resolve.py runtime/test_once.py",
     "_snapshots.py": f"{_STATES} runtime/test_stream.py",
     "_states.py": _STATES,

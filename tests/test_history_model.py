@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast import Command, InMemorySaver, SqliteSaver, entrypoint, interrupt, task
-from holdfast._journals import UNFINISHED
+from holdfast.typing import UNFINISHED
 
 ASKED = "__interrupt__"
 moments = st.integers(0, 30)  # an earlier checkpoint, counted from the oldest, modulo how many there are

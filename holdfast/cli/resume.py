@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import click
 
 from holdfast import clock
+from holdfast._ownership import refuse_anothers
 from holdfast.cli import output, questions
 from holdfast.cli.load import load_entrypoint
 from holdfast.cli.marks import ASCII, UNICODE, count, plain, took
@@ -127,12 +128,10 @@ def _run_of(job: Job) -> RunRecord:
     run = job.saver.latest(job.thread)
     if run is None:
         _end(Exit.NOTHING, f"there is no thread {job.thread!r} in {job.saver!r}{_nearby(job)}")
-    name = job.entrypoint.plan.name
-    if run.entry != name:
-        raise click.UsageError(
-            f"thread {job.thread!r} belongs to the entrypoint {run.entry!r}, and {job.target} is {name!r}: name the right one, or, when "
-            f"it was renamed, keep its name with @entrypoint(..., name={run.entry!r})"
-        )
+    try:
+        refuse_anothers(run, job.entrypoint.plan.name)
+    except PolicyError as error:
+        raise click.UsageError(str(error)) from None
     return run
 
 

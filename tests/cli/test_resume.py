@@ -235,7 +235,7 @@ def test_another_entrypoints_thread_is_refused(folder, command):
     invoke(folder, "app.plan.invoke(['Oslo'], thread_id='trip-1')")
     code, _, err = command("resume", "app:write", "--thread", "trip-1")
 
-    assert (2, True) == (code, "belongs to the entrypoint 'plan', and app:write is 'write'" in err)
+    assert (2, True) == (code, "of thread 'trip-1' was made by the entrypoint 'plan', and this is 'write'" in err)
 
 
 def test_a_body_that_leaves_is_not_done(folder, command):
