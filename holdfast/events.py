@@ -32,7 +32,7 @@ class RunFacts(msgspec.Struct, kw_only=True, weakref=True):
         function: Module and qualified name of the function.
         started_ns: Nanoseconds since the epoch.
         ended_ns: The same, 0 until the end.
-        outcome: ``ok``, ``error``, ``cancelled`` or ``""`` while it runs.
+        outcome: ``ok``, ``error``, ``cancelled``, ``interrupted`` or ``""`` while it runs.
         error: What the run raised.
         resumed: True when finished steps were taken from a journal at the start.
         capture: ``none``, ``shape`` or ``values``: what may be recorded of input and output.
@@ -81,7 +81,7 @@ class CallFacts(msgspec.Struct, kw_only=True):
         started_ns: When the call was made, nanoseconds since the epoch.
         begun_ns: When work on it began; the difference is the time spent in the queue.
         ended_ns: 0 until the end.
-        outcome: ``ok``, ``error``, ``timeout``, ``cancelled``, ``replayed`` or ``""``.
+        outcome: ``ok``, ``error``, ``timeout``, ``cancelled``, ``interrupted``, ``replayed`` or ``""``.
         error: What the call raised.
         result: What the call returned.
         attempts: Attempts made.
@@ -97,8 +97,8 @@ class CallFacts(msgspec.Struct, kw_only=True):
         cache_ttl_s: Time to live in force; None never expires.
         cache_size: Bytes stored or read.
         cache_stored: True when the result was stored.
-        origin_trace_id: Trace that produced the cached value.
-        origin_span_id: Span that produced the cached value.
+        origin_trace_id: Trace that produced the cached value, or that of the call this one waited for.
+        origin_span_id: Span that produced the cached value; the same.
         trace_id: Trace of this call, 32 hex digits; filled by an observer that makes spans, stored with a cached result.
         span_id: Span of this call, 16 hex digits; the same.
         memo: Room for the observer.
@@ -146,7 +146,7 @@ class AttemptFacts(msgspec.Struct, kw_only=True):
         number: From 1.
         started_ns: Nanoseconds since the epoch.
         ended_ns: 0 until the end.
-        outcome: ``ok``, ``error``, ``timeout`` or ``cancelled``.
+        outcome: ``ok``, ``error``, ``timeout``, ``cancelled`` or ``interrupted``.
         error: What the body raised.
         timeout_s: Limit of this attempt in seconds, None without one.
         deadline_s: Seconds left of the call's deadline when the attempt started, None without one.

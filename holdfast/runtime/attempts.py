@@ -72,8 +72,8 @@ def _keep_result(call: Call, stop: Stop) -> None:
     call.error = stop.failure
     if stop.failure is not None:
         add_note(stop.failure, explain(stop, attempts=call.number, elapsed=_elapsed(call)))
-    if call.facts is not None:
-        call.facts.stop_reason = str(stop.reason)
+    if call.facts is not None and call.attempt is not None:
+        call.facts.stop_reason = call.attempt.reason = str(stop.reason)
 
 
 def failed(call: Call, error: BaseException) -> float | None:
@@ -89,8 +89,8 @@ def failed(call: Call, error: BaseException) -> float | None:
         return None
     if not call.plan.retry:
         call.error = trimmed(error)
-        if call.facts is not None:
-            call.facts.stop_reason = _reason_without_policy(error)
+        if call.facts is not None and call.attempt is not None:
+            call.facts.stop_reason = call.attempt.reason = _reason_without_policy(error)
             _end_attempt(call, outcome_of(error), error)
         return None
     decision, index = _decide(call, error, None)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from holdfast.runtime.state import Call
     from holdfast.typing import CacheKey
 
-Landed = tuple[Any, "BaseException | None"]
+Landed = tuple[Any, "BaseException | None", str, str]
+"""Value, error, and the trace and span that produced them."""
 
 _flights: dict[tuple[int, CacheKey], tuple[TaskFuture[Landed], Call, int]] = {}
 """For each key being computed: the future of its outcome, the call that computes, and its thread."""
@@ -109,7 +110,8 @@ def leave(call: Call) -> None:
 
 def land(call: Call, value: Any) -> None:
     """Tell those who wait how the computation ended; one that was given up lets one of them take over."""
-    _finish(call, None if is_given_up(call) else (value, call.error))
+    trace_id, span_id = ("", "") if call.facts is None else (call.facts.trace_id, call.facts.span_id)
+    _finish(call, None if is_given_up(call) else (value, call.error, trace_id, span_id))
 
 
 def _finish(call: Call, outcome: Landed | None) -> None:

@@ -115,9 +115,10 @@ def landed(call: Call, leader: TaskFuture[Landed]) -> Entry | None:
     entry = peek(call)
     if entry is not None:
         return entry
-    value, error = leader.result()
+    value, error, trace_id, span_id = leader.result()
     now = clock.current.time()
-    return Entry(value if error is None else error, now, None, 0, "", negative=error is not None)
+    outcome = value if error is None else error
+    return Entry(outcome, now, None, 0, "", negative=error is not None, origin_trace_id=trace_id, origin_span_id=span_id)
 
 
 def is_worth_storing(call: Call) -> bool:

@@ -15,7 +15,8 @@ from holdfast import events
 from holdfast.testing.recording import RecordingObserver, observing
 from holdfast.tracing import convention as names
 from holdfast.tracing.lines import LineObserver
-from holdfast.tracing.spans import Settings, SpanObserver
+from holdfast.tracing.settings import Settings
+from holdfast.tracing.spans import SpanObserver
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, MutableMapping

@@ -26,7 +26,8 @@ from holdfast.tracing.guard import Guarded
 from holdfast.tracing.light import LightObserver
 from holdfast.tracing.light_span import Outlet
 from holdfast.tracing.lines import LEVELS, LineObserver
-from holdfast.tracing.spans import Settings, SpanObserver
+from holdfast.tracing.settings import Settings, known_attempt_spans, usual_attempt_spans, usual_hit_spans
+from holdfast.tracing.spans import SpanObserver
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from holdfast.policies.duration import Duration
 
 BACKENDS = ("local", "console", "jaeger", "otlp", "auto")
-_ATTEMPT_SPANS = ("auto", "always")
 _SDK_SWITCHES = ("OTEL_SDK_DISABLED", "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED")
 _OTLP_BACKENDS = ("otlp", "jaeger")
 
@@ -68,8 +68,8 @@ class _Session:
         """Take over the options that were given; of one that is None, what was chosen before stands."""
         self.chosen |= {name: value for name, value in given.items() if value is not None}
         self.settings.capture = self.chosen.get("capture") or _usual_capture()
-        self.settings.attempt_spans = self.chosen.get("attempt_spans", "auto")
-        self.settings.max_hit_spans = self.chosen.get("max_hit_spans", 100)
+        self.settings.attempt_spans = self.chosen.get("attempt_spans") or usual_attempt_spans()
+        self.settings.max_hit_spans = self.chosen["max_hit_spans"] if "max_hit_spans" in self.chosen else usual_hit_spans()
         self.settings.salt = self.settings.salt or _key_salt()
 
     def start(self, level: int | None, *, with_lines: bool) -> None:
@@ -216,10 +216,11 @@ def configure(
             script's name.
         capture: What spans may hold of arguments and results where a task does not say: ``none``, ``shape`` (types and sizes) or
             ``values``; where no call gives it, what ``HOLDFAST_CAPTURE`` says, else ``none``.
-        attempt_spans: ``auto``: a task that can have one attempt only is its own attempt (so where no call gives it); ``always``: every attempt has its
-            own span.
-        max_hit_spans: At most so many spans per run for calls answered by cache or journal, 100 where no call gives it; the others are
-            only counted.
+        attempt_spans: ``auto``: a task that can have one attempt only is its own attempt; ``always``: every attempt has its own span;
+            ``failures``: only failed attempts have one, so that a call that succeeds at once is one span. Where no call gives it, what
+            ``HOLDFAST_ATTEMPT_SPANS`` says, else ``auto``.
+        max_hit_spans: At most so many spans per run for calls answered by cache or journal; the others are only counted. Where no call
+            gives it, what ``HOLDFAST_HIT_SPANS`` says, else 100.
         lines: Whether to write log lines: through structlog as the application configured it, else to stderr from INFO on (so where no call
             gives it); ``"debug"``, ``"info"``, ``"warning"`` or ``"error"`` is the least level there. False writes none, apart from warnings about
             trouble beside the calls, such as a cache or trace store that cannot be written.
@@ -352,9 +353,11 @@ def _check_options(capture: str | None, attempt_spans: str | None, max_hit_spans
         _usual_capture()
     else:
         _known_capture("capture", capture)
-    if attempt_spans is not None and attempt_spans not in _ATTEMPT_SPANS:
-        raise PolicyError(f"attempt_spans={attempt_spans!r} is not known: use 'auto' or 'always'")
-    number = 0 if max_hit_spans is None else max_hit_spans
+    if attempt_spans is None:
+        usual_attempt_spans()
+    else:
+        known_attempt_spans("attempt_spans", attempt_spans)
+    number = usual_hit_spans() if max_hit_spans is None else max_hit_spans
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
         raise PolicyError(f"max_hit_spans={number!r} must be a whole number from 0")
     if lines is not None:

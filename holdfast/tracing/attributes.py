@@ -129,6 +129,8 @@ def attempt_ended(attributes: Attributes, attempt: AttemptFacts) -> None:
     if attempt.will_retry:
         attributes[names.RETRY_SCHEDULED] = True
         _decision(attributes, attempt)
+    elif attempt.reason:
+        attributes[names.RETRY_STOP_REASON] = str(attempt.reason)
     if attempt.abandoned:
         attributes[names.ATTEMPT_ABANDONED] = True
 

@@ -58,9 +58,13 @@ CODE_FUNCTION = _attribute("code.function.name", "str", "RT", "Module and qualif
 
 # How it ended
 RUN_OUTCOME = _attribute("holdfast.run.outcome", "str", "R", "`ok`, `error`, `cancelled` or `interrupted`", "ok")
-TASK_OUTCOME = _attribute("holdfast.task.outcome", "str", "T", "`ok`, `error`, `timeout`, `cancelled` or `replayed`", "ok")
+TASK_OUTCOME = _attribute("holdfast.task.outcome", "str", "T", "`ok`, `error`, `timeout`, `cancelled`, `interrupted` or `replayed`", "ok")
 ATTEMPT_OUTCOME = _attribute(
-    "holdfast.attempt.outcome", "str", "A, and T that is its own attempt", "`ok`, `error`, `timeout` or `cancelled`", "error"
+    "holdfast.attempt.outcome",
+    "str",
+    "A, and R or T that is its own attempt",
+    "`ok`, `error`, `timeout`, `cancelled` or `interrupted`",
+    "error",
 )
 ERROR_TYPE = _attribute("error.type", "str", "RTAE", "Class of the failure, or `timeout`; only on failures", "httpx.ConnectTimeout")
 ERROR_LOCATION = _attribute(
@@ -91,7 +95,7 @@ RETRY_REASON = _attribute("holdfast.retry.reason", "str", "AE", "Why it is retri
 RETRY_POLICY = _attribute("holdfast.retry.policy", "str", "AE", "Which policy of a sequence decided", "RetryPolicy 2 of 3")
 RETRY_WAITED_S = _attribute("holdfast.retry.waited_s", "float", "RT", "Seconds spent waiting between attempts; only above 0", "1.2")
 RETRY_STOP_REASON = _attribute(
-    "holdfast.retry.stop_reason", "str", "RTE", "Why no further attempt was made after a failure", "max_attempts"
+    "holdfast.retry.stop_reason", "str", "RTAE", "Why no further attempt was made after a failure", "max_attempts"
 )
 TIMEOUT_LIMIT_S = _attribute(
     "holdfast.timeout.limit_s", "float", "AE, and R or T that is its own attempt", "Limit of the attempt in seconds", "5.0"
@@ -128,7 +132,13 @@ CACHE_ORIGIN_TRACE_ID = _attribute(
 )
 CACHE_ORIGIN_SPAN_ID = _attribute("holdfast.cache.origin.span_id", "str", "T", "Span that produced the value", "9a4e0c8f3c3f7a10")
 CACHE_HITS = _attribute("holdfast.cache.hits", "int", "R", "Calls answered by the cache; only above 0", "38")
-LINK_TYPE = _attribute("holdfast.link.type", "str", "L", "`cached_from`: the linked span produced the value", "cached_from")
+LINK_TYPE = _attribute(
+    "holdfast.link.type",
+    "str",
+    "L",
+    "`cached_from`: the linked span produced the stored value; `coalesced_with`: it was producing it, and this call waited for it",
+    "cached_from",
+)
 
 # Captured values (off unless asked for)
 INPUT = _attribute(
@@ -167,6 +177,7 @@ LINE_ATTEMPT_COMPLETED = "holdfast.attempt.completed"
 LINE_ATTEMPT_FAILED = "holdfast.attempt.failed"
 
 LINK_CACHED_FROM = "cached_from"
+LINK_COALESCED_WITH = "coalesced_with"
 
 
 def markdown() -> str:

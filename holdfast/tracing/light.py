@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from holdfast.events import AttemptFacts, CallFacts, Note, RunFacts
     from holdfast.tracing.light_span import Deferred, Outlet
-    from holdfast.tracing.spans import Settings
+    from holdfast.tracing.settings import Settings
 
 _INTERNAL = SpanKind.INTERNAL
 
@@ -131,8 +131,12 @@ class LightObserver:
         if above.opening is NONE and (call.capture or self.settings.capture) != "none":
             above.opening = self._opening(call)  # before the body can change its arguments
         kind = _INTERNAL if call.kind == "internal" else spans.kind_of(call)
-        if call.max_attempts == 1 and self.settings.attempt_spans == "auto":
+        if call.max_attempts == 1 and self.settings.attempt_spans != "always":
             span, above.attempt = above, attempt
+            if not call.is_body:
+                above.kind = kind
+        elif self.settings.attempt_spans == "failures":
+            span = above
             if not call.is_body:
                 above.kind = kind
         else:
@@ -153,8 +157,12 @@ class LightObserver:
             otel_context.detach(span.attempt_token)
             span.attempt_token = None
         if attempt.outcome != "ok":
-            if attributes.has_failed(attempt) and span.is_recording():
-                above.error_types = spans.record_failure(span, attempt, above.error_types)
+            if attributes.has_failed(attempt):
+                if span is above and above.attempt is None:  # attempt_spans="failures"
+                    name = spans.name_of(call.name, attempt.number)
+                    span = attempt.memo = LightSpan(name, above.trace, above, _INTERNAL, attempt.started_ns)
+                if span.is_recording():
+                    above.error_types = spans.record_failure(span, attempt, above.error_types)
             if attempt.will_retry:
                 spans.tell_retry(above, attempt)
         if span is not above:

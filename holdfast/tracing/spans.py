@@ -20,7 +20,6 @@ import itertools
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
@@ -30,6 +29,7 @@ from holdfast.tracing import attributes, ids, stack, under_way
 from holdfast.tracing import convention as names
 from holdfast.tracing.light_span import SPAN_KEY, with_span
 from holdfast.tracing.redact import message
+from holdfast.tracing.settings import Settings
 
 if TYPE_CHECKING:
     from contextvars import Token
@@ -43,26 +43,6 @@ _NUMBERED_ATTEMPTS = 10
 _REMEMBERED_FAILURES = 16
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _NONE: attributes.Attributes = {}
-
-
-class Settings(msgspec.Struct):
-    """What may change while observing.
-
-    Attributes:
-        capture: ``none``, ``shape`` or ``values``, for tasks and runs that leave it open.
-        attempt_spans: ``auto``: a call that can have one attempt only is its own attempt; ``always``: every attempt has its own span.
-        max_hit_spans: Spans per run for calls answered by cache or journal; the others are only counted.
-        salt: Keys the hash of cache keys, at most 64 bytes.
-    """
-
-    capture: str = "none"
-    attempt_spans: str = "auto"
-    max_hit_spans: int = 100
-    salt: bytes = b""
-
-    def mode(self, wanted: str) -> str:
-        """What may be captured where ``wanted`` is the task's or run's own choice, ``""`` when it made none."""
-        return wanted or self.capture
 
 
 class _State:
@@ -160,7 +140,7 @@ class SpanObserver:
     def call_started(self, call: CallFacts) -> None:
         """Remember whose child the call is; its span comes with the first attempt or the end."""
         run_state = run_state_of(call)
-        is_attempt = call.max_attempts == 1 and self.settings.attempt_spans == "auto"
+        is_attempt = self.settings.is_own_attempt(call.max_attempts)
         if run_state is None:
             if self._is_awake or self._wakes():
                 call.memo = _CallState(otel_context.get_current(), None, is_attempt=is_attempt)
@@ -197,13 +177,14 @@ class SpanObserver:
         if state is None:
             return
         span = state.span
-        if not state.is_attempt:
+        if not state.is_attempt and self.settings.attempt_spans != "failures":
             span = self._open_attempt(attempt, state)
         elif span is None:
             more: attributes.Attributes = {}
-            attributes.attempt_started(more, attempt)
+            if state.is_attempt:
+                attributes.attempt_started(more, attempt)
             span = self._open(call, state, more, kind_of(call))
-        else:
+        elif state.is_attempt:
             attributes.attempt_started(state.attempt, attempt)
         current = otel_context.get_current()
         is_current = current.get(SPAN_KEY) is span  # that of a run whose body can have one attempt only
@@ -217,8 +198,11 @@ class SpanObserver:
             return
         if state.token is not None:
             otel_context.detach(state.token)
+        has_own = call_state.is_attempt or state.span is not call_state.span
+        if not has_own and attributes.has_failed(attempt):  # attempt_spans="failures"
+            state.span, has_own = self._open_attempt(attempt, call_state, SpanKind.INTERNAL), True
         span = state.span
-        if span.is_recording():
+        if has_own and span.is_recording():
             if attributes.has_failed(attempt):
                 call_state.error_types = record_failure(span, attempt, call_state.error_types)
             if call_state.is_attempt:
@@ -263,12 +247,14 @@ class SpanObserver:
             span.add_event(note.event, attributes.note(note), noted_ns)
         return span
 
-    def _open_attempt(self, attempt: AttemptFacts, state: _CallState) -> Span:
+    def _open_attempt(self, attempt: AttemptFacts, state: _CallState, kind: SpanKind | None = None) -> Span:
         call = attempt.call
-        if state.span is None:
-            state.context = with_span(self._open(call, state, _NONE), state.context)
+        above = self._open(call, state, _NONE) if state.span is None else state.span
+        if state.context.get(SPAN_KEY) is not above:
+            state.context = with_span(above, state.context)
         known = attributes.attempt_span(attempt, shared_of(call))
-        return self.tracer.start_span(name_of(call.name, attempt.number), state.context, kind_of(call), known, (), attempt.started_ns)
+        kind = kind_of(call) if kind is None else kind
+        return self.tracer.start_span(name_of(call.name, attempt.number), state.context, kind, known, (), attempt.started_ns)
 
 
 def _close(span: Span, facts: RunFacts | CallFacts | AttemptFacts, known: attributes.Attributes) -> None:
@@ -311,11 +297,12 @@ def name_of(task: str, number: int) -> str:
 
 
 def links_of(call: CallFacts) -> tuple[Link, ...]:
-    """To the span that computed what the cache answered with."""
+    """To the span that computed what the cache, or another call under way, answered with."""
     if not call.origin_trace_id:
         return ()
     origin = SpanContext(int(call.origin_trace_id, 16), int(call.origin_span_id, 16), is_remote=True, trace_flags=_SAMPLED)
-    return (Link(origin, {names.LINK_TYPE: names.LINK_CACHED_FROM}),)
+    kind = names.LINK_COALESCED_WITH if call.cache == "coalesced" else names.LINK_CACHED_FROM
+    return (Link(origin, {names.LINK_TYPE: kind}),)
 
 
 def set_status(span: Span, facts: RunFacts | CallFacts | AttemptFacts) -> None:

@@ -140,6 +140,27 @@ def test_an_answer_that_was_waited_for(kind: str, kept: Kept) -> None:
     assert ["miss", "coalesced"] == [call.cache for call in kept.calls]
 
 
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_an_answer_that_was_waited_for_names_the_call_that_gave_it(is_stored: bool, kept: Kept) -> None:
+    """Its trace and span, whether or not what it gave was worth keeping."""
+
+    @resilient(cache_policy=CachePolicy(ttl=60, version="1", cache_if=lambda _: is_stored), cache=InMemoryCache())
+    async def fetch(n: int) -> int:
+        await asyncio.sleep(0)
+        return n
+
+    async def both() -> None:
+        await asyncio.gather(fetch(1), fetch(1))
+
+    asyncio.run(both())
+
+    assert [{"cache": "coalesced", "origin_trace_id": TRACE, "origin_span_id": SPAN}] == [
+        {name: value for name, value in fields(call).items() if name in {"cache", "origin_trace_id", "origin_span_id"}}
+        for call in kept.calls
+        if call.cache == "coalesced"
+    ]
+
+
 def test_a_key_function_that_fails(colour: Any, kept: Kept) -> None:
     """The call is computed and not cached; the record and a note say so."""
 

@@ -18,7 +18,8 @@ from holdfast.events import AttemptFacts, CallFacts, RunFacts
 from holdfast.tracing import _configure, _otlp, detect, exporters, firewall, ids
 from holdfast.tracing.light import LightObserver
 from holdfast.tracing.light_span import Outlet
-from holdfast.tracing.spans import Settings, SpanObserver
+from holdfast.tracing.settings import Settings
+from holdfast.tracing.spans import SpanObserver
 
 RUN_ID = "01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10"
 RESOURCE = Resource({"service.name": "tests"})
@@ -195,7 +196,10 @@ def inline():
 @pytest.fixture
 def fresh(monkeypatch):
     """A process in which nobody has set up tracing: no provider, no observer, nothing configured."""
-    for name in ("HOLDFAST_TRACING", "HOLDFAST_CAPTURE", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"):
+    for name in (
+        *("HOLDFAST_TRACING", "HOLDFAST_CAPTURE", "HOLDFAST_ATTEMPT_SPANS", "HOLDFAST_HIT_SPANS"),
+        *("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"),
+    ):
         monkeypatch.delenv(name, raising=False)
     for name in (*_otlp.ENDPOINT_VARIABLES, *_otlp.PROTOCOL_VARIABLES):
         monkeypatch.delenv(name, raising=False)

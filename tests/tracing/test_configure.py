@@ -201,7 +201,7 @@ def test_a_service_name_that_comes_too_late_is_refused():
         ),
         ({"backend": "zzz"}, "backend='zzz' is not known: use one of 'local', 'console', 'jaeger', 'otlp', 'auto'"),
         ({"capture": "all"}, "capture='all' is not known: use one of 'none', 'shape', 'values'"),
-        ({"attempt_spans": "never"}, "attempt_spans='never' is not known: use 'auto' or 'always'"),
+        ({"attempt_spans": "never"}, "attempt_spans='never' is not known: use one of 'auto', 'always', 'failures'"),
         ({"max_hit_spans": -1}, "max_hit_spans=-1 must be a whole number from 0"),
         ({"max_hit_spans": True}, "max_hit_spans=True must be a whole number from 0"),
         ({"lines": "loud"}, "lines='loud' is not known: use True, False or one of 'debug', 'info', 'warning', 'error'"),

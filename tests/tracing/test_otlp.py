@@ -25,7 +25,8 @@ from holdfast.errors import HoldfastError, PolicyError
 from holdfast.tracing import _otlp, exporters, ids
 from holdfast.tracing.light import LightObserver
 from holdfast.tracing.light_span import Outlet
-from holdfast.tracing.spans import Settings, SpanObserver
+from holdfast.tracing.settings import Settings
+from holdfast.tracing.spans import SpanObserver
 
 RUN_ID = "01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10"
 TRACE_ID = RUN_ID.replace("-", "")

@@ -280,6 +280,31 @@ def test_names_of_attempts_are_bounded(play, recorder):
     assert "holdfast.attempt.max" not in dict(recorder.spans()[11].attributes)
 
 
+def test_a_call_that_waited_for_another_is_linked_to_it(play, recorder):
+    """As a hit is to where its value came from, and told from that."""
+    with play.run() as run, play.call(run, max_attempts=3) as call:
+        call.cache, call.origin_trace_id, call.origin_span_id = "coalesced", "0" * 30 + "ab", "0" * 14 + "cd"
+
+    span = recorder.literals()["forecast"]
+    assert [(0xAB, 0xCD, {"holdfast.link.type": "coalesced_with"})] == span["links"]
+    assert "0" * 14 + "cd" == span["attributes"]["holdfast.cache.origin.span_id"]
+
+
+def test_the_last_attempt_says_why_none_follows(play, recorder):
+    """As its task does; one that another follows has another reason."""
+    with play.run() as run, play.call(run, max_attempts=2, outcome="error", stop_reason="max_attempts") as call:
+        play.failing(call, OSError("one"), will_retry=True, reason="transient")
+        call.error = play.failing(call, OSError("two"), reason="max_attempts").error
+
+    reasons = [(span.name, span.attributes.get("holdfast.retry.stop_reason")) for span in recorder.spans()]
+    assert [
+        ("forecast attempt 1", None),
+        ("forecast attempt 2", "max_attempts"),
+        ("forecast", "max_attempts"),
+        ("run plan", None),
+    ] == reasons
+
+
 def test_a_hit_is_one_short_span_with_a_link_to_where_the_value_came_from(play, recorder):
     """Age, remaining time to live, tier, size, a salted hash of the key, and the origin."""
     with play.run() as run, play.call(run, max_attempts=3) as call:
