@@ -81,6 +81,7 @@ class RunRecord(NamedTuple):
         error: The encoded failure that ended it; None without one.
         created: When it began, seconds since the epoch.
         updated: When it last changed status, seconds since the epoch.
+        trace: Where its last execution was traced, as the observer that traced it put it; empty where nobody did.
     """
 
     run_id: str
@@ -95,6 +96,7 @@ class RunRecord(NamedTuple):
     error: bytes | None = None
     created: float = 0.0
     updated: float = 0.0
+    trace: str = ""
 
     @property
     def is_update(self) -> bool:

@@ -322,7 +322,7 @@ class Checkpointer(Protocol):
         ...
 
     def copy_thread(self, source: str, target: str, /) -> None:
-        """Copy a thread's runs and steps, under new run ids, to a thread that does not exist yet.
+        """Copy a thread's runs and steps, under new run ids and without their traces, to a thread that does not exist yet.
 
         Args:
             source: The thread to copy.

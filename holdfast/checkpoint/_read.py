@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _RUN = """
     SELECT id, steps, checksum, CAST(run_id AS BLOB), CAST(thread_id AS BLOB), CAST(entry AS BLOB), CAST(code AS BLOB),
-        CAST(status AS BLOB), CAST(base AS BLOB), created, updated, input, output, saved, error
+        CAST(status AS BLOB), CAST(base AS BLOB), CAST(trace AS BLOB), created, updated, input, output, saved, error
     FROM runs
 """
 _STEPS = """
@@ -103,12 +103,12 @@ class Reader:
             raise self._damage(f"thread {thread_id!r} has {expected} runs, of which {count} are found")
 
     def _record(self, row: tuple[Any, ...]) -> RunRecord:
-        _, _, checksum, run_id, thread_id, entry, code, status, base, created, updated, *cells = row
+        _, _, checksum, run_id, thread_id, entry, code, status, base, trace, created, updated, *cells = row
         what = f"run {_shown(run_id)!r} of thread {_shown(thread_id)!r}"
         try:
             names = [text.decode() for text in (run_id, thread_id, entry, code, status)]
             (input_, output, saved, error), proofs = zip(*(self._value(cell, what) for cell in cells), strict=True)
-            record = RunRecord._make((*names, input_ or b"", base.decode(), output, saved, error, created, updated))
+            record = RunRecord(*names, input_ or b"", base.decode(), output, saved, error, created, updated, trace.decode())
             is_good = run_checksum(record, proofs) == checksum
         except (UnicodeDecodeError, TypeError, AttributeError, struct.error) as wrong:  # damage can turn any cell into any type
             raise self._damage(f"{what} is damaged") from wrong

@@ -31,7 +31,6 @@ Cell: TypeAlias = bytes | int | None
 """A value as its column holds it: itself, the id of a blob, or nothing."""
 
 _STEP_LENGTHS = struct.Struct(">10I")
-_RUN_LENGTHS = struct.Struct(">11I")
 _STEP = blake2b(digest_size=16, person=b"holdfast-step")
 _RUN = blake2b(digest_size=16, person=b"holdfast-run")
 _FLOAT = struct.Struct(">d")
@@ -70,11 +69,15 @@ def step_checksum(
 
 
 def run_checksum(run: RunRecord, values: Iterable[bytes]) -> bytes:
-    """The checksum of a run; ``values`` are the `proof` of its input, output, saved value and error."""
+    """The checksum of a run; ``values`` are the `proof` of its input, output, saved value and error.
+
+    An untraced run's is what it was before there were traces: rows of an older schema stay good.
+    """
     texts = (run.run_id, run.thread_id, run.entry, run.code, run.status, run.base)
-    parts = (*(text.encode() for text in texts), _TIMES.pack(run.created, run.updated), *values)
+    traced = (run.trace.encode(),) if run.trace else ()
+    parts = (*(text.encode() for text in texts), _TIMES.pack(run.created, run.updated), *values, *traced)
     checksum = _RUN.copy()
-    checksum.update(_RUN_LENGTHS.pack(*map(len, parts)))
+    checksum.update(struct.pack(f">{len(parts)}I", *map(len, parts)))
     checksum.update(b"".join(parts))
     return checksum.digest()
 

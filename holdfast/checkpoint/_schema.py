@@ -68,5 +68,8 @@ SCHEMA = Schema(
         ) WITHOUT ROWID;
         CREATE INDEX uses_by_blob ON uses (blob);
         """,
+        """
+        ALTER TABLE runs ADD COLUMN trace TEXT NOT NULL DEFAULT '';  -- of the last execution
+        """,
     ),
 )

@@ -37,7 +37,7 @@ def infos(reader: Reader, owners: Owners, limit: int | None, *, sweep: bool) -> 
 
 
 def copy(connection: Connection, reader: Reader, source: str, target: str) -> None:
-    """Copy all that a thread has, under new run ids.
+    """Copy all that a thread has, under new run ids. What was traced is the original's.
 
     Raises:
         StoreError: There is no such source, or there is a target.
@@ -51,6 +51,6 @@ def copy(connection: Connection, reader: Reader, source: str, target: str) -> No
     writer = Writer(connection, None, str)
     ids = {run.run_id: uuid7(clock.current.time_ns()) for run in reversed(runs)}
     for run in reversed(runs):
-        copied = run._replace(run_id=ids[run.run_id], thread_id=target, base=ids.get(run.base, run.base))
+        copied = run._replace(run_id=ids[run.run_id], thread_id=target, base=ids.get(run.base, run.base), trace="")
         writer.put_steps(writer.put_run(copied), reader.steps(run.run_id))
         writer.finish()

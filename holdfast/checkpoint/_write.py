@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from holdfast.values._sqlite import Connection
 
 _INSERT_RUN = """
-    INSERT INTO runs (status, base, created, updated, checksum, entry, code, input, output, saved, error, run_id, thread_id, steps, size)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)
+    INSERT INTO runs (status, base, created, updated, checksum, entry, code, trace, input, output, saved, error, run_id, thread_id, steps, size)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)
 """
 _UPDATE_RUN = """
-    UPDATE runs SET status = ?, base = ?, created = ?, updated = ?, checksum = ?, entry = ?, code = ?,
+    UPDATE runs SET status = ?, base = ?, created = ?, updated = ?, checksum = ?, entry = ?, code = ?, trace = ?,
         input = ?, output = ?, saved = ?, error = ? WHERE id = ?
 """
 _INSERT_STEP = """
@@ -128,7 +128,7 @@ class Writer:
         """Add a run, which becomes its thread's newest, or replace it."""
         values = (record.input, record.output, record.saved, record.error)
         checksum = run_checksum(record, map(proof, values))
-        fixed = (record.status, record.base, record.created, record.updated, checksum, record.entry, record.code)
+        fixed = (record.status, record.base, record.created, record.updated, checksum, record.entry, record.code, record.trace)
         if run is None:
             row = (*fixed, b"", None, None, None, record.run_id, record.thread_id)
             inserted = self._connection.execute(_INSERT_RUN, row).lastrowid or 0

@@ -179,7 +179,9 @@ class InMemorySaver:
             ids = {run.record.run_id: uuid7(clock.current.time_ns()) for run in origin.runs}
             copies = [
                 _Run(
-                    run.record._replace(run_id=ids[run.record.run_id], thread_id=target, base=ids.get(run.record.base, run.record.base)),
+                    run.record._replace(
+                        run_id=ids[run.record.run_id], thread_id=target, base=ids.get(run.record.base, run.record.base), trace=""
+                    ),
                     dict(run.steps),
                 )
                 for run in origin.runs

@@ -120,10 +120,10 @@ class ThreadsContract(Base):
         assert saver.latest("thread") == a_run()
 
     def test_a_copy_goes_its_own_way(self, saver: Checkpointer) -> None:
-        """The same runs and steps under new ids; what is done to one thread leaves the other alone."""
+        """The same runs and steps under new ids, which nobody has traced; what is done to one thread leaves the other alone."""
         lease = saver.claim("thread")
         for number, run in enumerate(_series(2)):
-            keep(saver, Commit(lease, run.run_id, run=run._replace(output=LARGE), steps=(a_step(number, b"s"), a_step(9, LARGE))))
+            keep(saver, Commit(lease, run.run_id, run=run._replace(output=LARGE, trace="t"), steps=(a_step(number, b"s"), a_step(9, LARGE))))
         saver.release(lease)
         saver.copy_thread("thread", "copy")
         newest, oldest = saver.runs("copy")

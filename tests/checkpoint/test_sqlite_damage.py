@@ -235,7 +235,7 @@ def test_a_newer_schema_is_refused(path):
     before = path.read_bytes()
 
     assert (
-        f"the checkpoint store {path} was written by a newer holdfast (schema 7, this one knows 1): upgrade holdfast, or choose another path"
+        f"the checkpoint store {path} was written by a newer holdfast (schema 7, this one knows 2): upgrade holdfast, or choose another path"
         == refusal(path)
     )
     assert before == path.read_bytes()
@@ -245,7 +245,7 @@ def test_an_older_schema_is_upgraded_by_reading_too(path, monkeypatch):
     """A saver that may write upgrades the file at its first look; one that may only read says what is to be done."""
     newer = _schema.SCHEMA._replace(migrations=(*_schema.SCHEMA.migrations, "ALTER TABLE runs ADD COLUMN colour TEXT;"))
     monkeypatch.setattr(sqlite, "SCHEMA", newer)
-    with pytest.raises(StoreError, match="has schema 1 of an older holdfast: it is upgraded when next written to"):
+    with pytest.raises(StoreError, match="has schema 2 of an older holdfast: it is upgraded when next written to"):
         everything(path)
     saver = SqliteSaver(path)
     before = saver.latest("one")
@@ -253,6 +253,24 @@ def test_an_older_schema_is_upgraded_by_reading_too(path, monkeypatch):
 
     assert "one-1" == before.run_id
     assert before == everything(path)[1][0][0]
+
+
+def test_a_file_without_traces_is_upgraded_and_stays_good(path):
+    """Of schema 1, whose rows have checksums that know of no trace: they are untraced, and can be resumed."""
+    before = everything(path)
+    change(path, "ALTER TABLE runs DROP COLUMN trace")
+    change(path, "PRAGMA user_version = 1")
+    SqliteSaver(path).latest("one")
+
+    assert before == everything(path)
+
+
+def test_a_changed_trace_is_damage(path):
+    """It is under the checksum, as everything else: a healed trace is not healed again."""
+    change(path, "UPDATE runs SET trace = 'other' WHERE run_id = 'one-1'")
+
+    with pytest.raises(CorruptRecord, match="run 'one-1' of thread 'one' is damaged: its checksum is wrong"):
+        SqliteSaver(path).latest("one")
 
 
 def test_an_emptied_file_is_not_a_new_store(path, monkeypatch):
