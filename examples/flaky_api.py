@@ -23,6 +23,7 @@ import holdfast.tracing
 from holdfast import CachePolicy, DiskCache, RetryPolicy, entrypoint, get_stream_writer, task
 from holdfast.cache.default import set_default_cache
 from holdfast.cli.app import app as holdfast_command
+from holdfast.tracing.choice import Choice
 from holdfast.tracing.store import RunSummary, TraceStore
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def run(title: str, server: FlakyServer) -> tuple[RunSummary, int]:
     before = server.stats()["total"]
     show(asyncio.run(follow(server.url)))
     holdfast.tracing.flush()
-    figures = TraceStore().runs(1, name=weather.plan.name)[0]
+    figures = TraceStore().runs(1, Choice(name=weather.plan.name))[0]
     print(f"\n$ holdfast show {figures.run_id}\n")
     holdfast_command(["show", figures.run_id], standalone_mode=False)
     return figures, server.stats()["total"] - before

@@ -8,6 +8,7 @@ import msgspec
 
 from holdfast.cli.marks import age, cells, count, plain, took
 from holdfast.tracing import convention as names
+from holdfast.tracing.choice import JUST_NOW_NS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +21,6 @@ _SHORTEST_QUEUE = 0.1  # seconds; less is not worth a word
 _REASONS = {"retry_after": "Retry-After"}
 _NO_POLICY = "no_retry_policy"
 _ANSWERS = ("hit", "coalesced")
-JUST_NOW_NS = 5 * 10**9
-"""A run that was seen under way not longer ago is taken to be still running: it is told of each second."""
 
 
 def sign(node: Node, marks: Marks, now_ns: int = 0) -> tuple[str, str]:

@@ -37,11 +37,16 @@ def print_json(value: object) -> None:
 
 def json_of(value: object) -> str:
     """``value`` as JSON over several lines; what JSON does not have is written as Python shows it."""
+    return msgspec.json.format(line_of_json(value), indent=2)
+
+
+def line_of_json(value: object) -> str:
+    """``value`` as JSON in one line; what JSON does not have is written as Python shows it."""
     try:
         data = msgspec.json.encode(value, enc_hook=repr)
     except (TypeError, ValueError, RecursionError):  # a key that is no text, half a surrogate, a number too large, a circle
         data = msgspec.json.encode(repr(value).encode("utf-8", "backslashreplace").decode())
-    return msgspec.json.format(data, indent=2).decode()
+    return data.decode()
 
 
 def print_text(text: str, *, to_stderr: bool = False) -> None:

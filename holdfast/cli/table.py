@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.text import Text
 
-from holdfast.cli.describe import JUST_NOW_NS
 from holdfast.cli.marks import ASCII, UNICODE, age, cells, plain, took
 from holdfast.cli.render import write
+from holdfast.tracing.choice import JUST_NOW_NS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from holdfast.errors import HoldfastError
 from holdfast.tracing import _otlp, console, firewall, ids, under_way
-from holdfast.tracing.light_span import LightSpan
+from holdfast.tracing.light_span import LightSpan, service_of
 from holdfast.tracing.records import SpanRow
 
 if TYPE_CHECKING:
@@ -205,6 +205,8 @@ def row(span: ReadableSpan | LightSpan) -> SpanRow:
         attributes=dict(span.attributes or {}),
         events=[(event.name, event.timestamp, dict(event.attributes or {})) for event in span.events],
         links=[(f"{link.context.trace_id:032x}", f"{link.context.span_id:016x}", dict(link.attributes or {})) for link in span.links],
+        kind=span.kind.name.lower(),
+        service=service_of(span.resource),
     )
 
 

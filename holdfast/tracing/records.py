@@ -23,6 +23,8 @@ class SpanRow(msgspec.Struct, array_like=True, frozen=True):
         events: Name, time and attributes of each event.
         links: Trace id, span id and attributes of each link.
         is_open: It has not ended: ``end_ns`` is when it was last seen under way. The row of the ended span takes its place.
+        kind: ``internal``, ``client``, ``server``, ``producer`` or ``consumer``, as OpenTelemetry has it.
+        service: ``service.name`` of the program it is of; ``""`` where that was not recorded.
     """
 
     trace_id: str
@@ -37,6 +39,8 @@ class SpanRow(msgspec.Struct, array_like=True, frozen=True):
     events: list[tuple[str, int, dict[str, Any]]] = []
     links: list[tuple[str, str, dict[str, Any]]] = []
     is_open: bool = False
+    kind: str = "internal"
+    service: str = ""
 
     @property
     def seconds(self) -> float:

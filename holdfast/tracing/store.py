@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from holdfast.errors import StoreError
 from holdfast.policies.duration import seconds
 from holdfast.tracing import tree
 from holdfast.tracing._entries import entries
+from holdfast.tracing.choice import EVERYTHING, Choice
 from holdfast.tracing.records import SpanRow, decode, encode
 from holdfast.values._aside import set_aside
 from holdfast.values._sqlite import Connection, Database, EmptyStoreError, Schema, is_corrupt, version_warning
@@ -81,6 +82,7 @@ _LISTED = """
     SELECT trace_id, run_id, name, thread_id, outcome, failed, start_ns, end_ns FROM runs WHERE is_ours
     AND (run_id <> '' OR NOT EXISTS (SELECT 1 FROM runs AS other WHERE other.trace_id = runs.trace_id AND other.run_id <> ''))
 """
+_SPANS_OF_RUNS = "SELECT data FROM spans WHERE trace_id IN (SELECT trace_id FROM ({})) ORDER BY trace_id"
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,26 +177,18 @@ class TraceStore:
         self._has_complained = False
         return True
 
-    def runs(self, limit: int = 20, *, name: str | None = None, thread: str | None = None, failed: bool = False) -> list[RunSummary]:
+    def runs(self, limit: int = 20, choice: Choice = EVERYTHING) -> list[RunSummary]:
         """The latest runs, newest first.
 
         Args:
             limit: At most so many.
-            name: Only runs of this name; None for all.
-            thread: Only runs of this thread; None for all.
-            failed: Only runs that ended in an error.
+            choice: Which of them; by default all.
 
         Raises:
             StoreError: The file cannot be read. A missing one has no runs.
         """
-        condition, values = "", list[Any]()
-        for column, wanted in (("name", name), ("thread_id", thread)):
-            if wanted is not None:
-                condition += f" AND {column} = ?"
-                values.append(wanted)
-        if failed:
-            condition += " AND failed"
-        return self._select(condition, values, limit)
+        condition, values = choice.condition(clock.current.time_ns())
+        return self._select(condition, values, limit, choice)
 
     def find(self, prefix: str, limit: int = 20) -> list[RunSummary]:
         """Runs whose run id or trace id begins with ``prefix``, newest first; ``"last"`` is the latest run.
@@ -215,6 +209,21 @@ class TraceStore:
         """
         with self._read() as connection:
             return _spans(connection, trace_id) if connection else []
+
+    def all_spans(self, choice: Choice = EVERYTHING) -> Generator[SpanRow]:
+        """All spans of the traces of all runs that are chosen, those of one trace after one another.
+
+        Args:
+            choice: Which runs; by default all. Its ``task`` does not matter here.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        condition, values = choice.condition(clock.current.time_ns())
+        with self._read() as connection:
+            if connection is not None:
+                for (data,) in connection.execute(_SPANS_OF_RUNS.format(_LISTED + condition), values):
+                    yield decode(data)
 
     def durations(self, keys: Iterable[tree.SpanKey]) -> dict[tree.SpanKey, float]:
         """Seconds taken by each of these spans, as far as they are in the store.
@@ -278,12 +287,15 @@ class TraceStore:
             said += f"; {_REMEDY}"
         events.note("holdfast.traces.lost", level, said, path=str(self.path), spans=lost)
 
-    def _select(self, condition: str, values: list[Any], limit: int) -> list[RunSummary]:
+    def _select(self, condition: str, values: list[Any], limit: int, choice: Choice = EVERYTHING) -> list[RunSummary]:
         with self._read() as connection:
             if connection is None:
                 return []
-            found = connection.execute(f"{_LISTED} {condition} ORDER BY start_ns DESC LIMIT ?", [*values, limit])  # conditions are ours
-            return [_summary(connection, *entry) for entry in found.fetchall()]
+            # Without a task to look for, SQLite need not sort more than is wanted; conditions are ours.
+            most = limit if choice.task is None else -1
+            found = connection.execute(f"{_LISTED} {condition} ORDER BY start_ns DESC LIMIT ?", [*values, most]).fetchall()
+            fitting = (summary for entry in found if (summary := _summary(connection, choice, *entry)) is not None)
+            return list(islice(fitting, limit))
 
     @contextlib.contextmanager
     def _read(self) -> Generator[Connection | None]:
@@ -338,10 +350,12 @@ def _durations(connection: Connection, keys: Iterable[tree.SpanKey]) -> dict[tre
     return known
 
 
-def _summary(
-    connection: Connection, trace_id: str, run_id: str, name: str, thread_id: str, outcome: str, failed: int, start_ns: int, end_ns: int
-) -> RunSummary:
+def _summary(connection: Connection, choice: Choice, trace_id: str, run_id: str, *known: Any) -> RunSummary | None:
+    """The run of one row of `_LISTED`; None when its spans do not fit the choice."""
     nodes = tree.of_run(tree.build(_spans(connection, trace_id)), run_id)
+    if not choice.fits(node.row for node in tree.walk(nodes)):
+        return None
+    name, thread_id, outcome, failed, start_ns, end_ns = known
     return RunSummary(
         run_id=run_id,
         trace_id=trace_id,

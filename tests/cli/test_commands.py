@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib.metadata
 import json
 import os
 import re
+import select
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -49,10 +52,11 @@ def run_rows(run_id, minutes_ago, *, name="plan", status="unset"):
     trace_id = run_id.replace("-", "")
     start = time.time_ns() - minutes_ago * 60 * 10**9 - 5 * 10**9
     shared = {"holdfast.run.id": run_id, "holdfast.workflow.name": name, "holdfast.thread.id": run_id}
-    task = shared | {"holdfast.span.type": "task", "holdfast.task.name": "forecast", "holdfast.attempt.count": 2}
-    attempt = shared | {"holdfast.span.type": "attempt", "holdfast.attempt.number": 1, "error.type": "x.Flake"}
+    of_task = shared | {"holdfast.task.name": "forecast"}
+    task = of_task | {"holdfast.span.type": "task", "holdfast.attempt.count": 2}
+    attempt = of_task | {"holdfast.span.type": "attempt", "holdfast.attempt.number": 1, "error.type": "x.Flake"}
     attempt |= {"holdfast.retry.scheduled": True, "holdfast.retry.wait_s": 0.25, "holdfast.retry.reason": "transient"}
-    second = shared | {"holdfast.span.type": "attempt", "holdfast.attempt.number": 2}
+    second = of_task | {"holdfast.span.type": "attempt", "holdfast.attempt.number": 2}
     outcome = "ok" if status == "unset" else "error"
     ms = 10**6
     return [
@@ -171,6 +175,11 @@ def test_runs_chooses(command, filled):
     assert ["0198c0de-0002", "0198c0de-0001"] == names("--name", "plan")
     assert [["0298c0de"], []] == [names("--limit", "1"), names("--name", "pla")]
     assert ["0198c0de"] == names("--thread", FIRST)
+    assert ["0298c0de"] == names("--status", "error")
+    assert ["0298c0de", "0198c0de"] == names("--since", "10m", "--task", "forecast")
+    assert [[], []] == [names("--status", "cancelled"), names("--task", "book")]
+    today = dt.datetime.now().astimezone().date()
+    assert 3 == len(names("--since", str(today - dt.timedelta(days=1))))
 
 
 def test_runs_as_json(command, filled):
@@ -248,6 +257,8 @@ def test_show_as_json(command, filled):
         "events",
         "links",
         "is_open",
+        "kind",
+        "service",
     ]
     assert fields == [*answer["spans"][0]]
     for name in fields:
@@ -338,10 +349,17 @@ def test_a_damaged_file(command, tmp_path):
         (("runs", "--limit", "many"), "'many' is not a valid integer range"),
         (("nonsense",), "No such command 'nonsense'"),
         (("show", "--nonsense"), "No such option"),
+        (("runs", "--since", "yesterday"), "'yesterday' is neither an age, such as 30m, 2h or 1d12h, nor a date, such as 2026-11-21"),
+        (("runs", "--failed", "--status", "ok"), "--failed is --status error, and --status ok was given: leave one of them out"),
+        (("runs", "--watch"), "--watch draws on a terminal, and the output is none: for a program or a file take --watch --json"),
+        (("export",), "Missing option '--to'"),
+        (("export", "abc", "--all", "--to", "x.json"), "RUN 'abc' and --all were both given: leave one of them out"),
+        (("export", "--to", "x.json", "--protocol", "grpc"), "--protocol grpc means nothing for a file: give a URL"),
+        (("export", "--to", "ftp://example.com"), "endpoint='ftp://example.com' is not a URL"),
         (("show", ""), "RUN is empty: give a run id or trace id or its beginning, or leave it out for the last run"),
     ],
 )
-def test_wrong_use(command, arguments, text):
+def test_wrong_use(command, filled, arguments, text):
     """Exit code 2 and what is wrong."""
     code, out, err = command(*arguments)
 
@@ -387,7 +405,10 @@ def test_the_console_script_is_this_function():
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), *[(*command, "--help") for command in (["runs"], ["show"], ["threads"], ["threads", "prune"], ["resume"])]],
+    [
+        ("--help",),
+        *[(*command, "--help") for command in (["runs"], ["show"], ["threads"], ["top"], ["export"], ["threads", "prune"], ["resume"])],
+    ],
 )
 def test_the_help_stands_in_the_documentation(command, arguments):
     """docs/cli.md shows what the command prints."""
@@ -453,3 +474,61 @@ def test_colours_on_a_terminal_only(filled, path, environment, is_coloured):
 def test_the_list_has_colours_too(filled, path):
     """A red sign for what failed."""
     assert "\x1b[31m✗" in terminal("runs", path=path)
+
+
+def test_watch_tells_each_run_once_as_it_ends(filled, path):
+    """One line of JSON for each that is there, then for those that come; Ctrl-C ends it quietly."""
+    known = os.environ | {"HOLDFAST_TRACES": str(path)}
+    arguments = [sys.executable, "-c", CALL, "runs", "--watch", "--json", "--name", "plan"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=known) as process:
+        try:
+            told = [json.loads(process.stdout.readline())["id"] for _ in range(2)]
+            store = TraceStore(path)
+            fresh = [f"0198c0de-{n:04}-7c1b-9a4e-0c8f3c3f7a10" for n in (7, 8)]
+            for each in fresh:
+                store.write(run_rows(each, 0, name="plan") + run_rows(f"9{each[1:]}", 0, name="other"))
+                told.append(json.loads(process.stdout.readline())["id"])
+            store.close()
+            process.send_signal(signal.SIGINT)
+            rest = process.communicate(timeout=30)
+        finally:
+            process.kill()
+
+    assert ([FIRST, SECOND, *fresh], (b"", b""), 0) == (told, rest, process.returncode)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such terminals")
+def test_watch_redraws_the_list(path):
+    """In place, with what has come since; there may be nothing yet."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    known = {"PATH": os.environ["PATH"], "HOLDFAST_TRACES": str(path), "TERM": "xterm", "PYTHONIOENCODING": "utf-8"}
+    process = subprocess.Popen([sys.executable, "-c", CALL, "runs", "--watch"], stdin=theirs, stdout=theirs, stderr=theirs, env=known)
+    os.close(theirs)
+    try:
+        read_until(ours, b"waiting for a first run")
+        store = TraceStore(path)
+        store.write(run_rows(FIRST, 120))
+        read_until(ours, b"0198c0de ")
+        store.write(run_rows(FAILED, 1, name="other", status="error"))
+        drawn = read_until(ours, b"0298c0de ")
+        store.close()
+        process.send_signal(signal.SIGINT)
+        assert 0 == process.wait(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+    assert b"\x1b[1A\x1b[2K" in drawn  # over what was there
+
+
+def read_until(terminal, text):
+    """What a terminal shows until a text is among it."""
+    said = b""
+    while text not in said:
+        ready, _, _ = select.select([terminal], [], [], 60)
+        assert ready, said
+        said += os.read(terminal, 65536)
+    return said

@@ -156,11 +156,22 @@ def test_a_span_becomes_a_row(play, recorder):
             attributes=task.attributes,
             events=[],
             links=[("0" * 30 + "ab", "0" * 14 + "cd", {"holdfast.link.type": "cached_from"})],
+            kind="internal",
+            service="tests",
         )
         == task
     )
     assert ("exception", 4_000_000_000) == attempt.events[0][:2]
     assert "" == exporters.row(recorder.ended[-1]).parent_id
+
+
+def test_the_kind_of_a_row(play, recorder):
+    """As OpenTelemetry names it."""
+    with play.run() as run, play.call(run, kind="client") as call, play.attempt(call):
+        pass
+    task, run_span = (exporters.row(span) for span in recorder.ended)
+
+    assert ("client", "internal") == (task.kind, run_span.kind)
 
 
 def test_the_local_store_gets_every_span(make_play, watching, tmp_path):

@@ -17,6 +17,7 @@ import pytest
 from holdfast import events
 from holdfast.errors import PolicyError, StoreError
 from holdfast.testing import FakeClock
+from holdfast.tracing.choice import Choice
 from holdfast.tracing.records import SpanRow
 from holdfast.tracing.store import TraceStore, default_path
 from holdfast.tracing.tree import Summary
@@ -121,16 +122,61 @@ def test_the_newest_run_comes_first(make):
     assert ["run-0005", "run-0004", "run-0003"] == ids(store.runs(3))
 
 
-def test_selects_by_name_and_by_failure(make):
-    """Both conditions hold together."""
+def test_selects_by_what_the_run_is(make):
+    """Conditions hold together."""
     store = make()
     store.write(
-        run_rows(1, name="plan") + run_rows(2, name="plan", status="error", outcome="error") + run_rows(3, name="other", status="error")
+        run_rows(1, name="plan", at=NOW - 60)
+        + run_rows(2, name="plan", status="error", outcome="error")
+        + run_rows(3, name="other", status="error")
+        + run_rows(4, name="other", outcome="interrupted")
     )
 
-    assert {"run-0001", "run-0002"} == set(ids(store.runs(name="plan")))
-    assert {"run-0002", "run-0003"} == set(ids(store.runs(failed=True)))
-    assert ["run-0002"] == ids(store.runs(name="plan", failed=True))
+    def found(**choice):
+        return set(ids(store.runs(choice=Choice(**choice))))
+
+    assert {"run-0001", "run-0002"} == found(name="plan")
+    assert {"run-0002", "run-0003"} == found(status="error")
+    assert {"run-0002"} == found(name="plan", status="error")
+    assert {"run-0004"} == found(status="interrupted")
+    assert {"run-0003"} == found(thread="thread-3")
+    assert {"run-0002", "run-0003", "run-0004"} == found(since_ns=NOW * 10**9)
+    assert set() == found(name="plan", since_ns=NOW * 10**9 + 1)
+    assert {"run-0001", "run-0002", "run-0003", "run-0004"} == found(seen_since_ns=(NOW - 59) * 10**9) == found()
+    assert {"run-0002", "run-0003", "run-0004"} == found(seen_since_ns=(NOW - 59) * 10**9 + 1)
+
+
+def test_selects_runs_that_called_a_task(make):
+    """However far back they are: the limit is one of what fits."""
+    store = make()
+    rows = [run_rows(n, at=NOW + n) for n in range(1, 31)]
+    for row in (rows[0][0], rows[1][0]):
+        row.attributes["holdfast.task.name"] = "rare"
+    store.write([row for each in rows for row in each])
+
+    assert ["run-0002", "run-0001"] == ids(store.runs(5, Choice(task="rare")))
+    assert ["run-0002"] == ids(store.runs(1, Choice(task="rare")))
+    assert [] == ids(store.runs(5, Choice(task="rar")))
+
+
+def test_selects_what_has_no_end(make, clock):
+    """Running while a sign of life came just now, stopped when it came longer ago."""
+    store = make()
+    rows = [run_rows(1, outcome=""), run_rows(2, outcome="")]
+    for seen, (_, run) in zip((NOW - 6, NOW - 1), rows, strict=True):
+        store.write([msgspec.structs.replace(run, start_ns=(NOW - 60) * 10**9, end_ns=seen * 10**9, is_open=True)])
+    store.write(run_rows(3))
+
+    assert (["run-0002"], ["run-0001"]) == (ids(store.runs(9, Choice(status="running"))), ids(store.runs(9, Choice(status="stopped"))))
+
+
+def test_all_spans_of_the_chosen_runs(make):
+    """With whatever else is in their traces."""
+    store = make()
+    store.write(run_rows(1) + run_rows(2, name="other") + [SpanRow(f"{1:032x}", "f" * 16, "", "GET /", NOW, NOW)])
+
+    assert {"forecast", "run plan", "GET /"} == {row.name for row in store.all_spans(Choice(name="plan"))}
+    assert 5 == len(list(store.all_spans()))
 
 
 def test_finds_by_the_beginning_of_an_id(make):

@@ -1,0 +1,90 @@
+"""``holdfast export``: what was recorded on this machine, sent to a backend or written to a file for one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from holdfast.cli import output, traces
+from holdfast.cli.marks import count
+from holdfast.errors import HoldfastError, PolicyError
+from holdfast.tracing import otlp_json
+from holdfast.tracing.choice import EVERYTHING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdfast.tracing.records import SpanRow
+    from holdfast.tracing.store import TraceStore
+
+
+@click.command(
+    epilog="\b\nExamples:\n  holdfast export --to http://localhost:4318     the last run, to Jaeger\n"
+    "  holdfast export 0198c0de --to run.json         a run, as a file that Jaeger's page opens\n"
+    "  holdfast export --all --to - | gzip > runs.jsonl.gz"
+)
+@click.argument("run", default="")
+@click.option("--to", "target", metavar="URL|FILE", required=True, help="An OTLP endpoint, or a file for OTLP in JSON; - is stdout.")
+@click.option("--protocol", type=click.Choice(["http/protobuf", "grpc"]), help="How to send to a URL; default http/protobuf.")
+@click.option("--all", "everything", is_flag=True, help="All runs instead of one: in a file one line for each trace.")
+@traces.db
+def export(run: str, target: str, protocol: str | None, db: str | None, *, everything: bool) -> None:
+    """Send a recorded run to a backend, or write it to a file.
+
+    RUN is a run id or trace id, or the beginning of one; without it the last run
+    is taken. Its whole trace goes, with the ids and times it has.
+    """
+    if everything and run:
+        raise click.UsageError(f"RUN {run!r} and --all were both given: leave one of them out")
+    is_url = "://" in target
+    if protocol is not None and not is_url:
+        raise click.UsageError(f"--protocol {protocol} means nothing for a file: give a URL, such as http://localhost:4318")
+    store = traces.open_store(db)
+    found = _traces(store, run, everything=everything)
+    spans = sum(map(len, found))
+    if is_url:
+        _send([row for rows in found for row in rows], target, protocol)
+    else:
+        _write(found, target)
+    under_way = sum(row.is_open for rows in found for row in rows)
+    said = f"{count(spans, 'span')} of {count(len(found), 'trace')} to {'stdout' if target == '-' else target}"
+    if under_way:
+        said += f"; {under_way} of them had no end and end where they were last seen"
+    output.print_text(said, to_stderr=True)
+
+
+def _traces(store: TraceStore, run: str, *, everything: bool) -> list[list[SpanRow]]:
+    """The spans to go, trace by trace; ends the command when there are none."""
+    if not everything:
+        return [store.spans(traces.choose(store, run or "last").trace_id)]
+    by_trace: dict[str, list[SpanRow]] = {}
+    for row in store.all_spans(EVERYTHING):
+        by_trace.setdefault(row.trace_id, []).append(row)
+    if not by_trace:
+        output.fail(traces.nothing_recorded(store))
+    return sorted((sorted(rows, key=lambda row: row.start_ns) for rows in by_trace.values()), key=lambda rows: rows[0].start_ns)
+
+
+def _send(rows: Sequence[SpanRow], endpoint: str, protocol: str | None) -> None:
+    from holdfast.tracing import _otlp, resend  # the SDK, only when used
+
+    try:
+        resend.send(rows, _otlp.target(endpoint, protocol))
+    except PolicyError as error:
+        raise click.UsageError(str(error)) from None
+    except HoldfastError as error:
+        output.fail(str(error))
+
+
+def _write(found: Sequence[Sequence[SpanRow]], target: str) -> None:
+    data = b"".join(otlp_json.request(rows) + b"\n" for rows in found)
+    if target == "-":
+        sys.stdout.buffer.write(data)
+        return
+    try:
+        Path(target).write_bytes(data)
+    except OSError as error:
+        output.fail(f"{target} cannot be written: {error.strerror}")
