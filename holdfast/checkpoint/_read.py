@@ -108,7 +108,7 @@ class Reader:
         try:
             names = [text.decode() for text in (run_id, thread_id, entry, code, status)]
             (input_, output, saved, error), proofs = zip(*(self._value(cell, what) for cell in cells), strict=True)
-            record = RunRecord(*names, input_ or b"", base.decode(), output, saved, error, created, updated, trace.decode())
+            record = RunRecord._make((*names, input_ or b"", base.decode(), output, saved, error, created, updated, trace.decode()))
             is_good = run_checksum(record, proofs) == checksum
         except (UnicodeDecodeError, TypeError, AttributeError, struct.error) as wrong:  # damage can turn any cell into any type
             raise self._damage(f"{what} is damaged") from wrong
