@@ -18,7 +18,7 @@ from holdfast import InMemorySaver, NotSerializable, RetryPolicy, StoreError, Ta
 from holdfast.runtime.dispatch import workers
 from holdfast.runtime.run import Run
 from holdfast.testing import recorded
-from tests.waiting import until, until_async
+from tests.waiting import LETS_BE_NUDGED, interrupt, until, until_async
 
 
 @task
@@ -560,15 +560,16 @@ def test_recursion_of_tasks_is_not_bounded_by_the_stack(limit: int | None) -> No
 # -- signals and exit -------------------------------------------------------------------------------------------------------------------
 
 
-PROGRAM = """
-import asyncio, os, signal, sys, threading, time
+PROGRAM = f"""
+{LETS_BE_NUDGED}
+import asyncio, os, sys, threading, time
 from holdfast import NodeTimeoutError, RetryPolicy, entrypoint, resilient, task
 from holdfast.runtime import _ports
 
 _ports.DRAIN_SECONDS = 0.2
 
 def say(text):
-    os.write(1, f"{text}\\n".encode())  # in one piece: the runs of a batch speak at once
+    os.write(1, (text + "\\n").encode())  # in one piece: the runs of a batch speak at once
 
 @task
 def slow(x):
@@ -638,28 +639,39 @@ def test_ctrl_c_ends_it_within_seconds(what: str) -> None:
     )
     assert process.stdout is not None
     assert "ready\n" == process.stdout.readline()
-    time.sleep(0.1)
+    time.sleep(0.1)  # most are where they wait by then
     before = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=20)
+    interrupt(process)
+    out, errors = process.communicate(timeout=60)
 
     assert "interrupted" in out.splitlines()  # the second run of a batch may get ready after it
     assert "" == "".join(line for line in errors.splitlines() if "holdfast WARNING: fail attempt 1" not in line)
-    assert time.monotonic() - before < 8
+    assert time.monotonic() - before < 25  # what it does would take half a minute
 
 
-def test_a_second_ctrl_c_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+DRAINS_FOR_LONG = """
+_ports.DRAIN_SECONDS = 60
+drain_sync = _ports.drain_sync
+
+def told(*args):
+    say("waiting")
+    return drain_sync(*args)
+
+_ports.drain_sync = told
+"""
+
+
+def test_a_second_ctrl_c_leaves_at_once() -> None:
     """The wait for bodies that cannot be stopped is itself interrupted."""
-    program = f"{PROGRAM}\n_ports.DRAIN_SECONDS = 60\ninterrupted(lambda: main.invoke(60))"
+    program = f"{PROGRAM}\n{DRAINS_FOR_LONG}\ninterrupted(lambda: main.invoke(60))"
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert "ready\n" == process.stdout.readline()
-    time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.1)
+    interrupt(process)
+    assert "waiting\n" == process.stdout.readline()
     process.send_signal(signal.SIGINT)
 
-    assert "interrupted\n" == process.communicate(timeout=20)[0]
+    assert "interrupted\n" == process.communicate(timeout=50)[0]
 
 
 EXIT = """
@@ -684,7 +696,7 @@ def test_the_interpreter_exits_promptly_and_silently() -> None:
     )
 
     assert ("ready\n", "", 0) == (done.stdout, done.stderr, done.returncode)
-    assert time.monotonic() - before < 10
+    assert time.monotonic() - before < 30  # what is at work would take a minute
 
 
 @pytest.mark.parametrize("place", ["inside a list", "from a task"])
