@@ -62,7 +62,7 @@ bench-smoke: $(VENV)/.dev ## a few of these costs, against generous limits
 mutate: $(VENV)/.dev ## change the code in small ways: does a test notice? (ARGS="policies/retry.py --sample 100")
 	@$(BIN)/python scripts/mutate.py $(ARGS)
 
-wheel-test: $(VENV)/.dev ## build the wheel and run the suite against it, installed
+wheel-test: $(VENV)/.dev ## build the wheel, compare it with the sources, and test it installed, from outside
 	@$(BIN)/python scripts/wheel_test.py
 
 check: lint types layers sync-check test bench-smoke wheel-test ## every gate
