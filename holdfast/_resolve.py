@@ -156,13 +156,21 @@ class _Settling:
         return tuple(once.doubt(run.run_id, each) for each in once.in_doubt(records) if each != chosen)
 
 
-def _chosen(run: RunRecord, records: Sequence[StepRecord], step: str | None) -> Announced:
-    """The step that is meant: one in doubt, else one that has failed, or of which a person spoke before: no code made its result, or it is yet to run."""
+def to_settle(records: Sequence[StepRecord]) -> tuple[list[Announced], list[Announced]]:
+    """The steps in doubt; and all that a person may speak of.
+
+    Those are the failed ones, too, and those of which one spoke before: no code made their result, or they are yet to run.
+    """
     begun = once.announced(records)
     doubts = once.in_doubt(records)
     ended = {record.step: record for record in records if record.step in begun}
-    open_ = doubts + [begun[each] for each, record in ended.items() if record.kind == "error" or not record.code]
-    open_ += once.cleared(records).values()
+    spoken = [begun[each] for each, record in ended.items() if record.kind == "error" or not record.code]
+    return doubts, doubts + spoken + list(once.cleared(records).values())
+
+
+def _chosen(run: RunRecord, records: Sequence[StepRecord], step: str | None) -> Announced:
+    """The step that is meant: the only one in doubt, else the only one that a person may speak of."""
+    doubts, open_ = to_settle(records)
     found = (doubts or open_) if step is None else [each for each in open_ if each.step.digest().hex() == step]
     if len(found) == 1:
         return found[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from holdfast.cli.export import export
+from holdfast.cli.resolve import resolve
 from holdfast.cli.resume import resume
 from holdfast.cli.runs import runs
 from holdfast.cli.show import show
@@ -26,10 +27,10 @@ def app() -> None:
     """Look at what your decorated calls did, and go on with runs that stopped.
 
     runs, show and top tell of retries, waits, errors, cache hits: recorded once your
-    program calls holdfast.tracing.configure(). threads and resume need an
-    entrypoint with a checkpointer.
+    program calls holdfast.tracing.configure(). threads, resume and resolve need
+    an entrypoint with a checkpointer.
     """
 
 
-for command in (runs, show, top, export, threads, resume):
+for command in (runs, show, top, export, threads, resume, resolve):
     app.add_command(command)

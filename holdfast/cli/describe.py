@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from holdfast.cli.marks import age, cells, count, plain, took
+from holdfast.cli.marks import age, cells, count, plain, shown_id, took
 from holdfast.tracing import convention as names
 from holdfast.tracing.choice import JUST_NOW_NS
 
@@ -57,7 +57,7 @@ def facts(node: Node, now_ns: int = 0) -> Iterator[str]:
     if queued(node):
         yield f"queued {took(queued(node))}"
     if node.kind in ("run", "missing") and node.get(names.THREAD_ID, node.get(names.RUN_ID)) != node.get(names.RUN_ID):
-        yield f"thread {plain(str(node.get(names.THREAD_ID)))}"
+        yield f"thread {shown_id(str(node.get(names.THREAD_ID)))}"
     stop = node.get(names.RETRY_STOP_REASON, _NO_POLICY)
     if node.is_failed and stop != _NO_POLICY:
         yield plain(str(stop))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import NamedTuple
 
 from rich.cells import cell_len
@@ -33,6 +34,10 @@ UNICODE = Marks("✓", "✗", "↻", "⚡", "■", "►", "?", "·", "⏳", "…
 ASCII = Marks("+", "x", "~", "*", "-", ">", "?", ".", "..", "...", "|", "<=", "us", "|- ", "`- ", "|  ", "=")
 
 
+LONGEST_ID = 40
+"""Cells of a thread's id in a table: a UUID has 36 letters."""
+
+
 def cells(text: str) -> int:
     """How many columns of a terminal ``text`` takes; East Asian letters and most pictures take two."""
     return cell_len(text)
@@ -46,6 +51,37 @@ def plain(text: str) -> str:
 def printable(line: str) -> str:
     """A line without anything that could steer a terminal."""
     return "".join(letter if letter.isprintable() else " " for letter in line)
+
+
+def shown_id(name: str, marks: Marks = UNICODE) -> str:
+    r"""The id of a thread in one line of a table: what does not print is escaped, and the middle of a long one is left out.
+
+    >>> shown_id("trip\n1"), shown_id("order-" + "7" * 60)
+    ('trip\\n1', 'order-7777777777777…7777777777777777777')
+    """
+    text = _escaped(name)
+    if cells(text) <= LONGEST_ID:
+        return text
+    half = LONGEST_ID // 2
+    while cells(text[:half] + marks.more + text[-half:]) > LONGEST_ID:
+        half -= 1
+    return text[:half] + marks.more + text[-half:]
+
+
+def _escaped(text: str) -> str:
+    return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
+
+
+def _escape(letter: str) -> str:
+    r"""``\n``, ``\x1b``, ``\u200b``: what Python and bash both read as that letter; bash takes ``\x85`` for a byte."""
+    return letter.encode("unicode_escape").decode() if letter.isascii() else f"\\U{ord(letter):08x}"
+
+
+def shell_word(text: str) -> str:
+    r"""What to type in a shell for ``text``, in one line: ``trip-1``, ``'a b'``, ``$'a\nb'``."""
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'" + _escaped(text.replace("\\", "\\\\").replace("'", "\\'")) + "'"
 
 
 def took(seconds: float, marks: Marks = UNICODE) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from holdfast.cli import output, questions
-from holdfast.cli.marks import count, plain
+from holdfast.cli.marks import count, shown_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,9 @@ def ask(asked: Sequence[Interrupt], thread: str) -> dict[str, Any]:
     Returns:
         Answers by the ids of their questions, without those that were left for later; none at all after Ctrl-C or Ctrl-D.
     """
-    output.print_text(f"thread {plain(thread)} waits for {count(len(asked), 'answer')}; Enter leaves one for later, Ctrl-C all of them\n")
+    output.print_text(
+        f"thread {shown_id(thread)} waits for {count(len(asked), 'answer')}; Enter leaves one for later, Ctrl-C all of them\n"
+    )
     answers: dict[str, Any] = {}
     try:
         for name, question in zip(questions.short_ids(asked), asked, strict=True):

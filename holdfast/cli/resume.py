@@ -1,69 +1,28 @@
-"""``holdfast resume``: go on with a thread's last run, in a process of its own, with the answers it waits for.
-
-The entrypoint is imported as uvicorn, gunicorn or celery do it: ``module:attribute``, with the current folder on the path. Its own saver
-says where the thread is kept.
-"""
+"""``holdfast resume``: go on with a thread's last run, in a process of its own, with the answers it waits for."""
 
 from __future__ import annotations
 
-import shlex
 import sys
 import traceback
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from holdfast import clock
-from holdfast._ownership import refuse_anothers
 from holdfast.cli import output, questions
-from holdfast.cli.load import load_entrypoint
-from holdfast.cli.marks import ASCII, UNICODE, count, plain, took
+from holdfast.cli.job import Exit, busy, end, job_of, run_of
+from holdfast.cli.marks import ASCII, UNICODE, count, shown_id, took
 from holdfast.cli.prompt import ask
-from holdfast.errors import HoldfastError, PolicyError, RunInterrupted, ThreadBusyError, UnknownInterruptError
-from holdfast.policies.duration import seconds
+from holdfast.errors import HoldfastError, InDoubt, RunInterrupted, ThreadBusyError, UnknownInterruptError
 from holdfast.runtime.ending import INTERRUPT
 from holdfast.runtime.interrupt import Command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast._entrypoint import Entrypoint
+    from holdfast.cli.job import Job
     from holdfast.runtime.questions import Interrupt
-    from holdfast.typing import Checkpointer, RunRecord
-
-
-class Exit(IntEnum):
-    """Exit codes of ``holdfast resume``; click's own for wrong use is 2."""
-
-    DONE = 0
-    FAILED = 1
-    WAITS = 3
-    NOTHING = 4
-    BUSY = 5
-    STOPPED = 130  # Ctrl-C, as a shell has it
-
-
-class Job(NamedTuple):
-    """What is to be resumed.
-
-    Attributes:
-        target: As typed, ``module:attribute``.
-        entrypoint: The entrypoint.
-        saver: Its checkpointer.
-        thread: The thread.
-        wait: Seconds to wait for somebody else who works on it; None does not wait.
-    """
-
-    target: str
-    entrypoint: Entrypoint[Any]
-    saver: Checkpointer
-    thread: str
-    wait: float | None
-
-    def invoke(self, answers: dict[str, Any]) -> Any:
-        """Go on, with answers by the ids of their questions."""
-        return self.entrypoint.invoke(Command(resume=answers) if answers else None, thread_id=self.thread, wait=self.wait)
+    from holdfast.typing import RunRecord
 
 
 @click.command(
@@ -90,8 +49,8 @@ def resume(target: str, thread: str, answers: tuple[str, ...], wait: str | None,
     The result goes to stdout. When the run waits for answers, its questions are
     shown; on a terminal they can be answered at once.
     """
-    job = _job(target, thread, wait)
-    run = _run_of(job)
+    job = job_of(target, thread, wait)
+    run = run_of(job)
     given = _given(job, run, answers)
     is_interactive = not answers and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
     while True:
@@ -112,62 +71,34 @@ def _asked(result: Any) -> list[Interrupt]:
     return result[INTERRUPT] if isinstance(result, dict) and INTERRUPT in result else []  # pyright: ignore[reportUnknownVariableType]
 
 
-def _job(target: str, thread: str, wait: str | None) -> Job:
-    entrypoint, saver = load_entrypoint(target)
-    try:
-        patience = None if wait is None else seconds(wait, what="--wait")
-    except PolicyError as error:
-        raise click.UsageError(str(error)) from None
-    return Job(target, entrypoint, saver, thread, patience)
-
-
-def _run_of(job: Job) -> RunRecord:
-    """The thread's newest run; ends the command when there is none, or it is another entrypoint's."""
-    if not job.thread:
-        raise click.UsageError("--thread is empty: name the thread to go on with")
-    run = job.saver.latest(job.thread)
-    if run is None:
-        _end(Exit.NOTHING, f"there is no thread {job.thread!r} in {job.saver!r}{_nearby(job)}")
-    try:
-        refuse_anothers(run, job.entrypoint.plan.name)
-    except PolicyError as error:
-        raise click.UsageError(str(error)) from None
-    return run
-
-
-def _nearby(job: Job) -> str:
-    import difflib
-
-    names = {info.thread_id for info in job.saver.threads(limit=1000)}
-    close = difflib.get_close_matches(job.thread, sorted(names), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
 def _given(job: Job, run: RunRecord, answers: Sequence[str]) -> dict[str, Any]:
     """The answers on the command line, by the ids of their questions."""
     if not answers:
         return {}
     asked = questions.waiting(job.saver, run)
     if not asked:
-        _end(Exit.NOTHING, f"thread {job.thread!r} waits for no answer: its last run is {run.status}")
+        end(Exit.NOTHING, f"thread {job.thread!r} waits for no answer: its last run is {run.status}")
     return questions.answers_of(answers, asked)
 
 
 def _go_on(job: Job, answers: dict[str, Any]) -> Any:
     """What the run returned; ends the command when it raised."""
     try:
-        return job.invoke(answers)
+        return job.entrypoint.invoke(Command(resume=answers) if answers else None, thread_id=job.thread, wait=job.wait)
     except ThreadBusyError as error:
-        _end(Exit.BUSY, f"{error}\n`--wait 30s` waits for it.")
+        busy(error)
     except UnknownInterruptError as error:  # answered by somebody else meanwhile
-        _end(Exit.NOTHING, str(error))
+        end(Exit.NOTHING, str(error))
+    except InDoubt as error:
+        lines = [f"  {job.command('resolve')} {doubt.step[:8]} --result VALUE  # or --error TEXT, or --rerun" for doubt in error.doubts]
+        end(Exit.FAILED, "\n".join([str(error), "From a shell:", *lines]))
     except HoldfastError as error:
-        _end(Exit.FAILED, "\n".join([str(error), *getattr(error, "__notes__", ())]))
+        end(Exit.FAILED, "\n".join([str(error), *getattr(error, "__notes__", ())]))
     except KeyboardInterrupt:
-        _end(Exit.STOPPED, f"stopped; `{_command(job)}` goes on")
+        end(Exit.STOPPED, f"stopped; `{job.command('resume')}` goes on")
     except (Exception, SystemExit, RunInterrupted) as error:  # noqa: BLE001 - the run's own failure, shown as it is
         output.print_text("".join(_shown(error)).rstrip(), to_stderr=True)
-        _end(Exit.FAILED, f"{job.entrypoint.plan.name} failed; what was finished is kept: `{_command(job)}` tries the rest again")
+        end(Exit.FAILED, f"{job.name} failed; what was finished is kept: `{job.command('resume')}` tries the rest again")
 
 
 def _shown(error: BaseException) -> list[str]:
@@ -178,18 +109,13 @@ def _shown(error: BaseException) -> list[str]:
     return traceback.format_exception(type(error), error, frames)
 
 
-def _end(code: Exit, text: str) -> NoReturn:
-    output.print_text(f"Error: {text}", to_stderr=True)
-    sys.exit(code)
-
-
 def _tell_done(job: Job, result: Any, *, as_json: bool, seconds: float, was_done: bool) -> None:
     if as_json:
         output.print_json({"thread_id": job.thread, "status": "done", "result": result, "questions": []})
         return
     marks = ASCII if output.is_ascii() else UNICODE
     state = "was done already" if was_done else f"done in {took(seconds, marks)}"
-    output.print_text(f"{marks.ok}  {job.entrypoint.plan.name} {marks.dot} thread {plain(job.thread)} {state}", to_stderr=True)
+    output.print_text(f"{marks.ok}  {job.name} {marks.dot} thread {shown_id(job.thread)} {state}", to_stderr=True)
     output.print_text(result if isinstance(result, str) else output.json_of(result))
 
 
@@ -199,14 +125,10 @@ def _tell_questions(job: Job, asked: Sequence[Interrupt], *, as_json: bool) -> N
         return
     marks = ASCII if output.is_ascii() else UNICODE
     names = questions.short_ids(asked)
-    waits = f"{marks.stopped}  {job.entrypoint.plan.name} {marks.dot} thread {plain(job.thread)} waits for {count(len(asked), 'answer')}"
+    waits = f"{marks.stopped}  {job.name} {marks.dot} thread {shown_id(job.thread)} waits for {count(len(asked), 'answer')}"
     lines = [waits, ""]
     for name, question in zip(names, asked, strict=True):
         lines += questions.lines_of(name, question)
     said = ["VALUE"] if len(asked) == 1 else [f"{name}=VALUE" for name in names]
-    lines += ["", "Answer with:", f"  {_command(job)} " + " ".join(f"--answer {each}" for each in said)]
+    lines += ["", "Answer with:", f"  {job.command('resume')} " + " ".join(f"--answer {each}" for each in said)]
     output.print_text("\n".join(lines))
-
-
-def _command(job: Job) -> str:
-    return f"holdfast resume {shlex.quote(job.target)} --thread {shlex.quote(job.thread)}"

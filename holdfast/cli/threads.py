@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -10,7 +11,7 @@ from rich.text import Text
 from holdfast import clock
 from holdfast.checkpoint.sqlite import SqliteSaver
 from holdfast.cli import output, questions
-from holdfast.cli.marks import ASCII, UNICODE, age, count, plain, size
+from holdfast.cli.marks import ASCII, UNICODE, age, count, plain, shown_id, size
 from holdfast.cli.table import LONGEST_NAME, Row, draw
 from holdfast.errors import PolicyError
 from holdfast.runtime import once
@@ -69,9 +70,8 @@ def threads(context: click.Context, limit: int, db: str | None, *, as_json: bool
     if context.invoked_subcommand is not None:
         return
     path = _file(db)
-    saver = SqliteSaver.read_only(path)
-    found = [_listed(saver, info) for info in saver.threads(limit=limit + 1)]
-    saver.close()
+    with closing(SqliteSaver.read_only(path)) as saver:
+        found = [_listed(saver, info) for info in saver.threads(limit=limit + 1)]
     if as_json:
         output.print_json([_in_json(each) for each in found[:limit]])
     elif not found:
@@ -113,7 +113,7 @@ def prune(context: click.Context, keep_last: int | None, max_age: str | None, db
     if as_json:
         output.print_json({"dry_run": dry_run, "runs": gone.runs, "threads": gone.threads, "steps": gone.steps, "size": gone.size})
         return
-    rows = _rows_of_pruned(gone, whose, before)
+    rows = _rows_of_pruned(gone, whose, before, ASCII if output.is_ascii() else UNICODE)
     if rows:
         head = ("", "THREAD", "GOING" if dry_run else "GONE", "LEFT")
         output.print_text(draw(head, rows, right=_RIGHT, color=output.has_color()) + "\n")
@@ -181,7 +181,7 @@ def _row(listed: Listed, now: float, marks: Marks) -> Row:
     }.get(listed.status, (marks.stopped, "yellow"))
     texts = (
         sign,
-        plain(info.thread_id),
+        shown_id(info.thread_id, marks),
         plain(info.entry)[:LONGEST_NAME],
         listed.status,
         str(info.runs),
@@ -219,14 +219,16 @@ def _threads_of(saver: SqliteSaver, pruned: Pruned) -> dict[str, str]:
     return {run_id: run.thread_id for run_id, run in found.items() if run is not None}
 
 
-def _rows_of_pruned(gone: Pruned, whose: dict[str, str], before: Sequence[ThreadInfo]) -> list[Row]:
+def _rows_of_pruned(gone: Pruned, whose: dict[str, str], before: Sequence[ThreadInfo], marks: Marks) -> list[Row]:
     """One row for each thread that loses runs: how many, and how many are left."""
     lost: dict[str, int] = {}
     for run_id in gone.runs:
         thread = whose.get(run_id, "?")
         lost[thread] = lost.get(thread, 0) + 1
     had = {info.thread_id: info.runs for info in before}
-    return [Row(("-", plain(thread), str(number), str(max(0, had.get(thread, 0) - number))), "red") for thread, number in lost.items()]
+    return [
+        Row(("-", shown_id(thread, marks), str(number), str(max(0, had.get(thread, 0) - number))), "red") for thread, number in lost.items()
+    ]
 
 
 def _said(gone: Pruned, before: Sequence[ThreadInfo], *, dry_run: bool) -> str:

@@ -33,7 +33,9 @@ class RecordsContract(Base):
     @pytest.mark.parametrize("value", [None, b"", b"x", b"\0" * 1024, b"y" * 1025, LARGE], ids=lambda value: f"{len(value or b'')} bytes")
     def test_a_run_comes_back_as_it_was(self, saver: Checkpointer, value: bytes | None) -> None:
         """Every field, and of values also the difference between none and an empty one."""
-        run = a_run(base="run-0", status="failed")._replace(input=value or b"", output=value, saved=value, error=value, trace="0198c0de \u2713")
+        run = a_run(base="run-0", status="failed")._replace(
+            input=value or b"", output=value, saved=value, error=value, trace="0198c0de \u2713"
+        )
         finished(saver, "thread", run)
 
         assert saver.latest("thread") == run

@@ -123,7 +123,9 @@ class ThreadsContract(Base):
         """The same runs and steps under new ids, which nobody has traced; what is done to one thread leaves the other alone."""
         lease = saver.claim("thread")
         for number, run in enumerate(_series(2)):
-            keep(saver, Commit(lease, run.run_id, run=run._replace(output=LARGE, trace="t"), steps=(a_step(number, b"s"), a_step(9, LARGE))))
+            keep(
+                saver, Commit(lease, run.run_id, run=run._replace(output=LARGE, trace="t"), steps=(a_step(number, b"s"), a_step(9, LARGE)))
+            )
         saver.release(lease)
         saver.copy_thread("thread", "copy")
         newest, oldest = saver.runs("copy")

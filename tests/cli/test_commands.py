@@ -407,7 +407,10 @@ def test_the_console_script_is_this_function():
     "arguments",
     [
         ("--help",),
-        *[(*command, "--help") for command in (["runs"], ["show"], ["threads"], ["top"], ["export"], ["threads", "prune"], ["resume"])],
+        *[
+            (*command, "--help")
+            for command in (["runs"], ["show"], ["top"], ["export"], ["threads"], ["threads", "prune"], ["resume"], ["resolve"])
+        ],
     ],
 )
 def test_the_help_stands_in_the_documentation(command, arguments):

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 import pytest
 
 from holdfast import SqliteSaver
+from tests.cli.conftest import CALL, ENVIRONMENT
 
-CALL = "from holdfast.cli import main; main()"
 PROGRAM = """
 import os, sys, time
 from holdfast import SqliteSaver, entrypoint, interrupt, task
@@ -74,22 +74,6 @@ def folder(tmp_path):
     """Where people stand: with a module of theirs."""
     (tmp_path / "app.py").write_text(PROGRAM)
     return tmp_path
-
-
-@pytest.fixture
-def command(folder):
-    """Run `holdfast` there; returns exit code, output and errors."""
-
-    def run(*arguments):
-        done = subprocess.run(
-            [sys.executable, "-c", CALL, *arguments], capture_output=True, cwd=folder, env=ENVIRONMENT, timeout=60, check=False
-        )
-        return done.returncode, done.stdout.decode(), done.stderr.decode()
-
-    return run
-
-
-ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONIOENCODING": "utf-8"}
 
 
 def invoke(folder, call):

@@ -186,6 +186,25 @@ def test_a_thread_in_doubt_is_shown_so(say, path, clock):
     assert "cancelled" == json.loads(say("threads", "--json")[1])[0]["status"]
 
 
+def test_an_odd_thread_id_keeps_to_its_line(say, path, clock):
+    """A line break is escaped, not the end of the name, and a long one loses its middle; JSON has both in full."""
+    names = ["trip\n1", "o" * 100 + "-7"]
+    saver = SqliteSaver(path)
+
+    @entrypoint(saver, name="order")
+    def order(_):
+        return 1
+
+    for name in names * 3:
+        order.invoke(1, thread_id=name)
+    saver.close()
+
+    shown = [line.split()[1] for line in say("threads")[1].splitlines()[1:]]
+    assert {"trip\\n1", "o" * 19 + "…" + "o" * 17 + "-7"} == set(shown)
+    assert set(names) == {each["thread_id"] for each in json.loads(say("threads", "--json")[1])}
+    assert "trip\\n1" in say("threads", "prune", "--keep-last", "1", "--dry-run")[1]
+
+
 def test_says_when_there_are_more(say, path, clock):
     """And how to see them."""
     fill(path, clock)
