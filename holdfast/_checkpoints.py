@@ -52,9 +52,20 @@ class Checkpoints:
             self._tell()
 
     async def around_async(self, execute: Callable[[], Awaitable[Any]]) -> Any:
-        """Execute the run, and tell before and after."""
-        await _ports.store_call_async(self._is_blocking, self._tell)
-        try:
-            return await execute()
-        finally:
+        """Execute the run, and tell before and after. Not in a ``finally``: a coroutine that is being closed cannot wait."""
+        if self._is_wanted:
             await _ports.store_call_async(self._is_blocking, self._tell)
+        try:
+            value = await execute()
+        except GeneratorExit:
+            raise
+        except BaseException:
+            await self._tell_end()
+            raise
+        await self._tell_end()
+        return value
+
+    async def _tell_end(self) -> None:
+        """Whoever is cancelled meanwhile: the run has ended."""
+        if self._is_wanted:
+            await _ports.uninterrupted_async(self._is_blocking, self._tell)

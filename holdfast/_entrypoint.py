@@ -260,11 +260,14 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
             options = Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait)
             prepared = open_run(self._settings, input, options)
             prepared.run.avoid(running_loop())
-            with ChunksSync(prepared.run, modes) as chunks:
-                told = Checkpoints(self._settings, prepared, modes)
-                chunks.start(functools.partial(told.around_sync, functools.partial(self._invoke, prepared)))
-                for mode, chunk in chunks:
-                    yield (mode, chunk) if as_pairs else chunk
+            try:
+                with ChunksSync(prepared.run, modes) as chunks:
+                    told = Checkpoints(self._settings, prepared, modes)
+                    chunks.start(functools.partial(told.around_sync, functools.partial(self._invoke, prepared)))
+                    for mode, chunk in chunks:
+                        yield (mode, chunk) if as_pairs else chunk
+            finally:
+                prepared.leave()
         except BaseException as error:
             trimmed(error)
             raise
@@ -285,11 +288,14 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         try:
             modes, as_pairs = chosen_modes(stream_mode)
             prepared = await self._open(input, Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait))
-            async with ChunksAsync(prepared.run, modes) as chunks:
-                told = Checkpoints(self._settings, prepared, modes)
-                chunks.start(told.around_async(functools.partial(self._ainvoke, prepared)))
-                async for mode, chunk in chunks:
-                    yield (mode, chunk) if as_pairs else chunk
+            try:
+                async with ChunksAsync(prepared.run, modes) as chunks:
+                    told = Checkpoints(self._settings, prepared, modes)
+                    chunks.start(told.around_async(functools.partial(self._ainvoke, prepared)))
+                    async for mode, chunk in chunks:
+                        yield (mode, chunk) if as_pairs else chunk
+            finally:
+                await prepared.leave_async()
         except BaseException as error:
             trimmed(error)
             raise

@@ -11,7 +11,7 @@ from holdfast._journals import NO_INPUT, Request, open_journal, unwrapped
 from holdfast._ownership import POLL_SECONDS
 from holdfast.errors import PolicyError, ThreadBusyError
 from holdfast.policies.duration import seconds
-from holdfast.runtime import lookup
+from holdfast.runtime import _ports, lookup
 from holdfast.runtime.inject import fill
 from holdfast.runtime.interrupt import Command
 from holdfast.runtime.run import Run
@@ -85,6 +85,17 @@ class Prepared(NamedTuple):
         """Nobody will execute it."""
         if self.run.journal is not None:
             self.run.journal.release()
+
+    def leave(self) -> None:
+        """Whoever wanted to execute it is gone: if that has not begun, somebody else may."""
+        if not self.run.facts.started_ns:
+            self.drop()
+
+    async def leave_async(self) -> None:
+        """`leave` for async code."""
+        journal = self.run.journal
+        if journal is not None and not self.run.facts.started_ns:
+            await _ports.uninterrupted_async(journal.is_blocking, journal.release)
 
 
 def open_run(settings: Settings, input: Any, options: Options) -> Prepared:

@@ -26,6 +26,7 @@ from holdfast.checkpoint._threads import copy, infos
 from holdfast.checkpoint._write import Writer
 from holdfast.errors import CorruptRecord, PolicyError, StoreError
 from holdfast.policies.duration import positive_seconds, seconds
+from holdfast.values import forks
 from holdfast.values._sqlite import Connection, Database, EmptyStoreError, OldStoreError, is_corrupt, version_warning
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class SqliteSaver:
         self._owners = Owners(self.path.with_name(f"{self.path.name}-owners"))
         self._is_prepared = False
         weakref.finalize(self, self._reader.close)  # also at exit, before the writer: the last to close tidies up, and only a writer can
-        _alive.add(self)
+        forks.protect(self)
 
     @classmethod
     def read_only(cls, path: str | Path) -> SqliteSaver:
@@ -310,6 +311,12 @@ class SqliteSaver:
             connection = stack.enter_context(self._reader.snapshot())
         return Reader(connection, self.path)
 
+    def before_fork(self) -> None:
+        """Nothing: connections are closed by whoever opened them (`holdfast.values._sqlite`)."""
+
+    def after_fork_in_parent(self) -> None:
+        """Nothing: the parent goes on as it is."""
+
     def after_fork_in_child(self) -> None:
         """Runs under way, and the name under which their threads are owned, stay with the parent."""
         self._owners.abandon()
@@ -335,15 +342,3 @@ def _check_path(path: object) -> None:
         raise PolicyError(f'path={name!r} is no file to keep runs in: give one, e.g. SqliteSaver("runs.db"), or use InMemorySaver()')
     if not Path(name).name or "\0" in name:
         raise PolicyError(f'path={path!r} names no file: give one to keep runs in, as text or pathlib.Path, e.g. SqliteSaver("runs.db")')
-
-
-_alive: weakref.WeakSet[SqliteSaver] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for saver in list(_alive):
-        saver.after_fork_in_child()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

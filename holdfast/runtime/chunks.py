@@ -40,7 +40,11 @@ class ChunksSync:
             finally:
                 self._chunks.put((_END, None))
 
-        threads.run_in_thread(job, self._outcome)
+        try:
+            threads.run_in_thread(job, self._outcome)
+        except BaseException:
+            self._outcome.cancel()  # there is no thread to be had, and nobody else will settle it
+            raise
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Yield chunks until the run ends; raise what it raised."""

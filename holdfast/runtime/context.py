@@ -95,3 +95,10 @@ def _leave_run_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_leave_run_in_child)
+
+
+def give_slot_back() -> None:
+    """The body that runs here, if one does, is about to wait."""
+    scope = current.get()
+    if scope is not None:
+        scope.call.release_slot()

@@ -75,8 +75,9 @@ def _tell(run: Run, call: Call, value: Any) -> None:
     stream.body_ended(call, value, run.error, value[INTERRUPT] if is_interrupted else ())
     if run.error is not None:
         return
-    run.sink("updates", value if is_interrupted else {call.plan.name: value})
-    run.sink("values", value)
+    chunk = {INTERRUPT: tuple(value[INTERRUPT])} if is_interrupted else value  # a tuple in streams, a list from invoke: as in LangGraph
+    run.sink("updates", chunk if is_interrupted else {call.plan.name: value})
+    run.sink("values", chunk)
 
 
 def _judged(run: Run) -> BaseException | None:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 
 from holdfast.clock import waitable
 from holdfast.policies.duration import patience
-from holdfast.runtime.context import current
+from holdfast.runtime.context import give_slot_back
 from holdfast.runtime.foreign import call_back
 from holdfast.runtime.loops import post, running_loop
 from holdfast.runtime.sight import glance, look
@@ -194,6 +194,11 @@ class TaskFuture(Future[R]):
         """True when settling it will call somebody."""
         return bool(self._calls)
 
+    @property
+    def calls_at_once(self) -> bool:
+        """True when settling it will call somebody on the very thread that settles it, not on an event loop."""
+        return any(loop is None for _, loop, _ in self._calls or ())
+
     # -- cancelling and callbacks -------------------------------------------------------------------------------------------------
 
     def cancel(self, msg: object = None) -> bool:
@@ -224,7 +229,7 @@ class TaskFuture(Future[R]):
         """Call ``fn(self)`` when done: on this event loop if one is running here, else on whichever thread finishes the task."""
         loop = running_loop()
         if self._state not in _DONE:
-            _give_slot_back()
+            give_slot_back()
             context = context or copy_context()
             with _locks[self._stripe]:
                 if self._state not in _DONE:
@@ -341,7 +346,7 @@ class TaskFuture(Future[R]):
     @property
     def _condition(self) -> threading.Condition:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # made on demand, for cf.wait and as_completed
         if self._state not in _DONE:
-            _give_slot_back()
+            give_slot_back()
         with _locks[self._stripe]:
             if self._cond is None:
                 self._waiters: list[Any] = []
@@ -360,7 +365,7 @@ class TaskFuture(Future[R]):
     def _block(self, timeout: float | None) -> None:
         if running_loop() is not None:
             _refuse_to_block(self)
-        _give_slot_back()
+        give_slot_back()
         try:
             work = self._work
             if timeout is None and work is not None and self._state is PENDING:
@@ -379,13 +384,6 @@ class TaskFuture(Future[R]):
         if running_loop() is not None:
             raise self._make_cancelled_error()
         raise CancelledError
-
-
-def _give_slot_back() -> None:
-    """The body that runs here, if one does, is about to wait."""
-    scope = current.get()
-    if scope is not None:
-        scope.call.release_slot()
 
 
 def _refuse_to_block(future: TaskFuture[Any]) -> None:

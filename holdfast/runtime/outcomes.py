@@ -36,7 +36,7 @@ class _Outcome(Item):
     @property
     def calls_out(self) -> bool:
         future = self._call.future
-        return future is not None and any(loop is None for _, loop, _ in future._calls or ())  # noqa: SLF001 - those called at once
+        return future is not None and future.calls_at_once
 
     def tell(self) -> None:
         if self._context is None:

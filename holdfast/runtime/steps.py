@@ -144,14 +144,16 @@ def settle(call: Call, value: Any) -> None:
         call.release_slot()
     if run.sink is not None:
         stream.task_ended(call, value, origin="body" if call.number else "cache")  # no attempt was made
-    if call.error is None:
-        future.set_result(value)
-    elif attempts.is_cancellation(call.error):
-        future.settle_cancelled()
-    else:
-        future.set_exception(call.error)
-    if call.frees_thread:
-        workers.forgo(call)
-    call.release_slot()
-    run.closed(call)
-    call.forget()
+    try:
+        if call.error is None:
+            future.set_result(value)
+        elif attempts.is_cancellation(call.error):
+            future.settle_cancelled()
+        else:
+            future.set_exception(call.error)
+    finally:  # a callback of the user's may raise SystemExit
+        if call.frees_thread:
+            workers.forgo(call)
+        call.release_slot()
+        run.closed(call)
+        call.forget()

@@ -715,3 +715,31 @@ def test_a_final_that_nobody_unpacks_says_where_it_belongs(place: str) -> None:
         main.invoke(1, thread_id="t")
 
     assert "register" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_callback_that_leaves_does_not_keep_the_run_open() -> None:
+    """SystemExit out of a callback ends the thread it is called on, and nothing else: the run waited for that call for ever."""
+    outcome: list[Any] = []
+
+    def leave(_: Any) -> None:
+        raise SystemExit
+
+    @task
+    def slow() -> int:
+        is_watched.wait(10)
+        return 1
+
+    @entrypoint
+    def main() -> int:
+        future = slow()
+        future.add_done_callback(leave)
+        is_watched.set()
+        return 2
+
+    is_watched = threading.Event()
+    runner = threading.Thread(target=lambda: outcome.append(main.invoke()), daemon=True)
+    runner.start()
+    runner.join(10)
+
+    assert [2] == outcome

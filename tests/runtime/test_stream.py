@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdfast import CachePolicy, Command, DiskCache, InMemoryCache, InMemorySaver, RetryPolicy, entrypoint, interrupt, task
+from holdfast._checkpoints import Checkpoints
+from holdfast._runs import Options, open_run
 from holdfast.errors import PolicyError, StoreError
 from holdfast.runtime.stream import MODES
 from holdfast.testing import FakeClock, captured
@@ -382,3 +384,98 @@ def test_a_hit_says_that_it_is_one(checkpointer: Any, is_on_disk: bool, tmp_path
     memory = InMemoryCache()
     assert [{"double": 6}, {"main": 6}] == updates()
     assert [{"double": 6, "__metadata__": {"cached": True}}, {"main": 6}] == updates()
+
+
+def test_questions_come_as_a_tuple(stream: Any) -> None:
+    """As in LangGraph, whose ``invoke`` gives a list; programs compare and unpack both."""
+
+    @entrypoint(InMemorySaver())
+    def main() -> Any:
+        return interrupt("sure?")
+
+    chunks = stream(main, stream_mode=["updates", "values"], thread_id="t")
+    (asked,) = chunks[0][1]["__interrupt__"]
+
+    assert [("updates", {"__interrupt__": (asked,)}), ("values", {"__interrupt__": (asked,)})] == chunks
+    assert [asked] == main.invoke(None, thread_id="t")["__interrupt__"]
+
+
+class Waiting(InMemorySaver):
+    """A saver that may block, and does when it is asked for a run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked, self.may_go = threading.Event(), threading.Event()
+
+    @property
+    def is_blocking(self) -> bool:
+        return True
+
+    def find(self, run_id: str, /) -> Any:
+        self.is_asked.set()
+        assert self.may_go.wait(10)
+        return super().find(run_id)
+
+
+def test_a_stream_that_is_cancelled_before_its_run_begins_gives_the_thread_back() -> None:
+    """While its first checkpoint is read: the thread was owned for as long as the process lived."""
+    saver = Waiting()
+
+    @entrypoint(saver)
+    async def main() -> int:
+        return 1
+
+    async def leave() -> None:
+        async def read() -> None:
+            async for _ in main.astream(stream_mode="checkpoints", thread_id="t"):
+                pass
+
+        reader = asyncio.create_task(read())
+        while not saver.is_asked.is_set():
+            await asyncio.sleep(0.001)
+        reader.cancel()
+        await asyncio.wait([reader])
+        assert reader.cancelled()
+
+    asyncio.run(leave())
+    saver.may_go.set()
+
+    assert not saver.is_owned("t")
+    assert 1 == main.invoke(None, thread_id="t")
+
+
+def test_a_stream_that_cannot_begin_gives_the_thread_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no thread to be had for its run."""
+    saver = InMemorySaver()
+    main = entrypoint(saver)(lambda n: n)
+
+    def refuse(*_: Any) -> None:
+        msg = "can't start new thread"
+        raise RuntimeError(msg)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("holdfast.runtime.threads.run_in_thread", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            list(main.stream(1, thread_id="t"))
+
+    assert not saver.is_owned("t")
+
+
+def test_a_stream_that_is_closed_waits_for_nothing() -> None:
+    """Its loop is gone, as at the end of a program: a coroutine that waits while it is closed is a RuntimeError."""
+    main = entrypoint(InMemorySaver())(lambda n: n)
+    prepared = open_run(main._settings, 1, Options(thread_id="t"))
+    prepared.run.sink = lambda *_: None
+    told = Checkpoints(main._settings, prepared, ("checkpoints",))
+
+    class Never:
+        def __await__(self) -> Any:
+            yield
+
+    closing: Any = told.around_async(Never)
+    closing.send(None)
+    told._is_blocking = True
+    closing.close()
+    prepared.leave()
+
+    assert "running" == main.get_state(thread_id="t").metadata["status"]
