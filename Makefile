@@ -16,7 +16,7 @@ UV := $(call UV_IN,$(VENV))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint types layers sync sync-check docs faults bench bench-smoke mutate wheel-test check format clean
+.PHONY: help demo test test-all lint types layers sync sync-check docs faults bench bench-smoke mutate metrics-check wheel-test check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench-smoke: $(VENV)/.dev ## a few of these costs, against generous limits
 
 mutate: $(VENV)/.dev ## change the code in small ways: does a test notice? (ARGS="policies/retry.py --sample 100")
 	@$(BIN)/python scripts/mutate.py $(ARGS)
+
+metrics-check: $(VENV)/.dev ## a real Prometheus scrapes the example and answers every query of the docs
+	@$(BIN)/python scripts/metrics_check.py
 
 wheel-test: $(VENV)/.dev ## build the wheel, compare it with the sources, and test it installed, from outside
 	@$(BIN)/python scripts/wheel_test.py

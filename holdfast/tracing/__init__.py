@@ -14,13 +14,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from holdfast.tracing._configure import Handle, configure
+    from holdfast.tracing._configure import Handle, configure, measure
     from holdfast.tracing.firewall import flush
     from holdfast.tracing.text import warn
 
-__all__ = ["Handle", "configure", "flush", "warn"]
+__all__ = ["Handle", "configure", "flush", "measure", "warn"]
 
-_HOMES = {"Handle": "_configure", "configure": "_configure", "flush": "firewall", "warn": "text"}
+_HOMES = {"Handle": "_configure", "configure": "_configure", "flush": "firewall", "measure": "_configure", "warn": "text"}
 
 
 def __getattr__(name: str) -> Any:

@@ -26,6 +26,7 @@ from holdfast.tracing.guard import Guarded
 from holdfast.tracing.light import LightObserver
 from holdfast.tracing.light_span import Outlet
 from holdfast.tracing.lines import LEVELS, LineObserver
+from holdfast.tracing.metrics import MetricObserver
 from holdfast.tracing.settings import Settings, known_attempt_spans, usual_attempt_spans, usual_hit_spans
 from holdfast.tracing.spans import SpanObserver
 
@@ -50,8 +51,10 @@ class _Session:
     Attributes:
         settings: Changed in place, so that calls under way see changes too.
         lines: Writes lines.
+        metrics: Measures, while the application has a meter provider.
         observer: Installed in `holdfast.events`; None while nothing is observed.
         previous: The observer it replaced.
+        is_measuring: `measure` was called: without a backend, too, there is something to observe for.
         handles: The backends, by name and place.
         chosen: The options that were given, by name, since the first backend.
     """
@@ -59,10 +62,12 @@ class _Session:
     def __init__(self) -> None:
         self.settings = Settings()
         self.lines = LineObserver(WARNING)
+        self.metrics = MetricObserver()
         self.observer: Guarded | None = None
         self.previous: Observer | None = None
         self.handles: dict[tuple[str, ...], Handle] = {}
         self.chosen: dict[str, Any] = {}
+        self.is_measuring = False
 
     def adopt(self, **given: Any) -> None:
         """Take over the options that were given; of one that is None, what was chosen before stands."""
@@ -77,7 +82,7 @@ class _Session:
         self.lines.level = level
         self.lines.is_on = with_lines
         self.lines.refresh()
-        observer = Guarded(self._spans(), self.lines)
+        observer = Guarded(self._spans(), self.lines, self.metrics)
         previous = events.observe(observer)
         if previous is not self.observer:
             self.previous = previous
@@ -100,6 +105,8 @@ class _Session:
             events.observe(self.previous)
         self.chosen.clear()
         self.observer = self.previous = None
+        if self.is_measuring:
+            self.start(WARNING, with_lines=True)
 
 
 class _OwnProvider(TracerProvider):
@@ -259,6 +266,18 @@ def observe() -> Observer | None:
             _session.adopt()
             _session.start(WARNING, with_lines=True)
         return _session.observer
+
+
+def measure() -> None:
+    """Measure every run, call and attempt from now on, with the instruments of docs/metrics.md, through the application's meter provider.
+
+    Only an application that has neither a backend (`configure`), nor a tracer provider, nor a structlog configuration needs to say so: what
+    is observed for any of these is measured anyway. The meter provider, ``opentelemetry.metrics.set_meter_provider``, may be set before or
+    after; until then nothing is measured. ``HOLDFAST_TRACING=metrics`` in the environment does the same.
+    """
+    with _lock:
+        _session.is_measuring = True
+        observe()
 
 
 def _provider(service_name: str | None) -> Any:

@@ -155,6 +155,11 @@ def has_failed(facts: RunFacts | CallFacts | AttemptFacts) -> bool:
     return facts.outcome in {"error", "timeout"} or (facts.outcome == "replayed" and facts.error is not None)
 
 
+def is_exhausted(call: CallFacts) -> bool:
+    """Whether the call failed although it was retried."""
+    return call.attempts > 1 and bool(call.stop_reason) and has_failed(call)
+
+
 def is_answered(call: CallFacts) -> bool:
     """Whether the call was answered without running the body: by the cache, another caller or the journal."""
     return call.attempts == 0 and (call.cache in _HIT_RESULTS or call.outcome == "replayed")

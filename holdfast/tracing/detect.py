@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from holdfast.events import Observer
 
 _module = sys.modules.get
-_module = sys.modules.get
 _OFF = frozenset({"off", "0", "false", "no", "none"})
 
 _has_read_environment = False
@@ -82,10 +81,13 @@ def _read_environment() -> Observer | None:
 
 def _configure(names: list[str]) -> Observer | None:
     from holdfast import events
-    from holdfast.tracing._configure import configure
+    from holdfast.tracing._configure import configure, measure
 
     for name in names:
-        configure(name)
+        if name == "metrics":
+            measure()
+        else:
+            configure(name)
     return events.observer
 
 

@@ -358,6 +358,6 @@ def tell_retry(span: Span, attempt: AttemptFacts) -> None:
 
 def tell_exhausted(span: Span, call: CallFacts) -> None:
     """The event that says that no attempt is left."""
-    if call.attempts > 1 and call.stop_reason and attributes.has_failed(call) and span.is_recording():
+    if attributes.is_exhausted(call) and span.is_recording():
         known: attributes.Attributes = {names.ATTEMPT_COUNT: call.attempts, names.RETRY_STOP_REASON: str(call.stop_reason)}
         span.add_event(names.EVENT_RETRY_EXHAUSTED, known, call.ended_ns or None)
