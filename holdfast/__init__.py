@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from holdfast import _wiring as _wiring
 from holdfast._entrypoint import Entrypoint
 from holdfast._resilient import Resilient, resilient
+from holdfast._secrets import Secret
 from holdfast._snapshots import SnapshotTask, StateSnapshot
 from holdfast._task import Task, task
 from holdfast._typed import entrypoint
@@ -73,6 +74,7 @@ __all__ = [
     "RetryPolicy",
     "RunExists",
     "Runtime",
+    "Secret",
     "SnapshotTask",
     "SqliteSaver",
     "StateSnapshot",

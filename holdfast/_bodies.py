@@ -76,7 +76,9 @@ def single_settings(plan: Plan) -> Settings:
     body = async_body if plan.is_async else sync_body
     outer = build_plan(body, decorator="task", name=plan.name, capture=plan.capture, inject=False)
     names = tuple(name for name in plan.names if name not in plan.unshown)
-    return Settings(plan=outer.replace(function=plan.function, codec=plan.codec, names=names, bind=_shown_values(plan)))
+    return Settings(
+        plan=outer.replace(function=plan.function, codec=plan.codec, names=names, bind=_shown_values(plan), secrets=plan.secrets)
+    )
 
 
 def _shown_values(plan: Plan) -> Callable[[Any], tuple[Any, ...]]:

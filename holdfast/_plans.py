@@ -18,6 +18,7 @@ from holdfast.runtime.inject import injected_parameters
 from holdfast.values.annotations import unwrapped_partial
 from holdfast.values.binding import Binder, compile_binder
 from holdfast.values.late import LateCodec
+from holdfast.values.marks import secrets_of
 from holdfast.values.names import place
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def build_plan(
         capture=_check_capture(capture),
         kind=_check_kind(kind),
         is_once=check_choice("delivery", delivery, DELIVERIES) == AT_MOST_ONCE,
+        secrets=secrets_of(fn),
     )
     _check_once(plan)
     return plan

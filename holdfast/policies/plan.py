@@ -57,6 +57,7 @@ class Plan:
         timeout: Seconds for one attempt, or None.
         deadline: Seconds for all attempts and waits together, or None.
         capture: What traces may hold of arguments and result: ``none``, ``shape``, ``values``, or empty for what tracing is set to.
+        secrets: Marked parameters, and ``return`` for the result: what observers must not see (`holdfast.values.marks`).
         is_once: True for a task that may run at most once: one that was under way when its process died is not run again.
         kind: ``internal`` or ``client`` (a call to another service).
         max_attempts: The most attempts a call can make; None when only a deadline or a stop strategy bounds it.
@@ -84,6 +85,7 @@ class Plan:
     capture: str = ""
     kind: str = "internal"
     is_once: bool = False
+    secrets: frozenset[str] = frozenset()
 
     max_attempts: int | None = field(init=False)
     checks_result: bool = field(init=False)
@@ -101,7 +103,7 @@ class Plan:
             "checks_result": checks_result,
             "shows_errors": any(policy.shows_errors for policy in self.retry),
             "unshown": frozenset((*self.injected, *ignored)),
-            "is_plain": self.cache is None and self.timeout is None and self.deadline is None and not checks_result,
+            "is_plain": self.cache is None and self.timeout is None and self.deadline is None and not checks_result and not self.secrets,
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)

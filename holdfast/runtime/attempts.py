@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 from holdfast import clock, events
 from holdfast._frames import trimmed
+from holdfast._secrets import hidden
 from holdfast.errors import Divergence, NodeTimeoutError, RunInterrupted
 from holdfast.policies.retry import AttemptState, Retry, Stop, StopReason, decide, explain
 from holdfast.runtime import stream
 from holdfast.runtime.context import current
 from holdfast.runtime.foreign import add_note, described, shown
 from holdfast.runtime.unawaited import COROUTINE, refuse_coroutine
+from holdfast.values.marks import RESULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from holdfast.policies.plan import Plan
     from holdfast.runtime.journal import Journal
     from holdfast.runtime.state import Call
 
@@ -143,10 +146,15 @@ def close_call(call: Call, value: Any) -> None:
     facts.ended_ns = clock.current.time_ns()
     facts.waited_s = call.waited
     facts.error = call.error
-    facts.result = value
+    facts.result = shown_result(call.plan, value)
     if not facts.outcome:
         facts.outcome = "ok" if call.error is None else outcome_of(call.error)
     call.observer.call_ended(facts)
+
+
+def shown_result(plan: Plan, value: Any) -> Any:
+    """What observers may see of what a body returned."""
+    return hidden(value) if plan.secrets and RESULT in plan.secrets else value
 
 
 def broke(call: Call, error: BaseException) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
+from holdfast._secrets import hidden
 
 if TYPE_CHECKING:
     import asyncio
@@ -124,6 +125,8 @@ class Call:
         """Make the record for the observer, if anybody listens."""
         observer = events.listener()
         if observer is None:
+            if self.plan.secrets:  # a warning on stderr may repeat them
+                self._shown(self._values() if values is None else values)
             return
         plan, run = self.plan, self.run
         index = 0
@@ -146,7 +149,9 @@ class Call:
         )
 
     def _shown(self, values: tuple[Any, ...]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        names, unshown = self.plan.names, self.plan.unshown
+        names, unshown, secrets = self.plan.names, self.plan.unshown, self.plan.secrets
+        if secrets and values:
+            values = tuple(hidden(value) if name in secrets else value for name, value in zip(names, values, strict=True))
         if not unshown or not values:
             return names if values else (), values
         kept = [(name, value) for name, value in zip(names, values, strict=True) if name not in unshown]

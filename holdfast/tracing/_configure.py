@@ -22,6 +22,7 @@ from holdfast.events import INFO, WARNING
 from holdfast.policies.duration import patience
 from holdfast.tracing import _otlp, exporters, firewall
 from holdfast.tracing import capture as capturing
+from holdfast.tracing import redact as redacting
 from holdfast.tracing.guard import Guarded
 from holdfast.tracing.light import LightObserver
 from holdfast.tracing.light_span import Outlet
@@ -31,6 +32,7 @@ from holdfast.tracing.settings import Settings, known_attempt_spans, usual_attem
 from holdfast.tracing.spans import SpanObserver
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from opentelemetry.sdk.trace import SpanProcessor
@@ -75,6 +77,7 @@ class _Session:
         self.settings.capture = self.chosen.get("capture") or _usual_capture()
         self.settings.attempt_spans = self.chosen.get("attempt_spans") or usual_attempt_spans()
         self.settings.max_hit_spans = self.chosen["max_hit_spans"] if "max_hit_spans" in self.chosen else usual_hit_spans()
+        redacting.custom = self.chosen.get("redact")
         self.settings.salt = self.settings.salt or _key_salt()
 
     def start(self, level: int | None, *, with_lines: bool) -> None:
@@ -104,6 +107,7 @@ class _Session:
         if self.observer is not None and events.observer is self.observer:
             events.observe(self.previous)
         self.chosen.clear()
+        redacting.custom = None
         self.observer = self.previous = None
         if self.is_measuring:
             self.start(WARNING, with_lines=True)
@@ -187,7 +191,7 @@ class Handle:
         self.shutdown()
 
     def __repr__(self) -> str:
-        return f"<tracing to {self.backend}: {', '.join(part for part in self._key if part)}>"
+        return f"<tracing to {self.backend}: {', '.join(redacting.scrub(part) for part in self._key if part)}>"
 
 
 _session = _Session()
@@ -203,13 +207,14 @@ def configure(
     capture: str | None = None,
     attempt_spans: str | None = None,
     max_hit_spans: int | None = None,
+    redact: Callable[[str], str] | None = None,
     lines: bool | str | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Handle:
     """Record every run, call and attempt from now on, and send the spans to ``backend``.
 
     Several calls add up: ``configure()`` and ``configure("jaeger")`` give both. The options ``capture``,
-    ``attempt_spans``, ``max_hit_spans`` and ``lines`` hold for all backends: a call that gives one changes it, a call that leaves it out
+    ``attempt_spans``, ``max_hit_spans``, ``redact`` and ``lines`` hold for all backends: a call that gives one changes it, a call that leaves it out
     (None) keeps what an earlier call gave. They begin anew once the last backend is shut down. A tracer provider that the application has set is used and never replaced.
 
     Args:
@@ -228,6 +233,8 @@ def configure(
             ``HOLDFAST_ATTEMPT_SPANS`` says, else ``auto``.
         max_hit_spans: At most so many spans per run for calls answered by cache or journal; the others are only counted. Where no call
             gives it, what ``HOLDFAST_HIT_SPANS`` says, else 100.
+        redact: Given every text of yours that is about to leave (captured texts, messages of exceptions, notes), after holdfast's own masking;
+            returns what may leave. Called on any thread, for each such text, so it should be quick; one that raises lets nothing through.
         lines: Whether to write log lines: through structlog as the application configured it, else to stderr from INFO on (so where no call
             gives it); ``"debug"``, ``"info"``, ``"warning"`` or ``"error"`` is the least level there. False writes none, apart from warnings about
             trouble beside the calls, such as a cache or trace store that cannot be written.
@@ -245,6 +252,8 @@ def configure(
     _check_place(backend, endpoint, protocol, path)
     target = _otlp.target(endpoint, protocol) if backend in _OTLP_BACKENDS else None
     _check_options(capture, attempt_spans, max_hit_spans, lines)
+    if redact is not None and not callable(redact):
+        raise PolicyError(f"redact={redact!r} cannot be called: give a function that takes a text and returns what may leave of it")
     with _lock:
         provider = _provider(service_name)
         key = (backend, str(path or "")) if target is None else (backend, target.protocol, target.endpoint or "")
@@ -253,7 +262,7 @@ def configure(
             processor = exporters.otlp(target) if target is not None else _processor(backend, path)
             provider.add_span_processor(processor)
             handle = _session.handles[key] = Handle(backend, processor, key)
-        _session.adopt(capture=capture, attempt_spans=attempt_spans, max_hit_spans=max_hit_spans, lines=lines)
+        _session.adopt(capture=capture, attempt_spans=attempt_spans, max_hit_spans=max_hit_spans, redact=redact, lines=lines)
         wanted = _session.chosen.get("lines", True)
         _session.start(_level(wanted), with_lines=wanted is not False)
     return handle

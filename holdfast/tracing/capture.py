@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from holdfast import _secrets
+from holdfast._secrets import Secret, hidden
 from holdfast.tracing import redact
 from holdfast.tracing.stack import class_name
+from holdfast.values.marks import secret_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,6 +97,8 @@ def shape(value: Any) -> str:
     """
     if value is None:
         return "None"
+    if value is Secret:
+        return redact.MASK
     if type(value) in _SIZED:
         return f"{type(value).__name__}[{len(value)}]"
     return class_name(value)
@@ -144,7 +149,7 @@ def _scalar(value: Any, budget: _Budget) -> Any:
 
 def _string(text: str, budget: _Budget) -> str:
     room = max(0, budget.left)
-    text, is_cut = (text[: room + 1], len(text) > room + 1)
+    text, is_cut = _secrets.masked(text[: room + 1 + _secrets.longest()], redact.MASK)[: room + 1], len(text) > room + 1
     text = redact.scrub(text.encode("utf-8", "replace").decode())
     if (used := len(_encode(text))) > room or is_cut:
         text = _fit(text, room) + budget.cut()
@@ -163,12 +168,16 @@ def _fit(text: str, room: int) -> str:
 
 
 def _container(value: Any, depth: int, budget: _Budget) -> Any:
+    if value is Secret:
+        return _string(redact.MASK, budget)
     fields = _fields(value)
     if fields is None and not _is(value, _LISTED):
         return _string(f"<{class_name(value)}>", budget)
     if depth == 0:
         return budget.cut()
     budget.left -= _OVERHEAD
+    if fields is not None and not _is(value, dict) and (marked := secret_fields(value)):
+        fields = ((name, hidden(item) if name in marked else item) for name, item in fields)
     return _object(fields, depth, budget) if fields is not None else _array(value, depth, budget)
 
 

@@ -21,6 +21,7 @@ from holdfast.errors import HoldfastError
 from holdfast.tracing import _otlp, console, firewall, ids, under_way
 from holdfast.tracing.light_span import LightSpan, service_of
 from holdfast.tracing.records import SpanRow
+from holdfast.tracing.redact import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,7 +138,7 @@ def exporting(exporter: SpanExporter, where: str, *, logger: str = "") -> LanePr
     """
     export = _Export(exporter, logger)
     lane = firewall.Lane(
-        f"the export of spans to {where}",
+        f"the export of spans to {scrub(where)}",
         export,
         capacity=_environment("OTEL_BSP_MAX_QUEUE_SIZE", firewall.CAPACITY),
         batch=_environment("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", firewall.BATCH),

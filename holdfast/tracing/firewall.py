@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from holdfast.clock import waitable
 from holdfast.errors import HoldfastError
 from holdfast.policies.duration import patience
+from holdfast.tracing import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -265,7 +266,7 @@ class Lane:
         """Say, once, that this sink does not work."""
         if not self._has_complained:
             self._has_complained = True
-            self._say(f"holdfast: {self.name} does not work, calls go on without it: {reason[:REASON_LIMIT]}")
+            self._say(f"holdfast: {self.name} does not work, calls go on without it: {redact.scrub(reason)[:REASON_LIMIT]}")
 
     def _drop(self) -> None:
         self.dropped += 1
@@ -296,6 +297,18 @@ _stderr = Lane("stderr", _write_stderr, linger=0.005, say=lambda _: None)  # std
 def stderr(line: object) -> None:
     """Write ``str(line)`` to stderr as one line; control characters are escaped, so that nothing can forge a second one."""
     _stderr.send(line)
+
+
+_said: set[str] = set()
+
+
+def _say_once(line: str) -> None:
+    if line not in _said:
+        _said.add(line)
+        stderr(line)
+
+
+redact.complain = _say_once
 
 
 def printable(text: str) -> str:

@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+from holdfast import _secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MESSAGE_LIMIT = 500
 MASK = "[redacted]"
+
+custom: Callable[[str], str] | None = None
+"""The application's own redactor, asked last: given to `holdfast.tracing.configure`."""
+
+
+def _to_nobody(line: str) -> None:
+    del line
+
+
+complain: Callable[[str], object] = _to_nobody
+"""Told what is wrong with the application's redactor; `holdfast.tracing.firewall` points it at stderr."""
 
 _SENSITIVE = (
     "password|passwd|passphrase|pwd|secret|token(?!i[sz])|api[_-]?key|apikey|access[_-]?key|private[_-]?key|authorization|auth[_-]?header"
@@ -47,17 +64,32 @@ def is_secret(name: str) -> bool:
 
 
 def scrub(text: str) -> str:
-    """Mask what looks like a secret in ``text``.
+    """Mask what looks like a secret in ``text``, and what was given for a parameter that is marked as one.
 
     >>> scrub("GET https://bob:hunter2@api.example.com/?api_key=abc123&city=Oslo failed")
     'GET https://[redacted]@api.example.com/?api_key=[redacted]&city=Oslo failed'
     """
+    text = _secrets.masked(text, MASK)
     folded = text.casefold()
     if ("=" in text or ":" in text) and _holds_any(folded, _HINTS_OF_NAMES):
         text = _mask_assigned(text)
     if "bearer" in folded or _holds_any(text, _HINTS):
         text = _UNNAMED.sub(MASK, text)
-    return text
+    return text if custom is None else _customized(custom, text)
+
+
+def _customized(redact: Callable[[str], str], text: str) -> str:
+    """What the application's redactor makes of ``text``; one that fails lets nothing through."""
+    try:
+        made = redact(text)
+    except Exception as error:  # noqa: BLE001 - the user's function; said on stderr, for what went wrong must not leave either
+        return _refused(f"raised {type(error).__name__}")
+    return made if isinstance(made, str) else _refused(f"returned a {type(made).__name__} instead of a text")
+
+
+def _refused(what: str) -> str:
+    complain(f"holdfast: the redactor given to configure {what}; what it cannot judge is left out")
+    return MASK
 
 
 def _holds_any(text: str, hints: tuple[str, ...]) -> bool:

@@ -30,7 +30,7 @@ def return_annotation(fn: Callable[..., Any]) -> Any:
     defined = inspect.unwrap(getattr(inner, "__func__", inner))
     if not isinstance(defined, FunctionType):
         return annotation
-    return _resolve(annotation, defined.__globals__, _closure_of(defined))
+    return resolve(annotation, defined.__globals__, closure_of(defined))
 
 
 def unwrapped_partial(fn: Any) -> Any:
@@ -87,11 +87,11 @@ def _field_annotations(cls: Any) -> Iterator[Any]:
     for owner in cls.__mro__[:-1]:
         names = vars(sys.modules.get(owner.__module__, SimpleNamespace()))
         for annotation in inspect.get_annotations(owner).values():
-            yield _resolve(annotation, names, {owner.__name__: owner, **vars(owner)})
+            yield resolve(annotation, names, {owner.__name__: owner, **vars(owner)})
 
 
-def _resolve(annotation: Any, names: dict[str, Any], more: dict[str, Any]) -> Any:
-    """``annotation`` with text evaluated; Any when it names something that is not there."""
+def resolve(annotation: Any, names: dict[str, Any], more: dict[str, Any]) -> Any:
+    """``annotation`` with text evaluated in the names of its module and more; Any when it names something that is not there."""
     holder = SimpleNamespace(__annotations__={"return": annotation})
     try:
         return typing.get_type_hints(holder, names, more, include_extras=True)["return"]
@@ -99,7 +99,8 @@ def _resolve(annotation: Any, names: dict[str, Any], more: dict[str, Any]) -> An
         return Any
 
 
-def _closure_of(fn: FunctionType) -> dict[str, Any]:
+def closure_of(fn: FunctionType) -> dict[str, Any]:
+    """The names that a function takes from the functions around it, with their values so far."""
     cells: dict[str, Any] = {}
     for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
         try:

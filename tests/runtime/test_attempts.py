@@ -78,7 +78,7 @@ def test_a_single_policy_has_no_number(colour: Any) -> None:
 def test_without_a_policy_that_is_the_reason(colour: Any) -> None:
     """A failure of a call that may have one attempt only."""
     assert [
-        {"kind": "attempt", "number": 1, "outcome": "error", "error": "KeyError: 'x'"},
+        {"kind": "attempt", "number": 1, "outcome": "error", "error": "KeyError: 'x'", "reason": "no_retry_policy"},
         {"kind": "call", "outcome": "error", "error": "KeyError: 'x'", "attempts": 1, "stop_reason": "no_retry_policy"},
     ] == facts_of(colour, [KeyError("x")], ())
 
@@ -89,7 +89,7 @@ def test_a_result_that_is_disliked_to_the_end_is_the_callers(colour: Any) -> Non
 
     assert [
         {"kind": "attempt", "number": 1, "outcome": "error", "will_retry": True, "wait_s": 1.0, "reason": "retry_on_result"},
-        {"kind": "attempt", "number": 2, "outcome": "ok"},
+        {"kind": "attempt", "number": 2, "outcome": "ok", "reason": "max_attempts"},
         {"kind": "call", "outcome": "ok", "result": "bad", "attempts": 2, "waited_s": 1.0, "stop_reason": "max_attempts"},
     ] == facts_of(colour, ["bad", "bad"], policy)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import http.server
 import itertools
+import threading
+import zlib
 from contextlib import contextmanager
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -149,6 +153,56 @@ class Play:
             for name, value in more.items():
                 setattr(attempt, name, value)
         return attempt
+
+
+class Receiver:
+    """An OTLP/HTTP receiver on loopback.
+
+    Attributes:
+        endpoint: Its address.
+        bodies: The raw bodies of what it was sent, in order.
+    """
+
+    def __init__(self) -> None:
+        self.bodies = bodies = []
+
+        class Keep(http.server.BaseHTTPRequestHandler):
+            """Says yes to everything."""
+
+            def do_POST(self):
+                data = self.rfile.read(int(self.headers["Content-Length"]))
+                bodies.append(zlib.decompress(data, 31) if self.headers["Content-Encoding"] == "gzip" else data)
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                """Nothing."""
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Keep)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+
+    def close(self):
+        """Stop listening."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def spans(self):
+        """What was received, by name."""
+        requests = map(ExportTraceServiceRequest.FromString, self.bodies)
+        return {span.name: span for each in requests for one in each.resource_spans for scope in one.scope_spans for span in scope.spans}
+
+
+@pytest.fixture
+def receiver(monkeypatch):
+    """Takes what is sent to it by this process and its children."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    made = Receiver()
+    yield made
+    made.close()
 
 
 def raised(error):

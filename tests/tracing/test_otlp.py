@@ -22,7 +22,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from holdfast.errors import HoldfastError, PolicyError
-from holdfast.tracing import _otlp, exporters, ids
+from holdfast.tracing import _otlp, configure, exporters, firewall, ids
 from holdfast.tracing.light import LightObserver
 from holdfast.tracing.light_span import Outlet
 from holdfast.tracing.settings import Settings
@@ -255,6 +255,21 @@ def test_an_unreachable_collector_slows_no_call(make_play, watching, protocol, w
     assert not (is_flushed and where == "black hole")
     assert slowest < 1.0  # an export to the black hole takes ten times as long
     assert flushing < 5.0
+
+
+def test_a_password_in_the_endpoint_is_told_nobody(fresh, capsys, protocol):
+    """Neither where it is said that nobody answers there, nor by the handle."""
+    endpoint = closed_port().replace("//", "//bob:hunter2@")
+    handle = configure("otlp", endpoint=endpoint, protocol=protocol, lines=False)
+    handle._processor.lane.complain(f"Failed to export to {endpoint}")
+    handle._processor.lane.dropped = 1
+    lanes_end(handle._processor)
+    handle.shutdown()
+    firewall.flush(1.0)
+
+    said = capsys.readouterr().err
+    assert "hunter2" not in said + repr(handle)
+    assert "//[redacted]@127.0.0.1" in said
 
 
 def python(program, **environment):

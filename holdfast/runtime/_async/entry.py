@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast import clock, events
 from holdfast.errors import RunInterrupted
 from holdfast.runtime import _ports, stream
+from holdfast.runtime.attempts import shown_result
 from holdfast.runtime.context import current
 from holdfast.runtime.ending import conclude
 
@@ -34,7 +35,7 @@ async def execute_run(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) 
         current.set(before)
         run.is_over = True
         if observer is not None:
-            run.facts.error, run.facts.output = run.error, value
+            run.facts.error, run.facts.output = run.error, shown_result(call.plan, value)
             run.facts.ended_ns = clock.current.time_ns()
             observer.run_ended(run.facts)
     if run.error is not None:

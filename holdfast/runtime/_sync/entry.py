@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast import clock, events
 from holdfast.errors import RunInterrupted
 from holdfast.runtime import _ports, stream
+from holdfast.runtime.attempts import shown_result
 from holdfast.runtime.context import current
 from holdfast.runtime.ending import conclude
 
@@ -37,7 +38,7 @@ def execute_run(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) -> Any
         current.set(before)
         run.is_over = True
         if observer is not None:
-            run.facts.error, run.facts.output = run.error, value
+            run.facts.error, run.facts.output = run.error, shown_result(call.plan, value)
             run.facts.ended_ns = clock.current.time_ns()
             observer.run_ended(run.facts)
     if run.error is not None:

@@ -1,0 +1,108 @@
+"""`Secret` marks what no trace or line may show; the values so marked are masked wherever a text that leaves repeats them.
+
+A value that was given for a marked parameter often comes back where nobody marked anything: in the text of an exception, in a URL. So the
+texts in it are remembered, the latest `MOST` of the process, and `masked` looks for them, as written and as URLs, JSON and Python write them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MOST = 256
+SHORTEST = 6
+_MOST_LOOKED_AT = 1000
+
+
+class Secret:
+    """Marks a parameter, a result or a field that traces and lines must never show: ``Annotated[str, Secret]``.
+
+    >>> from typing import Annotated
+    >>> from holdfast import Secret, resilient
+    >>> @resilient(capture="values")
+    ... def login(user: str, code: Annotated[str, Secret]) -> None: ...
+
+    Captured, it stands there as ``[redacted]``; and texts of six characters and more in it are masked wherever else they turn up, such as in
+    the message of an exception. Cache and journal are not concerned: they keep values that they need.
+    """
+
+
+_known: dict[str, tuple[str, ...]] = {}
+_texts: tuple[str, ...] = ()
+_lock = threading.Lock()
+
+
+def hidden(value: Any) -> Any:
+    """What observers get in place of a marked value, whose texts are remembered."""
+    for text in _texts_in(value):
+        if len(text) >= SHORTEST:
+            _remember(text)
+    return Secret
+
+
+def masked(text: str, mask: str) -> str:
+    """``text`` with all that is remembered replaced by ``mask``."""
+    for known in _texts:
+        if known in text:
+            text = text.replace(known, mask)
+    return text
+
+
+def longest() -> int:
+    """Characters of the longest text that is remembered: so much must be looked at beyond a place where a text is cut."""
+    return len(_texts[0]) if _texts else 0
+
+
+def _remember(text: str) -> None:
+    global _texts  # noqa: PLW0603 - replaced as a whole, so that readers need no lock
+    with _lock:
+        is_new = text not in _known
+        _known[text] = _ways_to_write(text) if is_new else _known.pop(text)  # the latest is the last
+        if len(_known) > MOST:
+            del _known[next(iter(_known))]
+        if is_new:
+            every = {way for ways in _known.values() for way in ways}
+            _texts = tuple(sorted(every, key=len, reverse=True))  # one that holds another is masked whole
+
+
+def _ways_to_write(text: str) -> tuple[str, ...]:
+    if text.isalnum() and text.isascii():
+        return (text,)
+    import json  # both only when needed: `import holdfast` stays light
+    from urllib.parse import quote, quote_plus
+
+    ascii_only, readable = json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
+    in_urls = text.encode("utf-8", "replace")
+    return tuple({text, quote(in_urls, safe=""), quote(in_urls), quote_plus(in_urls), ascii_only, readable, repr(text)[1:-1]})
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """The texts in a value, containers opened; not in objects of the user's, whose code would run."""
+    waiting, looked_at = [value], 0
+    while waiting and looked_at < _MOST_LOOKED_AT:
+        each = waiting.pop()
+        looked_at += 1
+        match each:
+            case str():
+                yield str.__str__(each)
+            case bytes() | bytearray():
+                yield bytes(each).decode("utf-8", "replace")
+            case dict():
+                waiting += dict[Any, Any].values(each)  # pyright: ignore[reportUnknownArgumentType] - anything may be in it
+            case list() | tuple() | set() | frozenset():
+                waiting += each
+            case _:
+                pass
+
+
+def _renew_lock() -> None:
+    global _lock  # noqa: PLW0603 - a lock another thread held at the fork stays locked for ever
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_renew_lock)
