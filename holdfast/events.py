@@ -89,7 +89,7 @@ class CallFacts(msgspec.Struct, kw_only=True):
         waited_s: Seconds spent waiting between attempts.
         stop_reason: Why no further attempt was made after a failure; see `holdfast.policies.StopReason`.
         is_body: True for an entrypoint's own body: its attempts are children of the run itself.
-        cache: ``hit``, ``miss``, ``coalesced``, ``negative``, ``bypass``, ``error``, or ``""`` when the task has no cache policy.
+        cache: ``hit``, ``miss``, ``coalesced``, ``negative``, ``error``, or ``""`` when the task has no cache policy.
         cache_namespace: See `CacheKey`.
         cache_key: The digest.
         cache_tier: ``memory`` or ``disk`` on a hit.

@@ -86,7 +86,11 @@ ATTEMPT_NUMBER = _attribute("holdfast.attempt.number", "int", "AE, and R or T th
 ATTEMPT_MAX = _attribute("holdfast.attempt.max", "int", "TA", "Most attempts the policies allow; absent when unbounded", "5")
 ATTEMPT_COUNT = _attribute("holdfast.attempt.count", "int", "RTE", "Attempts made; on a run, those of its body", "3")
 ATTEMPT_ABANDONED = _attribute(
-    "holdfast.attempt.abandoned", "bool", "A", "The body was still running on its thread when its time was up; only when true", "true"
+    "holdfast.attempt.abandoned",
+    "bool",
+    "A, and R or T that is its own attempt",
+    "The body was still running on its thread when its time was up; only when true",
+    "true",
 )
 RETRY_COUNT = _attribute("holdfast.retry.count", "int", "RTA", "Retries so far; only above 0", "2")
 RETRY_SCHEDULED = _attribute("holdfast.retry.scheduled", "bool", "A", "Another attempt follows; only when true", "true")
@@ -110,7 +114,7 @@ TIMEOUT_DEADLINE_S = _attribute(
 QUEUE_WAIT_S = _attribute("holdfast.queue.wait_s", "float", "T", "Seconds between the call and the start of work on it; from 1 ms", "0.8")
 
 # Cache
-CACHE_RESULT = _attribute("holdfast.cache.result", "str", "T", "`hit`, `miss`, `coalesced`, `negative`, `bypass` or `error`", "hit")
+CACHE_RESULT = _attribute("holdfast.cache.result", "str", "T", "`hit`, `miss`, `coalesced`, `negative` or `error`", "hit")
 CACHE_NAMESPACE = _attribute(
     "holdfast.cache.namespace", "str", "T", "Whose values: task and version or code fingerprint", "app.weather.forecast:9f2c41d0a7b3e865"
 )

@@ -190,10 +190,14 @@ class Receiver:
         self._thread.join()
         self._server.server_close()
 
+    def scopes(self):
+        """What was received, scope by scope."""
+        requests = map(ExportTraceServiceRequest.FromString, self.bodies)
+        return [scope for each in requests for one in each.resource_spans for scope in one.scope_spans]
+
     def spans(self):
         """What was received, by name."""
-        requests = map(ExportTraceServiceRequest.FromString, self.bodies)
-        return {span.name: span for each in requests for one in each.resource_spans for scope in one.scope_spans for span in scope.spans}
+        return {span.name: span for scope in self.scopes() for span in scope.spans}
 
 
 @pytest.fixture
