@@ -16,11 +16,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from holdfast.tracing._configure import Handle, configure, measure
     from holdfast.tracing.firewall import flush
+    from holdfast.tracing.propagation import carried, child_env
     from holdfast.tracing.text import warn
 
-__all__ = ["Handle", "configure", "flush", "measure", "warn"]
+__all__ = ["Handle", "carried", "child_env", "configure", "flush", "measure", "warn"]
 
-_HOMES = {"Handle": "_configure", "configure": "_configure", "flush": "firewall", "measure": "_configure", "warn": "text"}
+_HOMES = {
+    "Handle": "_configure",
+    "carried": "propagation",
+    "child_env": "propagation",
+    "configure": "_configure",
+    "flush": "firewall",
+    "measure": "_configure",
+    "warn": "text",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from holdfast import clock
-from holdfast.tracing import attributes, ids, spans, under_way
+from holdfast.tracing import attributes, ids, propagation, spans, under_way
 from holdfast.tracing.light_span import NONE, SPAN_KEY, LightSpan, Trace, with_span
 
 if TYPE_CHECKING:
@@ -181,13 +181,14 @@ class LightObserver:
     def _place(self, current: Context, trace_id: int) -> tuple[Trace, LightSpan | SpanContext | None]:
         """The trace and the parent of a span that begins where ``current`` is; a new trace has this id, 0 leaves it to chance."""
         above = current.get(SPAN_KEY)
-        if above is None:
+        if above is None and propagation.inherited() is None:
             return Trace(self.outlet, trace_id or ids.draw(128) or 1), None
         if type(above) in _OURS:  # isinstance asks the abstract base class, which takes 0.3 us
             ours = cast("LightSpan", above)
             return ours.trace, ours
-        parent = trace.get_current_span(current).get_span_context()
-        if parent.is_valid:
+        own = trace.get_current_span(current).get_span_context()
+        parent = own if own.is_valid else propagation.inherited()
+        if parent is not None:
             return Trace(self.outlet, parent.trace_id, parent.trace_flags, parent.trace_state), parent
         return Trace(self.outlet, trace_id or ids.draw(128) or 1), None
 

@@ -25,7 +25,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
 
 from holdfast import clock
-from holdfast.tracing import attributes, ids, stack, under_way
+from holdfast.tracing import attributes, ids, propagation, stack, under_way
 from holdfast.tracing import convention as names
 from holdfast.tracing.light_span import SPAN_KEY, with_span
 from holdfast.tracing.redact import message
@@ -109,7 +109,7 @@ class SpanObserver:
         """Open the run's span and make it current."""
         if not (self._is_awake or self._wakes()):
             return
-        parent = otel_context.get_current()
+        parent = propagation.current()
         shared = attributes.of_run(run)
         known = attributes.run_started(run, shared, self.settings.mode(run.capture))
         ids.wanted.trace_id = ids.of_run(run.run_id)
@@ -143,7 +143,7 @@ class SpanObserver:
         is_attempt = self.settings.is_own_attempt(call.max_attempts)
         if run_state is None:
             if self._is_awake or self._wakes():
-                call.memo = _CallState(otel_context.get_current(), None, is_attempt=is_attempt)
+                call.memo = _CallState(propagation.current(), None, is_attempt=is_attempt)
         elif call.is_body:
             if isinstance(run_state, _RunState):  # else it is a light run, and the observer has changed before its body began
                 call.memo = state = _CallState(run_state.context, run_state.span, is_attempt=is_attempt)
