@@ -25,7 +25,8 @@ from opentelemetry import trace
 from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
 
 from holdfast import clock
-from holdfast.tracing import attributes, ids, propagation, stack, under_way
+from holdfast.events import AttemptFacts
+from holdfast.tracing import attributes, exception_logs, ids, propagation, stack, under_way
 from holdfast.tracing import convention as names
 from holdfast.tracing.light_span import SPAN_KEY, with_span
 from holdfast.tracing.redact import message
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
-    from holdfast.events import AttemptFacts, CallFacts, Note, RunFacts
+    from holdfast.events import CallFacts, Note, RunFacts
 
 _NUMBERED_ATTEMPTS = 10
 _REMEMBERED_FAILURES = 16
@@ -340,14 +341,25 @@ def record_failure(span: Span, attempt: AttemptFacts, error_types: tuple[str, ..
 
 
 def record(span: Span, facts: CallFacts | AttemptFacts, *, with_stack: bool) -> None:
-    """Add the exception event; ours instead of ``record_exception`` because of its cost."""
+    """Tell of the exception, as an event (ours instead of ``record_exception`` because of its cost) or as a log record."""
     error = facts.error
     if error is None or not attributes.has_failed(facts):
         return
     known: attributes.Attributes = {names.EXCEPTION_TYPE: stack.type_name(error), names.EXCEPTION_MESSAGE: message(error)}
     if with_stack:
         known[names.EXCEPTION_STACKTRACE] = stack.render(error)
-    span.add_event(names.EVENT_EXCEPTION, known, facts.ended_ns or None)
+    wanted = exception_logs.signals()
+    if wanted.events:
+        span.add_event(names.EVENT_EXCEPTION, known, facts.ended_ns or None)
+    if wanted.logs:
+        _log(span, facts, known)
+
+
+def _log(span: Span, facts: CallFacts | AttemptFacts, known: attributes.Attributes) -> None:
+    when, event, is_unhandled = facts.ended_ns or None, exception_logs.OF_TASK, False
+    if isinstance(facts, AttemptFacts):
+        event, is_unhandled = exception_logs.OF_ATTEMPT, facts.call.is_body and not facts.will_retry
+    exception_logs.emit(span, event, known, when, is_unhandled=is_unhandled)
 
 
 def tell_retry(span: Span, attempt: AttemptFacts) -> None:
