@@ -9,6 +9,8 @@ old or new, never mixed, as SQLite expects by default (https://sqlite.org/psow.h
 - Between its two lines in the log a call is under way. A sync keeps what was done before its first line, and has kept it at
   its last; what is said counts from its first.
 - SQLite's ``-shm`` is left out: it is shared memory, made anew by whoever comes first after a crash (https://sqlite.org/walformat.html).
+- A sync that fails has lost for good what it should have kept: the system takes those pages for clean, and no later sync writes them
+  ("fsyncgate", https://wiki.postgresql.org/wiki/Fsync_Errors). The program that runs goes on seeing them.
 - A call that would need another model is an error, so that a later SQLite is not judged by half of what it does.
 """
 
@@ -38,7 +40,7 @@ class Event(NamedTuple):
     """One call, or the first half of a sync.
 
     Attributes:
-        call: Its name; ``"say"`` for what was written to stdout, ``"sync begins"`` for the first half.
+        call: Its name; ``"say"`` for what was written to stdout, ``"sync begins"`` for the first half, ``"sync fails"`` for a second half.
         path: The file or folder; of ``say`` the text.
         data: What was written.
         number: Its place in the file, or the file's new length.
@@ -89,7 +91,11 @@ def _first_half(text: str, folder: str) -> Iterator[Event]:
 def _second_half(name: str, arguments: str, result: int, folder: str) -> Iterator[Event]:
     texts = _texts(arguments)
     path = next((text.decode() for text in texts if text.startswith(f"{folder}/".encode())), folder if folder.encode() in texts else "")
-    if result < 0 or not path or not _is_within(path, folder):
+    if not path or not _is_within(path, folder):
+        return
+    if result < 0:
+        if name in ("fsync", "fdatasync"):
+            yield Event("sync fails", path)
         return
     assert name in _KNOWN, f"the disk does not know what {name} does: {arguments[:200]}"
     if name in ("write", "pwrite64"):
@@ -140,6 +146,11 @@ class Node:
         """Keep what is covered."""
         for change in self.open[: self.covered]:
             self.apply(change, self.kept, self.names)
+        del self.open[: self.covered]
+        self.covered = 0
+
+    def lose(self) -> None:
+        """Forget what is covered: its sync has failed."""
         del self.open[: self.covered]
         self.covered = 0
 
@@ -204,6 +215,8 @@ class Disk:
             node.covered = len(node.open)
         elif event.call == "sync":
             node.sync()
+        elif event.call == "sync fails":
+            node.lose()
         else:
             node.open.append(event if event.number >= 0 else event._replace(number=node.size))
             node.size = event.number if event.call == "truncate" else max(node.size, node.open[-1][3] + len(event.data))  # type: ignore[misc]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from holdfast import InDoubt, SqliteSaver, entrypoint, task
+from holdfast import InDoubt, SqliteSaver, StoreError, entrypoint, task
 from holdfast.values._sqlite import Database
 
 if TYPE_CHECKING:
@@ -114,11 +114,18 @@ def keep_the_log_short() -> None:
     Database._configure = shorter  # type: ignore[method-assign]
 
 
-def main(path: str, synchronous: Any) -> None:
-    """Both runs, and in between all files are closed."""
+def main(path: str, synchronous: Any, tries: str) -> None:
+    """Both runs, and in between all files are closed; after trouble with the store each goes on, in the same process, so many times."""
     keep_the_log_short()
     saver = SqliteSaver(path, synchronous=synchronous)
     for first in RUNS:
-        live(saver, first)
+        for left in reversed(range(int(tries))):
+            try:
+                live(saver, first)
+            except StoreError:
+                if not left:
+                    raise
+            else:
+                break
         say(f"run {first}")
         saver.close()

@@ -59,6 +59,13 @@ def test_a_sync_keeps_what_was_done_before_it_began(found):
     assert {"file": b"a"} == found([*NEW, write(b"a"), SYNC[0], write(b"b", 1), SYNC[1]], share=0)
 
 
+def test_a_sync_that_fails_has_lost_what_it_should_have_kept(found):
+    """Later ones keep what is written later; the program that runs sees all of it."""
+    done = [*NEW, write(b"ab"), SYNC[0], Event("sync fails", FILE), write(b"c", 2), *SYNC]
+
+    assert {"file": b"\0\0c"} == found(done, share=1)
+
+
 def test_a_write_is_torn_between_sectors(found):
     """Each of them is old or new; over a hundred power cuts both are seen, in any order."""
     done = [*NEW, write(b"o" * 3 * SECTOR), *SYNC, write(b"n" * 2 * SECTOR, SECTOR // 2)]
@@ -98,6 +105,7 @@ def test_the_log_is_read_in_the_order_in_which_things_can_count(tmp_path):
         write(b"ab", 8192),
         *SYNC,
         SYNC[0],
+        Event("sync fails", FILE),
         Event("remove", FILE),
     ] == list(events(log, Path("/d")))
 

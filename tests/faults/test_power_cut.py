@@ -23,8 +23,8 @@ SHARES = (0.0, 0.5, 0.9, 1.0)
 EXPECTED = {first: [outage.text(kind.__name__, n) for n, kind in enumerate(outage.CALLS, start=first)] for first in outage.RUNS}
 
 
-def lived(folder, synchronous="FULL", *options):
-    """Let the program live in a folder under watch; what it did there, and how it ended."""
+def lived(folder, synchronous="FULL", *options, tries=1):
+    """Let the program live in a folder under watch; what it did there, and how it ended. It goes on ``tries`` times after trouble."""
     log = folder.with_suffix(".log")
     command = tracing(log, *options)
     if command is None:
@@ -35,7 +35,8 @@ def lived(folder, synchronous="FULL", *options):
         "-c",
         "import sys; from tests.faults.outage import main; main(*sys.argv[1:])",
     ]  # its names are as they are here
-    done = subprocess.run([*command, str(folder / STORE), synchronous], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    command += [str(folder / STORE), synchronous, str(tries)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     return list(events(log, folder)), done
 
 
@@ -132,6 +133,22 @@ def test_a_disk_that_cannot_sync_any_more(tmp_path):
     assert "StoreError" == how_it_ended(end)
     assert len(seen) > 5
     assert [[]] * 5 == [done_again(path / STORE, seen) for path in [*(tmp_path / f"cut-{share}" for share in SHARES), folder]]
+
+
+@pytest.mark.parametrize("when", [4, 7, 17, 30])
+def test_one_sync_fails_and_the_program_goes_on(tmp_path, when):
+    """What that sync should have kept no later one keeps; resumed in the same process, nothing that it is handed then hangs on it.
+
+    The syncs are those of files. That of a folder SQLite passes over when it fails, and a store whose name is lost so is refused as emptied.
+    """
+    folder = tmp_path / "disk"
+    done, end = lived(folder, "FULL", "-e", f"inject=fdatasync:error=EIO:when={when}", tries=5)
+    failed = {Path(event.path).name for event in done if event.call == "sync fails"}
+
+    assert "well" == how_it_ended(end), end.stderr
+    assert failed
+    assert failed <= {"runs.db", "runs.db-wal"}
+    assert [] == [(moment, lost) for moment, lost in cut((folder, done), tmp_path, seed=when, count=24) if lost]
 
 
 def how_it_ended(end):
