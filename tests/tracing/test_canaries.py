@@ -149,6 +149,27 @@ def test_what_is_marked_never_leaves(outputs, mode):
     assert mode == "none" or all(b"[redacted]" in data for data in seen.values())
 
 
+@resilient(retry_policy=TWICE, cache_policy=CachePolicy(ttl=60, version="1"), cache=InMemoryCache())
+def cached_outside(key: Key) -> None:
+    """The same with a cache, which has a way of its own while nobody observes."""
+    raise ConnectionError(f"no {key}")
+
+
+@pytest.mark.parametrize("call", [outside, cached_outside, fail.invoke])
+def test_what_is_marked_is_masked_while_nobody_observes(fresh, capsys, monkeypatch, call):
+    """Warnings of retries reach stderr all the same."""
+    monkeypatch.setattr(_secrets, "_known", {})
+    monkeypatch.setattr(_secrets, "_texts", ())
+    with pytest.raises(ConnectionError):
+        call(CANARY)
+    firewall.flush(1.0)
+
+    said = capsys.readouterr().err
+    assert "attempt 1 failed (ConnectionError: " in said
+    assert "[redacted]" in said
+    assert CANARY not in said
+
+
 @task(retry_policy=TWICE)
 def unmarked(place, *rest, nested, login):
     """Nothing is marked here."""
