@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import shutil
@@ -33,19 +34,29 @@ def flaky() -> Callable[..., Any]:
     return flaky_function(None)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB, to be filled."""
-    folder = tmp_path / "small"
+@contextlib.contextmanager
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    """A file system of memory in ``folder``, with these options of mount(8)."""
     folder.mkdir()
     mount = shutil.which("mount")
-    if (
-        mount is None
-        or subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", folder], capture_output=True, check=False).returncode
-    ):
+    if mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, check=False).returncode:
         pytest.skip("this user may not mount a file system")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB, to be filled."""
+    with mounted(tmp_path / "small", "size=1m,mode=700") as folder:
+        yield folder
+
+
+@pytest.fixture
+def few_files(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for sixteen files and folders, its root among them."""
+    with mounted(tmp_path / "few", "size=8m,nr_inodes=16,mode=700") as folder:
+        yield folder
 
 
 class Colour:
