@@ -9,6 +9,7 @@ an event loop.
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections import deque
@@ -25,6 +26,21 @@ _WORKING = frozenset({("concurrent.futures.thread", "_WorkItem.run"), ("holdfast
 _COLLECTIONS = (list, tuple, set, frozenset, dict, deque)
 
 
+def current_frames() -> dict[int, FrameType]:
+    """The innermost frame of every thread, by its identifier; `sys._current_frames` without the garbage collector.
+
+    CPython takes the lock of all threads' states for it. A collection in the middle of it runs Python code, another thread gets the GIL, and if
+    that one starts a thread, it waits for the lock with the GIL in its hands, for ever: https://github.com/python/cpython/issues/106883.
+    """
+    is_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()  # noqa: SLF001 - documented, in spite of its name
+    finally:
+        if is_collecting:
+            gc.enable()
+
+
 def waits_for_this_thread(ident: int, computing: Iterable[tuple[Any, int]]) -> bool:
     """True when a thread cannot go on before the calling thread has ended what it does.
 
@@ -32,7 +48,7 @@ def waits_for_this_thread(ident: int, computing: Iterable[tuple[Any, int]]) -> b
         ident: The thread's identifier.
         computing: Futures of computations, and the identifiers of the threads they are made on.
     """
-    frames = sys._current_frames()  # noqa: SLF001 - documented, in spite of its name
+    frames = current_frames()
     threads = {thread.ident: thread for thread in threading.enumerate()}
     works = {each: {id(thing) for thing in (threads.get(each), *_worked_for(frame))} for each, frame in frames.items()}
     for future, each in computing:

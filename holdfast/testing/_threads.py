@@ -9,9 +9,10 @@ that stays at one instruction for many looks sits in a C call (a socket, a real 
 from __future__ import annotations
 
 import math
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
+
+from holdfast.runtime.standstill import current_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 Position = tuple[int, int]
 """Identity of a frame and the instruction it stands at."""
 
-_QUEUES_HAND_OVER = sys.version_info >= (3, 13)
 _FAR = 1.0
 """Seconds: an event loop's own timer further off than this does not keep it from counting as parked."""
 
@@ -35,7 +35,7 @@ class Watch:
     def excuse_present(self) -> None:
         """Take the places where other threads block right now for places of rest: helpers of the test runner, servers, old pools."""
         own = threading.get_ident()
-        frames = sys._current_frames()  # noqa: SLF001 - documented, in spite of its name
+        frames = current_frames()
         self._unmoved = {ident: (_position(frame), math.inf) for ident, frame in frames.items() if ident != own}
 
     def stillness(self, ignored: Collection[int], *, calm: float, is_look: bool) -> float:
@@ -52,13 +52,13 @@ class Watch:
         """
         if any(thread.ident is None for thread in threading.enumerate()):
             return 0  # started, but its first instruction is still to come
-        frames = {ident: frame for ident, frame in sys._current_frames().items() if ident not in ignored}  # noqa: SLF001
+        frames = {ident: frame for ident, frame in current_frames().items() if ident not in ignored}
         before = {ident: _position(frame) for ident, frame in frames.items()}
         still = math.inf
         for ident, frame in frames.items():
             looks = self._still(ident, frame, before[ident], is_look=is_look)
             still = min(still, looks if looks == math.inf or frame.f_code.co_name != "select" else min(looks, calm))
-        after = {ident: _position(frame) for ident, frame in sys._current_frames().items() if ident not in ignored}  # noqa: SLF001
+        after = {ident: _position(frame) for ident, frame in current_frames().items() if ident not in ignored}
         return still if before == after else 0  # else another thread got the GIL meanwhile, and the answer is of no use
 
     def _still(self, ident: int, frame: FrameType, position: Position, *, is_look: bool) -> float:
@@ -105,16 +105,18 @@ def _in_pool(local: dict[str, Any]) -> bool:
     jobs, executor = local["work_queue"], local["executor_reference"]()
     if "work_item" in local or not jobs.empty() or executor is None or executor._shutdown:  # noqa: SLF001
         return False  # has a job, or is about to find one, or to end
-    return not _QUEUES_HAND_OVER or _count_waiting(jobs) == executor._idle_semaphore._value  # noqa: SLF001
+    count_idle: int = executor._idle_semaphore._value  # noqa: SLF001
+    return _count_waiting(jobs) <= count_idle
 
 
 def _count_waiting(jobs: object) -> int:
     """Workers at the queue of a pool.
 
-    Since 3.13 the queue hands a job straight to a worker, which has yet to wake; but `submit` has counted one idle worker less by then.
-    Should that count and this one ever fall apart (not seen in 100,000 jobs), time passes late, after `_virtual._RESTLESS_LOOKS`.
+    One of them may have a job that is neither in the queue nor in a variable yet: it waits for the GIL, or, since 3.13, was handed the job by
+    the queue and has yet to wake. But `submit` has counted one idle worker less by then. Before 3.12 a worker that finds its next job in the
+    queue counts itself idle all the same; where that has happened, the count is too high, and such a job may be overlooked.
     """
-    frames = sys._current_frames().values()  # noqa: SLF001
+    frames = current_frames().values()
     return sum(_place(frame) == _POOL_WORKER and frame.f_locals["work_queue"] is jobs for frame in frames)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextvars
+import gc
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
@@ -13,7 +15,7 @@ import pytest
 from holdfast import CachePolicy, InMemoryCache, events, resilient, task
 from holdfast.cache.default import set_default_cache
 from holdfast.runtime import flight
-from holdfast.runtime.standstill import waits_for_this_thread
+from holdfast.runtime.standstill import current_frames, waits_for_this_thread
 
 POLICY = CachePolicy(ttl=60, version="1")
 
@@ -166,3 +168,19 @@ def test_a_follower_who_looks_waits_on(pool, monkeypatch):
 
     assert [7, 7] == [each.result(10) for each in both]
     assert ([1], {False}) == (computed, set(looks))
+
+
+@pytest.mark.parametrize("is_collecting", [True, False])
+def test_the_collector_rests_while_frames_are_taken(monkeypatch: pytest.MonkeyPatch, *, is_collecting: bool) -> None:
+    """And is afterwards as it was: a collection in the middle can be a deadlock of CPython's."""
+    seen: list[bool] = []
+    take = sys._current_frames
+    monkeypatch.setattr(sys, "_current_frames", lambda: seen.append(gc.isenabled()) or take())
+    before = gc.isenabled()
+    (gc.enable if is_collecting else gc.disable)()
+    try:
+        frames, after = current_frames(), gc.isenabled()
+    finally:
+        (gc.enable if before else gc.disable)()
+    assert threading.get_ident() in frames
+    assert ([False], is_collecting) == (seen, after)
