@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -421,7 +422,9 @@ def syncs(path, synchronous, commits, then=""):
 
 def test_full_syncs_at_each_commit_and_normal_at_none(tmp_path):
     """That is the difference between surviving power loss and surviving kill -9."""
-    counts = {(level, n): syncs(tmp_path / f"{level}-{n}.db", level, n) for level in ("FULL", "NORMAL") for n in (0, 20)}
+    cases = [(level, n) for level in ("FULL", "NORMAL") for n in (0, 20)]
+    with ThreadPoolExecutor() as pool:
+        counts = dict(zip(cases, pool.map(lambda case: syncs(tmp_path / f"{case}.db", *case), cases), strict=True))
 
     assert 20 == counts["FULL", 20] - counts["FULL", 0]
     assert 0 == counts["NORMAL", 20] - counts["NORMAL", 0]
@@ -433,9 +436,10 @@ def test_who_owns_a_thread_waits_for_no_disk(tmp_path):
         saver.claim("other")
         saver.release(saver.claim("third"))
     """
-    alone = syncs(tmp_path / "alone.db", "FULL", 3)
+    with ThreadPoolExecutor() as pool:
+        alone, beside_others = pool.map(lambda then: syncs(tmp_path / f"{len(then)}.db", "FULL", 3, then), ["", code])
 
-    assert alone == syncs(tmp_path / "others.db", "FULL", 3, code)
+    assert alone == beside_others
 
 
 def test_time_is_only_for_retention(path, saver):
