@@ -35,7 +35,7 @@ COPIED = (
     "Makefile",
     "pyproject.toml",
 )
-# The public surface, the command, the pages and examples, the pytest plugin, and the exporters of the extras.
+# The public surface, the command, the pages and examples (one exports through an extra), the pytest plugin, and what tracing finds installed.
 FROM_OUTSIDE = (
     "tests/test_bodies.py",
     "tests/test_docs.py",
@@ -55,8 +55,9 @@ FROM_OUTSIDE = (
     "tests/cli",
     "tests/docs",
     "tests/examples",
-    "tests/testing",
-    "tests/tracing",
+    "tests/testing/test_kit.py",
+    "tests/testing/test_plugin.py",
+    "tests/tracing/test_configure.py",
 )
 # holdfast.testing needs pytest, which whoever tests has; to import a __main__ is to run it.
 IMPORTS = """
