@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from holdfast import clock, events
 from holdfast._ownership import abandoned, checkpoint, claim, refuse_anothers, tell_anothers
 from holdfast._plans import input_annotation
+from holdfast._traces import origin, remains
 from holdfast.errors import CorruptRecord, NotKeyable, NotSerializable, PolicyError, RunExists, UnknownInterruptError
 from holdfast.runtime.interrupt import NOTHING, Command, Input
 from holdfast.runtime.journal import Journal, give_back
 from holdfast.runtime.once import refuse_doubts
+from holdfast.runtime.outbox import without_spans
 from holdfast.runtime.questions import Questions
 from holdfast.typing import UNFINISHED, RunRecord
 from holdfast.values.canonical import digest, encode
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdfast._settings import Settings
+    from holdfast.events import Remains
     from holdfast.runtime.run import Run
     from holdfast.typing import Checkpointer, Lease, StepRecord
 
@@ -70,12 +73,14 @@ class Opened(NamedTuple):
         answers: Answers to record when it begins; of a branch, all that is recorded of the run it branches off.
         abandoned: The unfinished run that it takes the place of, to be recorded then, too.
         answer: A list with the value of a run that is finished already, else None.
+        left: What the process of the run that it goes on with, or takes the place of, left when it died.
     """
 
     input: Any
     answers: tuple[StepRecord, ...] = ()
     abandoned: RunRecord | None = None
     answer: list[Any] | None = None
+    left: Remains | None = None
 
 
 def open_journal(settings: Settings, run: Run, saver: Checkpointer, request: Request) -> Opened:
@@ -198,15 +203,15 @@ class _Opener:
         run = self._run
         steps = self._saver.steps(record.run_id)
         refuse_doubts(record, steps)
-        run.facts.run_id, run.facts.resumed = record.run_id, True
+        run.facts.run_id, run.facts.resumed, run.facts.origin = record.run_id, True, origin(record)
         run.config["configurable"]["run_id"] = record.run_id
         run.previous = self._previous(record.base)
         now = record._replace(status="running", error=None, code=self._code(), updated=clock.current.time())
-        journal = self._journal(now, steps)
+        journal = self._journal(now, without_spans(steps))
         answers = () if command is None else journal.questions.answer(command.resume)
         journal.questions.park(answers)
         run.journal = journal
-        return Opened(self._decoded(record), answers)
+        return Opened(self._decoded(record), answers, left=remains(record, steps))
 
     def _go_back(self, at: RunRecord) -> Opened:
         """Go on from a checkpoint that was named.
@@ -228,19 +233,19 @@ class _Opener:
         record = self._new(self._encoded(given), base)
         self._run.previous = self._previous(base)
         self._run.journal = self._journal(record, ())
-        return Opened(given, abandoned=self._abandoned(record))
+        return Opened(given, abandoned=self._abandoned(record), left=self._left())
 
     def _branch(self, at: RunRecord, command: Command | None) -> Opened:
         """A new run that begins with all that an unfinished one has recorded, and goes on from there."""
-        steps = {step.step: step for step in self._saver.steps(at.run_id)}
+        steps = {step.step: step for step in without_spans(self._saver.steps(at.run_id))}
         answers = () if command is None else Questions(at.run_id, tuple(steps.values())).answer(command.resume)
         steps.update((answer.step, answer) for answer in answers)
         record = self._new(at.input, at.base)
-        self._run.facts.resumed = True
+        self._run.facts.resumed, self._run.facts.origin = True, origin(at)
         self._run.previous = self._previous(at.base)
         self._run.journal = journal = self._journal(record, tuple(steps.values()))
         journal.questions.park(answers)
-        return Opened(self._decoded(at), tuple(steps.values()), self._abandoned(record))
+        return Opened(self._decoded(at), tuple(steps.values()), self._abandoned(record), left=self._left())
 
     def _new(self, input: bytes, base: str) -> RunRecord:
         now, request = clock.current.time(), self._request
@@ -257,6 +262,11 @@ class _Opener:
         """The thread's newest run, if it is unfinished and ``record`` takes its place."""
         latest = self._latest
         return None if latest is None else abandoned(self._saver, latest, record.updated)
+
+    def _left(self) -> Remains | None:
+        """What the process of the thread's newest run, which another one takes the place of, left when it died."""
+        latest = self._latest
+        return None if latest is None or latest.status != "running" else remains(latest, self._saver.steps(latest.run_id))
 
     def _previous(self, base: str) -> Any:
         record = self._saver.find(base) if base else None

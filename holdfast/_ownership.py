@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast import clock
+from holdfast._traces import left_behind
 from holdfast.errors import PolicyError, ThreadBusyError
 from holdfast.runtime.context import current
 from holdfast.runtime.once import refuse_doubts
@@ -66,7 +67,7 @@ def abandoned(saver: Checkpointer, latest: RunRecord, now: float) -> RunRecord |
     if latest.status not in UNFINISHED:
         return None
     refuse_doubts(latest, saver.steps(latest.run_id))
-    return latest._replace(status="abandoned", updated=now)
+    return latest._replace(status="abandoned", updated=now, trace=left_behind(latest))
 
 
 def refuse_anothers(record: RunRecord, name: str) -> None:

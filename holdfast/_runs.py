@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import UUID
 
+from holdfast import _traces as traces
 from holdfast import clock, events
 from holdfast._journals import NO_INPUT, Request, open_journal, unwrapped
 from holdfast._ownership import POLL_SECONDS
@@ -133,7 +134,7 @@ def _open_durable(settings: Settings, run: Run, saver: Checkpointer, request: Re
         raise RuntimeError(msg)
     try:
         call = _ready(settings, run, opened.input)
-        journal.begin(opened.answers, opened.abandoned)  # now that the input fits
+        traces.begin(run, journal, opened.answers, opened.abandoned, opened.left)  # now that the input fits
     except BaseException:
         journal.release()
         raise

@@ -15,11 +15,64 @@ Rules, kept by whoever emits:
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
+
+
+class Origin(NamedTuple):
+    """The execution that a resumed one goes on from.
+
+    Attributes:
+        run_id: Its run: the same, or the one that this run branches off.
+        trace: What was kept with it as `RunFacts.trace`; empty when nobody traced it.
+    """
+
+    run_id: str
+    trace: str
+
+
+class Remains(NamedTuple):
+    """What is known of an execution whose process died.
+
+    Attributes:
+        run_id: Its run.
+        thread_id: The run's thread.
+        name: Name of the entrypoint.
+        trace: What was kept with it as `RunFacts.trace`.
+        seen_ns: When it last gave a sign of life, nanoseconds since the epoch.
+        spans: What was kept of its open spans through `RunFacts.outbox`, by id.
+        steps: How the steps that are on record ended, by the hex digits of their digests: ``ok`` or ``error``, and nanoseconds since the
+            epoch. Filled where spans were kept.
+    """
+
+    run_id: str
+    thread_id: str
+    name: str
+    trace: str
+    seen_ns: int
+    spans: Mapping[str, bytes] = {}
+    steps: Mapping[str, tuple[str, int]] = {}
+
+
+class Outbox(Protocol):
+    """Where what is known of a run's open spans outlives its process."""
+
+    def change(self, kept: Mapping[str, bytes], gone: Iterable[str]) -> None:
+        """Keep spans that are open, and forget some that are about to leave; done when this returns.
+
+        Args:
+            kept: What is known of each, by its id.
+            gone: Ids.
+
+        Raises:
+            HoldfastError: It could not be done, or the run has ended.
+        """
 
 
 class RunFacts(msgspec.Struct, kw_only=True, weakref=True):
@@ -35,6 +88,9 @@ class RunFacts(msgspec.Struct, kw_only=True, weakref=True):
         outcome: ``ok``, ``error``, ``cancelled``, ``interrupted`` or ``""`` while it runs.
         error: What the run raised.
         resumed: True when finished steps were taken from a journal at the start.
+        origin: What a resumed run goes on from; None for any other.
+        trace: Where this execution is traced; filled by an observer that makes spans and kept with the run.
+        outbox: Keeps its open spans; None without a journal.
         capture: ``none``, ``shape`` or ``values``: what may be recorded of input and output.
         names: Names of the parameters that may be shown, parallel to ``arguments``: the body's, or the task's where the run is one call of it.
         arguments: What was given for them, for observers that capture it.
@@ -55,6 +111,9 @@ class RunFacts(msgspec.Struct, kw_only=True, weakref=True):
     outcome: str = ""
     error: BaseException | None = None
     resumed: bool = False
+    origin: Origin | None = None
+    trace: str = ""
+    outbox: Outbox | None = None
     capture: str = "none"
     names: tuple[str, ...] = ()
     arguments: tuple[Any, ...] = ()
@@ -217,6 +276,20 @@ class Observer(Protocol):
         """Something happened beside the calls."""
 
 
+@runtime_checkable
+class RunTracer(Protocol):
+    """What an observer may do beside: know its span of a run before the run is recorded, and give spans that a process left open their end.
+
+    Called where a run is opened, in the caller's context, perhaps on another thread.
+    """
+
+    def run_opened(self, run: RunFacts) -> None:
+        """A run is about to be recorded: say in ``run.trace`` where it will be traced. It may never start."""
+
+    def run_died(self, remains: Remains) -> None:
+        """The process of an execution died; the record says by now that this one looks after its traces."""
+
+
 observer: Observer | None = None
 """Who listens, for the whole process; None while nobody does."""
 
@@ -258,3 +331,9 @@ detect = _nobody
 def listener() -> Observer | None:
     """Who listens now: the observer, or one that `detect` finds a reason for."""
     return observer if observer is not None else detect()
+
+
+def run_tracer() -> RunTracer | None:
+    """Who listens now, if it makes spans of runs."""
+    found: Any = listener()
+    return found if isinstance(found, RunTracer) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from holdfast.cli.export import export
+from holdfast.cli.heal import traces
 from holdfast.cli.resolve import resolve
 from holdfast.cli.resume import resume
 from holdfast.cli.runs import runs
@@ -32,5 +33,5 @@ def app() -> None:
     """
 
 
-for command in (runs, show, top, export, threads, resume, resolve):
+for command in (runs, show, top, export, threads, resume, resolve, traces):
     app.add_command(command)

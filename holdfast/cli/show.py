@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 import msgspec
 
 from holdfast import clock
 from holdfast.cli import output, traces
+from holdfast.cli.marks import plain
 from holdfast.cli.render import render_run
+from holdfast.tracing import convention as names
 from holdfast.tracing import tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from holdfast.tracing.records import SpanRow
+    from holdfast.tracing.store import RunSummary, TraceStore
 
 
 @click.command(
@@ -47,3 +57,16 @@ def show(run: str, db: str | None, *, errors: bool, expand: bool, as_json: bool)
             now_ns=clock.current.time_ns(),
         )
     )
+    for line in _neighbours(store, chosen, rows):
+        output.print_text(line)
+
+
+def _neighbours(store: TraceStore, chosen: RunSummary, rows: Sequence[SpanRow]) -> Iterator[str]:
+    """Which execution this one went on from, and which ones went on from it."""
+    for said in (row.attributes for row in rows):
+        if said.get(names.SPAN_TYPE) == "run" and said.get(names.RUN_ID) == chosen.run_id and names.RESUMED_FROM_RUN_ID in said:
+            before = str(said.get(names.RESUMED_FROM_TRACE_ID, ""))
+            known = f"holdfast show {before}" if before and store.find(before, 1) else "not in this store"
+            yield f"went on from run {plain(str(said[names.RESUMED_FROM_RUN_ID]))}: {known}"
+    for trace_id in store.resumed_as(chosen.trace_id):
+        yield f"resumed: holdfast show {trace_id}"

@@ -41,7 +41,8 @@ def choose(store: TraceStore, prefix: str) -> RunSummary:
     """The one run that begins with ``prefix``; ends the command when there is none, or more than one."""
     found = store.find(prefix, _MOST_ALIKE + 1)
     exact = [run for run in found if prefix in (run.run_id, run.trace_id)]
-    if len(found) == 1 or exact:
+    is_one_run = len({run.run_id for run in found}) == 1 and bool(found[0].run_id)  # whose last execution is meant
+    if len(found) == 1 or exact or is_one_run:
         return (exact or found)[0]
     if found:
         some = f"{len(found)} runs begin" if len(found) <= _MOST_ALIKE else f"more than {_MOST_ALIKE} runs begin"

@@ -97,6 +97,7 @@ class Journal:
         self._announced = once.announced(steps)
         self.failures = Failures()
         self._dropped: list[StepId] = []
+        self._beside: set[StepId] = set()
         self._held: dict[StepId, StepRecord] = {}
         self.late_error: Exception | None = None
         self._open: dict[StepId, Call] = {}
@@ -274,6 +275,17 @@ class Journal:
         """Write a change soon: trouble shows at the next `check_late`, or at the end."""
         self.writer.put(_Late(change, self))
 
+    def keep_beside(self, kept: tuple[StepRecord, ...], dropped: tuple[StepId, ...]) -> None:
+        """Write what is no step of the body, and forget some; what is kept goes when the run ends.
+
+        Raises:
+            StoreError: It could not be written.
+            ThreadBusyError: Somebody else owns the thread now.
+        """
+        self._beside.update(record.step for record in kept)
+        self._beside.difference_update(dropped)
+        self.writer.commit(Commit(self._lease, self.run.run_id, kept, dropped))
+
     def check_late(self) -> None:
         """Raise what went wrong with a commit that nobody waited for."""
         if self.late_error is not None:
@@ -314,11 +326,11 @@ class Journal:
 
     # -- the run ------------------------------------------------------------------------------------------------------------------
 
-    def begin(self, answered: tuple[StepRecord, ...] = (), abandoned: RunRecord | None = None) -> None:
-        """Record that the run is at work, and the end of one whose place it takes."""
-        self.writer.commit(self._commit(answered, self.run))
+    def begin(self, answered: tuple[StepRecord, ...] = (), abandoned: RunRecord | None = None, dropped: tuple[StepId, ...] = ()) -> None:
+        """Record that the run is at work, and the end of one whose place it takes; ``dropped`` is forgotten of that one, else of this."""
+        self.writer.commit(self._commit(answered, self.run)._replace(dropped=() if abandoned else dropped))
         if abandoned is not None:
-            self.writer.commit(Commit(self._lease, abandoned.run_id, run=abandoned))
+            self.writer.commit(Commit(self._lease, abandoned.run_id, (), dropped, abandoned))
 
     def end(self, status: str, output: bytes | None, saved: bytes | None, error: Exception | None) -> None:
         """Record how the run ended, or that it waits for answers."""
@@ -327,7 +339,7 @@ class Journal:
         failure = None if error is None else remembered(error)
         self.run = self.run._replace(status=status, output=output, saved=saved, error=failure, updated=now)
         steps = (*self._held.values(), *self.questions.to_record())
-        self.writer.commit(self._commit(steps, self.run)._replace(dropped=tuple(self._dropped)))
+        self.writer.commit(self._commit(steps, self.run)._replace(dropped=(*self._dropped, *self._beside.copy())))
 
     def owns(self, saver: Checkpointer, thread_id: str) -> bool:
         """Whether its run is the owner of this thread."""

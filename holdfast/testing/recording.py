@@ -155,6 +155,15 @@ class _All:
 
     def __init__(self, observers: tuple[Observer, ...]) -> None:
         self._observers = observers
+        self._tracers = [each for each in observers if isinstance(each, events.RunTracer)]
+
+    def run_opened(self, run: RunFacts) -> None:
+        for each in self._tracers:
+            each.run_opened(run)
+
+    def run_died(self, remains: events.Remains) -> None:
+        for each in self._tracers:
+            each.run_died(remains)
 
     def run_started(self, run: RunFacts) -> None:
         for each in self._observers:

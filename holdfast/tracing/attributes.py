@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from holdfast.tracing import capture
+from holdfast.tracing import capture, carrier
 from holdfast.tracing import convention as names
 from holdfast.tracing.redact import scrub
 from holdfast.tracing.stack import location, type_name
@@ -22,18 +22,34 @@ _SPAN_KINDS = frozenset({"internal", "client"})
 
 def of_run(run: RunFacts) -> Attributes:
     """What every span of the run carries."""
-    shared: Attributes = {names.RUN_ID: run.run_id, names.THREAD_ID: run.thread_id, names.WORKFLOW_NAME: run.name}
-    if run.thread_id != run.run_id:
-        shared[names.CONVERSATION_ID] = shared[names.SESSION_ID] = run.thread_id
-    return shared
+    return shared(run.run_id, run.thread_id, run.name)
+
+
+def shared(run_id: str, thread_id: str, name: str) -> Attributes:
+    """The same of a run that is known by these alone."""
+    attributes: Attributes = {names.RUN_ID: run_id, names.THREAD_ID: thread_id, names.WORKFLOW_NAME: name}
+    if thread_id != run_id:
+        attributes[names.CONVERSATION_ID] = attributes[names.SESSION_ID] = thread_id
+    return attributes
 
 
 def run_started(run: RunFacts, shared: Attributes, mode: str) -> Attributes:
     """What is known when a run begins; ``shared`` is what `of_run` said."""
     attributes: Attributes = {names.SPAN_TYPE: "run", **shared, names.CODE_FUNCTION: run.function}
+    if run.origin is not None:
+        attributes.update(resumed_from(carrier.origin(run)))
     if mode != "none" and run.names:
         _captured(attributes, names.INPUT, capture.arguments(run.names, run.arguments, mode))
     return attributes
+
+
+def resumed_from(origin: tuple[str, str, str] | None) -> Attributes:
+    """The execution that a run went on from, as `carrier.origin` tells; for backends that lose links."""
+    if origin is None:
+        return {}
+    run_id, trace_id, span_id = origin
+    traced = {names.RESUMED_FROM_TRACE_ID: trace_id, names.RESUMED_FROM_SPAN_ID: span_id} if trace_id else {}
+    return {names.RESUMED_FROM_RUN_ID: run_id, **traced}
 
 
 def run_ended(attributes: Attributes, run: RunFacts, body: CallFacts | None, omitted: int, mode: str) -> None:

@@ -57,16 +57,22 @@ TASK_KIND = _attribute(
 CODE_FUNCTION = _attribute("code.function.name", "str", "RT", "Module and qualified name of the function", "app.weather.forecast")
 
 # How it ended
-RUN_OUTCOME = _attribute("holdfast.run.outcome", "str", "R", "`ok`, `error`, `cancelled` or `interrupted`", "ok")
-TASK_OUTCOME = _attribute("holdfast.task.outcome", "str", "T", "`ok`, `error`, `timeout`, `cancelled`, `interrupted` or `replayed`", "ok")
+RUN_OUTCOME = _attribute(
+    "holdfast.run.outcome", "str", "R", "`ok`, `error`, `cancelled`, `interrupted`, or `crashed`: its process died", "ok"
+)
+TASK_OUTCOME = _attribute(
+    "holdfast.task.outcome", "str", "T", "`ok`, `error`, `timeout`, `cancelled`, `interrupted`, `replayed` or `crashed`", "ok"
+)
 ATTEMPT_OUTCOME = _attribute(
     "holdfast.attempt.outcome",
     "str",
     "A, and R or T that is its own attempt",
-    "`ok`, `error`, `timeout`, `cancelled` or `interrupted`",
+    "`ok`, `error`, `timeout`, `cancelled`, `interrupted` or `crashed`",
     "error",
 )
-ERROR_TYPE = _attribute("error.type", "str", "RTAE", "Class of the failure, or `timeout`; only on failures", "httpx.ConnectTimeout")
+ERROR_TYPE = _attribute(
+    "error.type", "str", "RTAE", "Class of the failure, `timeout` or `crashed`; only on failures", "httpx.ConnectTimeout"
+)
 ERROR_LOCATION = _attribute(
     "holdfast.error.location",
     "str",
@@ -75,6 +81,21 @@ ERROR_LOCATION = _attribute(
     "weather.py:42 in get",
 )
 RUN_RESUMED = _attribute("holdfast.run.resumed", "bool", "R", "Finished steps were taken from a journal; only when true", "true")
+RESUMED_FROM_TRACE_ID = _attribute(
+    "holdfast.resumed_from.trace_id",
+    "str",
+    "R",
+    "Trace of the execution that a resumed run goes on from; the span has a link to it as well",
+    "01980d2c6d5e7c1b9a4e0c8f3c3f7a10",
+)
+RESUMED_FROM_SPAN_ID = _attribute("holdfast.resumed_from.span_id", "str", "R", "Its run span", "9a4e0c8f3c3f7a10")
+RESUMED_FROM_RUN_ID = _attribute(
+    "holdfast.resumed_from.run_id",
+    "str",
+    "R",
+    "Its run: the same, or the one that was branched off",
+    "01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10",
+)
 RUN_CALLS = _attribute("holdfast.run.calls", "int", "R", "Calls the run made", "40")
 RUN_REPLAYED = _attribute("holdfast.run.replayed", "int", "R", "Calls answered by the journal; only above 0", "12")
 RUN_SPANS_OMITTED = _attribute(
@@ -140,7 +161,8 @@ LINK_TYPE = _attribute(
     "holdfast.link.type",
     "str",
     "L",
-    "`cached_from`: the linked span produced the stored value; `coalesced_with`: it was producing it, and this call waited for it",
+    "`cached_from`: the linked span produced the stored value; `coalesced_with`: it was producing it, and this call waited for it; "
+    "`resumed_from`: the run went on from there",
     "cached_from",
 )
 
@@ -182,6 +204,9 @@ LINE_ATTEMPT_FAILED = "holdfast.attempt.failed"
 
 LINK_CACHED_FROM = "cached_from"
 LINK_COALESCED_WITH = "coalesced_with"
+LINK_RESUMED_FROM = "resumed_from"
+CRASHED = "crashed"
+"""Outcome, and type of error, of what a process that died had under way."""
 
 
 def markdown() -> str:

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from holdfast.errors import HoldfastError
-from holdfast.tracing import _otlp, console, firewall, ids, under_way
+from holdfast.tracing import _otlp, console, firewall, ids, keeper, under_way
 from holdfast.tracing.light_span import LightSpan, service_of
 from holdfast.tracing.records import SpanRow
 from holdfast.tracing.redact import scrub
@@ -52,18 +52,24 @@ class LaneProcessor(SpanProcessor):
     Args:
         lane: Where they go.
         close: Closes what is behind the lane, at shutdown; None when there is nothing to close.
+        is_keeping: Whether open spans are kept for the case that the process dies; see `holdfast.tracing.keeper`.
     """
 
-    def __init__(self, lane: firewall.Lane, close: Callable[[], object] | None = None) -> None:
+    def __init__(self, lane: firewall.Lane, close: Callable[[], object] | None = None, *, is_keeping: bool = False) -> None:
         self.lane = lane
+        self._is_keeping = is_keeping
         self._close = close
         self._is_on = True
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Nothing to do."""
+        """Remember what the span is in."""
+        if self._is_keeping:
+            keeper.began(span, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue the span."""
+        if self._is_keeping:
+            keeper.ended(span)
         if self._is_on and span.context is not None and span.context.trace_flags.sampled:
             self.lane.send(span)
 
@@ -90,14 +96,19 @@ def local(path: str | os.PathLike[str] | None = None) -> LaneProcessor:
 
     store = TraceStore(path)
     watch = under_way.Watch(store.write, row)
-    lane = firewall.Lane("the local trace store", lambda spans: store.write([row(span) for span in spans]), pulse=watch)
+    kept = keeper.Keeper(row)
+
+    def write(spans: Sequence[ReadableSpan | LightSpan]) -> bool:
+        return store.write([*kept.open_rows(spans), *map(row, spans)])
+
+    lane = firewall.Lane("the local trace store", write, pulse=watch)
     watch.start(lane.wake)
 
     def close() -> None:
         watch.stop()
         store.close()
 
-    return LaneProcessor(lane, close)
+    return LaneProcessor(lane, close, is_keeping=True)
 
 
 def refuse_foreign(path: str | os.PathLike[str] | None) -> None:
@@ -136,16 +147,19 @@ def exporting(exporter: SpanExporter, where: str, *, logger: str = "") -> LanePr
         where: Where to, for messages.
         logger: Name of the exporter's own logger, ``""`` when it has none.
     """
-    export = _Export(exporter, logger)
+    kept = keeper.Keeper(row)
+    export = _Export(exporter, kept, logger)
     lane = firewall.Lane(
         f"the export of spans to {scrub(where)}",
         export,
+        pulse=kept.watch,
         capacity=_environment("OTEL_BSP_MAX_QUEUE_SIZE", firewall.CAPACITY),
         batch=_environment("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", firewall.BATCH),
         linger=_environment("OTEL_BSP_SCHEDULE_DELAY", int(_OTLP_LINGER_S * 1000)) / 1000,
     )
     export.complain = lane.complain
-    return LaneProcessor(lane, export.close)
+    kept.watch.start(lane.wake)
+    return LaneProcessor(lane, export.close, is_keeping=True)
 
 
 class _Export:
@@ -155,8 +169,9 @@ class _Export:
     the reason, at once (it goes on trying for ten seconds), the rest is left out. What it says on other threads is not ours.
     """
 
-    def __init__(self, exporter: SpanExporter, logger: str = "") -> None:
+    def __init__(self, exporter: SpanExporter, kept: keeper.Keeper, logger: str = "") -> None:
         self.complain: Callable[[str], object] = firewall.stderr
+        self._keeper = kept
         self._exporter = exporter
         self._logger = logging.getLogger(logger) if logger else None
         self._thread = 0
@@ -164,6 +179,7 @@ class _Export:
             self._logger.addFilter(self._overhear)
 
     def __call__(self, spans: Sequence[ReadableSpan | LightSpan]) -> None:
+        self._keeper.before(spans)
         self._thread = threading.get_ident()
         # The exporter's own HTTP request must not become a span that is exported in turn.
         token = otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))  # noqa: FBT003 - OpenTelemetry's API
@@ -177,6 +193,7 @@ class _Export:
 
     def close(self) -> None:
         """Stop trying and close connections."""
+        self._keeper.watch.stop()
         self._exporter.shutdown()
         if self._logger is not None:
             self._logger.removeFilter(self._overhear)

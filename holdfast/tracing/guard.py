@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from holdfast.events import RunTracer
 from holdfast.tracing import firewall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from holdfast.events import AttemptFacts, CallFacts, Note, Observer, RunFacts
+    from holdfast.events import AttemptFacts, CallFacts, Note, Observer, Remains, RunFacts
 
 F = TypeVar("F")
 
@@ -34,6 +35,23 @@ class Guarded:
         self._attempt_started = _busy(observer.attempt_started for observer in observers)
         self._attempt_ended = _busy(observer.attempt_ended for observer in observers)
         self._noted = _busy(observer.noted for observer in observers)
+        self._tracers = [observer for observer in observers if isinstance(observer, RunTracer)]
+
+    def run_opened(self, run: RunFacts) -> None:
+        """See `holdfast.events.RunTracer`."""
+        for each in self._tracers:
+            try:
+                each.run_opened(run)
+            except Exception as error:  # noqa: BLE001 - counted and said once; see the class
+                self._count(error)
+
+    def run_died(self, remains: Remains) -> None:
+        """See `holdfast.events.RunTracer`."""
+        for each in self._tracers:
+            try:
+                each.run_died(remains)
+            except Exception as error:  # noqa: BLE001 - counted and said once; see the class
+                self._count(error)
 
     # Ten of these are called for a run with one task, so the loop is written out in each: 0.2 us instead of 0.4.
 

@@ -55,6 +55,8 @@ _NOTES = [
     ("journal.unclaimed", "WARNING", "A resumed run has ended without asking for steps that were recorded"),
     ("run.done_again", "WARNING", "A finished run is done again, from its checkpoint"),
     ("run.failed_beside_question", "WARNING", "A run that waits for an answer failed, too"),
+    ("run.healed", "INFO", "The open spans of a run whose process died were given their end"),
+    ("run.spans_not_kept", "DEBUG", "Open spans cannot be kept with their run, which has ended or whose store is broken"),
     ("stream.no_checkpoint", "WARNING", "A checkpoint of a stream could not be read back"),
     ("task.uncollected_failure", "ERROR", "A call failed and nobody looked at its future"),
     ("traces.damaged", "WARNING", "The local trace store was damaged and set aside"),

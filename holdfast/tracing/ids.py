@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import random
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from holdfast.events import RunFacts
 
 _random = random.Random()  # noqa: S311 - no secrets; one of our own, because programs seed the global one, and would repeat ids
 if hasattr(os, "register_at_fork"):
@@ -32,6 +36,12 @@ def new_trace_id() -> int:
 def new_span_id() -> int:
     """A random one; never 0, which is no id."""
     return draw(64) or 1
+
+
+def of_execution(run: RunFacts) -> int:
+    """The trace id that an execution of a run asks for: the run's own for the first that is traced, 0 (leave it to chance) for later ones."""
+    is_later = run.origin is not None and run.origin.run_id == run.run_id and run.origin.trace
+    return 0 if is_later else of_run(run.run_id)
 
 
 def of_run(run_id: str) -> int:

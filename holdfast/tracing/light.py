@@ -17,7 +17,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from holdfast import clock
-from holdfast.tracing import attributes, ids, propagation, spans, under_way
+from holdfast.tracing import attributes, carrier, ids, links, propagation, spans, under_way
 from holdfast.tracing.light_span import NONE, SPAN_KEY, LightSpan, Trace, with_span
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import SpanContext
 
-    from holdfast.events import AttemptFacts, CallFacts, Note, RunFacts
+    from holdfast.events import AttemptFacts, CallFacts, Note, Remains, RunFacts
     from holdfast.tracing.light_span import Deferred, Outlet
     from holdfast.tracing.settings import Settings
 
@@ -62,16 +62,25 @@ class LightObserver:
         self.settings = settings
 
     def run_started(self, run: RunFacts) -> None:
-        """Open the run's span and make it current."""
+        """Open the run's span, unless it is open by now, and make it current."""
         current = otel_context.get_current()
-        trace_, above = self._place(current, ids.of_run(run.run_id))
-        run.memo = span = LightRun(f"run {run.name}", trace_, above, run.started_ns)
+        span = run.memo if type(run.memo) is LightRun else self._open_run(run, current)
         span.shared = attributes.of_run(run)
         mode = run.capture or self.settings.capture
         if mode != "none":
             span.opening = attributes.run_started(run, span.shared, mode)
         span.token = otel_context.attach(with_span(span, current))
         under_way.begin(run)
+
+    def run_opened(self, run: RunFacts) -> None:
+        """Open the run's span, so that the record can name it."""
+        run.trace = carrier.of_span(run, self._open_run(run, otel_context.get_current()))
+
+    def run_died(self, remains: Remains) -> None:
+        """Give the spans that its process left open their end."""
+        from holdfast.tracing.heal import heal  # rarely needed
+
+        heal(remains)
 
     def run_ended(self, run: RunFacts) -> None:
         """Close the run's span; ERROR only if the run raised."""
@@ -83,6 +92,8 @@ class LightObserver:
         known = span.closing_of(attributes.run_started(run, span.shared, "none") if span.opening is NONE else span.opening)
         omitted = next(span.hits) - self.settings.max_hit_spans
         attributes.run_ended(known, run, span.body, omitted, run.capture or self.settings.capture)
+        if run.origin is not None:
+            span.links = (*links.of_run(run), *span.links)
         _close(span, run, known)
         span.body = None  # or run, span and call would be a circle
         span.failures.clear()
@@ -177,6 +188,11 @@ class LightObserver:
             span = trace.get_current_span()
         if span.is_recording():
             span.add_event(note.event, attributes.note(note), clock.current.time_ns())
+
+    def _open_run(self, run: RunFacts, current: Context) -> LightRun:
+        trace_, above = self._place(current, ids.of_execution(run))
+        run.memo = span = LightRun(f"run {run.name}", trace_, above, run.started_ns)
+        return span
 
     def _place(self, current: Context, trace_id: int) -> tuple[Trace, LightSpan | SpanContext | None]:
         """The trace and the parent of a span that begins where ``current`` is; a new trace has this id, 0 leaves it to chance."""

@@ -224,7 +224,7 @@ class LightSpan(trace.Span):
             self.name,
             self.get_span_context(),
             self.parent,
-            self.trace.outlet.resource,
+            self.resource,
             self.attributes,
             self.events,
             self.links,
@@ -248,6 +248,11 @@ class LightSpan(trace.Span):
         every.update(closing)
         every.dropped += self.added.dropped
         return every
+
+    @property
+    def resource(self) -> Resource:
+        """What it is of."""
+        return self.trace.outlet.resource
 
     @property
     def parent(self) -> SpanContext | None:

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
+from opentelemetry.trace import SpanKind, StatusCode
 
 from holdfast import clock
 from holdfast.events import AttemptFacts
-from holdfast.tracing import attributes, exception_logs, ids, propagation, stack, under_way
+from holdfast.tracing import attributes, carrier, exception_logs, ids, links, propagation, stack, under_way
 from holdfast.tracing import convention as names
 from holdfast.tracing.light_span import SPAN_KEY, with_span
 from holdfast.tracing.redact import message
@@ -36,13 +36,12 @@ if TYPE_CHECKING:
     from contextvars import Token
 
     from opentelemetry.context import Context
-    from opentelemetry.trace import Span, Tracer
+    from opentelemetry.trace import Link, Span, Tracer
 
-    from holdfast.events import CallFacts, Note, RunFacts
+    from holdfast.events import CallFacts, Note, Remains, RunFacts
 
 _NUMBERED_ATTEMPTS = 10
 _REMEMBERED_FAILURES = 16
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _NONE: attributes.Attributes = {}
 
 
@@ -61,10 +60,10 @@ class _State:
 class _RunState(_State):
     __slots__ = ("body", "context", "failures", "hits", "shared", "token")
 
-    def __init__(self, context: Context, span: Span, token: Token[Context], shared: attributes.Attributes) -> None:
+    def __init__(self, context: Context, span: Span, shared: attributes.Attributes) -> None:
         self.context = context
         self.span: Span = span
-        self.token = token
+        self.token: Token[Context] | None = None  # until the run starts
         self.shared = shared
         self.body: CallFacts | None = None
         self.hits = itertools.count()
@@ -107,25 +106,40 @@ class SpanObserver:
         self._is_awake = tracer is not None
 
     def run_started(self, run: RunFacts) -> None:
-        """Open the run's span and make it current."""
+        """Open the run's span, unless it is open by now, and make it current."""
         if not (self._is_awake or self._wakes()):
             return
+        state = run.memo if isinstance(run.memo, _RunState) else self._open_run(run)
+        state.token = otel_context.attach(state.context)
+        under_way.begin(run)
+
+    def run_opened(self, run: RunFacts) -> None:
+        """Open the run's span, so that the record can name it."""
+        if self._is_awake or self._wakes():
+            run.trace = carrier.of_span(run, self._open_run(run).span)
+
+    def _open_run(self, run: RunFacts) -> _RunState:
         parent = propagation.current()
         shared = attributes.of_run(run)
         known = attributes.run_started(run, shared, self.settings.mode(run.capture))
-        ids.wanted.trace_id = ids.of_run(run.run_id)
+        ids.wanted.trace_id = ids.of_execution(run)
         try:
-            span = self.tracer.start_span(f"run {run.name}", parent, SpanKind.INTERNAL, known, (), run.started_ns)
+            span = self.tracer.start_span(f"run {run.name}", parent, SpanKind.INTERNAL, known, links.of_run(run), run.started_ns)
         finally:
             ids.wanted.trace_id = 0
-        context = with_span(span, parent)
-        run.memo = _RunState(context, span, otel_context.attach(context), shared)
-        under_way.begin(run)
+        run.memo = state = _RunState(with_span(span, parent), span, shared)
+        return state
+
+    def run_died(self, remains: Remains) -> None:
+        """Give the spans that its process left open their end."""
+        from holdfast.tracing.heal import heal  # rarely needed
+
+        heal(remains)
 
     def run_ended(self, run: RunFacts) -> None:
         """Close the run's span; ERROR only if the run raised."""
         state: _RunState | None = run.memo
-        if state is None:
+        if state is None or state.token is None:
             return
         under_way.end(run)
         otel_context.detach(state.token)
@@ -301,9 +315,8 @@ def links_of(call: CallFacts) -> tuple[Link, ...]:
     """To the span that computed what the cache, or another call under way, answered with."""
     if not call.origin_trace_id:
         return ()
-    origin = SpanContext(int(call.origin_trace_id, 16), int(call.origin_span_id, 16), is_remote=True, trace_flags=_SAMPLED)
     kind = names.LINK_COALESCED_WITH if call.cache == "coalesced" else names.LINK_CACHED_FROM
-    return (Link(origin, {names.LINK_TYPE: kind}),)
+    return (links.link(call.origin_trace_id, call.origin_span_id, kind),)
 
 
 def set_status(span: Span, facts: RunFacts | CallFacts | AttemptFacts) -> None:

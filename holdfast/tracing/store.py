@@ -19,6 +19,8 @@ from holdfast.errors import StoreError
 from holdfast.policies.duration import seconds
 from holdfast.tracing import tree
 from holdfast.tracing._entries import entries
+from holdfast.tracing._executions import later, left_open, of_silent_runs
+from holdfast.tracing._pruning import prune
 from holdfast.tracing.choice import EVERYTHING, Choice
 from holdfast.tracing.records import SpanRow, decode, encode
 from holdfast.values._aside import set_aside
@@ -61,7 +63,6 @@ ROWS_BETWEEN_PRUNES = 5_000
 _SLACK = (
     10  # there may be a tenth more runs than are to be kept: with each new run, tidying up would cost 1 ms of the writing thread's time
 )
-_HOUR_NS = 3600 * 10**9
 _BUSY_TIMEOUT = 5.0  # seconds; the thread that writes has a bounded queue behind it
 
 _WRITE_SPANS = "INSERT OR REPLACE INTO spans (trace_id, span_id, data) VALUES {}"
@@ -225,6 +226,15 @@ class TraceStore:
                 for (data,) in connection.execute(_SPANS_OF_RUNS.format(_LISTED + condition), values):
                     yield decode(data)
 
+    def resumed_as(self, trace_id: str) -> list[str]:
+        """Traces of the executions that went on from a run of this trace, the oldest first.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        with self._read() as connection:
+            return later(connection, trace_id) if connection else []
+
     def durations(self, keys: Iterable[tree.SpanKey]) -> dict[tree.SpanKey, float]:
         """Seconds taken by each of these spans, as far as they are in the store.
 
@@ -233,6 +243,27 @@ class TraceStore:
         """
         with self._read() as connection:
             return _durations(connection, keys) if connection else {}
+
+    def heal(self, before_ns: int, *, dry_run: bool = False) -> list[SpanRow]:
+        """End the spans of runs that were last seen under way before ``before_ns`` (nanoseconds since the epoch), as crashed.
+
+        Should one of them end after all, it takes its place again.
+
+        Args:
+            before_ns: Who gave a sign of life since is taken to be alive.
+            dry_run: Only say which.
+
+        Returns:
+            The spans of the runs themselves, oldest first.
+
+        Raises:
+            StoreError: The file cannot be read or written.
+        """
+        with self._read() as connection:
+            found = of_silent_runs(connection, before_ns) if connection else []
+        if found and not dry_run:
+            self._write(found)
+        return found
 
     def close(self) -> None:
         """Close the file; the store may be used again."""
@@ -270,14 +301,15 @@ class TraceStore:
     def _write(self, rows: Sequence[SpanRow]) -> None:
         if self._until_prune <= 0 and (warning := version_warning()):  # before the first write only: pruning sets it again
             events.note("holdfast.traces.sqlite", events.DEBUG, warning)
-        runs = entries(rows)
         with self._writer.transaction() as connection:
+            rows = [*rows, *left_open(connection, rows)]
+            runs = entries(rows)
             _insert(connection, _WRITE_SPANS, [(row.trace_id, row.span_id, encode(row)) for row in rows])
             _insert(connection, _WRITE_RUNS, runs)
             self._until_prune -= len(rows) + len(runs) * self._rows_per_run
             if self._until_prune <= 0:
                 self._until_prune = ROWS_BETWEEN_PRUNES
-                _prune(connection, keep_runs=self._keep_runs, max_age_ns=self._max_age_ns, now_ns=clock.current.time_ns())
+                prune(connection, keep_runs=self._keep_runs, max_age_ns=self._max_age_ns, now_ns=clock.current.time_ns())
 
     def _complain(self, error: Exception, lost: int) -> None:
         level = events.DEBUG if self._has_complained else events.WARNING
@@ -318,22 +350,6 @@ def _insert(connection: Connection, statement: str, rows: list[tuple[Any, ...]])
     for start in range(0, len(rows), at_once):
         some = rows[start : start + at_once]
         connection.execute(statement.format(",".join([one] * len(some))), list(chain.from_iterable(some)))
-
-
-def _prune(connection: Connection, *, keep_runs: int, max_age_ns: int, now_ns: int) -> None:
-    """Drop traces that are too old, all but the latest ``keep_runs``, and those that after an hour have no span of holdfast's."""
-    connection.execute("CREATE TEMP TABLE IF NOT EXISTS doomed (trace_id TEXT PRIMARY KEY)")
-    connection.execute("DELETE FROM doomed")
-    connection.execute(
-        """
-        INSERT INTO doomed SELECT trace_id FROM runs GROUP BY trace_id
-        HAVING max(end_ns) < max(?, ifnull((SELECT end_ns FROM runs WHERE is_ours ORDER BY end_ns DESC LIMIT 1 OFFSET ?), 0))
-            OR (NOT max(is_ours) AND max(end_ns) < ?)
-        """,
-        (now_ns - max_age_ns, keep_runs - 1, now_ns - _HOUR_NS),
-    )
-    connection.execute("DELETE FROM spans WHERE trace_id IN (SELECT trace_id FROM doomed)")
-    connection.execute("DELETE FROM runs WHERE trace_id IN (SELECT trace_id FROM doomed)")
 
 
 def _spans(connection: Connection, trace_id: str) -> list[SpanRow]:

@@ -1,7 +1,7 @@
 """Runs and calls under way, told to the local trace store before they end.
 
 A span leaves when it ends, so a call that hangs and a run that is killed would leave nothing behind. Therefore the store's own thread looks
-once a second, while runs are under way, at those that have lasted that long: a call is told of once, its run each time, so that the row of a
+once a second, while runs are under way, at those that have lasted that long: a call and its attempts are told of once, their run each time, so that the row of a
 run says until when it was alive. The ended span takes the row's place: what has ended was sent before it, so the same thread writes it later.
 
 A call pays nothing for this. The runtime keeps a run's open calls in any case, and only a run's begin and end are noted here.
@@ -22,19 +22,22 @@ from holdfast.tracing import convention as names
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from holdfast.events import CallFacts, RunFacts
+    from holdfast.events import AttemptFacts, CallFacts, RunFacts
     from holdfast.tracing.records import SpanRow
 
 LONG_NS = 10**9
 """What has lasted so long is told of."""
 
 _runs: dict[int, RunFacts] = {}
+_keeping: dict[int, RunFacts] = {}
 _wakers: list[Callable[[], object]] = []
 
 
 def begin(run: RunFacts) -> None:
     """A run begins, and has its span."""
     _runs[id(run)] = run
+    if run.outbox is not None and (span := _span(run)) is not None:
+        _keeping[span.get_span_context().span_id] = run
     for wake in _wakers:
         wake()
 
@@ -42,6 +45,18 @@ def begin(run: RunFacts) -> None:
 def end(run: RunFacts) -> None:
     """It ends."""
     _runs.pop(id(run), None)
+    if run.outbox is not None and (span := getattr(run.memo, "span", run.memo)) is not None:
+        _keeping.pop(span.get_span_context().span_id, None)
+
+
+def run_of_span(span: Any) -> RunFacts | None:
+    """The run under way whose own span this is, if it keeps its open spans."""
+    return _keeping.get(span.get_span_context().span_id)
+
+
+def keeping() -> dict[int, RunFacts]:
+    """The runs under way that keep their open spans, by the ids of their own."""
+    return _keeping
 
 
 class Watch:
@@ -55,7 +70,7 @@ class Watch:
     def __init__(self, write: Callable[[Sequence[SpanRow]], object], row: Callable[[Any], SpanRow]) -> None:
         self._write = write
         self._row = row
-        self._told: dict[int, tuple[ref[RunFacts], set[int]]] = {}
+        self._told: dict[int, tuple[ref[RunFacts], set[tuple[int, int]]]] = {}
 
     def start(self, wake: Callable[[], object]) -> None:
         """From now on have ``wake`` called when a run begins."""
@@ -77,42 +92,83 @@ class Watch:
         now = clock.current.time_ns()
         self._write([row for key, run in runs.items() for row in self._rows(run, self._told_of(key, run), now)])
 
-    def _told_of(self, key: int, run: RunFacts) -> set[int]:
+    def _told_of(self, key: int, run: RunFacts) -> set[tuple[int, int]]:
         """The calls of a run that were told of. A run that ended may have had the same place in memory, and so the same key."""
-        of_run, told = self._told.get(key, (None, set[int]()))
+        of_run, told = self._told.get(key, (None, set[tuple[int, int]]()))
         if of_run is None or of_run() is not run:
-            _, told = self._told[key] = (ref(run), set[int]())
+            _, told = self._told[key] = (ref(run), set[tuple[int, int]]())
         return told
 
-    def _rows(self, run: RunFacts, told: set[int], now: int) -> Iterator[SpanRow]:
+    def _rows(self, run: RunFacts, told: set[tuple[int, int]], now: int) -> Iterator[SpanRow]:
         if now - run.started_ns < LONG_NS or run.ended_ns:
             return
-        shared = attributes.of_run(run)
         span = _span(run)
         if span is not None:
-            yield self._open(span, attributes.run_started(run, shared, "none"), now)
-        for call in _calls(run):
-            mine = None if call.ended_ns or call.is_body or now - call.started_ns < LONG_NS or call.index in told else _span(call)
-            if mine is not None and mine is not span:
-                told.add(call.index)
-                known = {names.SPAN_TYPE: "task", **shared, names.TASK_NAME: call.name, names.TASK_INDEX: call.index}
-                yield self._open(mine, known, now)
+            yield self._open(span, attributes.run_started(run, attributes.of_run(run), "none"), now)
+        for call, attempt in _calls(run):
+            mine = None if call.ended_ns or call.is_body or now - call.started_ns < LONG_NS else _span(call)
+            if mine is None or mine is span:
+                continue
+            if (call.index, 0) not in told:
+                told.add((call.index, 0))
+                yield self._open(mine, _of_call(call, attempt), now)
+            inner = None if attempt is None or (call.index, attempt.number) in told else _span(attempt)
+            if attempt is not None and inner is not None and inner is not mine:
+                told.add((call.index, attempt.number))
+                yield self._open(inner, _of_attempt(attempt), now)
 
     def _open(self, span: Any, known: dict[str, Any], now: int) -> SpanRow:
-        row = self._row(span)
-        return replace(row, end_ns=now, is_open=True, attributes=known | row.attributes)
+        return opened(self._row(span), known, now)
 
 
-def _calls(run: RunFacts) -> list[CallFacts]:
-    """The records of the run's calls under way; one that ends meanwhile lets go of its own."""
-    return [facts for call in run.open.copy() if (facts := call.facts) is not None]
+def opened(row: SpanRow, known: dict[str, Any], now: int) -> SpanRow:
+    """The row of a span that has not ended, as it is told at ``now``; a light span has few attributes until its end."""
+    return replace(row, end_ns=now, is_open=True, attributes=known | row.attributes)
 
 
-def _span(facts: RunFacts | CallFacts) -> Any:
+def known(run: RunFacts) -> Callable[[Any], dict[str, Any]]:
+    """What the spans of a run's calls under way, and of their attempts, will say at least."""
+    of_span: dict[int, dict[str, Any]] = {}
+    for call, attempt in _calls(run):
+        if attempt is not None:
+            of_span[id(_span(attempt))] = _of_attempt(attempt)
+        of_span[id(_span(call))] = _of_call(call, attempt)
+    return lambda span: of_span.get(id(span), {})
+
+
+def steps(run: RunFacts) -> dict[int, str]:
+    """The digests, in hex, of the recorded steps that the run's calls under way will be, by their index."""
+    return {
+        facts.index: step.digest().hex()
+        for call in run.open.copy()
+        if (facts := call.facts) is not None and (step := call.step) is not None
+    }
+
+
+def _of_call(call: CallFacts, attempt: AttemptFacts | None = None) -> dict[str, Any]:
+    """What is known of a call, and of its attempt where it is its own."""
+    shared = {} if call.run is None else attributes.of_run(call.run)
+    known = {names.SPAN_TYPE: "task", **shared, names.TASK_NAME: call.name, names.TASK_INDEX: call.index}
+    if attempt is not None and _span(attempt) is _span(call):
+        known[names.ATTEMPT_NUMBER] = attempt.number
+    return known
+
+
+def _of_attempt(attempt: AttemptFacts) -> dict[str, Any]:
+    return {**_of_call(attempt.call), names.SPAN_TYPE: "attempt", names.ATTEMPT_NUMBER: attempt.number}
+
+
+def _calls(run: RunFacts) -> list[tuple[CallFacts, AttemptFacts | None]]:
+    """The records of the run's calls under way, and of their attempts; a call that ends meanwhile lets go of its own."""
+    return [(facts, call.attempt) for call in run.open.copy() if (facts := call.facts) is not None]
+
+
+def _span(facts: RunFacts | CallFacts | AttemptFacts) -> Any:
     """The span that an observer of ours made, if there is one and somebody records it."""
     span = getattr(facts.memo, "span", facts.memo)
     return span if span is not None and span.is_recording() else None
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_runs.clear)  # they are the parent's
+    for of_the_parent in (_runs, _keeping):
+        os.register_at_fork(after_in_child=of_the_parent.clear)

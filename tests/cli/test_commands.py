@@ -141,7 +141,8 @@ def test_what_hangs_is_shown_and_after_a_kill_what_hung(command, path):
     store.close()
 
     assert re.search(
-        r"►  run plan · running .*\n├─ ✓  quick\(1\) .*\n└─ ►  hang\(\"Oslo\"\) · running  .*\n\n2 calls · 1 attempt · 1 under way\n", shown
+        r"►  run plan · running .*\n├─ ✓  quick\(1\) .*\n└─ ►  hang\(\"Oslo\"\) · running  .*\n\n2 calls · 2 attempts · 1 under way\n",
+        shown,
     )
     assert "\n►" in listed
     assert re.search(

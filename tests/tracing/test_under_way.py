@@ -34,8 +34,10 @@ def started(clock, make_play, recorder, settings):
 class Open:
     """One of the runtime's calls, as far as it is looked at."""
 
-    def __init__(self, facts):
+    def __init__(self, facts, attempt=None):
         self.facts = facts
+        self.attempt = attempt
+        self.step = None
 
 
 def under(*calls):
@@ -144,6 +146,8 @@ def test_a_call_that_ends_while_it_is_looked_at_is_passed_over(clock, started, w
     """It lets go of its record on another thread, between two looks at it."""
 
     class Ending:
+        attempt = None
+
         def __init__(self, facts):
             self.looks = iter([facts, None])
 

@@ -25,7 +25,7 @@ def execute_run(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) -> Any
     """Run ``body``, which performs ``call``; wait for every call it started; return or raise the outcome."""
     before = current.get()
     observer = events.listener()
-    run.facts.started_ns = clock.current.time_ns()
+    run.facts.started_ns = run.facts.started_ns or clock.current.time_ns()  # one with a journal has begun when it was recorded
     if observer is not None:
         observer.run_started(run.facts)
     value = None

@@ -1,0 +1,146 @@
+"""``holdfast traces heal`` on a trace store, and what ``holdfast show`` says of executions that belong together."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+from msgspec.structs import replace
+
+from holdfast.cli.app import app
+from holdfast.tracing.crashed import crashed
+from holdfast.tracing.records import SpanRow
+from holdfast.tracing.store import TraceStore
+
+RUN_ID = "0198c0de-0001-7c1b-9a4e-0c8f3c3f7a10"
+FIRST = RUN_ID.replace("-", "")
+SECOND = "f" * 32
+S = 10**9
+BASE = 1_735_689_600 - 100  # seconds; the fake clock begins 100 s later
+
+
+def at(seconds):
+    """A moment, nanoseconds since the epoch."""
+    return (BASE + seconds) * S
+
+
+SHARED = {"holdfast.run.id": RUN_ID, "holdfast.workflow.name": "plan", "holdfast.thread.id": "trip-1"}
+OPEN_RUN = SpanRow(FIRST, "1" * 16, "", "run plan", at(1), at(9), attributes={"holdfast.span.type": "run", **SHARED}, is_open=True)
+OPEN_CALL = SpanRow(
+    FIRST, "2" * 16, "1" * 16, "fetch", at(2), at(3), attributes={"holdfast.span.type": "task", **SHARED, "holdfast.attempt.number": 1}, is_open=True
+)  # fmt: skip
+RESUMED = SpanRow(
+    SECOND, "3" * 16, "", "run plan", at(20), at(21),
+    attributes={
+        "holdfast.span.type": "run", **SHARED, "holdfast.run.outcome": "ok", "holdfast.run.resumed": True,
+        "holdfast.resumed_from.run_id": RUN_ID, "holdfast.resumed_from.trace_id": FIRST, "holdfast.resumed_from.span_id": "1" * 16,
+    },
+)  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A trace store."""
+    store = TraceStore(tmp_path / "traces.db")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def holdfast(store, clock):
+    """The command on that store, at a time that is known; returns exit code and output."""
+    assert clock.time() == BASE + 100
+
+    def holdfast(*arguments):
+        done = CliRunner().invoke(app, [*arguments, "--db", str(store.path)])
+        return done.exit_code, done.output
+
+    return holdfast
+
+
+def of_ended(store, trace_id=FIRST):
+    """What the rows of a trace say of their ends."""
+    return [
+        (
+            row.name,
+            row.end_ns // S - BASE,
+            row.is_open,
+            row.status,
+            row.status_text,
+            {k: v for k, v in row.attributes.items() if v == "crashed"},
+        )
+        for row in store.spans(trace_id)
+    ]
+
+
+CRASHED = [
+    ("run plan", 9, False, "error", "the process ended before this did", {"holdfast.run.outcome": "crashed", "error.type": "crashed"}),
+    (
+        "fetch", 9, False, "error", "the process ended before this did",
+        {"holdfast.task.outcome": "crashed", "holdfast.attempt.outcome": "crashed", "error.type": "crashed"},
+    ),
+]  # fmt: skip
+
+
+def test_what_a_dead_process_left_open_is_ended(store, holdfast):
+    """At its last sign of life, once: calls with their run."""
+    store.write([OPEN_RUN, OPEN_CALL])
+
+    assert (0, f"would heal run {RUN_ID} (plan), last seen 1 min ago\n") == holdfast("traces", "heal", "--dry-run")
+    assert [True, True] == [row.is_open for row in store.spans(FIRST)]
+    assert (0, f"healed run {RUN_ID} (plan), last seen 1 min ago\n") == holdfast("traces", "heal")
+    assert CRASHED == of_ended(store)
+    assert ("crashed", True) == (store.runs()[0].outcome, store.runs()[0].failed)
+    assert (0, f"nothing to heal in {store.path}\n") == holdfast("traces", "heal")
+
+
+def test_who_gave_a_sign_of_life_just_now_is_left_alone(store, holdfast):
+    """It is told of each second."""
+    store.write([replace(OPEN_RUN, end_ns=at(97)), replace(OPEN_CALL, end_ns=at(97))])
+
+    assert (0, f"nothing to heal in {store.path}\n") == holdfast("traces", "heal")
+
+
+def test_calls_under_way_end_with_their_run(store, clock):
+    """A crashed run that arrives, because somebody has resumed it, takes along what the store alone knows of."""
+    assert clock.time() == BASE + 100
+    other = replace(OPEN_CALL, span_id="4" * 16, attributes={**OPEN_CALL.attributes, "holdfast.run.id": "another run of this trace"})
+    store.write([OPEN_RUN, OPEN_CALL, other])
+    store.write([crashed(OPEN_RUN, at(9))])
+
+    assert CRASHED == of_ended(store)[:2]
+    assert [True] == [row.is_open for row in store.spans(FIRST)[2:]]
+
+
+def test_a_run_that_ends_after_all_takes_its_place_again(store, holdfast):
+    """Its process was only stopped, and woke up."""
+    store.write([OPEN_RUN])
+    holdfast("traces", "heal")
+    store.write([replace(OPEN_RUN, end_ns=at(101), is_open=False, attributes={**OPEN_RUN.attributes, "holdfast.run.outcome": "ok"})])
+
+    assert ("ok", False) == (store.runs()[0].outcome, store.runs()[0].failed)
+
+
+def test_show_leads_from_one_execution_to_the_next(store, holdfast):
+    """And back. The id of a run shows its last one."""
+    store.write([OPEN_RUN, OPEN_CALL])
+    holdfast("traces", "heal")
+    store.write([RESUMED])
+
+    assert (0, f"went on from run {RUN_ID}: holdfast show {FIRST}") == last_line(holdfast("show", RUN_ID))
+    assert last_line(holdfast("show", RUN_ID)) == last_line(holdfast("show", "0198c0de-0001"))
+    assert (0, f"resumed: holdfast show {SECOND}") == last_line(holdfast("show", FIRST))
+    assert "✗  run plan · thread trip-1" in holdfast("show", FIRST)[1]
+    assert "fetch · crashed: the process ended before this did" in holdfast("show", FIRST)[1]
+
+
+def test_show_says_what_it_does_not_have(store, holdfast):
+    """An execution that went elsewhere, or was not traced."""
+    store.write([RESUMED])
+
+    assert (0, f"went on from run {RUN_ID}: not in this store") == last_line(holdfast("show"))
+
+
+def last_line(answer):
+    """Exit code and the last line."""
+    code, text = answer
+    return code, text.splitlines()[-1]
