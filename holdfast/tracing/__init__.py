@@ -14,7 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from holdfast.tracing._configure import Handle, configure, measure
+    from holdfast.tracing._configure import configure, measure
+    from holdfast.tracing._session import Handle
     from holdfast.tracing.firewall import flush
     from holdfast.tracing.propagation import carried, child_env
     from holdfast.tracing.text import warn
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Handle", "carried", "child_env", "configure", "flush", "measure", "warn"]
 
 _HOMES = {
-    "Handle": "_configure",
+    "Handle": "_session",
     "carried": "propagation",
     "child_env": "propagation",
     "configure": "_configure",

@@ -3,198 +3,23 @@
 from __future__ import annotations
 
 import os
-import sys
-import threading
 from difflib import get_close_matches
-from hashlib import blake2b
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
-from opentelemetry import trace
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.sampling import DEFAULT_ON
-
-from holdfast import events
 from holdfast._frames import trims
-from holdfast.errors import HoldfastError, PolicyError
-from holdfast.events import INFO, WARNING
-from holdfast.policies.duration import patience
-from holdfast.tracing import _otlp, exporters, firewall
-from holdfast.tracing import capture as capturing
-from holdfast.tracing import redact as redacting
-from holdfast.tracing.guard import Guarded
-from holdfast.tracing.light import LightObserver
-from holdfast.tracing.light_span import Outlet
-from holdfast.tracing.lines import LEVELS, LineObserver
-from holdfast.tracing.metrics import MetricObserver
-from holdfast.tracing.settings import Settings, known_attempt_spans, usual_attempt_spans, usual_hit_spans
-from holdfast.tracing.spans import SpanObserver
+from holdfast.errors import PolicyError
+from holdfast.events import WARNING
+from holdfast.tracing import _options, _otlp, _session, exporters
+from holdfast.tracing._provider import tracer_provider
+from holdfast.tracing._session import Handle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
-
-    from opentelemetry.sdk.trace import SpanProcessor
 
     from holdfast.events import Observer
-    from holdfast.policies.duration import Duration
 
 BACKENDS = ("local", "console", "jaeger", "otlp", "auto")
-_SDK_SWITCHES = ("OTEL_SDK_DISABLED", "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED")
 _OTLP_BACKENDS = ("otlp", "jaeger")
-
-_lock = threading.RLock()
-
-
-class _Session:
-    """What is observed with, and where to: one per process.
-
-    Attributes:
-        settings: Changed in place, so that calls under way see changes too.
-        lines: Writes lines.
-        metrics: Measures, while the application has a meter provider.
-        observer: Installed in `holdfast.events`; None while nothing is observed.
-        previous: The observer it replaced.
-        is_measuring: `measure` was called: without a backend, too, there is something to observe for.
-        handles: The backends, by name and place.
-        chosen: The options that were given, by name, since the first backend.
-    """
-
-    def __init__(self) -> None:
-        self.settings = Settings()
-        self.lines = LineObserver(WARNING)
-        self.metrics = MetricObserver()
-        self.observer: Guarded | None = None
-        self.previous: Observer | None = None
-        self.handles: dict[tuple[str, ...], Handle] = {}
-        self.chosen: dict[str, Any] = {}
-        self.is_measuring = False
-
-    def adopt(self, **given: Any) -> None:
-        """Take over the options that were given; of one that is None, what was chosen before stands."""
-        self.chosen |= {name: value for name, value in given.items() if value is not None}
-        self.settings.capture = self.chosen.get("capture") or _usual_capture()
-        self.settings.attempt_spans = self.chosen.get("attempt_spans") or usual_attempt_spans()
-        self.settings.max_hit_spans = self.chosen["max_hit_spans"] if "max_hit_spans" in self.chosen else usual_hit_spans()
-        redacting.custom = self.chosen.get("redact")
-        self.settings.salt = self.settings.salt or _key_salt()
-
-    def start(self, level: int | None, *, with_lines: bool) -> None:
-        """Observe, with lines from ``level`` on where the application has not configured structlog."""
-        self.lines.level = level
-        self.lines.is_on = with_lines
-        self.lines.refresh()
-        observer = Guarded(self._spans(), self.lines, self.metrics)
-        previous = events.observe(observer)
-        if previous is not self.observer:
-            self.previous = previous
-        self.observer = observer
-
-    def restart(self) -> None:
-        """Observe anew: how spans are best made has changed."""
-        if self.observer is not None and events.observer is self.observer:
-            self.start(self.lines.level, with_lines=self.lines.is_on)
-
-    def _spans(self) -> Observer:
-        provider = trace.get_tracer_provider()
-        if isinstance(provider, _OwnProvider) and provider.is_ours_alone:
-            return LightObserver(provider.outlet, self.settings)
-        return SpanObserver(settings=self.settings)
-
-    def stop(self) -> None:
-        """Stop observing, unless somebody else has taken over."""
-        if self.observer is not None and events.observer is self.observer:
-            events.observe(self.previous)
-        self.chosen.clear()
-        redacting.custom = None
-        self.observer = self.previous = None
-        if self.is_measuring:
-            self.start(WARNING, with_lines=True)
-
-
-class _OwnProvider(TracerProvider):
-    """Set by holdfast: to `holdfast.tracing.detect` no sign that the application traces.
-
-    Attributes:
-        outlet: Takes holdfast's light spans past the SDK.
-        is_ours_alone: False where somebody wants what only the SDK does: processors of their own, or, by environment, other samplers or
-            limits. Then all spans that begin are the SDK's.
-    """
-
-    is_of_holdfast = True
-
-    def __init__(self, resource: Resource) -> None:
-        super().__init__(resource=resource, id_generator=exporters.RunIdGenerator(), shutdown_on_exit=False)
-        self.outlet = Outlet(self)
-        self.is_ours_alone = self.sampler is DEFAULT_ON and not _asks_for_the_sdk()
-
-    def add_span_processor(self, span_processor: SpanProcessor) -> None:
-        """Add ours, or somebody else's: from then on all spans are the SDK's."""
-        super().add_span_processor(span_processor)
-        if isinstance(span_processor, exporters.LaneProcessor):
-            self.outlet.lanes = (*self.outlet.lanes, span_processor.lane)
-        elif self.is_ours_alone:
-            self.is_ours_alone = False
-            _session.restart()
-
-    def drop(self, processor: exporters.LaneProcessor) -> None:
-        """Send no more light spans to ours that is about to be shut down; the SDK has no such thing."""
-        self.outlet.lanes = tuple(lane for lane in self.outlet.lanes if lane is not processor.lane)
-
-    def shutdown(self) -> None:
-        """Shut down all processors; what ends afterwards goes nowhere."""
-        self.outlet.lanes = ()
-        super().shutdown()
-
-
-class Handle:
-    """What `configure` returns. As a context manager it shuts down at the end of the block."""
-
-    def __init__(self, backend: str, processor: exporters.LaneProcessor, key: tuple[str, ...]) -> None:
-        """Hold on to a backend that was added."""
-        self.backend = backend
-        self._processor = processor
-        self._key = key
-
-    def flush(self, timeout: Duration = firewall.EXIT_TIMEOUT) -> bool:
-        """Wait until all spans ended so far have left for this backend.
-
-        Args:
-            timeout: The most to wait: seconds, a timedelta or text like ``"1.5s"``.
-
-        Returns:
-            False when that was not enough, or when spans were lost since the last flush.
-
-        Raises:
-            PolicyError: ``timeout`` is no duration.
-        """
-        return self._processor.lane.flush(patience(timeout, what="timeout"))
-
-    def shutdown(self) -> None:
-        """Flush, for at most two seconds, and stop this backend. With the last one, observing ends."""
-        with _lock:
-            if _session.handles.get(self._key) is not self:
-                return
-            del _session.handles[self._key]
-            if not _session.handles:
-                _session.stop()
-        provider = trace.get_tracer_provider()
-        if isinstance(provider, _OwnProvider):
-            provider.drop(self._processor)
-        self._processor.shutdown()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.shutdown()
-
-    def __repr__(self) -> str:
-        return f"<tracing to {self.backend}: {', '.join(redacting.scrub(part) for part in self._key if part)}>"
-
-
-_session = _Session()
 
 
 @trims
@@ -251,30 +76,30 @@ def configure(
     backend = _resolved(backend)
     _check_place(backend, endpoint, protocol, path)
     target = _otlp.target(endpoint, protocol) if backend in _OTLP_BACKENDS else None
-    _check_options(capture, attempt_spans, max_hit_spans, lines)
+    _options.check(capture, attempt_spans, max_hit_spans, lines)
     if redact is not None and not callable(redact):
         raise PolicyError(f"redact={redact!r} cannot be called: give a function that takes a text and returns what may leave of it")
-    with _lock:
-        provider = _provider(service_name)
+    with _session.lock:
+        provider = tracer_provider(service_name, _restart)
         key = (backend, str(path or "")) if target is None else (backend, target.protocol, target.endpoint or "")
-        handle = _session.handles.get(key)
+        handle = _session.current.handles.get(key)
         if handle is None:
             processor = exporters.otlp(target) if target is not None else _processor(backend, path)
             provider.add_span_processor(processor)
-            handle = _session.handles[key] = Handle(backend, processor, key)
-        _session.adopt(capture=capture, attempt_spans=attempt_spans, max_hit_spans=max_hit_spans, redact=redact, lines=lines)
-        wanted = _session.chosen.get("lines", True)
-        _session.start(_level(wanted), with_lines=wanted is not False)
+            handle = _session.current.handles[key] = Handle(backend, processor, key)
+        _session.current.adopt(capture=capture, attempt_spans=attempt_spans, max_hit_spans=max_hit_spans, redact=redact, lines=lines)
+        wanted = _session.current.chosen.get("lines", True)
+        _session.current.start(_options.level(wanted), with_lines=wanted is not False)
     return handle
 
 
 def observe() -> Observer | None:
     """Start observing without a backend of our own: for an application with its own tracer provider or structlog configuration."""
-    with _lock:
-        if _session.observer is None:
-            _session.adopt()
-            _session.start(WARNING, with_lines=True)
-        return _session.observer
+    with _session.lock:
+        if _session.current.observer is None:
+            _session.current.adopt()
+            _session.current.start(WARNING, with_lines=True)
+        return _session.current.observer
 
 
 def measure() -> None:
@@ -284,61 +109,17 @@ def measure() -> None:
     is observed for any of these is measured anyway. The meter provider, ``opentelemetry.metrics.set_meter_provider``, may be set before or
     after; until then nothing is measured. ``HOLDFAST_TRACING=metrics`` in the environment does the same.
     """
-    with _lock:
-        _session.is_measuring = True
+    with _session.lock:
+        _session.current.is_measuring = True
         observe()
-
-
-def _provider(service_name: str | None) -> Any:
-    """The application's tracer provider, or one of ours when it has none."""
-    current = trace.get_tracer_provider()
-    if isinstance(current, trace.ProxyTracerProvider):
-        current = _OwnProvider(Resource.create(_resource(service_name)))
-        trace.set_tracer_provider(current)
-    elif not hasattr(current, "add_span_processor"):
-        kind = f"{type(current).__module__}.{type(current).__qualname__}"
-        raise HoldfastError(f"the application's tracer provider, a {kind}, takes no span processors: set one of opentelemetry.sdk.trace")
-    elif service_name is not None and _name_of(current) != service_name:
-        raise PolicyError(
-            f"service_name={service_name!r} comes too late: a tracer provider is set, with service.name={_name_of(current)!r}; "
-            "name the service there, or where configure is called first"
-        )
-    return current
-
-
-def _asks_for_the_sdk() -> bool:
-    """Whether the environment wants what light spans do not do: limits of its own, metrics of the SDK about itself, or nothing at all."""
-    has_limits = any(name.startswith("OTEL_") and name.endswith("_LIMIT") for name in os.environ)
-    return has_limits or any(os.environ.get(name, "").strip().lower() == "true" for name in _SDK_SWITCHES)
-
-
-def _name_of(provider: Any) -> Any:
-    resource = getattr(provider, "resource", None)
-    return None if resource is None else resource.attributes.get(SERVICE_NAME)
-
-
-def _resource(service_name: str | None) -> dict[str, Any]:
-    """The service's name, unless the environment has one: what is given here would win over it."""
-    if service_name is None:
-        if os.environ.get("OTEL_SERVICE_NAME") or "service.name" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
-            return {}
-        service_name = PurePath(sys.argv[0]).stem if sys.argv and sys.argv[0] not in {"", "-c", "-m"} else "holdfast"
-    return {SERVICE_NAME: service_name}
 
 
 def _processor(backend: str, path: str | os.PathLike[str] | None) -> exporters.LaneProcessor:
     return exporters.to_console() if backend == "console" else exporters.local(path)
 
 
-def _key_salt() -> bytes:
-    """From the user's secret, so that hashes of cache keys agree between this user's processes and tell nobody else anything."""
-    from holdfast.values.secret import load_secret
-
-    try:
-        secret = load_secret()
-    except (HoldfastError, OSError):  # no secret, then hashes agree within this process only
-        secret = os.urandom(32)
-    return blake2b(secret, person=b"holdfast.keyhash", digest_size=32).digest()
+def _restart() -> None:
+    _session.current.restart()
 
 
 def _resolved(backend: str) -> str:
@@ -362,39 +143,3 @@ def _check_place(backend: str, endpoint: str | None, protocol: str | None, path:
     for name, value in {"endpoint": endpoint, "protocol": protocol}.items():
         if value is not None and backend not in _OTLP_BACKENDS:
             raise PolicyError(f"{name}={value!r} means nothing to backend {backend!r}: use 'otlp' or 'jaeger'")
-
-
-def _usual_capture() -> str:
-    """What ``HOLDFAST_CAPTURE`` says, else ``none``."""
-    return _known_capture("HOLDFAST_CAPTURE", os.environ.get("HOLDFAST_CAPTURE", "").strip().lower() or "none")
-
-
-def _known_capture(where: str, choice: str) -> str:
-    if choice not in capturing.CHOICES:
-        raise PolicyError(f"{where}={choice!r} is not known: use one of {', '.join(map(repr, capturing.CHOICES))}")
-    return choice
-
-
-def _check_options(capture: str | None, attempt_spans: str | None, max_hit_spans: int | None, lines: bool | str | None) -> None:  # noqa: FBT001 - an option's own value
-    """Before anything is set up; None is left to earlier calls."""
-    if capture is None:
-        _usual_capture()
-    else:
-        _known_capture("capture", capture)
-    if attempt_spans is None:
-        usual_attempt_spans()
-    else:
-        known_attempt_spans("attempt_spans", attempt_spans)
-    number = usual_hit_spans() if max_hit_spans is None else max_hit_spans
-    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-        raise PolicyError(f"max_hit_spans={number!r} must be a whole number from 0")
-    if lines is not None:
-        _level(lines)
-
-
-def _level(lines: bool | str) -> int | None:  # noqa: FBT001 - it is the option's own value
-    if isinstance(lines, bool):
-        return INFO if lines else None
-    if lines not in LEVELS:
-        raise PolicyError(f"lines={lines!r} is not known: use True, False or one of {', '.join(map(repr, LEVELS))}")
-    return LEVELS[lines]

@@ -19,7 +19,7 @@ from opentelemetry.util._once import Once
 
 from holdfast import events
 from holdfast.events import AttemptFacts, CallFacts, RunFacts
-from holdfast.tracing import _configure, _otlp, detect, exporters, firewall, ids
+from holdfast.tracing import _otlp, _session, detect, exporters, firewall, ids
 from holdfast.tracing.light import LightObserver
 from holdfast.tracing.light_span import Outlet
 from holdfast.tracing.settings import Settings
@@ -267,8 +267,8 @@ def fresh(monkeypatch):
     monkeypatch.setattr(events, "observer", None)
     monkeypatch.setattr(detect, "_has_read_environment", False)
     monkeypatch.setattr(detect, "_is_off", False)
-    session = _configure._Session()
-    monkeypatch.setattr(_configure, "_session", session)
+    session = _session.Session()
+    monkeypatch.setattr(_session, "current", session)
     yield session
     for handle in list(session.handles.values()):
         handle.shutdown()

@@ -20,7 +20,7 @@ import holdfast.tracing
 from holdfast import events
 from holdfast.errors import HoldfastError, PolicyError, StoreError
 from holdfast.events import DEBUG, ERROR, INFO
-from holdfast.tracing import _configure, exporters
+from holdfast.tracing import _session, exporters
 from holdfast.tracing._configure import configure
 from holdfast.tracing.store import TraceStore
 
@@ -336,11 +336,11 @@ def test_lines_can_be_left_out(make_play, inline, folder, capsys):
 def test_hashes_of_keys_agree_between_processes_of_one_user(monkeypatch):
     """They come from the user's secret; another secret makes others."""
     monkeypatch.setenv("HOLDFAST_SECRET", "one secret for tests, long enough")
-    first, again = _configure._key_salt(), _configure._key_salt()
+    first, again = _session.key_salt(), _session.key_salt()
     monkeypatch.setenv("HOLDFAST_SECRET", "another secret, also long enough")
 
     assert first == again
-    assert first != _configure._key_salt()
+    assert first != _session.key_salt()
 
 
 def test_the_handle_reads_well(folder):
