@@ -69,10 +69,11 @@ def _traces(store: TraceStore, run: str, *, everything: bool) -> list[list[SpanR
 
 
 def _send(rows: Sequence[SpanRow], endpoint: str, protocol: str | None) -> None:
-    from holdfast.tracing import _otlp, resend  # the SDK, only when used
+    from holdfast.tracing import _backends, resend  # the SDK, only when used
 
     try:
-        resend.send(rows, _otlp.target(endpoint, protocol))
+        destination = _backends.destination("otlp", endpoint=endpoint, protocol=protocol, project=None, headers=None)
+        resend.send(rows, destination)
     except PolicyError as error:
         raise click.UsageError(str(error)) from None
     except HoldfastError as error:

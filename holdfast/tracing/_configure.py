@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from holdfast._frames import trims
 from holdfast.errors import PolicyError
 from holdfast.events import WARNING
-from holdfast.tracing import _options, _otlp, _session, exporters
+from holdfast.tracing import _backends, _options, _session, exporters
 from holdfast.tracing._provider import tracer_provider
-from holdfast.tracing._session import Handle
+from holdfast.tracing._session import Handle, Handles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from holdfast.events import Observer
 
-BACKENDS = ("local", "console", "jaeger", "otlp", "auto")
-_OTLP_BACKENDS = ("otlp", "jaeger")
+    _Place = tuple[tuple[str, ...], Callable[[], exporters.LaneProcessor]]
+
+BACKENDS = ("local", "console", "jaeger", "otlp", *_backends.BACKENDS, "auto")
 
 
 @trims
@@ -28,6 +29,8 @@ def configure(
     *,
     endpoint: str | None = None,
     protocol: str | None = None,
+    project: str | None = None,
+    headers: Mapping[str, str] | None = None,
     service_name: str | None = None,
     capture: str | None = None,
     attempt_spans: str | None = None,
@@ -44,11 +47,17 @@ def configure(
 
     Args:
         backend: ``local`` (the trace store that ``holdfast runs`` and ``holdfast show`` read), ``console`` (trees on stderr), ``jaeger``
-            or ``otlp`` (OTLP), ``auto`` (``otlp`` when the environment has an OTLP endpoint, else ``local``).
-        endpoint: Where ``jaeger`` and ``otlp`` send to; None for what ``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` or
-            ``OTEL_EXPORTER_OTLP_ENDPOINT`` say, else ``http://localhost:4318/v1/traces``, over gRPC ``http://localhost:4317``.
-        protocol: How they send: ``http/protobuf`` (extra ``otlp``) or ``grpc`` (extra ``otlp-grpc``); None for what
-            ``OTEL_EXPORTER_OTLP_TRACES_PROTOCOL`` or ``OTEL_EXPORTER_OTLP_PROTOCOL`` say, else ``http/protobuf``.
+            or ``otlp`` (any collector), ``langsmith``, ``langfuse``, ``phoenix``, ``mlflow``, or ``auto``: each of the last four whose own
+            variables are set, in this order, then ``otlp`` when there is an ``OTEL_EXPORTER_OTLP_ENDPOINT``; with none of them ``local``.
+        endpoint: Where to send to, with the path or without. None for what the backend's own variables say (``LANGSMITH_ENDPOINT``,
+            ``LANGFUSE_BASE_URL``, ``PHOENIX_COLLECTOR_ENDPOINT``, ``MLFLOW_TRACKING_URI``), else its usual address; for ``jaeger`` and
+            ``otlp`` what ``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` or ``OTEL_EXPORTER_OTLP_ENDPOINT`` say, else
+            ``http://localhost:4318/v1/traces``, over gRPC ``http://localhost:4317``.
+        protocol: How ``jaeger`` and ``otlp`` send: ``http/protobuf`` (extra ``otlp``) or ``grpc`` (extra ``otlp-grpc``); None for what
+            ``OTEL_EXPORTER_OTLP_TRACES_PROTOCOL`` or ``OTEL_EXPORTER_OTLP_PROTOCOL`` say, else ``http/protobuf``. The others take HTTP.
+        project: The project of ``langsmith`` and ``phoenix``, the experiment's id of ``mlflow``; None for what ``LANGSMITH_PROJECT``,
+            ``PHOENIX_PROJECT`` or ``MLFLOW_EXPERIMENT_ID`` say, else the backend's default.
+        headers: Sent with each request, beside those that the backend's variables make (its API key, say), and winning over them.
         service_name: Name of the program in traces; None for what ``OTEL_SERVICE_NAME`` or ``OTEL_RESOURCE_ATTRIBUTES`` say, else the
             script's name.
         capture: What spans may hold of arguments and results where a task does not say: ``none``, ``shape`` (types and sizes) or
@@ -73,24 +82,21 @@ def configure(
         StoreError: The file at ``path`` is something else than a trace store; it is left as it is.
         HoldfastError: A package is missing, or the application's tracer provider takes no span processors.
     """
-    backend = _resolved(backend)
-    _check_place(backend, endpoint, protocol, path)
-    target = _otlp.target(endpoint, protocol) if backend in _OTLP_BACKENDS else None
+    names = _resolved(backend)
+    if backend == "auto":
+        _refuse(backend, "it takes them from the environment", endpoint=endpoint, protocol=protocol, project=project, headers=headers)
+    _check_path(names, path)
+    places = [_place(name, path, endpoint=endpoint, protocol=protocol, project=project, headers=headers) for name in names]
     _options.check(capture, attempt_spans, max_hit_spans, lines)
     if redact is not None and not callable(redact):
         raise PolicyError(f"redact={redact!r} cannot be called: give a function that takes a text and returns what may leave of it")
     with _session.lock:
         provider = tracer_provider(service_name, _restart)
-        key = (backend, str(path or "")) if target is None else (backend, target.protocol, target.endpoint or "")
-        handle = _session.current.handles.get(key)
-        if handle is None:
-            processor = exporters.otlp(target) if target is not None else _processor(backend, path)
-            provider.add_span_processor(processor)
-            handle = _session.current.handles[key] = Handle(backend, processor, key)
+        handles = tuple(_added(provider, *place) for place in places)
         _session.current.adopt(capture=capture, attempt_spans=attempt_spans, max_hit_spans=max_hit_spans, redact=redact, lines=lines)
         wanted = _session.current.chosen.get("lines", True)
         _session.current.start(_options.level(wanted), with_lines=wanted is not False)
-    return handle
+    return handles[0] if len(handles) == 1 else Handles(handles)
 
 
 def observe() -> Observer | None:
@@ -114,32 +120,51 @@ def measure() -> None:
         observe()
 
 
-def _processor(backend: str, path: str | os.PathLike[str] | None) -> exporters.LaneProcessor:
-    return exporters.to_console() if backend == "console" else exporters.local(path)
-
-
 def _restart() -> None:
     _session.current.restart()
 
 
-def _resolved(backend: str) -> str:
+def _resolved(backend: str) -> tuple[str, ...]:
     if backend not in BACKENDS:
         close = get_close_matches(str(backend).lower(), BACKENDS, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise PolicyError(f"backend={backend!r} is not known: use one of {', '.join(map(repr, BACKENDS))}{hint}")
-    if backend != "auto":
-        return backend
-    return "otlp" if any(os.environ.get(name) for name in _otlp.ENDPOINT_VARIABLES) else "local"
+    return _backends.named() if backend == "auto" else (backend,)
 
 
-def _check_place(backend: str, endpoint: str | None, protocol: str | None, path: str | os.PathLike[str] | None) -> None:
-    """That what was given means something to this backend; what OTLP's mean is judged by `_otlp.target`."""
-    if path is not None and backend != "local":
-        raise PolicyError(f"path={str(path)!r} means nothing to backend {backend!r}: only 'local' keeps a file")
+def _place(name: str, path: str | os.PathLike[str] | None, **given: Any) -> _Place:
+    """A backend's key, and what makes its processor; raises when something given, or in the environment, cannot work for it."""
+    if name in _backends.NAMES:
+        destination = _backends.destination(name, **given)
+        target = destination.target
+        return (name, target.protocol, target.endpoint or "", destination.project), lambda: exporters.otlp(destination)
+    _refuse(name, "use 'otlp', 'jaeger' or another that takes OTLP", **given)
+    if name == "console":
+        return (name, ""), exporters.to_console
+    exporters.refuse_foreign(path)
+    return (name, str(path or "")), lambda: exporters.local(path)
+
+
+def _added(provider: Any, key: tuple[str, ...], make: Callable[[], exporters.LaneProcessor]) -> Handle:
+    """The handle of the backend with this key; it is added unless it is there."""
+    handle = _session.current.handles.get(key)
+    if handle is None:
+        processor = make()
+        provider.add_span_processor(processor)
+        handle = _session.current.handles[key] = Handle(key[0], processor, key)
+    return handle
+
+
+def _check_path(names: tuple[str, ...], path: str | os.PathLike[str] | None) -> None:
+    if path is not None and "local" not in names:
+        raise PolicyError(f"path={str(path)!r} means nothing to backend {', '.join(names)!r}: only 'local' keeps a file")
     if path is not None and not isinstance(path, (str, os.PathLike)):
         raise PolicyError(f"path={path!r} is no path: write for example 'traces.db'")
-    if backend == "local":
-        exporters.refuse_foreign(path)
-    for name, value in {"endpoint": endpoint, "protocol": protocol}.items():
-        if value is not None and backend not in _OTLP_BACKENDS:
-            raise PolicyError(f"{name}={value!r} means nothing to backend {backend!r}: use 'otlp' or 'jaeger'")
+
+
+def _refuse(backend: str, instead: str, **given: Any) -> None:
+    """Raise for an option that means nothing to this backend; values of headers are secrets."""
+    for name, value in given.items():
+        if value is not None:
+            what = name if name == "headers" else f"{name}={value!r}"
+            raise PolicyError(f"{what} means nothing to backend {backend!r}: {instead}")

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from holdfast.errors import HoldfastError, PolicyError
+from holdfast.tracing.redact import scrub
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
+
+    from holdfast.tracing._answers import Session
+    from holdfast.tracing._backends import Destination
 
 HTTP = "http/protobuf"
 GRPC = "grpc"
 PROTOCOLS = (HTTP, GRPC)
 ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOL_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_SESSION_VARIABLES = ("OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER", "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER")
 EXAMPLES = {HTTP: "http://localhost:4318/v1/traces", GRPC: "http://localhost:4317"}
 """Where Jaeger listens on this machine; the exporters send there when they are told nothing else."""
 
@@ -74,29 +79,55 @@ def _known(where: str, protocol: str) -> str:
     raise PolicyError(f"{where}={protocol!r} is not supported: use {' or '.join(map(repr, PROTOCOLS))}{hint}")
 
 
-def exporter(target: Target) -> tuple[SpanExporter, str, str]:
-    """The SDK's exporter for a target, what it says it sends to, and the name of its logger.
+class Exporter(NamedTuple):
+    """The SDK's exporter, and what there is to know beside it.
+
+    Attributes:
+        exporter: What sends.
+        where: Where to, for messages.
+        logger: Name of its logger.
+        session: What sees the answers; None when they are not to be seen.
+    """
+
+    exporter: SpanExporter
+    where: str
+    logger: str
+    session: Session | None
+
+
+def exporter(destination: Destination) -> Exporter:
+    """What sends to this destination.
 
     Raises:
-        HoldfastError: The extra for this protocol is not installed.
+        HoldfastError: The extra for its protocol is not installed.
     """
-    make = _grpc if target.protocol == GRPC else _http
-    made, logger = make(target.endpoint)
-    return made, target.endpoint or str(getattr(made, "_endpoint", "the OTLP endpoint")), logger
+    return _grpc(destination) if destination.target.protocol == GRPC else _http(destination)
 
 
-def _http(endpoint: str | None) -> tuple[SpanExporter, str]:
+def _http(destination: Destination) -> Exporter:
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # an extra, and 133 ms
     except ImportError:
         raise HoldfastError("sending spans over OTLP needs an extra package: pip install 'holdfast[otlp]'") from None
-    return OTLPSpanExporter(endpoint=endpoint), OTLPSpanExporter.__module__
+    from holdfast.tracing._answers import Session
+
+    # A session that the application provides for its collectors (an entry point of OpenTelemetry's) is left to them.
+    is_provided = not destination.is_sealed and any(os.environ.get(name) for name in _SESSION_VARIABLES)
+    session = None if is_provided else Session(destination)
+    made = OTLPSpanExporter(endpoint=destination.target.endpoint, headers=destination.headers or None, session=session)
+    return Exporter(made, scrub(destination.target.endpoint or _endpoint_of(made)), OTLPSpanExporter.__module__, session)
 
 
-def _grpc(endpoint: str | None) -> tuple[SpanExporter, str]:
+def _grpc(destination: Destination) -> Exporter:
     try:
         from opentelemetry.exporter.otlp.proto.grpc.exporter import OTLPExporterMixin  # an extra with a C library of 18 MB
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
     except ImportError:
         raise HoldfastError("sending spans over OTLP by gRPC needs an extra package: pip install 'holdfast[otlp-grpc]'") from None
-    return OTLPSpanExporter(endpoint=endpoint), OTLPExporterMixin.__module__
+    headers = tuple((name.lower(), value) for name, value in destination.headers.items())
+    made = OTLPSpanExporter(endpoint=destination.target.endpoint, headers=headers or None)
+    return Exporter(made, scrub(destination.target.endpoint or _endpoint_of(made)), OTLPExporterMixin.__module__, None)
+
+
+def _endpoint_of(exporter: SpanExporter) -> str:
+    return str(getattr(exporter, "_endpoint", "the OTLP endpoint"))

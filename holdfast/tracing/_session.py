@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Self
 
@@ -79,6 +80,29 @@ class Handle:
 
     def __repr__(self) -> str:
         return f"<tracing to {self.backend}: {', '.join(redacting.scrub(part) for part in self._key if part)}>"
+
+
+class Handles(Handle):
+    """Several backends at once: what ``configure("auto")`` returns when the environment names more than one."""
+
+    def __init__(self, handles: tuple[Handle, ...]) -> None:
+        """Hold on to all of them."""
+        self.backend = ", ".join(handle.backend for handle in handles)
+        self._handles = handles
+
+    def flush(self, timeout: Duration = firewall.EXIT_TIMEOUT) -> bool:
+        """Wait until all spans ended so far have left, at most so long for all of them together; see `Handle.flush`."""
+        ends = time.monotonic() + patience(timeout, what="timeout")
+        are_flushed = [handle.flush(max(0.0, ends - time.monotonic())) for handle in self._handles]  # all of them, whatever the first says
+        return all(are_flushed)
+
+    def shutdown(self) -> None:
+        """Flush and stop these backends, one after the other."""
+        for handle in self._handles:
+            handle.shutdown()
+
+    def __repr__(self) -> str:
+        return f"<{' and '.join(map(repr, self._handles))}>"
 
 
 class Session:

@@ -19,6 +19,8 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from holdfast.errors import HoldfastError
 from holdfast.tracing import _otlp, console, firewall, ids, keeper, under_way
+from holdfast.tracing._translation import translated
+from holdfast.tracing.dialects import Speech
 from holdfast.tracing.light_span import LightSpan, service_of
 from holdfast.tracing.records import SpanRow
 from holdfast.tracing.redact import scrub
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import Span
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import SpanContext, Status
+
+    from holdfast.tracing._answers import Session
+    from holdfast.tracing._backends import Destination
 
 _OTLP_LINGER_S = 1.0
 
@@ -129,26 +134,30 @@ def to_console() -> LaneProcessor:
     return LaneProcessor(firewall.Lane("the console trace", write))
 
 
-def otlp(target: _otlp.Target) -> LaneProcessor:
+def otlp(destination: Destination) -> LaneProcessor:
     """To a collector, Jaeger or any backend that takes OTLP.
 
     Raises:
-        HoldfastError: The extra for the target's protocol is not installed.
+        HoldfastError: The extra for the destination's protocol is not installed.
     """
-    exporter, where, logger = _otlp.exporter(target)
-    return exporting(exporter, where, logger=logger)
+    made = _otlp.exporter(destination)
+    return exporting(made.exporter, made.where, logger=made.logger, session=made.session, speech=destination.speech)
 
 
-def exporting(exporter: SpanExporter, where: str, *, logger: str = "") -> LaneProcessor:
+def exporting(
+    exporter: SpanExporter, where: str, *, logger: str = "", session: Session | None = None, speech: Speech | None = None
+) -> LaneProcessor:
     """Through any exporter of the OpenTelemetry SDK, behind the firewall.
 
     Args:
         exporter: What sends the spans.
         where: Where to, for messages.
         logger: Name of the exporter's own logger, ``""`` when it has none.
+        session: Knows what the answers mean; None when nobody does.
+        speech: What is added to the spans; None for nothing.
     """
     kept = keeper.Keeper(row)
-    export = _Export(exporter, kept, logger)
+    export = _Export(exporter, kept, logger, session, speech or Speech())
     lane = firewall.Lane(
         f"the export of spans to {scrub(where)}",
         export,
@@ -157,7 +166,7 @@ def exporting(exporter: SpanExporter, where: str, *, logger: str = "") -> LanePr
         batch=_environment("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", firewall.BATCH),
         linger=_environment("OTEL_BSP_SCHEDULE_DELAY", int(_OTLP_LINGER_S * 1000)) / 1000,
     )
-    export.complain = lane.complain
+    export.lane = lane
     kept.watch.start(lane.wake)
     return LaneProcessor(lane, export.close, is_keeping=True)
 
@@ -166,13 +175,17 @@ class _Export:
     """Sends batches; raises when one is lost, so that the lane counts and says it once.
 
     Listens to the exporter's own logger, which repeats itself for every batch: the first thing it says on our thread is passed on as
-    the reason, at once (it goes on trying for ten seconds), the rest is left out. What it says on other threads is not ours.
+    the reason, at once (it goes on trying for ten seconds), the rest is left out; where the answer of the collector says more, that is
+    the reason. What the logger says on other threads is not ours.
     """
 
-    def __init__(self, exporter: SpanExporter, kept: keeper.Keeper, logger: str = "") -> None:
-        self.complain: Callable[[str], object] = firewall.stderr
+    lane: firewall.Lane
+
+    def __init__(self, exporter: SpanExporter, kept: keeper.Keeper, logger: str, session: Session | None, speech: Speech) -> None:
         self._keeper = kept
         self._exporter = exporter
+        self._session = session
+        self._speech = speech
         self._logger = logging.getLogger(logger) if logger else None
         self._thread = 0
         if self._logger is not None:
@@ -184,12 +197,15 @@ class _Export:
         # The exporter's own HTTP request must not become a span that is exported in turn.
         token = otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))  # noqa: FBT003 - OpenTelemetry's API
         try:
-            outcome = self._exporter.export([span.readable() if isinstance(span, LightSpan) else span for span in spans])
+            outcome = self._exporter.export([self._leaving(span) for span in spans])
         finally:
             otel_context.detach(token)
             self._thread = 0
         if outcome is not SpanExportResult.SUCCESS:
             raise HoldfastError("the exporter gave up")
+        if self._session is not None and (refused := self._session.take_refused()):
+            self.lane.failed += refused
+            self.lane.complain(self._session.reason)
 
     def close(self) -> None:
         """Stop trying and close connections."""
@@ -198,10 +214,14 @@ class _Export:
         if self._logger is not None:
             self._logger.removeFilter(self._overhear)
 
+    def _leaving(self, span: ReadableSpan | LightSpan) -> ReadableSpan:
+        return translated(span.readable() if isinstance(span, LightSpan) else span, self._speech)
+
     def _overhear(self, record: logging.LogRecord) -> bool:
         if record.thread != self._thread:
             return True
-        self.complain(record.getMessage())
+        reason = "" if self._session is None else self._session.reason
+        self.lane.complain(reason or record.getMessage())
         return False
 
 

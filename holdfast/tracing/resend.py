@@ -14,42 +14,45 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from holdfast.errors import HoldfastError
 from holdfast.tracing import _otlp
 from holdfast.tracing import convention as names
+from holdfast.tracing._translation import translated
 from holdfast.tracing.light_span import SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from holdfast.tracing._backends import Destination
     from holdfast.tracing.records import SpanRow
 
 _BATCH = 512
 _SOMEBODYS = InstrumentationScope("")  # the store does not know which library's they are
 
 
-def send(rows: Sequence[SpanRow], target: _otlp.Target) -> None:
+def send(rows: Sequence[SpanRow], destination: Destination) -> None:
     """Send spans with the ids and times they have; wait until they have been taken.
 
     Args:
         rows: Of any number of traces. One that has not ended ends when it was last seen.
-        target: Where to.
+        destination: Where to.
 
     Raises:
-        HoldfastError: They were not taken, with what the exporter said; or the extra for the target's protocol is not installed.
+        HoldfastError: They were not taken, with what the backend or the exporter said; or the extra for the protocol is not installed.
     """
-    exporter, where, logger = _otlp.exporter(target)
+    made = _otlp.exporter(destination)
     resources = {service: Resource({SERVICE_NAME: service} if service else {}) for service in {row.service for row in rows}}
     said: list[str] = []
     listener = _Listener(said)
-    log = logging.getLogger(logger)
+    log = logging.getLogger(made.logger)
     log.addFilter(listener)
     try:
         for start in range(0, len(rows), _BATCH):
-            batch = [readable(row, resources[row.service]) for row in rows[start : start + _BATCH]]
-            if exporter.export(batch) is not SpanExportResult.SUCCESS:
-                reason = f": {said[0]}" if said else ""
-                raise HoldfastError(f"{where} did not take the spans{reason}")
+            batch = [translated(readable(row, resources[row.service]), destination.speech) for row in rows[start : start + _BATCH]]
+            is_sent = made.exporter.export(batch) is SpanExportResult.SUCCESS
+            if not is_sent or (made.session is not None and made.session.take_refused()):
+                reason = (made.session.reason if made.session is not None else "") or (said[0] if said else "no reason is known")
+                raise HoldfastError(f"{made.where} did not take the spans: {reason}")
     finally:
         log.removeFilter(listener)
-        exporter.shutdown()
+        made.exporter.shutdown()
 
 
 def readable(row: SpanRow, resource: Resource) -> ReadableSpan:

@@ -127,7 +127,7 @@ def test_export_that_fails_says_why(command, filled, tmp_path):  # noqa: F811
     """Exit code 1: the backend refuses, nobody listens, or the folder is not there."""
     with refusing(401) as url:
         said = command("export", "--to", url)
-    assert (1, "", f"Error: {url} did not take the spans: Failed to export spans batch code: 401, reason: Unauthorized\n") == said
+    assert (1, "", f"Error: {url} did not take the spans: 401 Unauthorized: check OTEL_EXPORTER_OTLP_HEADERS\n") == said
     where = closed_port()
     code, _, err = command("export", "--to", where, OTEL_EXPORTER_OTLP_TIMEOUT="1")
     assert (1, True) == (code, err.startswith(f"Error: {where}/v1/traces did not take the spans: "))

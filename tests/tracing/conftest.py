@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import itertools
+import os
 import threading
 import zlib
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from opentelemetry.util._once import Once
 
 from holdfast import events
 from holdfast.events import AttemptFacts, CallFacts, RunFacts
-from holdfast.tracing import _otlp, _session, detect, exporters, firewall, ids
+from holdfast.tracing import _session, detect, exporters, firewall, ids
 from holdfast.tracing.light import LightObserver
 from holdfast.tracing.light_span import Outlet
 from holdfast.tracing.settings import Settings
@@ -251,15 +252,18 @@ def inline():
     firewall.synchronous(previous)
 
 
+OTHERS = ("LANGSMITH_", "LANGCHAIN_", "LANGFUSE_", "PHOENIX_", "MLFLOW_", "OTEL_EXPORTER_OTLP_", "HOLDFAST_DIALECT")
+
+
 @pytest.fixture
 def fresh(monkeypatch):
     """A process in which nobody has set up tracing: no provider, no observer, nothing configured."""
+    for name in [name for name in os.environ if name.startswith(OTHERS)]:
+        monkeypatch.delenv(name)
     for name in (
         *("HOLDFAST_TRACING", "HOLDFAST_CAPTURE", "HOLDFAST_ATTEMPT_SPANS", "HOLDFAST_HIT_SPANS"),
         *("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"),
     ):
-        monkeypatch.delenv(name, raising=False)
-    for name in (*_otlp.ENDPOINT_VARIABLES, *_otlp.PROTOCOL_VARIABLES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOLDFAST_SECRET", "a secret for tests, long enough")
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)

@@ -197,9 +197,12 @@ def test_a_service_name_that_comes_too_late_is_refused():
     [
         (
             {"backend": "jager"},
-            "backend='jager' is not known: use one of 'local', 'console', 'jaeger', 'otlp', 'auto'; did you mean 'jaeger'?",
+            "backend='jager' is not known: use one of 'local', 'console', 'jaeger', 'otlp', 'langsmith', 'langfuse', 'phoenix', 'mlflow', 'auto'; did you mean 'jaeger'?",
         ),
-        ({"backend": "zzz"}, "backend='zzz' is not known: use one of 'local', 'console', 'jaeger', 'otlp', 'auto'"),
+        (
+            {"backend": "zzz"},
+            "backend='zzz' is not known: use one of 'local', 'console', 'jaeger', 'otlp', 'langsmith', 'langfuse', 'phoenix', 'mlflow', 'auto'",
+        ),
         ({"capture": "all"}, "capture='all' is not known: use one of 'none', 'shape', 'values'"),
         ({"attempt_spans": "never"}, "attempt_spans='never' is not known: use one of 'auto', 'always', 'failures'"),
         ({"max_hit_spans": -1}, "max_hit_spans=-1 must be a whole number from 0"),
@@ -211,10 +214,10 @@ def test_a_service_name_that_comes_too_late_is_refused():
         ),
         ({"backend": "otlp", "endpoint": 4318}, "endpoint=4318 is not a URL: write for example 'http://localhost:4318/v1/traces'"),
         ({"path": 7}, "path=7 is no path: write for example 'traces.db'"),
-        ({"endpoint": "http://x"}, "endpoint='http://x' means nothing to backend 'local': use 'otlp' or 'jaeger'"),
+        ({"endpoint": "http://x"}, "endpoint='http://x' means nothing to backend 'local': use 'otlp', 'jaeger' or another that takes OTLP"),
         (
             {"backend": "console", "protocol": "grpc"},
-            "protocol='grpc' means nothing to backend 'console': use 'otlp' or 'jaeger'",
+            "protocol='grpc' means nothing to backend 'console': use 'otlp', 'jaeger' or another that takes OTLP",
         ),
         ({"backend": "otlp", "protocol": "udp"}, "protocol='udp' is not supported: use 'http/protobuf' or 'grpc'"),
         ({"backend": "console", "path": "t.db"}, "path='t.db' means nothing to backend 'console': only 'local' keeps a file"),

@@ -96,7 +96,7 @@ def test_a_bad_name_in_the_environment_fails_no_call(monkeypatch, capsys):
     assert [
         (
             "holdfast: tracing could not be set up, calls go on without it: PolicyError: backend='jager' is not known: "
-            "use one of 'local', 'console', 'jaeger', 'otlp', 'auto'; did you mean 'jaeger'?"
+            "use one of 'local', 'console', 'jaeger', 'otlp', 'langsmith', 'langfuse', 'phoenix', 'mlflow', 'auto'; did you mean 'jaeger'?"
         )
     ] == capsys.readouterr().err.splitlines()
 

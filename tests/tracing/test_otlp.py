@@ -22,7 +22,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from holdfast.errors import HoldfastError, PolicyError
-from holdfast.tracing import _otlp, configure, exporters, firewall, ids
+from holdfast.tracing import _backends, _otlp, configure, exporters, firewall, ids
 from holdfast.tracing.light import LightObserver
 from holdfast.tracing.light_span import Outlet
 from holdfast.tracing.settings import Settings
@@ -131,6 +131,10 @@ def watching(request):
     return watch
 
 
+def destination(endpoint, protocol):
+    return _backends.destination("otlp", endpoint=endpoint, protocol=protocol, project=None, headers=None)
+
+
 def values(attributes):
     return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in attributes}
 
@@ -211,7 +215,7 @@ def test_the_bytes_hold_the_trace(make_play, watching, protocol, monkeypatch):
     numbers = iter(range(1, 9))
     monkeypatch.setattr(ids, "draw", lambda _bits: next(numbers))
     with COLLECTORS[protocol]() as (endpoint, requests):
-        processor = exporters.otlp(_otlp.target(endpoint, protocol))
+        processor = exporters.otlp(destination(endpoint, protocol))
         play = make_play(watching(processor))
         with play.run() as run, play.call(run, max_attempts=2, kind="client") as call:
             play.failing(call, ConnectionError("reset"), will_retry=True, wait_s=0.5, reason="transient")
@@ -239,7 +243,7 @@ def lanes_end(processor):
 def test_an_unreachable_collector_slows_no_call(make_play, watching, protocol, where):
     """Spans are queued; flushing gives up in time."""
     with black_hole() as hole:
-        processor = exporters.otlp(_otlp.target(hole if where == "black hole" else closed_port(), protocol))
+        processor = exporters.otlp(destination(hole if where == "black hole" else closed_port(), protocol))
         play = make_play(watching(processor))
         slowest = 0.0
         for _ in range(200):
@@ -413,4 +417,4 @@ def test_a_missing_extra_is_named(monkeypatch, extra):
     monkeypatch.setitem(sys.modules, MODULES[extra[0]], None)
 
     with pytest.raises(HoldfastError, match=rf"pip install 'holdfast\[{extra[1]}\]'"):
-        exporters.otlp(_otlp.target("http://localhost:4317", extra[0]))
+        exporters.otlp(destination("http://localhost:4317", extra[0]))
