@@ -1,6 +1,6 @@
 # Every target sets itself up in .venv. Needed beforehand: Python >= 3.11 with venv and pip, and make.
 #
-#   make test ARGS="tests/policies -x"     ARGS goes to the tool behind demo, test, test-all, faults, bench, mutate and docs
+#   make test ARGS="tests/policies -x"     ARGS goes to the tool behind demo, test, test-all, faults, bench, backends-check, mutate and docs
 #   make test PYTHON=python3.13            the interpreter for a new .venv (after `make clean`)
 
 PYTHON ?= python3
@@ -16,10 +16,10 @@ UV := $(call UV_IN,$(VENV))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint types layers sync sync-check docs faults bench bench-smoke mutate metrics-check wheel-test check format clean
+.PHONY: help demo test test-all lint types layers sync sync-check docs faults bench bench-smoke mutate backends-check metrics-check wheel-test check format clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## a really flaky API: retried, cached, and its trace drawn
 	@$(BIN)/python examples/flaky_api.py $(ARGS)
@@ -59,6 +59,9 @@ bench: $(BENCH)/.bench ## what calls cost, beside the peers
 bench-smoke: $(VENV)/.dev ## a few of these costs, against generous limits
 	@$(BIN)/python -m benchmarks --smoke
 
+backends-check: $(VENV)/.dev .venvs/phoenix/.ready .venvs/mlflow/.ready ## a real run sent to a real Phoenix and a real MLflow (ARGS="--pictures docs/images")
+	@$(BIN)/python scripts/backends_check.py $(ARGS)
+
 mutate: $(VENV)/.dev ## change the code in small ways: does a test notice? (ARGS="policies/retry.py --sample 100")
 	@$(BIN)/python scripts/mutate.py $(ARGS)
 
@@ -91,6 +94,15 @@ $(VENV)/.dev: $(VENV)/.uv pyproject.toml uv.lock
 # Peers stay out of the suite's environment: they bring pytest plugins and versions of their own.
 $(BENCH)/.bench: $(VENV)/.uv pyproject.toml uv.lock
 	@$(call UV_IN,$(BENCH)) sync --python $(BIN)/python --locked --all-extras --no-default-groups --group bench
+	@touch $@
+
+# Servers to be sent to: a gigabyte, and versions of everything that would not go together with ours.
+.venvs/phoenix/.ready: SERVER := arize-phoenix==20.26.1
+.venvs/mlflow/.ready: SERVER := mlflow==3.17.2
+.venvs/phoenix/.ready .venvs/mlflow/.ready: $(VENV)/.uv
+	@echo "setting up $(@D) (once)"
+	@$(BIN)/uv --quiet venv --clear --python $(BIN)/python $(@D)
+	@$(BIN)/uv --quiet pip install --python $(@D)/bin/python $(SERVER)
 	@touch $@
 
 $(VENV)/.uv:
