@@ -202,7 +202,7 @@ class _Export:
             otel_context.detach(token)
             self._thread = 0
         if outcome is not SpanExportResult.SUCCESS:
-            raise HoldfastError("the exporter gave up")
+            raise HoldfastError((self._session is not None and self._session.reason) or "the exporter gave up")
         if self._session is not None and (refused := self._session.take_refused()):
             self.lane.failed += refused
             self.lane.complain(self._session.reason)

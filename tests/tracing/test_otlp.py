@@ -66,12 +66,13 @@ def http_collector():
 
 
 @contextlib.contextmanager
-def grpc_collector():
-    """An OTLP/gRPC collector on loopback that keeps what it gets."""
-    requests = []
+def grpc_collector(metadata=None):
+    """An OTLP/gRPC collector on loopback that keeps what it gets; what comes beside it is put into ``metadata``."""
+    requests, metadata = [], [] if metadata is None else metadata
 
     class Service(TraceServiceServicer):
         def Export(self, request, context):  # noqa: N802 - gRPC's own name
+            metadata.append(dict(context.invocation_metadata()))
             requests.append((None, request))
             return ExportTraceServiceResponse()
 
@@ -230,6 +231,21 @@ def test_the_bytes_hold_the_trace(make_play, watching, protocol, monkeypatch):
     assert [{"service.name": "tests"}] * len(resources) == [values(resource.resource.attributes) for resource in resources]
     assert {("holdfast", "holdfast/1")} == {(scope.scope.name, scope.schema_url) for scope in scopes}
     assert EXPECTED == {span.name: literal(span) for scope in scopes for span in scope.spans}
+
+
+def test_headers_go_over_grpc_too(make_play, watching, monkeypatch):
+    """As metadata, whose names are in lower case."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    metadata = []
+    with grpc_collector(metadata) as (endpoint, _):
+        made = _backends.destination("otlp", endpoint=endpoint, protocol="grpc", project=None, headers={"X-Team": "red"})
+        processor = exporters.otlp(made)
+        with make_play(watching(processor)).run():
+            pass
+        assert processor.force_flush(5000)
+        processor.shutdown()
+
+    assert ["red"] == [sent["x-team"] for sent in metadata]
 
 
 def lanes_end(processor):
