@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.harness import Result, Row, measure_row
 from benchmarks.rows import by_name
 
-PATIENCE = 60.0
+PATIENCE = 400.0  # LangGraph takes two minutes for 10,000 durable steps, and to resume them makes them first
 PATIENCE_PER_ROUND = 6.0
 """Seconds until a row is given up: at least, and more for each round."""
 ROOT = Path(__file__).resolve().parent.parent

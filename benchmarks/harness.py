@@ -49,10 +49,12 @@ class Contestant:
     Attributes:
         make: See the module.
         count: How many things one measurement does; None fills a slice of time.
+        most_rounds: It takes part in at most so many rounds, not warmed up; None takes part in all.
     """
 
     make: Make
     count: int | None = None
+    most_rounds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,13 +210,15 @@ def _run_rounds(row: Row, result: Result, ready: dict[str, tuple[Measure, int]])
     order = list(ready)
     for name, (measure, count) in ready.items():
         result.samples[name] = []
-        if row.contestants[name].count is not None and row.most_rounds > 3:
+        if row.contestants[name].count is not None and row.most_rounds > 3 and row.contestants[name].most_rounds is None:
             measure(count)  # warm; loops were warmed by their calibration
     gc.collect()
     gc.freeze()  # so that the collections below have little to look at
     for _ in range(result.rounds):
         shuffle(order)
         for name in order:
+            if len(result.samples[name]) == row.contestants[name].most_rounds:
+                continue
             measure, count = ready[name]
             gc.collect()
             gc.disable()

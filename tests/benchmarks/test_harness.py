@@ -88,6 +88,21 @@ def test_a_row_limits_its_rounds():
     assert 2 == measure_row(row(most_rounds=2), rounds=3, slice_s=0.0).rounds
 
 
+def test_a_contestant_may_take_part_in_fewer_rounds():
+    """A peer that needs minutes is measured once, cold; the others go on."""
+    made: list[int] = []
+
+    def slow(count):
+        made.append(count)
+        return 1.0
+
+    of = row()
+    of.contestants["slow"] = Contestant(lambda stack: slow, 1, most_rounds=1)
+    result = measure_row(of, rounds=3, slice_s=0.0)
+
+    assert ([1], 1, 3) == (made, len(result.samples["slow"]), len(result.samples["holdfast"]))
+
+
 @pytest.mark.parametrize(
     ("target", "is_net", "expected"),
     [(4.0, False, "holdfast 4.00, target 4: reached"), (3.9, False, "MISSED"), (2.0, True, "holdfast 2.00 over bare, target 2: reached")],
