@@ -17,10 +17,10 @@ SECOND = RetryPolicy(
 TWICE = RetryPolicy(max_attempts=2, initial_interval=1, jitter=False)
 
 
-def facts_of(colour: Any, outcomes: list[Any], retry_policy: Any) -> list[dict[str, Any]]:
-    """Make a call whose attempts end so, one after the other; return what was recorded."""
+def ending(colour: Any, outcomes: list[Any], **options: Any) -> Any:
+    """A call whose attempts end so, one after the other."""
 
-    @resilient(name="call", capture="values", retry_policy=retry_policy)
+    @resilient(**options)
     @colour.define
     def call() -> Any:
         outcome = outcomes.pop(0)
@@ -28,6 +28,12 @@ def facts_of(colour: Any, outcomes: list[Any], retry_policy: Any) -> list[dict[s
             raise outcome
         return outcome
 
+    return call
+
+
+def facts_of(colour: Any, outcomes: list[Any], retry_policy: Any) -> list[dict[str, Any]]:
+    """Make such a call; return what was recorded."""
+    call = ending(colour, outcomes, name="call", capture="values", retry_policy=retry_policy)
     with FakeClock(), recorded() as recording, contextlib.suppress(KeyError, ConnectionError):
         colour.run(call)
     return [{name: value for name, value in fact.items() if name not in {"name", "arguments"}} for fact in recording.facts]
@@ -99,15 +105,8 @@ def test_a_person_is_told_of_each_retry_while_nobody_observes(colour: Any, monke
     told: list[tuple[int, str]] = []
     monkeypatch.setattr(events, "observer", None)
     monkeypatch.setattr(events, "fallback", lambda note: told.append((note.level, note.text)))
-    outcomes = [ConnectionError("no answer"), "bad", "good"]
-
-    @resilient(name="fetch", retry_policy=SECOND.replace(retry_on=ConnectionError))
-    @colour.define
-    def fetch() -> Any:
-        outcome = outcomes.pop(0)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+    policy = SECOND.replace(retry_on=ConnectionError)
+    fetch = ending(colour, [ConnectionError("no answer"), "bad", "good"], name="fetch", retry_policy=policy)
 
     with FakeClock():
         assert "good" == colour.run(fetch)
