@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MOST = 256
 SHORTEST = 6
+_PIECE = 1000
+_MOST_PIECES = 16
 _MOST_LOOKED_AT = 1000
 
 
@@ -39,8 +41,9 @@ _lock = threading.Lock()
 def hidden(value: Any) -> Any:
     """What observers get in place of a marked value, whose texts are remembered."""
     for text in _texts_in(value):
-        if len(text) >= SHORTEST:
-            _remember(text)
+        for start in range(0, min(len(text), _PIECE * _MOST_PIECES), _PIECE):  # a document in pieces: no text that leaves shows more of it
+            if len(piece := text[start : start + _PIECE]) >= SHORTEST:
+                _remember(piece)
     return Secret
 
 
@@ -52,9 +55,13 @@ def masked(text: str, mask: str) -> str:
     return text
 
 
-def longest() -> int:
-    """Characters of the longest text that is remembered: so much must be looked at beyond a place where a text is cut."""
-    return len(_texts[0]) if _texts else 0
+def masked_beginning(text: str, mask: str, room: int) -> str:
+    """`masked`, for a text of which no more than about ``room`` characters will be shown, and so no more is looked at than that takes."""
+    longest = len(_texts[0]) if _texts else 0
+    if len(text) <= room + longest:
+        return masked(text, mask)
+    made = masked(text[: room + longest], mask)
+    return made[: max(0, len(made) - longest)]  # where it is cut, the beginning of one may be left
 
 
 def _remember(text: str) -> None:

@@ -82,8 +82,28 @@ def test_a_secret_is_found_however_it_is_written(write, text):
     assert text not in _secrets.masked(f"before {write(text)} after", "*")
 
 
-def test_the_longest_is_known():
-    """So far must be looked beyond where a text is cut."""
-    assert 0 == _secrets.longest()
-    _secrets.hidden(["abcdef", "abcdefgh"])
-    assert 8 == _secrets.longest()
+def test_a_document_is_masked_in_pieces():
+    """Its whole length counts, up to where nothing shows it any more."""
+    document = "".join(f"line {number} of it\n" for number in range(500))
+    _secrets.hidden(document)
+
+    assert document[:20] not in _secrets.masked(f"bad: {document}", "*")
+    assert "of it" not in _secrets.masked_beginning(f"bad: {document}", "*", 2000)
+
+
+@given(room=st.integers(0, 60), filler=st.integers(0, 40), times=st.integers(1, 6))
+def test_no_part_of_a_secret_is_left_where_a_text_is_cut(room, filler, times):
+    """Though masking makes a text shorter, so that more of it is shown."""
+    _secrets._known.clear()
+    _secrets._texts = ()
+    _secrets.hidden("ABCDEFGHIJ")
+    text = "." * filler + "ABCDEFGHIJ" * times + "." * 40
+
+    shown = _secrets.masked_beginning(text, "*", room)[: max(room, 1)]
+    assert set(shown) <= {".", "*"}
+
+
+def test_nothing_is_cut_that_need_not_be():
+    """A short text, and one without any secrets to look for."""
+    assert "abc" == _secrets.masked_beginning("abc", "*", 10)
+    assert "abcdef" == _secrets.masked_beginning("abcdefgh", "*", 6)

@@ -149,7 +149,7 @@ def _scalar(value: Any, budget: _Budget) -> Any:
 
 def _string(text: str, budget: _Budget) -> str:
     room = max(0, budget.left)
-    text, is_cut = _secrets.masked(text[: room + 1 + _secrets.longest()], redact.MASK)[: room + 1], len(text) > room + 1
+    text, is_cut = _secrets.masked_beginning(text, redact.MASK, room + 1)[: room + 1], len(text) > room + 1
     text = redact.scrub(text.encode("utf-8", "replace").decode())
     if (used := len(_encode(text))) > room or is_cut:
         text = _fit(text, room) + budget.cut()

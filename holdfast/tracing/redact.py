@@ -117,5 +117,5 @@ def message(error: BaseException) -> str:
         text = str(error)
     except Exception as trouble:  # noqa: BLE001 - the user's __str__
         return f"<the text of this {type(error).__name__} cannot be had: {type(trouble).__name__}>"
-    text = scrub(text[: 4 * MESSAGE_LIMIT])
+    text = scrub(_secrets.masked_beginning(text, MASK, 4 * MESSAGE_LIMIT)[: 4 * MESSAGE_LIMIT])
     return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"

@@ -170,6 +170,24 @@ def test_what_is_marked_is_masked_while_nobody_observes(fresh, capsys, monkeypat
     assert CANARY not in said
 
 
+@resilient(retry_policy=TWICE, capture="values")
+def repeating(first: Key, text: str) -> None:
+    """What is marked comes in what is not, and goes in a message."""
+    raise ConnectionError(f"no {text}")
+
+
+def test_a_marked_document_does_not_leave_in_part(outputs):
+    """Messages and captured texts are cut, and a document is longer than what is left of them."""
+    document = "".join(f"{CANARY} {number};" for number in range(2000))
+    holdfast.tracing.configure("console", lines="debug")
+    with pytest.raises(ConnectionError):
+        repeating(document, f"of {document}")
+    with pytest.raises(ConnectionError):
+        repeating(CANARY, CANARY * 1000)
+
+    assert [] == [place for place, data in outputs.read().items() if CANARY[:6].encode() in data]
+
+
 @task(retry_policy=TWICE)
 def unmarked(place, *rest, nested, login):
     """Nothing is marked here."""
