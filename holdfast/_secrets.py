@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MOST = 256
 SHORTEST = 6
+_MOST_TRIED = 32
 _PIECE = 1000
 _MOST_PIECES = 16
 _MOST_LOOKED_AT = 1000
@@ -35,6 +36,7 @@ class Secret:
 
 _known: dict[str, tuple[str, ...]] = {}
 _texts: tuple[str, ...] = ()
+_starts: frozenset[str] = frozenset()
 _lock = threading.Lock()
 
 
@@ -49,7 +51,10 @@ def hidden(value: Any) -> Any:
 
 def masked(text: str, mask: str) -> str:
     """``text`` with all that is remembered replaced by ``mask``."""
-    for known in _texts:
+    texts = _texts
+    if not texts or len(text) < len(texts[-1]) or (len(texts) > _MOST_TRIED and not _may_hold_one(text)):
+        return text
+    for known in texts:
         if known in text:
             text = text.replace(known, mask)
     return text
@@ -64,8 +69,17 @@ def masked_beginning(text: str, mask: str, room: int) -> str:
     return made[: max(0, len(made) - longest)]  # where it is cut, the beginning of one may be left
 
 
+def _may_hold_one(text: str) -> bool:
+    """Whether one of many may begin anywhere in it: 300 characters take 40 us, where looking for 256 texts takes 180."""
+    starts = _starts
+    for at in range(len(text) - SHORTEST + 1):  # noqa: SIM110 - half the time that any() takes
+        if text[at : at + SHORTEST] in starts:
+            return True
+    return False
+
+
 def _remember(text: str) -> None:
-    global _texts  # noqa: PLW0603 - replaced as a whole, so that readers need no lock
+    global _texts, _starts  # noqa: PLW0603 - replaced as a whole, so that readers need no lock
     with _lock:
         is_new = text not in _known
         _known[text] = _ways_to_write(text) if is_new else _known.pop(text)  # the latest is the last
@@ -73,6 +87,7 @@ def _remember(text: str) -> None:
             del _known[next(iter(_known))]
         if is_new:
             every = {way for ways in _known.values() for way in ways}
+            _starts = frozenset(way[:SHORTEST] for way in every)  # before the texts, which are read first
             _texts = tuple(sorted(every, key=len, reverse=True))  # one that holds another is masked whole
 
 

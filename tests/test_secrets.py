@@ -59,6 +59,16 @@ def test_only_the_latest_are_remembered():
     assert _secrets.MOST == len(_secrets._known)
 
 
+@given(text=st.text("abc", max_size=20), known=st.lists(st.text("abc", min_size=6, max_size=9), min_size=40, max_size=60, unique=True))
+def test_many_are_found_as_few_are(text, known):
+    """There is another way for many, which must not miss any."""
+    _secrets._known.clear()
+    _secrets._texts = ()
+    _secrets.hidden(known)
+
+    assert any(each in text for each in known) == ("*" in _secrets.masked(text, "*"))
+
+
 WRITERS = {
     "itself": str,
     "repr": lambda text: repr(text)[1:-1],
