@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from holdfast.tracing._configure import configure, measure
     from holdfast.tracing._session import Handle
     from holdfast.tracing.firewall import flush
+    from holdfast.tracing.log_processor import OTelLogProcessor
     from holdfast.tracing.propagation import carried, child_env
     from holdfast.tracing.text import warn
 
-__all__ = ["Handle", "carried", "child_env", "configure", "flush", "measure", "warn"]
+__all__ = ["Handle", "OTelLogProcessor", "carried", "child_env", "configure", "flush", "measure", "warn"]
 
 _HOMES = {
     "Handle": "_session",
+    "OTelLogProcessor": "log_processor",
     "carried": "propagation",
     "child_env": "propagation",
     "configure": "_configure",

@@ -43,7 +43,7 @@ _EVENTS_ONLY = Signals(events=True, logs=False)
 def signals() -> Signals:
     """What the environment asks for; events only while the application has set no logger provider, which nobody would hear."""
     asked = {word.strip().lower() for word in os.environ.get(VARIABLE, "").split(",")}
-    if asked.isdisjoint({"logs", "logs/dup"}) or not _has_listener() or not _can_tell():
+    if asked.isdisjoint({"logs", "logs/dup"}) or not _has_listener() or not _can_tell_exceptions():
         return _EVENTS_ONLY
     return Signals(events="logs/dup" in asked, logs=True)
 
@@ -76,11 +76,15 @@ def _has_listener() -> bool:
 
 
 @cache
-def _can_tell() -> bool:
+def _can_tell_exceptions() -> bool:
+    if not can_tell():
+        firewall.stderr(f"holdfast: {VARIABLE} needs opentelemetry-api 1.35: exceptions stay events on spans")
+    return can_tell()
+
+
+@cache
+def can_tell() -> bool:
     """Whether this version of OpenTelemetry knows named records (from 1.35 on)."""
     from opentelemetry._logs import LogRecord
 
-    if {"event_name", "context"} <= inspect.signature(LogRecord).parameters.keys():
-        return True
-    firewall.stderr(f"holdfast: {VARIABLE} needs opentelemetry-api 1.35: exceptions stay events on spans")
-    return False
+    return {"event_name", "context"} <= inspect.signature(LogRecord).parameters.keys()

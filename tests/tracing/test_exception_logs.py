@@ -109,13 +109,19 @@ def test_without_a_logger_provider_events_stay(play, recorder, no_provider, monk
     assert 2 == len(events_of(recorder))
 
 
+def clear():
+    """What is known of the API, as if nobody had asked yet."""
+    exception_logs.can_tell.cache_clear()
+    exception_logs._can_tell_exceptions.cache_clear()
+
+
 def test_an_api_without_named_records_is_told_once(logs, monkeypatch, capsys, inline):
     """Then events stay, too."""
-    exception_logs._can_tell.cache_clear()
+    clear()
     monkeypatch.setenv(exception_logs.VARIABLE, "logs")
     monkeypatch.setattr(_logs, "LogRecord", lambda *, attributes: None)
     found = [exception_logs.signals(), exception_logs.signals()]
-    exception_logs._can_tell.cache_clear()
+    clear()
     firewall.flush(1.0)
 
     assert [Signals(events=True, logs=False)] * 2 == found
