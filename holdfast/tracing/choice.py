@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 JUST_NOW_NS = 5 * 10**9
 """A run that was seen under way not longer ago is taken to be still running: it is told of each second."""
 
-STATUSES = ("ok", "error", "cancelled", "interrupted", "running", "stopped")
+STATUSES = ("ok", "error", "cancelled", "interrupted", "crashed", "running", "stopped")
 """``running`` and ``stopped`` have no end recorded: the one gave a sign of life just now, the other did not, so it was killed or stopped."""
 
 _NO_END = {"running": "outcome = '' AND end_ns >= ?", "stopped": "outcome = '' AND end_ns < ?"}

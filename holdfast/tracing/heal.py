@@ -11,22 +11,18 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from holdfast import events
 from holdfast.tracing import attributes, carrier, keeper
 from holdfast.tracing import convention as names
 from holdfast.tracing.crashed import crashed, lost
-from holdfast.tracing.light_span import SCOPE
+from holdfast.tracing.readable import readable
 from holdfast.tracing.records import SpanRow
 
 if TYPE_CHECKING:
     from holdfast.events import Remains
     from holdfast.tracing.carrier import Carrier
     from holdfast.tracing.keeper import Kept
-
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
 def heal(remains: Remains) -> int:
@@ -39,8 +35,8 @@ def heal(remains: Remains) -> int:
     if kept is None or not kept.is_sampled:
         return 0
     rows = rows_of(kept, remains)
-    for row, kind in rows:
-        emit(row, kept.service, kind)
+    for row in rows:
+        emit(row, kept.service)
     many = "a span" if len(rows) == 1 else f"{len(rows)} spans"
     events.note(
         "holdfast.run.healed",
@@ -52,7 +48,7 @@ def heal(remains: Remains) -> int:
     return len(rows)
 
 
-def rows_of(kept: Carrier, remains: Remains) -> list[tuple[SpanRow, SpanKind]]:
+def rows_of(kept: Carrier, remains: Remains) -> list[SpanRow]:
     """The spans, ended: those inside first, the run's own last, as in life."""
     found = {span.row.span_id: span for span in map(keeper.decode, remains.spans.values())}
     seen_ns = max(remains.seen_ns, *(span.row.end_ns for span in found.values()), kept.start_ns)
@@ -61,8 +57,8 @@ def rows_of(kept: Carrier, remains: Remains) -> list[tuple[SpanRow, SpanKind]]:
         alive = found.pop(kept.span_id).row
         root = replace(alive, links=[*root.links, *alive.links])
     inside = sorted(found.values(), key=lambda span: -span.row.start_ns)
-    ended = [(_ended(span, remains.steps.get(span.step), seen_ns), SpanKind[span.kind.upper()]) for span in inside]
-    return [*ended, (crashed(root, seen_ns), SpanKind.INTERNAL)]
+    ended = [_ended(span, remains.steps.get(span.step), seen_ns) for span in inside]
+    return [*ended, crashed(root, seen_ns)]
 
 
 def _ended(span: Kept, end: tuple[str, int] | None, seen_ns: int) -> SpanRow:
@@ -86,35 +82,14 @@ def _root(kept: Carrier, remains: Remains) -> SpanRow:
     )
 
 
-def emit(row: SpanRow, service: str, kind: SpanKind = SpanKind.INTERNAL) -> None:
+def emit(row: SpanRow, service: str) -> None:
     """Hand an ended span to the processors of the tracer provider, as of the service that began it."""
     provider: Any = trace.get_tracer_provider()
     processors = getattr(provider, "_active_span_processor", None)  # the SDK has no public way to give it a span that was begun elsewhere
     if processors is not None:
-        processors.on_end(_readable(row, _resource(provider, service), kind))
+        processors.on_end(readable(row, _resource(provider, service)))
 
 
 def _resource(provider: Any, service: str) -> Resource:
     own: Resource = provider.resource
     return own.merge(Resource({SERVICE_NAME: service})) if service else own
-
-
-def _readable(row: SpanRow, resource: Resource, kind: SpanKind) -> ReadableSpan:
-    return ReadableSpan(
-        row.name,
-        _context(row.trace_id, row.span_id),
-        _context(row.trace_id, row.parent_id, is_remote=row.attributes.get(names.SPAN_TYPE) == "run") if row.parent_id else None,
-        resource,
-        row.attributes,
-        [Event(name, attributes=said, timestamp=when) for name, when, said in row.events],
-        [Link(_context(trace_id, span_id, is_remote=True), said) for trace_id, span_id, said in row.links],
-        kind,
-        status=Status(StatusCode.ERROR, row.status_text) if row.status == "error" else Status(),
-        start_time=row.start_ns,
-        end_time=row.end_ns,
-        instrumentation_scope=SCOPE,
-    )
-
-
-def _context(trace_id: str, span_id: str, *, is_remote: bool = False) -> SpanContext:
-    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=is_remote, trace_flags=_SAMPLED)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from opentelemetry.context import Context
-    from opentelemetry.trace import SpanKind
 
     from holdfast.events import RunFacts
     from holdfast.tracing.records import SpanRow
@@ -64,8 +63,7 @@ class Keeper:
     def __init__(self, row: Callable[[Any], SpanRow]) -> None:
         self._row = row
         self._alive: dict[str, int] = {}  # when each run's sign of life was kept
-        self._kinds: dict[str, Any] = {}  # of the spans that the watch is about to tell, which are rows by then
-        self.watch = under_way.Watch(self._keep_lasting, self._row_of_lasting)
+        self.watch = under_way.Watch(self._keep_lasting, row)
 
     def before(self, spans: Sequence[Any]) -> None:
         """These are about to leave."""
@@ -79,11 +77,7 @@ class Keeper:
             changes.setdefault(id(run), _Change(run, {})).gone.append(span_id)
         for change in changes.values():
             rows, steps = self._rows(change.run, change.above), under_way.steps(change.run) if change.above else {}
-            _apply(
-                change.run,
-                {row.span_id: _encoded(row, steps, getattr(change.above[row.span_id], "kind", None)) for row in rows},
-                change.gone,
-            )
+            _apply(change.run, {row.span_id: _encoded(row, steps) for row in rows}, change.gone)
 
     def open_rows(self, spans: Sequence[Any]) -> list[SpanRow]:
         """The open spans above these, of runs with a journal: for a backend that can take a span twice."""
@@ -96,11 +90,6 @@ class Keeper:
         now, known = clock.current.time_ns(), under_way.known(run) if above else _nothing
         return [under_way.opened(self._row(span), known(span), now) for span in above.values()]
 
-    def _row_of_lasting(self, span: Any) -> SpanRow:
-        row = self._row(span)
-        self._kinds[row.span_id] = getattr(span, "kind", None)
-        return row
-
     def _keep_lasting(self, rows: Iterable[SpanRow]) -> None:
         """What the watch tells: calls that have lasted, once, and their runs each second."""
         self._alive = {span_id: seen for span_id, seen in self._alive.items() if span_id in _kept}
@@ -108,8 +97,7 @@ class Keeper:
         for row in rows:
             run = runs.get(str(row.attributes.get(names.RUN_ID, "")))
             if run is not None and (row.span_id not in _kept or self._is_due(row)):
-                _apply(run, {row.span_id: _encoded(row, under_way.steps(run), self._kinds.get(row.span_id))}, ())
-        self._kinds.clear()
+                _apply(run, {row.span_id: _encoded(row, under_way.steps(run))}, ())
 
     def _is_due(self, row: SpanRow) -> bool:
         if row.attributes.get(names.SPAN_TYPE) != "run":
@@ -160,24 +148,22 @@ class Kept(NamedTuple):
 
     Attributes:
         row: The span.
-        kind: ``internal``, ``client``, ...
         step: The step that it is of, by the hex digits of its digest; ``""`` for none.
     """
 
     row: SpanRow
-    kind: str
     step: str
 
 
 def decode(data: bytes) -> Kept:
     """What was kept."""
-    kind, step, row = data.split(b":", 2)
-    return Kept(records.decode(row), kind.decode(), step.decode())
+    step, row = data.split(b":", 1)
+    return Kept(records.decode(row), step.decode())
 
 
-def _encoded(row: SpanRow, steps: Mapping[Any, str], kind: SpanKind | None) -> bytes:
+def _encoded(row: SpanRow, steps: Mapping[Any, str]) -> bytes:
     step = steps.get(row.attributes.get(names.TASK_INDEX), "")
-    return f"{'internal' if kind is None else kind.name.lower()}:{step}:".encode() + records.encode(row)
+    return f"{step}:".encode() + records.encode(row)
 
 
 def _apply(run: RunFacts, kept: dict[str, bytes], gone: Sequence[str]) -> None:

@@ -6,16 +6,12 @@ import logging
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from holdfast.errors import HoldfastError
 from holdfast.tracing import _otlp
-from holdfast.tracing import convention as names
 from holdfast.tracing._translation import translated
-from holdfast.tracing.light_span import SCOPE
+from holdfast.tracing.readable import readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +20,6 @@ if TYPE_CHECKING:
     from holdfast.tracing.records import SpanRow
 
 _BATCH = 512
-_SOMEBODYS = InstrumentationScope("")  # the store does not know which library's they are
 
 
 def send(rows: Sequence[SpanRow], destination: Destination) -> None:
@@ -53,28 +48,6 @@ def send(rows: Sequence[SpanRow], destination: Destination) -> None:
     finally:
         log.removeFilter(listener)
         made.exporter.shutdown()
-
-
-def readable(row: SpanRow, resource: Resource) -> ReadableSpan:
-    """A row as exporters of the OpenTelemetry SDK take it."""
-    return ReadableSpan(
-        row.name,
-        _context(row.trace_id, row.span_id),
-        _context(row.trace_id, row.parent_id) if row.parent_id else None,
-        resource,
-        row.attributes,
-        [Event(name, attributes, time) for name, time, attributes in row.events],
-        [Link(_context(trace_id, span_id), attributes) for trace_id, span_id, attributes in row.links],
-        SpanKind[row.kind.upper()],
-        status=Status(StatusCode[row.status.upper()], row.status_text or None),
-        start_time=row.start_ns,
-        end_time=row.end_ns,
-        instrumentation_scope=SCOPE if names.SPAN_TYPE in row.attributes else _SOMEBODYS,
-    )
-
-
-def _context(trace_id: str, span_id: str) -> SpanContext:
-    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 
 
 class _Listener(logging.Filter):

@@ -10,7 +10,8 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 
-from holdfast.tracing import otlp_json, resend
+from holdfast.tracing import otlp_json
+from holdfast.tracing.readable import readable
 from holdfast.tracing.records import SpanRow
 
 TRACE = "0198c0de7d3a7c1b9a4e0c8f3c3f7a10"
@@ -64,7 +65,7 @@ def spans_of(request):
 def test_the_same_as_the_encoder_of_the_sdk():
     """Ids, times, kinds, parents, attributes of each type, events, links, status, scope, resource."""
     rows = [OURS, ROOT, OF_ANOTHER_PROGRAM]
-    expected = encode_spans([resend.readable(row, Resource({"service.name": row.service} if row.service else {})) for row in rows])
+    expected = encode_spans([readable(row, Resource({"service.name": row.service} if row.service else {})) for row in rows])
 
     line = otlp_json.request(rows)
 
