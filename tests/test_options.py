@@ -140,7 +140,7 @@ def test_a_value_without_a_name_is_guessed_to_be_the_first_option(make, args, te
         (
             tracing.configure,
             ("otlp", "http://jaeger:4318"),
-            "configure takes options by name, not by position: endpoint, protocol, service_name, ",
+            "configure takes options by name, not by position: endpoint, protocol, project, ",
         ),
         (entrypoint(print).batch, ([1], None, True), "Entrypoint.batch takes options by name, not by position: return_exceptions"),
     ],

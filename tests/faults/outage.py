@@ -129,3 +129,12 @@ def main(path: str, synchronous: Any, tries: str) -> None:
                 break
         say(f"run {first}")
         saver.close()
+
+
+def told(*arguments: Any) -> None:
+    """`main`; what it raises is told in one write: the lines of a traceback may have lines of the log in their middle."""
+    try:
+        main(*arguments)
+    except Exception as error:
+        os.write(2, f"\nended with {type(error).__name__}\n".encode())
+        raise

@@ -33,7 +33,7 @@ def lived(folder, synchronous="FULL", *options, tries=1):
     command += [
         sys.executable,
         "-c",
-        "import sys; from tests.faults.outage import main; main(*sys.argv[1:])",
+        "import sys; from tests.faults.outage import told; told(*sys.argv[1:])",
     ]  # its names are as they are here
     command += [str(folder / STORE), synchronous, str(tries)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
@@ -153,5 +153,5 @@ def test_one_sync_fails_and_the_program_goes_on(tmp_path, when):
 
 def how_it_ended(end):
     """``"well"``, or with which error."""
-    raised = re.findall(r"^holdfast\.errors\.(\w+)", end.stderr, re.MULTILINE)  # lines of the log may follow it
-    return "well" if end.returncode == 0 else raised[-1]
+    raised = re.findall(r"^ended with (\w+)$", end.stderr, re.MULTILINE)
+    return "well" if end.returncode == 0 else raised[-1] if raised else f"code {end.returncode}: {end.stderr}"

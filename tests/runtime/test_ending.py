@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import queue
 import signal
 import subprocess
 import sys
@@ -717,10 +718,11 @@ def test_a_final_that_nobody_unpacks_says_where_it_belongs(place: str) -> None:
     assert "register" not in str(caught.value)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_callback_that_leaves_does_not_keep_the_run_open() -> None:
+def test_a_callback_that_leaves_does_not_keep_the_run_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """SystemExit out of a callback ends the thread it is called on, and nothing else: the run waited for that call for ever."""
     outcome: list[Any] = []
+    told: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    monkeypatch.setattr(threading, "excepthook", lambda said: told.put(said.exc_type))
 
     def leave(_: Any) -> None:
         raise SystemExit
@@ -743,3 +745,4 @@ def test_a_callback_that_leaves_does_not_keep_the_run_open() -> None:
     runner.join(10)
 
     assert [2] == outcome
+    assert told.get(timeout=30) is SystemExit
