@@ -15,6 +15,8 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from holdfast.errors import PolicyError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -59,7 +61,12 @@ def carried(fn: Callable[P, R]) -> Callable[P, R]:
 
     Returns:
         A function that can be pickled as well, and does the same.
+
+    Raises:
+        PolicyError: It cannot be called.
     """
+    if not callable(fn):
+        raise PolicyError(f"carried({fn!r}) cannot be called: give the function, and its arguments to the pool: submit(carried(work), 7)")
     return _Carried(fn, _told())
 
 
@@ -69,7 +76,7 @@ class _Carried(Generic[P, R]):
     def __init__(self, fn: Callable[P, R], told: dict[str, str]) -> None:
         self._fn = fn
         self._told = told
-        update_wrapper(self, fn)
+        update_wrapper(self, fn, updated=())  # its names only: what a decorator keeps in it, the bare function say, cannot be pickled
         self.__dict__.pop("__wrapped__", None)  # or the function would be pickled twice
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:

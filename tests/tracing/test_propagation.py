@@ -14,6 +14,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 
+from holdfast import PolicyError, resilient
 from holdfast.tracing import carried, child_env, propagation
 
 TRACEPARENT = "00-0000000000000000000000000000abcd-00000000000000ef-01"
@@ -68,6 +69,23 @@ def test_a_carried_function_runs_where_it_was_made(tracer):
     with tracer.start_as_current_span("other") as other:
         assert ((3, 1), (0xABCD, 0xEF)) == (job[0](7, 2), job[1]())
         assert other is trace.get_current_span()
+
+
+@resilient
+def doubled(number):
+    """Found by its name where a pool unpickles it."""
+    return 2 * number
+
+
+def test_a_decorated_function_can_be_carried():
+    """Decorators keep the bare function in theirs, which is not to be found by its name."""
+    assert 14 == pickle.loads(pickle.dumps(carried(doubled)))(7)
+
+
+def test_the_result_of_a_call_is_not_carried():
+    """``carried(work(7))`` for ``carried(work), 7``: said here, not in the worker."""
+    with pytest.raises(PolicyError, match=r"carried\(7\) cannot be called"):
+        carried(7)
 
 
 def test_a_function_carried_from_nowhere_is_inside_nothing(tracer):
