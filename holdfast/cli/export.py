@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from holdfast.tracing.records import SpanRow
     from holdfast.tracing.store import TraceStore
 
+_DATABASE = b"SQLite format 3\0"
+"""How every file of SQLite begins (https://www.sqlite.org/fileformat.html#magic_header_string)."""
+
 
 @click.command(
     epilog="\b\nExamples:\n  holdfast export --to http://localhost:4318     the last run, to Jaeger\n"
@@ -80,12 +83,22 @@ def _send(rows: Sequence[SpanRow], endpoint: str, protocol: str | None) -> None:
         output.fail(str(error))
 
 
+def _refuse_database(path: Path) -> None:
+    """``--to traces.db`` for ``--db traces.db`` would leave nothing of what is recorded there."""
+    with path.open("rb") as file:
+        if file.read(len(_DATABASE)) == _DATABASE:
+            raise click.UsageError(f"{path} is a SQLite database, which would be lost: choose another file for --to")
+
+
 def _write(found: Sequence[Sequence[SpanRow]], target: str) -> None:
     data = b"".join(otlp_json.request(rows) + b"\n" for rows in found)
     if target == "-":
         sys.stdout.buffer.write(data)
         return
+    path = Path(target)
     try:
-        Path(target).write_bytes(data)
+        if path.is_file():
+            _refuse_database(path)
+        path.write_bytes(data)
     except OSError as error:
         output.fail(f"{target} cannot be written: {error.strerror}")

@@ -111,6 +111,14 @@ def test_export_writes_a_file(command, filled, tmp_path):  # noqa: F811
     assert (0, first + "\n", "4 spans of 1 trace to stdout\n") == (code, out, err)
 
 
+def test_export_overwrites_no_database(command, filled, path):  # noqa: F811
+    """The trace store itself, above all; an export of before may be replaced."""
+    code, out, err = command("export", "--all", "--to", str(path))
+
+    assert (2, "", True) == (code, out, f"{path} is a SQLite database, which would be lost" in err)
+    assert 3 == len(TraceStore(path).runs(10))
+
+
 def test_export_says_what_had_no_end(command, path, tmp_path):  # noqa: F811
     """The file holds it until it was last seen."""
     store = TraceStore(path)
