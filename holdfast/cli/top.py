@@ -13,7 +13,7 @@ from holdfast.cli.marks import ASCII, UNICODE, cells, plain, took
 from holdfast.cli.moments import Since
 from holdfast.cli.table import LONGEST_NAME, Row, draw
 from holdfast.tracing import figures
-from holdfast.tracing.choice import EVERYTHING, Choice
+from holdfast.tracing.choice import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,7 +63,7 @@ def top(by: str, limit: int, name: str | None, thread: str | None, since: int | 
     if as_json:
         output.print_json([_in_json(each) for each in found[:limit]])
     elif not found:
-        output.fail("no such call has been recorded" if choice != EVERYTHING and store.runs(1) else traces.nothing_recorded(store))
+        output.fail("no such call has been recorded" if store.runs(1) else traces.nothing_recorded(store))
     else:
         output.print_text(_render(found[:limit], width=output.width(), color=output.has_color(), is_ascii=output.is_ascii()))
         if len(found) > limit:

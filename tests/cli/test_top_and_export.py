@@ -87,6 +87,15 @@ def test_top_of_nothing(command, options):  # noqa: F811
     assert (1, "", True) == (code, out, "nothing has been recorded" in err)
 
 
+def test_top_of_runs_without_tasks(command, path):  # noqa: F811
+    """They have been recorded, so nothing is said of how to record."""
+    store = TraceStore(path)
+    store.write(run_rows(FIRST, 1)[:1])
+    store.close()
+
+    assert (1, "", "Error: no such call has been recorded\n") == command("top")
+
+
 def test_export_sends_a_run(command, filled):  # noqa: F811
     """With its own ids, to a collector on a real socket."""
     with http_collector() as (url, requests):
