@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import click
@@ -11,15 +10,15 @@ from holdfast import _traces, clock
 from holdfast.checkpoint.sqlite import SqliteSaver
 from holdfast.cli import output
 from holdfast.cli.marks import age, plain
-from holdfast.errors import StoreError
+from holdfast.errors import PolicyError, StoreError
 from holdfast.tracing import convention as names
+from holdfast.tracing import detect
 from holdfast.tracing.choice import JUST_NOW_NS
 from holdfast.tracing.store import TraceStore
 
 if TYPE_CHECKING:
     from holdfast.events import Remains
 
-_VARIABLE = "HOLDFAST_TRACING"
 _FLUSH_S = 10.0
 
 
@@ -82,8 +81,11 @@ def _healed(path: str, found: list[Remains]) -> list[Remains]:
     from holdfast.tracing import configure, flush  # the SDK: only when there is something to heal
     from holdfast.tracing.heal import heal as give_end
 
-    for name in [each.strip() for each in os.environ.get(_VARIABLE, "").split(",") if each.strip()] or ["auto"]:
-        configure(name, lines=False)
+    try:
+        for name in detect.backends() or ["auto"]:
+            configure(name, lines=False)
+    except PolicyError as error:
+        raise click.UsageError(str(error)) from None
 
     def send(left: Remains) -> bool:
         give_end(left)

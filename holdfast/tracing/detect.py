@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _module = sys.modules.get
 _OFF = frozenset({"off", "0", "false", "no", "none"})
+_METRICS = "metrics"
 
 _has_read_environment = False
 _is_off = False
@@ -68,7 +69,7 @@ def _install() -> Observer | None:
 
 def _read_environment() -> Observer | None:
     global _has_read_environment, _is_off  # noqa: PLW0603 - read once per process
-    names = [name.strip().lower() for name in os.environ.get("HOLDFAST_TRACING", "").split(",") if name.strip()]
+    names = _named()
     if not names:
         _has_read_environment = True
         return None
@@ -79,12 +80,22 @@ def _read_environment() -> Observer | None:
         _has_read_environment = True  # after the work: a second thread may do it again, to no effect, rather than miss its first call
 
 
+def backends() -> list[str]:
+    """The backends that ``HOLDFAST_TRACING`` names: none when it says that nothing is to be traced."""
+    names = _named()
+    return [] if not _OFF.isdisjoint(names) else [name for name in names if name != _METRICS]
+
+
+def _named() -> list[str]:
+    return [name.strip().lower() for name in os.environ.get("HOLDFAST_TRACING", "").split(",") if name.strip()]
+
+
 def _configure(names: list[str]) -> Observer | None:
     from holdfast import events
     from holdfast.tracing._configure import configure, measure
 
     for name in names:
-        if name == "metrics":
+        if name == _METRICS:
             measure()
         else:
             configure(name)

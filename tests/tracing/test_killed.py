@@ -240,6 +240,19 @@ def test_healed_without_being_resumed(lives):
     assert [span.id for span in crashed(healed)] == [span.id for span in crashed(spans)]
 
 
+def test_what_cannot_be_healed_to_is_said(lives):
+    """By the name in the environment, without a traceback; ``off`` names nothing, so the endpoint holds."""
+    lives.live("attempt 2")
+    lives.environment["HOLDFAST_TRACING"] = "nonsense"
+    process = lives.start("-m", "holdfast", "traces", "heal", "--db", "runs.db")
+    said = process.communicate(timeout=60)[0]
+    lives.environment["HOLDFAST_TRACING"] = "off"
+    healed = lives.heal()
+
+    assert (2, True, False) == (process.returncode, "'nonsense' is not known" in said, "Traceback" in said)
+    assert (True, True) == (healed.startswith("healed run "), bool(crashed(lives.spans())))
+
+
 def test_healed_by_several_processes_at_once(lives):
     """Whoever owns the thread does it; the others find nothing, and nothing is there twice."""
     lives.live("attempt 2")
