@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -19,7 +20,7 @@ from holdfast.errors import PolicyError
 from holdfast.tracing import _otlp, dialects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 _TRACES = "/v1/traces"
 _NO = frozenset({"false", "0", "no", "off"})
@@ -159,6 +160,8 @@ def _target(backend: Backend, endpoint: str | None) -> _otlp.Target:
 
 
 def _checked(headers: Mapping[str, str] | None) -> Headers:
+    if headers is not None and not isinstance(headers, Mapping):
+        raise PolicyError("headers: give a dict of names and values, such as {'x-api-key': key}")  # what they are is secret
     for name, value in (headers or {}).items():
         if not isinstance(name, str) or not isinstance(value, str) or not (name + value).isprintable():
             raise PolicyError(f"headers: the one named {name!r} is no text that can be sent: give printable strings, without line breaks")

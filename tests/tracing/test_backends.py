@@ -435,6 +435,7 @@ def destination(backend, endpoint=None, project=None, headers=None, protocol=Non
             {"backend": "otlp", "headers": {"x-key": "a\n"}},
             "headers: the one named 'x-key' is no text that can be sent: give printable strings, without line breaks",
         ),
+        ({}, {"backend": "otlp", "headers": "x-key=a"}, "headers: give a dict of names and values, such as {'x-api-key': key}"),
         ({}, {"backend": "local", "headers": {"a": "b"}}, "headers means nothing to backend 'local': use 'otlp', 'jaeger' or another that takes OTLP"),
         ({}, {"backend": "auto", "project": "p"}, "project='p' means nothing to backend 'auto': it takes them from the environment"),
         (
