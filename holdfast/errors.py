@@ -78,6 +78,19 @@ class CorruptRecord(HoldfastError):  # noqa: N818 - see NotKeyable
     """A stored record whose checksum, format or version is wrong. A cache treats it as a miss."""
 
 
+class TraceError(HoldfastError, ValueError):
+    """A trace of accesses that cannot be used: damaged, something else, not in the order of time, or empty.
+
+    Attributes:
+        where: Which part, for example ``line 7``, ``byte 48`` or ``access 3``; empty for the whole.
+    """
+
+    def __init__(self, message: str, *, where: str = "") -> None:
+        """Keep the place beside the text."""
+        super().__init__(message)
+        self.where = where
+
+
 class StoreError(HoldfastError, OSError):
     """A store that cannot be opened safely: wrong owner, world-writable folder, foreign or newer schema."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import holdfast
-from holdfast import testing, tracing
+from holdfast import testing, tracing, tuning
 from holdfast.clock import Clock
 from holdfast.events import Observer
 from holdfast.typing import Cache, Checkpointer, Codec
@@ -47,7 +47,7 @@ def members(name: str, thing: Any) -> Iterator[tuple[str, Any]]:
                 yield f"{name}.{key}", function
 
 
-EXPORTED = {name: getattr(module, name) for module in (holdfast, tracing, testing) for name in module.__all__}
+EXPORTED = {name: getattr(module, name) for module in (holdfast, tracing, testing, tuning) for name in module.__all__}
 DOCUMENTED = {
     path: function
     for name, thing in {**EXPORTED, "Cache": Cache, "Checkpointer": Checkpointer, "Codec": Codec, "Clock": Clock}.items()

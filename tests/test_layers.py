@@ -26,6 +26,8 @@ HEAVY = (
     "httpx",
     "pathlib",
     "holdfast.cache.explanation",
+    "holdfast.tuning",
+    "numpy",
 )
 
 
