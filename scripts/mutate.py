@@ -51,6 +51,8 @@ _CALLS = f"test_resilient.py {_FACTS} test_task.py runtime/test_flight.py runtim
 _SLOTS = "runtime/test_slots.py runtime/test_limits.py runtime/test_memory.py"
 _ENDS = "runtime/test_ending.py runtime/test_failures.py runtime/test_unawaited.py test_tracebacks.py test_durable.py"
 
+_TRACES = "tuning/test_files.py tuning/test_curves.py"
+
 _STATES = "test_branches.py test_states.py test_history_model.py"
 
 MODULES = {
@@ -106,6 +108,16 @@ MODULES = {
     "runtime/stream.py": "runtime/test_stream.py test_entrypoint.py",
     "runtime/trail.py": "runtime/test_trail.py runtime/test_replay.py",
     "runtime/writer.py": "runtime/test_writer.py runtime/test_outcomes.py",
+    "tuning/_chain.py": "tuning/test_curves.py",
+    "tuning/_columns.py": _TRACES,
+    "tuning/_csv.py": "tuning/test_files.py",
+    "tuning/_files.py": "tuning/test_files.py",
+    "tuning/_json_lines.py": "tuning/test_files.py",
+    "tuning/_oracle_general.py": "tuning/test_files.py",
+    "tuning/_rows.py": "tuning/test_files.py",
+    "tuning/_scalar.py": "tuning/test_curves.py",
+    "tuning/_vector.py": "tuning/test_curves.py",
+    "tuning/trace.py": _TRACES,
 }
 """Modules of the package, and the tests (below ``tests``, quickest to tell first) that a mutant of each has to pass."""
 

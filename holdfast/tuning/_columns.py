@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from hashlib import blake2b
-from numbers import Real
+from numbers import Integral, Real
 from typing import NamedTuple
 
 LONGEST = 1 << 58
@@ -131,15 +131,15 @@ def hashed(value: object, what: str) -> int:
     A number is taken as it is, and so are 16 hex digits in lower case, which is how such bits are written; any other text or bytes are hashed.
     A hash that happens to be 0 becomes 1, since 0 stands for no fingerprint.
     """
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
     if isinstance(value, str):
         if len(value) == _HEX_DIGITS and not value.strip("0123456789abcdef"):
             return int(value, 16)
         value = value.encode("utf-8", "surrogatepass")
-    if not isinstance(value, bytes):
-        raise ValueError(f"{what} {value!r} is neither text, bytes nor a number")  # noqa: TRY004 - readers add the place to ValueErrors
-    return int.from_bytes(blake2b(value, digest_size=8).digest()) or 1
+    if isinstance(value, bytes):
+        return int.from_bytes(blake2b(value, digest_size=8).digest()) or 1
+    if type(value) is not bool and isinstance(value, Integral):
+        return int(value)
+    raise ValueError(f"{what} {value!r} is neither text, bytes nor a whole number")
 
 
 def written(value: int) -> str:
@@ -149,11 +149,18 @@ def written(value: int) -> str:
 
 def microseconds(value: object, what: str, *, per_unit: int = 1_000_000) -> int:
     """A number of seconds, or of ``per_unit`` microseconds each, as whole microseconds."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, float | int | Real):  # the common ones first: Real is slow to ask
+        raise ValueError(f"{what} {value!r} is not a number")  # noqa: TRY004 - readers add the place to ValueErrors
+    if isinstance(value, int):
         return value * per_unit
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise ValueError(f"{what} {value!r} is not a number")  # noqa: TRY004 - see `hashed`
     number = float(value) * per_unit
     if not math.isfinite(number):
         raise ValueError(f"{what} {value!r} is not a finite number")
     return round(number)
+
+
+def whole(value: object, what: str) -> int:
+    """A whole number that somebody hands in."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ValueError(f"{what} {value!r} is not a whole number")  # noqa: TRY004 - see `microseconds`
+    return int(value)

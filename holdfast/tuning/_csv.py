@@ -62,10 +62,8 @@ def _checked(header: list[str]) -> str:
 
 def _number(text: str | None, what: str) -> int | float:
     """Exactly, where it is whole."""
-    try:
-        return int(text or "")
-    except ValueError:
-        return _float(text or "", what) or 0.0
+    text = text or ""
+    return int(text) if text.isdecimal() else _float(text, what) or 0.0
 
 
 def _float(text: str | None, what: str) -> float | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from holdfast.errors import PolicyError, TraceError
 from holdfast.policies.duration import positive_seconds
 from holdfast.tuning import _csv, _json_lines, _oracle_general
-from holdfast.tuning._columns import Columns, hashed, microseconds
+from holdfast.tuning._columns import Columns, hashed, microseconds, whole
 from holdfast.tuning.outcomes import Outcome, RefreshOutcome
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ class Trace:
             for number, access in enumerate(accesses, 1):  # noqa: B007 - told below, when something is wrong
                 compute = None if access.compute is None else microseconds(access.compute, "compute")
                 fingerprint = None if access.fingerprint is None else hashed(access.fingerprint, "fingerprint")
-                columns.add(hashed(access.key, "key"), microseconds(access.time, "time"), access.size, compute, fingerprint)
+                size = None if access.size is None else whole(access.size, "size")
+                columns.add(hashed(access.key, "key"), microseconds(access.time, "time"), size, compute, fingerprint)
         except ValueError as error:
             raise TraceError(f"access {number}: {error}", where=f"access {number}") from None
 

@@ -6,6 +6,7 @@ import gzip
 import json
 import struct
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -236,9 +237,12 @@ def test_a_file_that_is_not_there_is_an_oserror(reader, tmp_path):
         (Access("a", -1), "access 2: the time goes back by 2 s"),
         (Access("a", math_nan := float("nan")), "access 2: time nan is not a finite number"),
         (Access("a", "2"), "access 2: time '2' is not a number"),
-        (Access(None, 2), "access 2: key None is neither text, bytes nor a number"),
-        (Access(True, 2), "access 2: key True is neither text, bytes nor a number"),
+        (Access(None, 2), "access 2: key None is neither text, bytes nor a whole number"),
+        (Access(True, 2), "access 2: key True is neither text, bytes nor a whole number"),
         (Access("a", 2, compute=math_nan), "access 2: compute nan is not a finite number"),
+        (Access("a", 2, size=1.5), "access 2: size 1.5 is not a whole number"),
+        (Access("a", 2, size=-1), "access 2: size -1 is not a number of bytes"),
+        (Access(-1, 2), "access 2: key -1 is not a number of 64 bits"),
         (Access("a", 2, fingerprint=0), "access 2: fingerprint 0 is not"),
     ],
 )
@@ -247,6 +251,13 @@ def test_an_access_that_cannot_be_is_named(access, reason):
     with pytest.raises(TraceError, match=reason) as caught:
         Trace([Access("a", 1), access])
     assert "access 2" == caught.value.where
+
+
+def test_numbers_of_other_libraries_are_numbers():
+    """Traces come out of data frames, too."""
+    access = Access(np.uint64(7), np.float64(1.5), np.int64(512), np.float32(0.25), np.int64(9))
+
+    assert [FULL] == list(Trace([access]))
 
 
 def test_optional_columns_take_room_only_when_used():
