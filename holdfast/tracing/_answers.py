@@ -55,11 +55,16 @@ class Session(requests.Session):
 
         Raises:
             UnwantedAnswer: It is a redirect, which would lose the spans, or no answer of a collector.
+            requests.ConnectionError: There is no connection; the reason says why, in words without the client's inner workings.
         """
         for name in self._foreign:
             request.headers.pop(name, None)
         self.reason = ""
-        response = super().send(request, **options | {"allow_redirects": False})
+        try:
+            response = super().send(request, **options | {"allow_redirects": False})
+        except requests.ConnectionError as error:
+            self.reason = f"no connection to {scrub(request.url or '')}{_cause(error)}: is it running? check {self._destination.place}"
+            raise
         self.reason = self._meaning(response)
         if self.reason and response.status_code < HTTPStatus.BAD_REQUEST and not self._refused:
             raise UnwantedAnswer(self.reason)
@@ -119,6 +124,15 @@ def _foreign(own: Headers) -> frozenset[str]:
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Authentication that changes nothing: without one, requests puts a login from ``.netrc`` in the place of our header."""
     return request
+
+
+def _cause(error: BaseException | None) -> str:
+    """What the system says of a failed connection, such as ``Connection refused``; ``""`` when it says nothing."""
+    while error is not None:
+        if isinstance(error, OSError) and error.strerror:
+            return f": {scrub(error.strerror)}"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _kind(response: requests.Response) -> str:
