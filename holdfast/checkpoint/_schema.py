@@ -73,3 +73,13 @@ SCHEMA = Schema(
         """,
     ),
 )
+
+VIEWS = {
+    1: """
+    CREATE TEMP VIEW runs AS SELECT
+        id, run_id, thread_id, status, base, created, updated, steps, size, checksum, entry, code, input, output, saved, error,
+        '' AS trace
+    FROM main.runs;
+    """
+}
+"""For tools that look at an older file for a moment, without upgrading it; see `Schema.views`."""

@@ -21,7 +21,7 @@ from holdfast.checkpoint._owners import Owners, refuse_emptied
 from holdfast.checkpoint._read import Reader
 from holdfast.checkpoint._refusals import check_id
 from holdfast.checkpoint._retention import check_keep_last
-from holdfast.checkpoint._schema import SCHEMA
+from holdfast.checkpoint._schema import SCHEMA, VIEWS
 from holdfast.checkpoint._threads import copy, infos
 from holdfast.checkpoint._write import Writer
 from holdfast.errors import CorruptRecord, PolicyError, StoreError
@@ -101,6 +101,7 @@ class SqliteSaver:
         """
         saver = cls(path)
         saver._writer = None
+        saver._reader.schema = saver._reader.schema._replace(views=VIEWS)
         return saver
 
     def __repr__(self) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 
 class Schema(NamedTuple):
@@ -14,11 +19,33 @@ class Schema(NamedTuple):
         name: What to call the file in errors, for example ``trace store``.
         application_id: The file's identity, a 32-bit number of its kind alone.
         migrations: SQL scripts; script ``n`` takes a file from version ``n`` to ``n + 1``. Only ever append.
+        views: For an older version, what shows a file of it to a reader as one of the newest: temporary views in the place of tables,
+            since a reader does not migrate. For short looks only: a file may be upgraded behind them. To be revised with each migration.
     """
 
     name: str
     application_id: int
     migrations: tuple[str, ...]
+    views: Mapping[int, str] = MappingProxyType({})
+
+    def for_reader(self, version: int, path: Path) -> str:
+        """The script by which a reader sees a file of this version as one of the newest; ``""`` when it is that.
+
+        Args:
+            version: The file's.
+            path: The file, for errors.
+
+        Raises:
+            EmptyStoreError: Nothing has been written in it yet.
+            OldStoreError: It has to be upgraded first.
+        """
+        if version == 0:
+            raise EmptyStoreError(f"the {self.name} {path} is empty: nothing has been recorded in it yet")
+        if version == len(self.migrations):
+            return ""
+        if version not in self.views:
+            raise OldStoreError(f"the {self.name} {path} has schema {version} of an older holdfast: it is upgraded when next written to")
+        return self.views[version]
 
 
 class EmptyStoreError(StoreError):

@@ -239,9 +239,10 @@ class Database:
         with _within(connection, "BEGIN"):  # one snapshot, as another process may be creating the schema now
             version = self._version(connection)
         if self._is_reader:
+            for statement in _statements(self.schema.for_reader(version, self.path)):
+                connection.execute(statement)
             connection.execute("PRAGMA query_only = ON")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
-            self._refuse_old(version)
             return
         for companion in ("", "-wal", "-shm"):
             make_private(self.path.with_name(self.path.name + companion))
@@ -266,15 +267,6 @@ class Database:
                 f"{len(self.schema.migrations)}): upgrade holdfast, or choose another path"
             )
         return version
-
-    def _refuse_old(self, version: int) -> None:
-        """A reader does not migrate."""
-        if version == 0:
-            raise EmptyStoreError(f"the {self.schema.name} {self.path} is empty: nothing has been recorded in it yet")
-        if version < len(self.schema.migrations):
-            raise OldStoreError(
-                f"the {self.schema.name} {self.path} has schema {version} of an older holdfast: it is upgraded when next written to"
-            )
 
     def _migrate(self, connection: Connection) -> None:
         with _within(connection, "BEGIN IMMEDIATE"):

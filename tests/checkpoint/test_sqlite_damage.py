@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sqlite3
 
@@ -255,14 +256,33 @@ def test_an_older_schema_is_upgraded_by_reading_too(path, monkeypatch):
     assert before == everything(path)[1][0][0]
 
 
-def test_a_file_without_traces_is_upgraded_and_stays_good(path):
-    """Of schema 1, whose rows have checksums that know of no trace: they are untraced, and can be resumed."""
-    before = everything(path)
+def without_traces(path):
+    """Make it a file of schema 1, whose rows have checksums that know of no trace."""
     change(path, "ALTER TABLE runs DROP COLUMN trace")
     change(path, "PRAGMA user_version = 1")
-    SqliteSaver(path).latest("one")
+
+
+def test_a_file_without_traces_is_upgraded_and_stays_good(path):
+    """Its runs are untraced, and can be resumed."""
+    before = everything(path)
+    without_traces(path)
+    saver = SqliteSaver(path)
+    saver.latest("one")
+    saver.close()
 
     assert before == everything(path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert (2,) == connection.execute("PRAGMA user_version").fetchone()
+
+
+def test_a_file_without_traces_can_be_looked_at(path):
+    """Tools that may not upgrade it read it as it is, so that `holdfast threads` shows what waits; not a byte changes."""
+    before = everything(path)
+    without_traces(path)
+    content = path.read_bytes()
+
+    assert before == everything(path)
+    assert content == path.read_bytes()
 
 
 def test_a_changed_trace_is_damage(path):
