@@ -106,10 +106,8 @@ def refuse_doubts(run: RunRecord, records: Sequence[StepRecord]) -> None:
 def doubt_about(run: RunRecord, steps: Sequence[Announced]) -> InDoubt:
     """The error that asks a person."""
     doubts = tuple(doubt(run.run_id, each) for each in steps)
-    subject = "a step" if len(doubts) == 1 else f"{len(doubts)} steps"
-    lines = [
-        f"run {run.run_id!r} stops until a person has said what became of {subject} that may run at most once and has no recorded end:"
-    ]
+    those = "a step that may run at most once and has" if len(doubts) == 1 else f"{len(doubts)} steps that may run at most once and have"
+    lines = [f"run {run.run_id!r} stops until a person has said what became of {those} no recorded end:"]
     lines += [
         f"    {each.task}, begun {datetime.fromtimestamp(each.began, UTC):%Y-%m-%d %H:%M:%S} UTC (idempotency key {each.idempotency_key})"
         for each in doubts[:_MOST_SHOWN]
