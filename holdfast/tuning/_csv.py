@@ -63,7 +63,7 @@ def _checked(header: list[str]) -> str:
 def _number(text: str | None, what: str) -> int | float:
     """Exactly, where it is whole."""
     text = text or ""
-    return int(text) if text.isdecimal() else _float(text, what) or 0.0
+    return int(text) if text.removeprefix("-").isdecimal() else _float(text, what) or 0.0
 
 
 def _float(text: str | None, what: str) -> float | None:

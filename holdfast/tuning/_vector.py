@@ -41,14 +41,14 @@ class VectorIndex:
         again = np.repeat(counts > 1, counts)
         self._alone = int(np.count_nonzero(~again))
         self._alone_compute = 0 if computes is None else _sum(computes[~again])
-        counts = counts[counts > 1]
+        counts, times, computes = counts[counts > 1], times[again], None if computes is None else computes[again]
         ends, keys_in_line = np.append(0, np.cumsum(counts)), capacity // layout.width
         self._lines: list[_Line] = []
         for key in range(0, len(counts), keys_in_line):
             ranks = np.repeat(np.arange(len(counts[key : key + keys_in_line])), counts[key : key + keys_in_line])
             part = slice(ends[key], ends[key] + len(ranks))
-            starts = times[again][part] + ranks * layout.width
-            self._lines.append(_Line.laid_out(starts, None if computes is None else computes[again][part], layout))
+            starts = times[part] + ranks * layout.width
+            self._lines.append(_Line.laid_out(starts, None if computes is None else computes[part], layout))
 
     def fixed(self, ttls: Sequence[int | None]) -> list[Totals]:
         """See `Index.fixed`."""

@@ -130,7 +130,10 @@ def test_the_unit_of_time_stands_in_its_name(column, cell, tmp_path):
 
 def test_whole_microseconds_are_exact_however_many(tmp_path):
     """Beyond what a float can tell apart."""
-    path, again = file(tmp_path, "t_us,key\n90071992547409931,00000000000000ff\n"), tmp_path / "again.csv"
+    path, again = (
+        file(tmp_path, "t_us,key\n-90071992547409931,00000000000000ff\n90071992547409931,00000000000000ff\n"),
+        tmp_path / "again.csv",
+    )
     Trace.from_csv(path).to_csv(again)
 
     assert path.read_bytes() == again.read_bytes()
