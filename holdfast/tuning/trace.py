@@ -59,16 +59,18 @@ class Trace:
     """
 
     def __init__(self, accesses: Iterable[Access] = ()) -> None:
-        self._columns = columns = Columns()
-        number = 0
-        try:
-            for number, access in enumerate(accesses, 1):  # noqa: B007 - told below, when something is wrong
-                compute = None if access.compute is None else microseconds(access.compute, "compute")
-                fingerprint = None if access.fingerprint is None else hashed(access.fingerprint, "fingerprint")
-                size = None if access.size is None else whole(access.size, "size")
-                columns.add(hashed(access.key, "key"), microseconds(access.time, "time"), size, compute, fingerprint)
-        except ValueError as error:
-            raise TraceError(f"access {number}: {error}", where=f"access {number}") from None
+        self._columns = Columns()
+        for number, access in enumerate(accesses, 1):
+            try:
+                self._add(access)
+            except ValueError as error:
+                raise TraceError(f"access {number}: {error}", where=f"access {number}") from None
+
+    def _add(self, access: Access) -> None:
+        size = None if access.size is None else whole(access.size, "size")
+        compute = None if access.compute is None else microseconds(access.compute, "compute")
+        fingerprint = None if access.fingerprint is None else hashed(access.fingerprint, "fingerprint")
+        self._columns.add(hashed(access.key, "key"), microseconds(access.time, "time"), size, compute, fingerprint)
 
     @classmethod
     def from_csv(cls, path: str | PathLike[str]) -> Trace:

@@ -256,6 +256,18 @@ def test_an_access_that_cannot_be_is_named(access, reason):
     assert "access 2" == caught.value.where
 
 
+def test_an_error_of_whoever_hands_in_the_accesses_stays_his():
+    """It is not about an access."""
+
+    def broken():
+        yield Access("a", 1)
+        raise ValueError("the log is gone")
+
+    with pytest.raises(ValueError, match="the log is gone") as caught:
+        Trace(broken())
+    assert ValueError is type(caught.value)
+
+
 def test_numbers_of_other_libraries_are_numbers():
     """Traces come out of data frames, too."""
     access = Access(np.uint64(7), np.float64(1.5), np.int64(512), np.float32(0.25), np.int64(9))
