@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from holdfast.tracing.firewall import flush
     from holdfast.tracing.log_processor import OTelLogProcessor
     from holdfast.tracing.propagation import carried, child_env
+    from holdfast.tracing.sampling import KeepInteresting
     from holdfast.tracing.text import warn
 
-__all__ = ["Handle", "OTelLogProcessor", "carried", "child_env", "configure", "flush", "measure", "warn"]
+__all__ = ["Handle", "KeepInteresting", "OTelLogProcessor", "carried", "child_env", "configure", "flush", "measure", "warn"]
 
 _HOMES = {
     "Handle": "_session",
+    "KeepInteresting": "sampling",
     "OTelLogProcessor": "log_processor",
     "carried": "propagation",
     "child_env": "propagation",

@@ -10,6 +10,7 @@ from holdfast._frames import trims
 from holdfast.errors import PolicyError
 from holdfast.events import WARNING
 from holdfast.tracing import _backends, _options, _session, exporters
+from holdfast.tracing import sampling as _sampling
 from holdfast.tracing._provider import tracer_provider
 from holdfast.tracing._session import Handle, Handles
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from holdfast.events import Observer
+    from holdfast.tracing.sampling import KeepInteresting
 
     _Place = tuple[tuple[str, ...], Callable[[], exporters.LaneProcessor]]
 
@@ -24,7 +26,7 @@ BACKENDS = ("local", "console", "jaeger", "otlp", *_backends.BACKENDS, "auto")
 
 
 @trims
-def configure(
+def configure(  # noqa: PLR0913 - options, by name only
     backend: str = "local",
     *,
     endpoint: str | None = None,
@@ -38,6 +40,7 @@ def configure(
     redact: Callable[[str], str] | None = None,
     lines: bool | str | None = None,
     path: str | os.PathLike[str] | None = None,
+    sampling: KeepInteresting | None = None,
 ) -> Handle:
     """Record every run, call and attempt from now on, and send the spans to ``backend``.
 
@@ -73,6 +76,8 @@ def configure(
             gives it); ``"debug"``, ``"info"``, ``"warning"`` or ``"error"`` is the least level there. False writes none, apart from warnings about
             trouble beside the calls, such as a cache or trace store that cannot be written.
         path: Database of the ``local`` backend, made when missing; None for the user's own.
+        sampling: What this backend is sent, decided on its own thread: see `holdfast.tracing.KeepInteresting`. None for everything that the
+            tracer provider samples. ``local`` and ``console`` take none: they keep everything, also where ``auto`` falls back to it.
 
     Returns:
         A handle to flush or shut down this backend.
@@ -86,11 +91,16 @@ def configure(
     if backend == "auto":
         _refuse(backend, "it takes them from the environment", endpoint=endpoint, protocol=protocol, project=project, headers=headers)
     _check_path(names, path)
-    places = [_place(name, path, endpoint=endpoint, protocol=protocol, project=project, headers=headers) for name in names]
+    _sampling.check(sampling)
+    if backend in {"local", "console"}:
+        _refuse(backend, "it keeps everything", sampling=sampling)
+    places = [_place(name, path, sampling, endpoint=endpoint, protocol=protocol, project=project, headers=headers) for name in names]
     _options.check(capture, attempt_spans, max_hit_spans, lines)
     if redact is not None and not callable(redact):
         raise PolicyError(f"redact={redact!r} cannot be called: give a function that takes a text and returns what may leave of it")
     with _session.lock:
+        for key, _ in places:
+            _refuse_other_sampling(key, sampling)
         provider = tracer_provider(service_name, _restart)
         handles = tuple(_added(provider, *place) for place in places)
         _session.current.adopt(capture=capture, attempt_spans=attempt_spans, max_hit_spans=max_hit_spans, redact=redact, lines=lines)
@@ -132,12 +142,12 @@ def _resolved(backend: str) -> tuple[str, ...]:
     return _backends.named() if backend == "auto" else (backend,)
 
 
-def _place(name: str, path: str | os.PathLike[str] | None, **given: Any) -> _Place:
+def _place(name: str, path: str | os.PathLike[str] | None, sampling: KeepInteresting | None, **given: Any) -> _Place:
     """A backend's key, and what makes its processor; raises when something given, or in the environment, cannot work for it."""
     if name in _backends.NAMES:
         destination = _backends.destination(name, **given)
         target = destination.target
-        return (name, target.protocol, target.endpoint or "", destination.project), lambda: exporters.otlp(destination)
+        return (name, target.protocol, target.endpoint or "", destination.project), lambda: exporters.otlp(destination, sampling)
     _refuse(name, "use 'otlp', 'jaeger' or another that takes OTLP", **given)
     if name == "console":
         return (name, ""), exporters.to_console
@@ -153,6 +163,13 @@ def _added(provider: Any, key: tuple[str, ...], make: Callable[[], exporters.Lan
         provider.add_span_processor(processor)
         handle = _session.current.handles[key] = Handle(key[0], processor, key)
     return handle
+
+
+def _refuse_other_sampling(key: tuple[str, ...], sampling: KeepInteresting | None) -> None:
+    """Raise when a backend that is there already was to be sent something else."""
+    handle = _session.current.handles.get(key)
+    if handle is not None and sampling is not None and key[0] in _backends.NAMES and handle.sampling != sampling:
+        raise PolicyError(f"sampling={sampling!r} comes too late: {handle!r} has sampling={handle.sampling!r}; shut that down first")
 
 
 def _check_path(names: tuple[str, ...], path: str | os.PathLike[str] | None) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from holdfast.events import Observer
     from holdfast.policies.duration import Duration
     from holdfast.tracing.exporters import LaneProcessor
+    from holdfast.tracing.sampling import KeepInteresting
 
 lock = threading.RLock()
 """Held while the session changes."""
@@ -45,8 +46,13 @@ class Handle:
         self._processor = processor
         self._key = key
 
+    @property
+    def sampling(self) -> KeepInteresting | None:
+        """What this backend is sent; None for everything."""
+        return self._processor.sampling
+
     def flush(self, timeout: Duration = firewall.EXIT_TIMEOUT) -> bool:
-        """Wait until all spans ended so far have left for this backend.
+        """Wait until all spans ended so far have left for this backend; those that `KeepInteresting` holds back stay.
 
         Args:
             timeout: The most to wait: seconds, a timedelta or text like ``"1.5s"``.
@@ -89,6 +95,11 @@ class Handles(Handle):
         """Hold on to all of them."""
         self.backend = ", ".join(handle.backend for handle in handles)
         self._handles = handles
+
+    @property
+    def sampling(self) -> KeepInteresting | None:
+        """What the first of them is sent."""
+        return self._handles[0].sampling
 
     def flush(self, timeout: Duration = firewall.EXIT_TIMEOUT) -> bool:
         """Wait until all spans ended so far have left, at most so long for all of them together; see `Handle.flush`."""

@@ -21,6 +21,7 @@ from holdfast.errors import HoldfastError
 from holdfast.tracing import _otlp, console, firewall, ids, keeper, under_way
 from holdfast.tracing._translation import translated
 from holdfast.tracing.dialects import Speech
+from holdfast.tracing.held import Sieve
 from holdfast.tracing.light_span import LightSpan, service_of
 from holdfast.tracing.records import SpanRow
 from holdfast.tracing.redact import scrub
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from holdfast.tracing._answers import Session
     from holdfast.tracing._backends import Destination
+    from holdfast.tracing.sampling import KeepInteresting
 
 _OTLP_LINGER_S = 1.0
 
@@ -58,10 +60,19 @@ class LaneProcessor(SpanProcessor):
         lane: Where they go.
         close: Closes what is behind the lane, at shutdown; None when there is nothing to close.
         is_keeping: Whether open spans are kept for the case that the process dies; see `holdfast.tracing.keeper`.
+        sampling: What the lane lets through; None for everything.
     """
 
-    def __init__(self, lane: firewall.Lane, close: Callable[[], object] | None = None, *, is_keeping: bool = False) -> None:
+    def __init__(
+        self,
+        lane: firewall.Lane,
+        close: Callable[[], object] | None = None,
+        *,
+        is_keeping: bool = False,
+        sampling: KeepInteresting | None = None,
+    ) -> None:
         self.lane = lane
+        self.sampling = sampling
         self._is_keeping = is_keeping
         self._close = close
         self._is_on = True
@@ -134,18 +145,28 @@ def to_console() -> LaneProcessor:
     return LaneProcessor(firewall.Lane("the console trace", write))
 
 
-def otlp(destination: Destination) -> LaneProcessor:
+def otlp(destination: Destination, sampling: KeepInteresting | None = None) -> LaneProcessor:
     """To a collector, Jaeger or any backend that takes OTLP.
+
+    Args:
+        destination: Which.
+        sampling: What is sent; None for everything.
 
     Raises:
         HoldfastError: The extra for the destination's protocol is not installed.
     """
     made = _otlp.exporter(destination)
-    return exporting(made.exporter, made.where, logger=made.logger, session=made.session, speech=destination.speech)
+    return exporting(made.exporter, made.where, logger=made.logger, session=made.session, speech=destination.speech, sampling=sampling)
 
 
 def exporting(
-    exporter: SpanExporter, where: str, *, logger: str = "", session: Session | None = None, speech: Speech | None = None
+    exporter: SpanExporter,
+    where: str,
+    *,
+    logger: str = "",
+    session: Session | None = None,
+    speech: Speech | None = None,
+    sampling: KeepInteresting | None = None,
 ) -> LaneProcessor:
     """Through any exporter of the OpenTelemetry SDK, behind the firewall.
 
@@ -155,20 +176,26 @@ def exporting(
         logger: Name of the exporter's own logger, ``""`` when it has none.
         session: Knows what the answers mean; None when nobody does.
         speech: What is added to the spans; None for nothing.
+        sampling: What is sent; None for everything.
     """
     kept = keeper.Keeper(row)
     export = _Export(exporter, kept, logger, session, speech or Speech())
+    batch = _environment("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", firewall.BATCH)
+    # In front of the keeper, too: of a span that is held or let go no parent has to be known, since nobody will miss it.
+    sieve = None if sampling is None else Sieve(sampling, export, batch)
     lane = firewall.Lane(
         f"the export of spans to {scrub(where)}",
-        export,
+        sieve or export,
         pulse=kept.watch,
         capacity=_environment("OTEL_BSP_MAX_QUEUE_SIZE", firewall.CAPACITY),
-        batch=_environment("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", firewall.BATCH),
+        batch=batch,
         linger=_environment("OTEL_BSP_SCHEDULE_DELAY", int(_OTLP_LINGER_S * 1000)) / 1000,
     )
     export.lane = lane
+    if sieve is not None:
+        sieve.lane = lane
     kept.watch.start(lane.wake)
-    return LaneProcessor(lane, export.close, is_keeping=True)
+    return LaneProcessor(lane, export.close, is_keeping=True, sampling=sampling)
 
 
 class _Export:
