@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import click
 from holdfast.cli import output, traces
 from holdfast.cli.marks import count
 from holdfast.errors import HoldfastError, PolicyError
-from holdfast.tracing import otlp_json
+from holdfast.tracing import _backends, otlp_json
 from holdfast.tracing.choice import EVERYTHING
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _DATABASE = b"SQLite format 3\0"
 """How every file of SQLite begins (https://www.sqlite.org/fileformat.html#magic_header_string)."""
 
+_ADDRESS = re.compile(r"[\w.-]+:\d+(/.*)?")
+
 
 @click.command(
     epilog="\b\nExamples:\n  holdfast export --to http://localhost:4318     the last run, to Jaeger\n"
@@ -30,7 +33,13 @@ _DATABASE = b"SQLite format 3\0"
     "  holdfast export --all --to - | gzip > runs.jsonl.gz"
 )
 @click.argument("run", default="")
-@click.option("--to", "target", metavar="URL|FILE", required=True, help="An OTLP endpoint, or a file for OTLP in JSON; - is stdout.")
+@click.option(
+    "--to",
+    "target",
+    metavar="URL|BACKEND|FILE",
+    required=True,
+    help="An OTLP endpoint, a backend by its name in configure(), or a file for OTLP in JSON; - is stdout.",
+)
 @click.option("--protocol", type=click.Choice(["http/protobuf", "grpc"]), help="How to send to a URL; default http/protobuf.")
 @click.option("--all", "everything", is_flag=True, help="All runs instead of one: in a file one line for each trace.")
 @traces.db
@@ -42,13 +51,15 @@ def export(run: str, target: str, protocol: str | None, db: str | None, *, every
     """
     if everything and run:
         raise click.UsageError(f"RUN {run!r} and --all were both given: leave one of them out")
-    is_url = "://" in target
-    if protocol is not None and not is_url:
+    is_sent = "://" in target or target in _backends.NAMES
+    if protocol is not None and not is_sent:
         raise click.UsageError(f"--protocol {protocol} means nothing for a file: give a URL, such as http://localhost:4318")
+    if _ADDRESS.fullmatch(target):
+        raise click.UsageError(f"--to {target} is no URL: write http://{target}, or ./{target} for a file of that name")
     store = traces.open_store(db)
     found = _traces(store, run, everything=everything)
     spans = sum(map(len, found))
-    if is_url:
+    if is_sent:
         _send([row for rows in found for row in rows], target, protocol)
     else:
         _write(found, target)
@@ -71,11 +82,12 @@ def _traces(store: TraceStore, run: str, *, everything: bool) -> list[list[SpanR
     return sorted((sorted(rows, key=lambda row: row.start_ns) for rows in by_trace.values()), key=lambda rows: rows[0].start_ns)
 
 
-def _send(rows: Sequence[SpanRow], endpoint: str, protocol: str | None) -> None:
-    from holdfast.tracing import _backends, resend  # the SDK, only when used
+def _send(rows: Sequence[SpanRow], target: str, protocol: str | None) -> None:
+    from holdfast.tracing import resend  # the SDK, only when used
 
+    backend, endpoint = (target, None) if target in _backends.NAMES else ("otlp", target)
     try:
-        destination = _backends.destination("otlp", endpoint=endpoint, protocol=protocol, project=None, headers=None)
+        destination = _backends.destination(backend, endpoint=endpoint, protocol=protocol, project=None, headers=None)
         resend.send(rows, destination)
     except PolicyError as error:
         raise click.UsageError(str(error)) from None

@@ -108,6 +108,35 @@ def test_export_sends_a_run(command, filled):  # noqa: F811
     assert ["run plan", "forecast", "forecast attempt 1", "forecast attempt 2"] == [span.name for span in spans]
 
 
+def test_export_sends_a_run_to_a_backend_by_its_name(command, filled):  # noqa: F811
+    """Its address and credentials come from its own variables, its words are in the spans; without them it is said which are missing."""
+    with http_collector() as (url, requests):
+        base = url.removesuffix("/v1/traces")
+        done = command("export", SECOND, "--to", "langsmith", LANGSMITH_API_KEY="k", LANGSMITH_ENDPOINT=base)
+    code, _, err = command("export", SECOND, "--to", "langsmith")
+
+    ((where, request),) = requests
+    names = {
+        each.key
+        for resource in request.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+        for each in span.attributes
+    }
+    assert (0, "", "4 spans of 1 trace to langsmith\n", "/otel/v1/traces") == (*done, where)
+    assert "langsmith.span.kind" in names
+    assert (2, True) == (code, "LANGSMITH_API_KEY" in err)
+
+
+def test_export_takes_no_address_for_a_file(command, filled, tmp_path, monkeypatch):  # noqa: F811
+    """`localhost:4318` became a file of that name."""
+    monkeypatch.chdir(tmp_path)
+    code, _, err = command("export", "--to", "localhost:4318")
+
+    assert (2, True) == (code, "--to localhost:4318 is no URL: write http://localhost:4318, or ./localhost:4318" in err)
+    assert not (tmp_path / "localhost:4318").exists()
+
+
 def test_export_writes_a_file(command, filled, tmp_path):  # noqa: F811
     """One line for the trace, or one for each of all."""
     one, every = tmp_path / "run.json", tmp_path / "runs.jsonl"
