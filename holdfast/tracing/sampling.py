@@ -91,11 +91,24 @@ class KeepInteresting:
 
         By the last 56 bits of its id, which are random in ids of any kind: as OpenTelemetry's consistent probability sampling has it
         (specification, "TraceState: Probability Sampling").
+
+        Args:
+            trace_id: 128 bits.
+
+        Returns:
+            The same in every process; what is True for a ratio is True for any higher one.
         """
         return trace_id % _CHANCES >= (1 - self.ratio) * _CHANCES
 
     def is_interesting(self, span: Any) -> bool:
-        """Whether an ended span is a reason to keep its tree."""
+        """Whether an ended span is a reason to keep its tree.
+
+        Args:
+            span: As exporters get it.
+
+        Returns:
+            True when it failed, was retried, took too long or shows trouble in the cache.
+        """
         if not span.status.is_ok:
             return True
         if self.slower_than is not None and (span.end_time or 0) - (span.start_time or 0) > self.slower_than * 1e9:
@@ -109,6 +122,9 @@ class KeepInteresting:
         Args:
             processor: Of OpenTelemetry's SDK or anybody's; it is told of each span that begins, as ever. What the provider's sampler
                 did not sample is handed on as it is, and never held.
+
+        Returns:
+            What to give to ``add_span_processor``; to shut it down, or flush it, does so to ``processor``.
 
         Raises:
             PolicyError: It is no span processor.

@@ -90,7 +90,8 @@ def plan(n):
     return total + last(n).result()
 
 if __name__ == "__main__":
-    with holdfast.tracing.configure("otlp", lines=False):
+    sampling = holdfast.tracing.KeepInteresting(ratio=0) if "SAMPLED" in os.environ else None
+    with holdfast.tracing.configure("otlp", sampling=sampling, lines=False):
         print(plan.invoke(None if instant == "resume" else 1, thread_id="trip-1"))
         holdfast.flush(5)
 """
@@ -204,6 +205,30 @@ def test_a_killed_run_is_whole_once_it_is_resumed(lives, instant):
     assert [] == [span.name for span in before if span.trace != first.trace]
     assert [] == [span.name for span in crashed(spans) if span.trace == second.trace]
     assert {"app"} == {span.service for span in spans}
+
+
+@both_kinds
+def test_of_a_killed_run_what_was_interesting_is_whole(lives):
+    """With `KeepInteresting`: it had a retry, so all of it has left; what goes on with it, uneventfully, is not sent."""
+    lives.environment["SAMPLED"] = "1"
+    lives.live("last task")
+    lives.live("resume")
+    spans = lives.spans()
+
+    assert ([], []) == (orphans(spans), twice(spans))
+    assert ["crashed"] == [span.outcome for span in spans if span.name == "run plan"]
+    assert {"alone", "fetch", "fetch attempt 1", "fetch attempt 2", "GET", "parse", "inner", "run plan"} == {span.name for span in spans}
+
+
+@both_kinds
+def test_a_killed_run_is_interesting_in_itself(lives):
+    """With `KeepInteresting`: that it crashed is told, though nothing had happened and nothing had left."""
+    lives.environment["SAMPLED"] = "1"
+    lives.live("body")
+    assert [] == lives.spans()
+    lives.heal()
+
+    assert ["run plan"] == [span.name for span in crashed(lives.spans())] == [span.name for span in lives.spans()]
 
 
 @both_kinds
