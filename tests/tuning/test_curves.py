@@ -69,13 +69,13 @@ SLOW = [
 
 def counted(point):
     """An outcome in the words of the simulation, zeros left out."""
-    return +Counter(hit=point.hits, coalesced=point.coalesced, call=point.calls, blocking=point.calls, compute=round(point.compute))
+    return +Counter(hit=point.hits, coalesced=point.coalesced, call=point.calls, blocking=point.calls, compute=point.compute)
 
 
 def counted_refresh(point):
     """The same of a refreshed entry."""
     parts = {"hit": point.hits, "stale": point.stale_hits, "coalesced": point.coalesced, "blocking": point.blocking}
-    return +Counter(parts, call=point.calls, compute=round(point.compute))
+    return +Counter(parts, call=point.calls, compute=point.compute)
 
 
 @given(traces())
