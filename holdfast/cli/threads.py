@@ -191,7 +191,9 @@ def _row(listed: Listed, now: float, marks: Marks) -> Row:
         "yes" if info.is_owned else "no",
     )
     said = [(name, questions.in_one_line(each)) for name, each in zip(questions.short_ids(listed.asked), listed.asked, strict=True)]
-    said += [(doubt.step[:8], f"{plain(doubt.task)} has begun, its end is not known: {plain(what)}") for doubt, what in listed.doubts]
+    for doubt, what in listed.doubts:  # by its key the other service may tell which of several calls it is
+        key = f"idempotency key {doubt.idempotency_key}"
+        said.append((doubt.step[:8], f"{plain(doubt.task)} has begun, its end is not known ({key}): {plain(what)}"))
     if listed.error:
         said.append(("", listed.error))
     return Row(texts, style, tuple(_below(said, style, marks)))

@@ -181,7 +181,8 @@ def test_a_thread_in_doubt_is_shown_so(say, path, clock):
 
     assert ["?", "o-1", "order", "in", "doubt"] == lines[1].split()[:5]
     what = f"order.resolve(thread_id='o-1', step='{doubt['step']}', result=... | rerun=True)"
-    assert [f"   └─ {doubt['step'][:8]}  pay has begun, its end is not known: {what}"] == lines[2:]
+    known = f"pay has begun, its end is not known (idempotency key {doubt['idempotency_key']})"
+    assert [f"   └─ {doubt['step'][:8]}  {known}: {what}"] == lines[2:]
     assert () == order.resolve(thread_id="o-1", step=doubt["step"], rerun=True)
     assert "cancelled" == json.loads(say("threads", "--json")[1])[0]["status"]
 
