@@ -91,15 +91,28 @@ def _named() -> list[str]:
 
 
 def _configure(names: list[str]) -> Observer | None:
+    """Set up each; one of several that cannot be does not keep the others from it."""
     from holdfast import events
-    from holdfast.tracing._configure import configure, measure
 
     for name in names:
-        if name == _METRICS:
-            measure()
-        else:
-            configure(name)
+        try:
+            _begin(name)
+        except Exception as error:
+            if len(names) == 1:
+                raise
+            from holdfast.tracing import firewall
+
+            firewall.stderr(f"holdfast: {name} of HOLDFAST_TRACING could not be set up, and is left out: {firewall.describe(error)}")
     return events.observer
+
+
+def _begin(name: str) -> None:
+    from holdfast.tracing._configure import configure, measure
+
+    if name == _METRICS:
+        measure()
+    else:
+        configure(name)
 
 
 def _guarded(work: Any) -> Observer | None:

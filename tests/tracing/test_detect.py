@@ -101,6 +101,20 @@ def test_a_bad_name_in_the_environment_fails_no_call(monkeypatch, capsys):
     ] == capsys.readouterr().err.splitlines()
 
 
+def test_one_of_several_that_cannot_be_does_not_keep_the_others_from_it(monkeypatch, capsys, fresh):
+    """It is left out, and said."""
+    monkeypatch.setenv("HOLDFAST_TRACING", "langfuse,console")
+    for name in ("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert detect() is events.observer is not None
+    assert ["console"] == [handle.backend for handle in fresh.handles.values()]
+    firewall.flush(5.0)
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("holdfast: langfuse of HOLDFAST_TRACING could not be set up, and is left out: PolicyError: ")
+    assert "LANGFUSE_" in said
+
+
 def test_our_own_provider_is_no_reason():
     """It stays behind when tracing was shut down, because OpenTelemetry has no way to take it back."""
     from holdfast.tracing._configure import configure
