@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -12,6 +15,7 @@ from holdfast import CorruptRecord, SqliteSaver, StoreError
 from holdfast.checkpoint import _owners, _schema, sqlite
 from holdfast.testing._contract import a_run, a_step, keep
 from holdfast.typing import Commit
+from tests.faults.disk import tracing
 
 THREADS = ("one", "two", "three")
 PAGE = 4096
@@ -273,6 +277,38 @@ def test_a_file_without_traces_is_upgraded_and_stays_good(path):
     assert before == everything(path)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert (2,) == connection.execute("PRAGMA user_version").fetchone()
+
+
+UPGRADE = "import sys; from holdfast import SqliteSaver; SqliteSaver(sys.argv[1]).latest('one')"
+
+
+def test_an_upgrade_that_is_killed_loses_nothing(path, tmp_path):
+    """Whichever of its writes is the last one: what is there is whole, of the old schema or of the new one, and the next to come upgrades it."""
+    before = everything(path)
+    without_traces(path)
+    deaths = 0
+    for last in range(1, 40):
+        copy = tmp_path / f"killed-{last}" / "runs.db"
+        copy.parent.mkdir(mode=0o700)
+        shutil.copy(path, copy)
+        command = tracing(tmp_path / "log", "-e", f"inject=pwrite64:signal=KILL:when={last}")
+        if command is None:
+            pytest.skip("strace is not to be had, or this user may not trace")
+        done = subprocess.run([*command, sys.executable, "-c", UPGRADE, str(copy)], capture_output=True, check=False, timeout=60)
+        if done.returncode == 0:
+            break
+        deaths += 1
+        assert before == everything(copy)
+        SqliteSaver(copy).latest("one")
+        with contextlib.closing(sqlite3.connect(copy)) as connection:
+            assert (2, "ok") == (
+                connection.execute("PRAGMA user_version").fetchone()[0],
+                connection.execute("PRAGMA integrity_check").fetchone()[0],
+            )
+        assert before == everything(copy)
+
+    assert done.returncode == 0
+    assert deaths >= 3
 
 
 def test_a_file_without_traces_can_be_looked_at(path):
