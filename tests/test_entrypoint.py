@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures as cf
 import re
 import subprocess
 import sys
@@ -408,6 +409,21 @@ def test_astream_yields_the_same() -> None:
     @entrypoint
     async def workflow(x: int) -> int:
         return await double(x)
+
+    async def main() -> list[Any]:
+        return [unqualify(chunk) async for chunk in workflow.astream(2)]
+
+    assert [{"double": 4}, {"workflow": 4}] == asyncio.run(main())
+
+
+def test_astream_keeps_the_order_of_a_thread_that_is_quicker_than_the_loop() -> None:
+    """What a task has told from its thread comes before what the body tells after it, though the loop had no time for it yet."""
+
+    @entrypoint
+    async def workflow(x: int) -> int:
+        future = double(x)
+        cf.wait([future])  # the loop stands still meanwhile
+        return await future
 
     async def main() -> list[Any]:
         return [unqualify(chunk) async for chunk in workflow.astream(2)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any, Self
 
@@ -76,20 +77,27 @@ class ChunksAsync:
         import asyncio
 
         self._loop = asyncio.get_running_loop()
+        self._arrived: deque[tuple[str, Any]] = deque()
         self._queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
         self._task: asyncio.Task[Any] | None = None
         run.sink = Choice(modes, self._put)
 
     def _put(self, item: tuple[str, Any]) -> None:
+        self._arrived.append(item)
         if running_loop() is self._loop:
-            self._queue.put_nowait(item)
+            self._deliver(self._arrived)
         else:
-            post(self._loop, self._queue.put_nowait, item)
+            post(self._loop, self._deliver, self._arrived)
+
+    def _deliver(self, arrived: deque[tuple[str, Any]]) -> None:
+        """Pass on what has come so far, in the order in which it came: also what a thread has put, and the loop has not got round to."""
+        while arrived:
+            self._queue.put_nowait(arrived.popleft())
 
     def start(self, body: Coroutine[Any, Any, Any]) -> None:
         """Run ``body`` as a task of this loop."""
         self._task = self._loop.create_task(body)
-        self._task.add_done_callback(lambda _: self._loop.call_soon(self._queue.put_nowait, (_END, None)))
+        self._task.add_done_callback(lambda _: self._loop.call_soon(self._put, (_END, None)))
 
     async def __aiter__(self) -> AsyncIterator[tuple[str, Any]]:
         """Yield chunks until the run ends; raise what it raised."""
