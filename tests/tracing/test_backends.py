@@ -7,6 +7,7 @@ import gzip
 import http.server
 import threading
 import time
+from http import HTTPStatus
 
 import pytest
 from opentelemetry import trace
@@ -642,7 +643,7 @@ WHERE = {"langsmith": "/otel/v1/traces", "mlflow": "/v1/traces"}
         (
             "langsmith",
             (413, {}, b""),
-            "413 Request Entity Too Large: make the batches smaller: set OTEL_BSP_MAX_EXPORT_BATCH_SIZE below 512, or capture less",
+            f"413 {HTTPStatus(413).phrase}: make the batches smaller: set OTEL_BSP_MAX_EXPORT_BATCH_SIZE below 512, or capture less",
         ),
         (
             "langsmith",
