@@ -650,7 +650,7 @@ WHERE = {"langsmith": "/otel/v1/traces", "mlflow": "/v1/traces"}
             (429, {"Retry-After": "30"}, b""),
             "429 Too Many Requests: it wants less for 30 s: sample, with OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG, or raise its limit",
         ),
-        ("mlflow", (422, {}, b"\x00\xff"), "422 Unprocessable Entity: it does not take these spans"),
+        ("mlflow", (422, {}, b"\x00\xff"), f"422 {HTTPStatus(422).phrase}: it does not take these spans"),
         ("mlflow", (500, {"Content-Type": "text/html"}, b"<html>"), "500 Internal Server Error: the trouble is at its end: see its log"),
         (
             "mlflow",
