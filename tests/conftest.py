@@ -7,6 +7,7 @@ import contextlib
 import functools
 import inspect
 import shutil
+import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,10 @@ from holdfast.testing import flaky as flaky_function
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+# A shell that begins the suite in the background lets it ignore Ctrl-C, and then every program that a test begins would, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
