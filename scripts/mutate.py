@@ -117,6 +117,7 @@ MODULES = {
     "tuning/_rows.py": "tuning/test_files.py",
     "tuning/_scalar.py": "tuning/test_curves.py",
     "tuning/_vector.py": "tuning/test_curves.py",
+    "tuning/sightings.py": "tuning/test_sightings.py",
     "tuning/trace.py": _TRACES,
 }
 """Modules of the package, and the tests (below ``tests``, quickest to tell first) that a mutant of each has to pass."""

@@ -12,6 +12,7 @@ extra ``tune``) a million accesses take seconds.
 from __future__ import annotations
 
 from holdfast.tuning.outcomes import Outcome, RefreshOutcome
+from holdfast.tuning.sightings import Sighting, Sightings
 from holdfast.tuning.trace import Access, Trace
 
-__all__ = ["Access", "Outcome", "RefreshOutcome", "Trace"]
+__all__ = ["Access", "Outcome", "RefreshOutcome", "Sighting", "Sightings", "Trace"]
