@@ -11,8 +11,9 @@ extra ``tune``) a million accesses take seconds.
 
 from __future__ import annotations
 
-from holdfast.tuning.outcomes import Outcome, RefreshOutcome
+from holdfast.tuning.outcomes import Outcome, RefreshOutcome, Staleness
+from holdfast.tuning.rates import ChangeRate, Look, change_rate
 from holdfast.tuning.sightings import Sighting, Sightings
 from holdfast.tuning.trace import Access, Trace
 
-__all__ = ["Access", "Outcome", "RefreshOutcome", "Sighting", "Sightings", "Trace"]
+__all__ = ["Access", "ChangeRate", "Look", "Outcome", "RefreshOutcome", "Sighting", "Sightings", "Staleness", "Trace", "change_rate"]

@@ -27,55 +27,64 @@ _FEW = 32
 class VectorIndex:
     """A trace on one line, or on several where one would leave 64 bits; see `holdfast.tuning._chain` for the words.
 
+    Attributes:
+        layout: How far keys stand apart.
+        origin: The time of the first access, which is 0 on the lines.
+        alone: How many keys were accessed once; they stand on no line.
+        lines: The others, in the order of their keys.
+
     Args:
         columns: The trace, not empty.
         capacity: How long a line may be.
     """
 
     def __init__(self, columns: Columns, *, capacity: int = _CAPACITY) -> None:
-        self._layout = layout = Layout.of(columns.times[-1] - columns.times[0])
+        self.layout = layout = Layout.of(columns.times[-1] - columns.times[0])
+        self.origin = columns.times[0]
         assumed = columns.assumed_computes()
         order, counts = _by_key(np.frombuffer(columns.keys, np.uint64))
+        keys = np.frombuffer(columns.keys, np.uint64)[order[np.cumsum(counts) - counts]]
         times = np.frombuffer(columns.times, np.int64)[order] - columns.times[0]
         computes = None if assumed is None else np.frombuffer(assumed, np.int64)[order]
         again = np.repeat(counts > 1, counts)
-        self._alone = int(np.count_nonzero(~again))
+        self.alone = int(np.count_nonzero(~again))
         self._alone_compute = 0 if computes is None else _sum(computes[~again])
-        counts, times, computes = counts[counts > 1], times[again], None if computes is None else computes[again]
+        keys, counts, times, computes = keys[counts > 1], counts[counts > 1], times[again], None if computes is None else computes[again]
         ends, keys_in_line = np.append(0, np.cumsum(counts)), capacity // layout.width
-        self._lines: list[_Line] = []
+        self.lines: list[Line] = []
         for key in range(0, len(counts), keys_in_line):
             ranks = np.repeat(np.arange(len(counts[key : key + keys_in_line])), counts[key : key + keys_in_line])
             part = slice(ends[key], ends[key] + len(ranks))
             starts = times[part] + ranks * layout.width
-            self._lines.append(_Line.laid_out(starts, None if computes is None else computes[part], layout))
+            taken = None if computes is None else computes[part]
+            self.lines.append(Line.laid_out(keys[key : key + keys_in_line], starts, taken, layout))
 
     def fixed(self, ttls: Sequence[int | None]) -> list[Totals]:
         """See `Index.fixed`."""
-        return [self._totals(line.totals(line.chain.fills(ttl)) for line in self._lines) for ttl in map(self._layout.capped, ttls)]
+        return [self._totals(line.totals(line.chain.fills(ttl)) for line in self.lines) for ttl in map(self.layout.capped, ttls)]
 
     def sliding(self, ttls: Sequence[int | None]) -> list[Totals]:
         """See `Index.sliding`."""
-        return [self._totals(line.sliding(ttl) for line in self._lines) for ttl in map(self._layout.capped, ttls)]
+        return [self._totals(line.sliding(ttl) for line in self.lines) for ttl in map(self.layout.capped, ttls)]
 
     def refreshed(self, soft: int, hards: Sequence[int | None]) -> tuple[Totals, list[Refreshed]]:
         """See `Index.refreshed`."""
-        fills = [np.sort(line.chain.fills(self._layout.capped(soft))) for line in self._lines]
-        totals = self._totals(line.totals(places) for line, places in zip(self._lines, fills, strict=True))
-        return totals, [self._refreshed(fills, self._layout.capped(hard)) for hard in hards]
+        fills = [np.sort(line.chain.fills(self.layout.capped(soft))) for line in self.lines]
+        totals = self._totals(line.totals(places) for line, places in zip(self.lines, fills, strict=True))
+        return totals, [self._refreshed(fills, self.layout.capped(hard)) for hard in hards]
 
     def _refreshed(self, fills: list[Places], hard: int) -> Refreshed:
-        parts = [line.refreshed(places, hard) for line, places in zip(self._lines, fills, strict=True)]
-        return Refreshed(sum(part.blocking for part in parts) + self._alone, sum(part.stale for part in parts))
+        parts = [line.refreshed(places, hard) for line, places in zip(self.lines, fills, strict=True)]
+        return Refreshed(sum(part.blocking for part in parts) + self.alone, sum(part.stale for part in parts))
 
     def _totals(self, parts: Iterator[Totals]) -> Totals:
-        calls, coalesced, compute = self._alone, 0, self._alone_compute
+        calls, coalesced, compute = self.alone, 0, self._alone_compute
         for part in parts:
             calls, coalesced, compute = calls + part.calls, coalesced + part.coalesced, compute + part.compute
         return Totals(calls, coalesced, compute)
 
 
-class _Chain:
+class Chain:
     """Accesses with the fills among them; places are positions in its arrays."""
 
     def __init__(self, starts: Numbers, ready: Numbers, width: int) -> None:
@@ -106,10 +115,11 @@ class _Chain:
         return starts, starts if self.ready is self.starts else self.ready.tolist()
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
     """The accesses of some keys, one key after another.
 
     Attributes:
+        keys: These keys, in order: the one at place r begins at ``r * width``.
         chain: What fixed TTLs look at.
         gaps: From the access before.
         computes: Microseconds; None when the trace has none.
@@ -117,20 +127,21 @@ class _Line(NamedTuple):
         width: From one key to the next.
     """
 
-    chain: _Chain
+    keys: NDArray[np.uint64]
+    chain: Chain
     gaps: Numbers
     computes: Numbers | None
     waiting: Numbers
     width: int
 
     @classmethod
-    def laid_out(cls, starts: Numbers, computes: Numbers | None, layout: Layout) -> _Line:
+    def laid_out(cls, keys: NDArray[np.uint64], starts: Numbers, computes: Numbers | None, layout: Layout) -> Line:
         """From when the accesses begin, and how long computing them would take."""
         ready = starts if computes is None else starts + np.minimum(computes, layout.reach)
-        chain = _Chain(starts, ready, layout.width)
+        chain = Chain(starts, ready, layout.width)
         gaps = chain.slack if computes is None else _behind(starts, starts, layout.width)
         waiting = starts[:0] if computes is None else _between(starts, np.arange(len(starts)), ready)
-        return cls(chain, gaps, computes, waiting, layout.width)
+        return cls(keys, chain, gaps, computes, waiting, layout.width)
 
     def totals(self, fills: Places) -> Totals:
         """What these fills come to."""
@@ -140,11 +151,21 @@ class _Line(NamedTuple):
 
     def sliding(self, ttl: int) -> Totals:
         """What a TTL comes to when hits renew it."""
+        return self.totals(self.sliding_fills(ttl))
+
+    def sliding_fills(self, ttl: int) -> Places:
+        """All fills of a TTL that hits renew, in no order."""
         places = np.flatnonzero(self.gaps >= ttl)
         if self.computes is None:
-            return Totals(len(places), 0, 0)
-        chain = _Chain(self.chain.starts[places], self.chain.ready[places], self.width)
-        return self.totals(places[chain.fills(ttl)])
+            return places
+        chain = Chain(self.chain.starts[places], self.chain.ready[places], self.width)
+        return places[chain.fills(ttl)]
+
+    def served(self, fills: Places) -> Places:
+        """Which fill each access is answered by; a fill by itself."""
+        owners = np.zeros(len(self.chain.starts), np.intp)
+        owners[fills] = fills
+        return np.maximum.accumulate(owners)
 
     def refreshed(self, fills: Places, hard: int) -> Refreshed:
         """What a hard limit comes to, for all fills of the soft one in order."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Grade = Literal["A", "B", "C", "D"]
+"""How good the evidence for a figure is; see `Staleness`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,3 +65,39 @@ class RefreshOutcome:
     def hit_ratio(self) -> float:
         """Accesses answered at once, fresh or stale, as a share of gets, from 0 to 1."""
         return (self.hits + self.stale_hits) / self.gets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staleness:
+    """What one TTL would have served stale. Shares are of all gets, from 0 to 1.
+
+    Attributes:
+        ttl: Seconds; None never expires.
+        hits: Share of gets that hit.
+        hits_low: Lower end of its 90 % band, over keys and blocks of time.
+        hits_high: Upper end of it.
+        stale: Share of gets that were answered by a value that the source had changed since; None when nothing is known of the source's changes.
+        low: Lower end of its 90 % band: over keys, blocks of time, histories of the source that agree with all that was seen, and probes.
+        high: Upper end of it.
+        upper: 97.5 % quantile, which a budget is held against.
+        certain: No model: the share that was certainly stale.
+        possible: No model: no more than this was stale. Both hold as far as equal fingerprints mean that nothing changed.
+        age_p95: Seconds: of 20 hits 19 were younger; None without a hit.
+        oldest: Seconds: the oldest hit of all; None without a hit.
+        grade: How good the evidence is. ``A``: 250 probes or more, with at least 20 of them stale or none. ``B``: sightings alone, with 30 changes or
+            more, within twice the live TTL either way. ``C``: less than that. ``D``: of the source nothing is known; ages and hard bounds only.
+    """
+
+    ttl: float | None
+    hits: float
+    hits_low: float
+    hits_high: float
+    stale: float | None
+    low: float | None
+    high: float | None
+    upper: float | None
+    certain: float
+    possible: float
+    age_p95: float | None
+    oldest: float | None
+    grade: Grade

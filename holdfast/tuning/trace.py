@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from holdfast.errors import PolicyError, TraceError
-from holdfast.policies.duration import positive_seconds
+from holdfast.errors import HoldfastError, PolicyError, TraceError
+from holdfast.policies.duration import positive_seconds, spoken
 from holdfast.tuning import _csv, _json_lines, _oracle_general
 from holdfast.tuning._columns import Columns, hashed, microseconds, whole
 from holdfast.tuning.outcomes import Outcome, RefreshOutcome
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from holdfast.policies.duration import Duration
     from holdfast.tuning._chain import Index, Refreshed, Totals
+    from holdfast.tuning._staleness import Source
+    from holdfast.tuning.outcomes import Staleness
+    from holdfast.tuning.sightings import Sightings
 
 
 class Access(NamedTuple):
@@ -231,6 +235,62 @@ class Trace:
         totals, found = self._index.refreshed(_whole(first), [_microseconds(hard) for hard in wanted])
         return [self._refreshing(first, hard, totals, refreshed) for hard, refreshed in zip(wanted, found, strict=True)]
 
+    def stale(
+        self,
+        ttls: Iterable[Duration | None],
+        sightings: Sightings,
+        *,
+        live_ttl: Duration | None = None,
+        is_sliding: bool = False,
+        seed: int = 0,
+    ) -> list[Staleness]:
+        """How many answers each TTL would have given that the source had changed since.
+
+        An estimate, other than what the rest of this class says: nobody saw every change. Histories of the source that agree with all sightings are
+        drawn, and the trace is played against each; where there are probes, the shares are shifted to meet what these found. The hard bounds
+        beside it need no such model. Sampled keys are fine, sampled accesses are not.
+
+        Args:
+            ttls: As for `hits`.
+            sightings: Of the source, on the clock of the accesses. Those that failed, or have no fingerprint, are passed over.
+            live_ttl: The TTL while this was recorded, at which the probes were made. None, the default, when unknown: then probes are not used, and
+                no estimate is better than grade C.
+            is_sliding: Whether every hit begins the TTL anew, as for `sliding`.
+            seed: Of the random numbers; the same one gives the same answers. Default 0.
+
+        Returns:
+            One for each TTL, in the order given.
+
+        Raises:
+            PolicyError: A TTL is none.
+            TraceError: The trace is empty.
+            HoldfastError: NumPy is not there: it comes with the extra ``tune``.
+
+        Warns:
+            UserWarning: A sliding TTL kept an answer for more than ten times as long.
+        """
+        wanted, live = [_ttl(ttl, "ttl") for ttl in ttls], _ttl(live_ttl, "live_ttl")
+        found = self._source(sightings, seed=seed).staleness(wanted, live, is_sliding=is_sliding)
+        for each in found if is_sliding else ():
+            if each.ttl is not None and each.oldest is not None and each.oldest > _MUCH * each.ttl:
+                warnings.warn(
+                    f"a sliding TTL of {spoken(each.ttl)} gave an answer {each.oldest / each.ttl:.0f} times as old: a key that is asked for often "
+                    "enough is never computed again. Use a fixed TTL, or a cap on the age beside it",
+                    stacklevel=2,
+                )
+        return found
+
+    def _source(self, sightings: Sightings, *, seed: int = 0) -> Source:
+        """The trace beside what is known of its source, to ask several questions of; see `stale`."""
+        index = self._index
+        try:
+            from holdfast.tuning._staleness import Source
+            from holdfast.tuning._vector import VectorIndex
+        except ImportError:
+            raise HoldfastError("staleness needs NumPy, which comes with an extra: pip install 'holdfast[tune]'") from None
+        fast = index if isinstance(index, VectorIndex) else VectorIndex(self._columns)
+        return Source(self._columns, fast, sightings._columns, seed=seed)  # noqa: SLF001 - of this package
+
     def _refreshing(self, soft: float, hard: float | None, totals: Totals, refreshed: Refreshed) -> RefreshOutcome:
         gets, computed_or_waited = len(self), totals.calls + totals.coalesced
         return RefreshOutcome(
@@ -266,6 +326,7 @@ class Trace:
         ]
 
 
+_MUCH = 10
 _NO_TIME = "a cache without a time to live keeps nothing"
 
 
