@@ -13,13 +13,15 @@ import os
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from holdfast.cache._names import tag_text
+from holdfast.cache._scan import COUNT
 from holdfast.cache._table import OPENING_PATIENCE, File, Table
 from holdfast.cache._trouble import Trouble, judge, telling
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
     from holdfast.values._sqlite import Connection
@@ -34,21 +36,7 @@ PURGE_ROWS = 1000
 _OURS = "raw = 1 AND mode = 1 AND filename IS NULL AND typeof(value) = 'blob'"
 _BLOB = "CASE WHEN typeof(value) = 'blob' THEN value END"  # text is never decoded: it may be no UTF-8
 _READ = f"SELECT {_OURS}, {_BLOB} FROM Cache WHERE key = ?"  # noqa: S608 - constants
-_SCAN = (
-    "SELECT rowid, key, store_time, expire_time, CAST(tag AS BLOB), length(value) FROM Cache"
-    " WHERE rowid > ? AND key >= ? AND key < ? ORDER BY rowid LIMIT 500"
-)
 _PURGE = "DELETE FROM Cache WHERE rowid IN (SELECT rowid FROM Cache WHERE rowid <= ? AND {where} LIMIT ?)"
-
-
-class Row(NamedTuple):
-    """What `Rows.scan` tells about a row; its value is not read."""
-
-    name: bytes
-    stored_at: float
-    remove_after: float | None
-    tags: str
-    size: int
 
 
 class _Reader:
@@ -127,20 +115,8 @@ class Rows:
 
     def count(self) -> tuple[int, int]:
         """How many rows there are, and how many bytes the database has."""
-        row = self._select("SELECT (SELECT count(*) FROM Cache), page_count * page_size FROM pragma_page_count, pragma_page_size", ())
+        row = self._select(COUNT, ())
         return (0, 0) if row is None else row
-
-    def scan(self, low: bytes, high: bytes) -> Iterator[Row]:
-        """All rows whose name is at least ``low`` and below ``high``, in the order they were first stored."""
-        last = 0
-        while True:
-            with self._reading() as connection:
-                rows = connection.execute(_SCAN, (last, low, high)).fetchall()
-            if not rows:
-                return
-            last = rows[-1][0]
-            for _, name, stored_at, remove_after, tags, size in rows:
-                yield Row(name, stored_at, remove_after, (tags or b"").decode(errors="replace"), size)
 
     def _select(self, statement: str, parameters: tuple[Any, ...]) -> Any:
         """The first row, or None. Written out for speed: it is the whole cost of a hit on disk."""
@@ -160,7 +136,8 @@ class Rows:
             self._idle.append(reader)
 
     @contextlib.contextmanager
-    def _reading(self) -> Generator[Connection]:
+    def reading(self) -> Generator[Connection]:
+        """A connection that only reads, for the length of the block."""
         reader = self._idle.pop() if self._idle else self._new_reader()
         try:
             with reader.lock, telling(self._file.path):
@@ -212,16 +189,21 @@ class Rows:
         else:
             self._remove("key = ? AND value = ?", (name, value))
 
-    def purge(self, low: bytes, high: bytes, tag: str | None) -> int:
-        """Remove all rows whose name is at least ``low`` and below ``high`` and that have the tag, if one is given; return how many."""
-        where, parameters = "key >= ? AND key < ?", (low, high)
-        return (
-            self._remove(where, parameters) if tag is None else self._remove(f"{where} AND instr(tag, ?)", (*parameters, tag_text((tag,))))
-        )
+    def purge(self, low: bytes, high: bytes, tag: str | None, age: float | None) -> int:
+        """Remove all rows whose name is at least ``low`` and below ``high``, that have the tag and are older, if those are given; return how many."""
+        where = "key >= ? AND key < ?"
+        parameters: list[bytes | str | float] = [low, high]
+        if tag is not None:
+            where += " AND instr(tag, ?)"
+            parameters.append(tag_text((tag,)))
+        if age is not None:
+            where += " AND store_time < ?"
+            parameters.append(time.time() - age)  # diskcache takes store_time from time.time()
+        return self._remove(where, tuple(parameters))
 
     def _remove(self, where: str, parameters: tuple[Any, ...]) -> int:
         """Remove rows in batches, so that others can write in between, and wait longer for a lock than a call would."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             newest = connection.execute("SELECT max(rowid) FROM Cache").fetchone()[0] or 0
         removed, tries = 0, PURGE_PATIENCE
         while True:
@@ -245,9 +227,7 @@ class Rows:
                 "DELETE FROM Cache WHERE rowid IN (SELECT rowid FROM Cache WHERE expire_time < ? ORDER BY expire_time LIMIT ?)",
                 (time.time(), SWEEP_ROWS),  # diskcache reckons expire_time from time.time()
             )
-        rows, size = connection.execute(
-            "SELECT (SELECT count(*) FROM Cache), page_count * page_size FROM pragma_page_count, pragma_page_size"
-        ).fetchone()
+        rows, size = connection.execute(COUNT).fetchone()
         excess = size - self._size_limit
         if excess <= 0 or rows == 0:
             return
@@ -313,20 +293,6 @@ class Rows:
 
         self._finalizer.detach()
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))  # never freed, so never closed, not even at exit
-
-
-def tag_text(tags: tuple[str, ...]) -> str:
-    r"""Tags as one text for the tag column, such that ``instr`` of one tag's text finds exactly that tag.
-
-    >>> tag_text(("a", "b"))
-    '\na\n\nb\n'
-    """
-    return "".join(f"\n{tag.replace('%', '%25').replace(chr(10), '%0A')}\n" for tag in tags)
-
-
-def tags_from_text(text: str) -> tuple[str, ...]:
-    """The inverse of `tag_text`."""
-    return tuple(part.replace("%0A", "\n").replace("%25", "%") for part in text[1:-1].split("\n\n")) if text else ()
 
 
 def _disconnect(tables: list[Table], readers: list[_Reader]) -> None:

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 from holdfast.cache._folder import DATABASE, GENERATIONS, exclusive, is_ours, prepare, set_aside
 from holdfast.cache._generations import Generations, bucket_of
-from holdfast.cache._rows import Rows, tags_from_text
+from holdfast.cache._names import range_of, row_name
+from holdfast.cache._rows import Rows
+from holdfast.cache._scan import entries, lifetime_of
 from holdfast.cache._trouble import Trouble, telling
-from holdfast.cache.info import EntryInfo, matches
-from holdfast.typing import CacheKey
 from holdfast.values.secret import load_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_DIGEST = 16
-_DAY = 86_400.0
+    from holdfast.cache.info import EntryInfo
+    from holdfast.typing import CacheKey
 
 
 class Store:
@@ -55,7 +55,7 @@ class Store:
         """
         bucket = bucket_of(key)
         word = self.words[bucket]  # before the row: a write in between is then seen at the next look
-        return self._rows.read(_row_name(key)), bucket, word
+        return self._rows.read(row_name(key)), bucket, word
 
     def generation(self, key: CacheKey) -> tuple[int, int]:
         """The key's bucket and the word that stands there now."""
@@ -68,36 +68,32 @@ class Store:
         Returns:
             The word under which the value may be kept in memory; None when another process has changed the entry since.
         """
-        name = _row_name(key)
-        self._rows.write(name, sealed, tags=tags, lifetime=_lifetime(ttl))
+        name = row_name(key)
+        self._rows.write(name, sealed, tags=tags, lifetime=lifetime_of(ttl))
         word = self._bump(bucket_of(key))
         return word if self._rows.holds(name, sealed) else None
 
     def discard(self, key: CacheKey, sealed: bytes | None) -> None:
         """Remove a value that cannot be used, if it is still there; None stands for one that was not written by us."""
-        self._rows.discard(_row_name(key), sealed)
+        self._rows.discard(row_name(key), sealed)
 
     def delete(self, key: CacheKey) -> bool:
         """Remove one entry and tell other processes; True when there was one."""
-        was_there = self._rows.delete(_row_name(key))
+        was_there = self._rows.delete(row_name(key))
         self._bump(bucket_of(key))
         return was_there
 
-    def purge(self, namespace: str | None, tag: str | None) -> int:
-        """Remove a namespace (``*`` matches anything), a tag or everything, and tell other processes; return how many."""
+    def purge(self, namespace: str | None, tag: str | None, age: float | None) -> int:
+        """Remove what all of a namespace (``*`` matches anything), a tag and an age applies to, and tell other processes; return how many."""
         try:
-            return sum(self._rows.purge(*_range(each), tag) for each in self._meant(namespace))
+            return sum(self._rows.purge(*range_of(each), tag, age) for each in self._meant(namespace))
         finally:
             with telling(self.folder):
                 self._generations.bump_all()
 
     def entries(self, namespace: str | None) -> Iterator[EntryInfo]:
         """What is stored, without reading values."""
-        for row in self._rows.scan(*_range(namespace)):
-            key = _key(row.name)
-            if key is not None and (namespace is None or matches(namespace, key.namespace)):
-                ttl = None if row.remove_after is None else max(0.0, (row.remove_after - row.stored_at - _DAY) / 2)
-                yield EntryInfo(key, row.stored_at, ttl, row.size, tags_from_text(row.tags))
+        return entries(self._rows.reading, namespace)
 
     def _meant(self, namespace: str | None) -> list[str | None]:
         """What to purge range by range: the pattern itself where its names stand together, else each namespace that it matches."""
@@ -154,28 +150,3 @@ def _open_rows(folder: Path, size_limit: int) -> tuple[Rows, tuple[Trouble, Path
             raise Trouble("refused", text) from trouble
         repaired = trouble, set_aside(folder)
     return Rows(folder, size_limit), repaired
-
-
-def _lifetime(ttl: float | None) -> float | None:
-    """Seconds until a sweep may remove an entry: long after it expired, because a policy's ttl may be raised meanwhile."""
-    return None if ttl is None else 2 * ttl + _DAY
-
-
-def _row_name(key: CacheKey) -> bytes:
-    return key.namespace.encode() + b"\0" + key.digest
-
-
-def _key(name: bytes) -> CacheKey | None:
-    """The key that a row is named for; None for a name that is not ours."""
-    try:
-        return CacheKey(name[: -_DIGEST - 1].decode(), name[-_DIGEST:]) if name[-_DIGEST - 1 : -_DIGEST] == b"\0" else None
-    except UnicodeDecodeError:
-        return None
-
-
-def _range(namespace: str | None) -> tuple[bytes, bytes]:
-    """The names of a namespace's rows: the first, and one after the last; up to its first ``*``, if it has one. UTF-8 has no byte 0xff."""
-    start, star, _ = ("", "*", "") if namespace is None else namespace.partition("*")
-    if namespace is None or star:
-        return start.encode(), start.encode() + b"\xff"
-    return namespace.encode() + b"\0", namespace.encode() + b"\x01"

@@ -14,7 +14,6 @@ changed, moved to another key or written by somebody else is a miss and a note, 
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,15 +23,18 @@ from holdfast.cache._lru import Lru, check_limit, decode, encode, hold, new_entr
 from holdfast.cache._notes import Notes
 from holdfast.cache._trouble import Trouble, not_forgotten
 from holdfast.cache.info import CacheStats, EntryInfo
-from holdfast.errors import PolicyError
+from holdfast.cache.places import default_folder, given_folder
+from holdfast.policies.duration import seconds
 from holdfast.typing import CacheKey, Codec, Entry
 from holdfast.values import envelope, forks
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from holdfast.cache._store import Store
+    from holdfast.policies.duration import Duration
 
 N = TypeVar("N", bound=int)
 
@@ -42,28 +44,6 @@ FORK_PATIENCE = 1.0
 """Seconds that a fork waits for another thread that is just opening the store."""
 SMALLEST = 1 << 16
 LARGEST = 256 << 20
-_FOLDER_VARIABLE = "HOLDFAST_CACHE_DIR"
-
-
-def default_folder() -> Path:
-    """Where a cache without a path lives: ``$HOLDFAST_CACHE_DIR``, else ``cache`` in holdfast's folder of the user's cache folder."""
-    from pathlib import Path  # here and below, as whoever imports holdfast need not have a DiskCache
-
-    given = os.environ.get(_FOLDER_VARIABLE)
-    if given:
-        return Path(given).expanduser().absolute()
-    import platformdirs  # only needed where no folder is given
-
-    return Path(platformdirs.user_cache_dir("holdfast")) / "cache"
-
-
-def _given_folder(path: Any) -> Path:
-    from pathlib import Path
-
-    text = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""  # pyright: ignore[reportUnknownArgumentType]
-    if not text or "\0" in text:
-        raise PolicyError(f"path={path!r}: give a folder, e.g. DiskCache('my-cache'), or leave it out for the user's cache folder")
-    return Path(text).absolute()
 
 
 class DiskCache:
@@ -92,7 +72,7 @@ class DiskCache:
         memory_bytes: int = 64 << 20,
     ) -> None:
         check_limit("size_limit", size_limit, least=SMALLEST)
-        self.path = default_folder() if path is None else _given_folder(path)
+        self.path = default_folder() if path is None else given_folder(path)
         self.size_limit = size_limit
         self._memory = Lru(memory_entries, memory_bytes)
         self._notes = Notes()
@@ -216,17 +196,24 @@ class DiskCache:
         return self._forget(lambda store: store.delete(key))
 
     @trims
-    def purge(self, *, namespace: str | None = None, tag: str | None = None) -> int:
-        """Forget a namespace (``*`` matches anything), a tag, or everything.
+    def purge(self, *, namespace: str | None = None, tag: str | None = None, older_than: Duration | None = None) -> int:
+        """Forget entries: everything, or those that all of what is given applies to.
+
+        Args:
+            namespace: Only this one; a ``*``, wherever it stands, matches anything.
+            tag: Only entries with this tag.
+            older_than: Only entries stored longer ago than so many seconds, a timedelta, or text such as ``"30d"``.
 
         Returns:
             How many entries went from disk.
 
         Raises:
             StoreError: Not all that was to be forgotten is: another process holds the write lock, say.
+            PolicyError: ``older_than`` is no duration.
         """
+        age = None if older_than is None else seconds(older_than, what="older_than")
         self._memory.clear()
-        return self._forget(lambda store: store.purge(namespace, tag))
+        return self._forget(lambda store: store.purge(namespace, tag, age))
 
     def _forget(self, remove: Callable[[Store], N]) -> N:
         """Remove something, from what takes its place where a database has to be set aside."""

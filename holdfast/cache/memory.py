@@ -11,10 +11,12 @@ from holdfast.cache._lru import Lru, check_limit, encode, hold
 from holdfast.cache._notes import Notes
 from holdfast.cache.info import CacheStats, EntryInfo, matches
 from holdfast.errors import PolicyError
+from holdfast.policies.duration import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from holdfast.policies.duration import Duration
     from holdfast.typing import CacheKey, Codec, Entry
 
 
@@ -95,10 +97,21 @@ class InMemoryCache:
         """Forget one entry; True when there was one."""
         return self._memory.pop(key)
 
-    def purge(self, *, namespace: str | None = None, tag: str | None = None) -> int:
-        """Forget a namespace (``*`` matches anything), a tag, or everything; return how many entries went."""
+    def purge(self, *, namespace: str | None = None, tag: str | None = None, older_than: Duration | None = None) -> int:
+        """Forget what all of a namespace, a tag and an age applies to, or everything; return how many entries went.
+
+        Args:
+            namespace: As for `DiskCache.purge`.
+            tag: The same.
+            older_than: The same: seconds, a timedelta, or text such as ``"30d"``.
+        """
+        before = None if older_than is None else clock.current.time() - seconds(older_than, what="older_than")
         return self._memory.pop_where(
-            lambda key, held: (namespace is None or matches(namespace, key.namespace)) and (tag is None or tag in held.tags)
+            lambda key, held: (
+                (namespace is None or matches(namespace, key.namespace))
+                and (tag is None or tag in held.tags)
+                and (before is None or held.rest[0] < before)
+            )
         )
 
     def stats(self) -> CacheStats:

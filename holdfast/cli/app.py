@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from holdfast.cli.cache.group import cache
 from holdfast.cli.export import export
 from holdfast.cli.heal import traces
 from holdfast.cli.resolve import resolve
@@ -33,5 +34,5 @@ def app() -> None:
     """
 
 
-for command in (runs, show, top, export, threads, resume, resolve, traces):
+for command in (runs, show, top, export, cache, threads, resume, resolve, traces):
     app.add_command(command)

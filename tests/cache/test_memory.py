@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 
 import httpx
@@ -169,6 +170,27 @@ def test_purge_by_namespace_and_tag(cache, codec, new_key):
 
     assert 1 == cache.purge(namespace="a", tag="t")
     assert 2 == cache.stats().entries
+
+
+def test_purge_by_age(cache, codec, new_key, monkeypatch):
+    """What was stored longer ago goes; the rest stays, whatever its ttl."""
+    cache.set(new_key("old"), 1, codec, ttl=None)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 7200)
+    cache.set(new_key("new"), 1, codec, ttl=1)
+
+    assert 0 == cache.purge(older_than="3h")
+    assert 1 == cache.purge(older_than="1h")
+    assert ["new"] == [info.key.digest.decode().strip(".") for info in cache.entries()]
+
+
+def test_purge_by_no_age(cache, codec, key):
+    """It takes nothing."""
+    cache.set(key, 1, codec, ttl=60)
+
+    with pytest.raises(PolicyError, match="older_than='soon'"):
+        cache.purge(older_than="soon")
+    assert cache.get(key, codec) is not None
 
 
 def test_entries_tell_about_values_without_reading_them(cache, codec, new_key):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.cache._rows import tag_text, tags_from_text
+from holdfast.cache._names import tag_text, tags_from_text
 from holdfast.cache._table import OwnBytes, Table
 
 

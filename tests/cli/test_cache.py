@@ -1,0 +1,187 @@
+"""`holdfast cache`, run as people run it: on a folder that a program has left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from holdfast.cache.disk import DiskCache
+from holdfast.cli.cache import place
+from holdfast.typing import CacheKey
+from holdfast.values.codec import codec_for
+from tests.cli.conftest import command  # noqa: F401 - a fixture
+
+DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
+FORECAST, PRICE = "app.weather.forecast", "app.shop.price"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Where the command runs."""
+    return tmp_path
+
+
+def key_of(namespace, n):
+    """A key whose digest begins with ``n``."""
+    return CacheKey(namespace, bytes([n]) * 16)
+
+
+@pytest.fixture
+def filled(folder):
+    """A cache of two tasks, one of them in two versions, that were stored hours ago."""
+    codec = codec_for()
+    with closing(DiskCache(folder / "c")) as cache:
+        for n in range(3):
+            cache.set(key_of(f"{FORECAST}@1", n), "x" * 100, codec, ttl=7200, tags=("weather", "fast"))
+        cache.set(key_of(f"{FORECAST}@2", 3), "x", codec, ttl=None)
+        cache.set(key_of(f"{PRICE}@1", 3), "x" * 2000, codec, ttl=60)
+    with closing(sqlite3.connect(folder / "c" / "cache.db")) as connection, connection:  # as if the time had passed
+        connection.execute("UPDATE Cache SET store_time = store_time - 3600 * rowid, expire_time = expire_time - 3600 * rowid")
+    return folder / "c"
+
+
+@pytest.mark.parametrize("name", ["stats", "keys", "purge"])
+def test_the_documentation_is_what_is_printed(command, folder, name):  # noqa: F811
+    """docs/cli.md shows the help of each command, and the tables of these tests."""
+    code, out, _ = command("cache", name, "--help")
+    said = DOCS.read_text(encoding="utf-8")
+
+    assert 0 == code
+    assert f"```text\n$ holdfast cache {name} --help\n{out}```\n" in said
+    assert f"```text\n{STATS}```" in said
+    assert f"```text\n{KEYS}```" in said
+
+
+STATS = """\
+   TASK                  VERSIONS  ENTRIES  EXPIRED    SIZE  NEWEST  MEDIAN  OLDEST
+·  app.shop.price               1        1        1  2.1 kB     5 h     5 h     5 h
+·  app.weather.forecast         2        4        2   520 B     1 h     2 h     4 h
+"""
+
+
+def test_stats_of_each_task(command, filled):  # noqa: F811
+    """The largest first; then the whole."""
+    code, out, err = command("cache", "stats", "--path", "c")
+
+    assert (0, STATS, "") == (code, out.partition("\n\n")[0] + "\n", err)
+    assert re.fullmatch(rf"{re.escape(str(filled))}: 5 entries, \d\d kB on disk\n", out.partition("\n\n")[2])
+
+
+def test_stats_of_one_task_for_programs(command, filled):  # noqa: F811
+    """By the end of its name; ages in seconds."""
+    code, out, _ = command("cache", "stats", "forecast", "--path", "c", "--json")
+    (task,) = json.loads(out)["tasks"]
+
+    assert (0, FORECAST, 2, 4, 2) == (code, task["task"], task["versions"], task["entries"], task["expired"])
+    assert pytest.approx(3600, abs=60) == task["newest"]
+
+
+KEYS = """\
+   KEY       TASK                  VERSION  AGE  TTL     SIZE  TAGS
+✓  00000000  app.weather.forecast  1        1 h  2h     155 B  weather, fast
+■  01010101  app.weather.forecast  1        2 h  2h     155 B  weather, fast
+■  02020202  app.weather.forecast  1        3 h  2h     155 B  weather, fast
+✓  03030303  app.weather.forecast  2        4 h  never   55 B
+"""
+
+
+def test_keys_of_a_task(command, filled):  # noqa: F811
+    """The newest first, with what the entry was stored with; a sign tells which are expired."""
+    assert (0, KEYS, "") == command("cache", "keys", "forecast", "--path", "c")
+
+
+def test_keys_by_size_and_tag(command, filled):  # noqa: F811
+    """Cut at a limit, which is said; and chosen by tag."""
+    largest = command("cache", "keys", "--path", "c", "--by", "size", "--limit", "1")[1]
+    tagged = json.loads(command("cache", "keys", "--path", "c", "--tag", "fast", "--by", "oldest", "--json")[1])
+
+    assert "app.shop.price" in largest
+    assert largest.endswith("… and 4 more: --limit 5 shows them\n")
+    assert ["02" * 16, "01" * 16, "00" * 16] == [each["key"] for each in tagged]
+    assert {("weather", "fast")} == {tuple(each["tags"]) for each in tagged}
+
+
+@pytest.mark.parametrize(
+    ("choice", "left"),
+    [
+        (["forecast"], {PRICE: 1}),
+        (["--tag", "weather"], {FORECAST: 1, PRICE: 1}),
+        (["--older", "150m"], {FORECAST: 2}),
+        (["forecast", "--older", "150m"], {FORECAST: 2, PRICE: 1}),
+        (["--key", "0202"], {FORECAST: 3, PRICE: 1}),
+        (["price", "--key", "03"], {FORECAST: 4}),
+        (["--all"], {}),
+    ],
+)
+def test_purge(command, filled, choice, left):  # noqa: F811
+    """What all that is given applies to is gone; a dry run says the same and changes nothing."""
+    before = (filled / "cache.db").read_bytes()
+    trial = command("cache", "purge", *choice, "--path", "c", "--dry-run")
+    assert before == (filled / "cache.db").read_bytes()
+    done = command("cache", "purge", *choice, "--path", "c")
+
+    assert (0, 0) == (trial[0], done[0])
+    assert trial[1].replace("GOING", "GONE").replace("would go", "gone").split() == done[1].split()
+    with closing(DiskCache(filled)) as cache:
+        tasks = [place.task_of(info.key.namespace) for info in cache.entries()]
+    assert left == {task: tasks.count(task) for task in tasks}
+
+
+def test_purge_for_programs(command, filled):  # noqa: F811
+    """Counts, and whether it was meant."""
+    out = command("cache", "purge", "--tag", "weather", "--path", "c", "--dry-run", "--json")[1]
+
+    assert {"dry_run": True, "entries": 3, "size": 465, "tasks": {FORECAST: 3}} == json.loads(out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["stats", "forcast"], "nothing is kept of a task 'forcast'; did you mean app.weather.forecast?"),
+        (["keys", "zzz"], "nothing is kept of a task 'zzz'; there are entries of app.shop.price, app.weather.forecast"),
+        (["keys", "--tag", "nope"], "no entry has the tag 'nope'"),
+        (["purge", "--key", "ff"], "no key begins with 'ff': `holdfast cache keys` lists them"),
+        (["purge", "--key", "0"], "5 keys begin with '0': 000000000, 010101010, 020202020, .... Give more of it, or its TASK"),
+    ],
+)
+def test_what_is_not_there(command, filled, arguments, said):  # noqa: F811
+    """What there is instead."""
+    assert (1, "", f"Error: {said}\n") == command("cache", *arguments, "--path", "c")
+
+
+@pytest.mark.parametrize("choice", [[], ["forecast", "--all"], ["--older", "soon"]])
+def test_a_purge_that_does_not_say_what(command, filled, choice):  # noqa: F811
+    """Is refused as wrongly called: nothing goes by default, and everything not beside a choice."""
+    assert 2 == command("cache", "purge", *choice, "--path", "c")[0]
+
+
+@pytest.mark.parametrize("name", ["stats", "keys", "purge --all"])
+def test_a_folder_without_a_cache(command, folder, name):  # noqa: F811
+    """Is said, and none is made."""
+    (folder / "other").mkdir()
+    (folder / "other" / "cache.db").write_bytes(b"somebody else's " * 1000)
+
+    assert (1, "", f"Error: there is no cache in {folder}/none: it has no cache.db\n") == command("cache", *name.split(), "--path", "none")
+    assert 1 == command("cache", *name.split(), "--path", "other")[0]
+    assert [folder / "other"] == list(folder.iterdir())
+
+
+def test_looking_leaves_nothing_behind(command, filled):  # noqa: F811
+    """No file is made or changed."""
+    before = {path: path.read_bytes() for path in filled.iterdir()}
+    command("cache", "stats", "--path", "c")
+    command("cache", "keys", "--path", "c")
+
+    assert before == {path: path.read_bytes() for path in filled.iterdir()}
+
+
+def test_looking_while_a_program_writes(command, filled):  # noqa: F811
+    """It reads what is committed, and waits for nobody."""
+    with closing(sqlite3.connect(filled / "cache.db", isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        assert STATS in command("cache", "stats", "--path", "c")[1]
