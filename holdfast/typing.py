@@ -12,6 +12,8 @@ from holdfast._records import UNFINISHED, Commit, Lease, Pruned, RunRecord, Step
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from holdfast._evidence import Tap
+
 
 class CacheKey(NamedTuple):
     """Names one cached value.
@@ -37,6 +39,7 @@ class Entry(NamedTuple):
         negative: True for a remembered failure.
         origin_trace_id: Trace that produced it, 32 hex digits, or ``""``.
         origin_span_id: Span that produced it, 16 hex digits, or ``""``.
+        tap: Where a hit is noted for the recorder of evidence; None when nobody records.
     """
 
     value: Any
@@ -47,6 +50,7 @@ class Entry(NamedTuple):
     negative: bool = False
     origin_trace_id: str = ""
     origin_span_id: str = ""
+    tap: Tap | None = None
 
 
 @runtime_checkable

@@ -16,7 +16,9 @@ from holdfast.values import failure, forks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Rest = tuple[float, float | None, int, str, bool, str, str]
+    from holdfast._evidence import Tap
+
+Rest = tuple[float, float | None, int, str, bool, str, str, "Tap | None"]
 """All fields of `Entry` but the first."""
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 new_entry: Callable[[type[Entry], tuple[Any, ...]], Entry] = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]

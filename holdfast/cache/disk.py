@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from holdfast import clock
+from holdfast import _evidence, clock
 from holdfast._frames import trims
 from holdfast.cache._lru import Lru, check_limit, decode, encode, hold, new_entry
 from holdfast.cache._notes import Notes
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from holdfast._evidence import Witness
     from holdfast.cache._store import Store
     from holdfast.policies.duration import Duration
 
@@ -81,6 +82,7 @@ class DiskCache:
         self._rest_from: float | None = None
         self._refused: Trouble | None = None  # why it could not be opened, the last time
         self._is_paused = self._is_closed = self._is_orphan = False
+        self.witness: Witness | None = None  # while the store is open
         forks.protect(self)
 
     def __repr__(self) -> str:
@@ -135,11 +137,11 @@ class DiskCache:
             self._discard(store, key, sealed)
             return None
         payload, _, stored_at, ttl, negative, (trace_id, span_id) = record
-        size = len(payload)
+        size, tap = len(payload), _evidence.tap_of(self.witness, key)
         if self._memory.max_entries:
-            rest = (stored_at, ttl, size, "memory", negative, trace_id, span_id)
+            rest = (stored_at, ttl, size, "memory", negative, trace_id, span_id, tap)
             self._memory.put(key, hold(value, payload, record.codec, rest, (), bucket, word))
-        return new_entry(Entry, (value, stored_at, ttl, size, "disk", negative, trace_id, span_id))
+        return new_entry(Entry, (value, stored_at, ttl, size, "disk", negative, trace_id, span_id, tap))
 
     def set(
         self,
@@ -176,7 +178,7 @@ class DiskCache:
             payload, secret=store.secret, key=key, codec=codec.id, stored_at=stored_at, ttl=ttl, negative=negative, origin=origin
         )
         bucket, word = store.generation(key)
-        rest = (stored_at, ttl, size, "memory", negative, *origin)
+        rest = (stored_at, ttl, size, "memory", negative, *origin, _evidence.tap_of(self.witness, key, payload))
         try:
             now = store.write(key, sealed, ttl=ttl, tags=tags)
         except Trouble as trouble:  # no longer on disk than it takes, and until somebody changes the entry, memory serves
@@ -275,7 +277,7 @@ class DiskCache:
             else:
                 self._rest_from = None
                 self._memory.clear()
-                self._store = opened
+                self._store, self.witness = opened, _evidence.open_witness(self.path)
         if isinstance(opened, Trouble):
             self._note(opened)
             return None

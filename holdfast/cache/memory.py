@@ -86,7 +86,7 @@ class InMemoryCache:
     ) -> int | None:
         """Keep a value; see `holdfast.typing.Cache.set`."""
         payload = encode(value, codec, negative=negative)
-        rest = (clock.current.time(), ttl, len(payload), "memory", negative, *origin)
+        rest = (clock.current.time(), ttl, len(payload), "memory", negative, *origin, None)
         if self._memory.put(key, hold(value, payload, codec.id, rest, tags)):
             return len(payload)
         text = f"a value of {len(payload)} bytes was not cached: the largest kept is {self._memory.largest}"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
+from holdfast._evidence import POLICIES_CHANGED
 from holdfast.errors import KeyFuncError, NotSerializable
+from holdfast.runtime import witness
 from holdfast.runtime.attempts import is_given_up
 from holdfast.runtime.foreign import shown
 from holdfast.typing import Entry
@@ -38,13 +40,13 @@ def make_key(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], *, facts
 def in_memory(plan: Plan, cache: Cache, key: CacheKey | None) -> Entry | None:
     """A fresh entry from the in-process tier."""
     codec = plan.codec
-    return None if key is None or codec is None else _fresh(plan, cache.peek(key, codec))
+    return None if key is None or codec is None else _fresh(plan, cache, key, cache.peek(key, codec))
 
 
 def anywhere(plan: Plan, cache: Cache, key: CacheKey | None) -> Entry | None:
     """A fresh entry from any tier."""
     codec = plan.codec
-    return None if key is None or codec is None else _fresh(plan, cache.get(key, codec))
+    return None if key is None or codec is None else _fresh(plan, cache, key, cache.get(key, codec))
 
 
 def assign_key(call: Call) -> None:
@@ -56,7 +58,8 @@ def assign_key(call: Call) -> None:
     if facts is not None and call.key is not None:
         facts.cache = "miss"
         facts.cache_namespace, facts.cache_key = call.key
-        facts.cache_ttl_s = None if plan.cache is None else plan.cache.ttl
+        policy = None if plan.cache is None else witness.in_force(plan.cache, call.cache, call.key)
+        facts.cache_ttl_s = None if policy is None else policy.ttl
 
 
 def may_block(call: Call) -> bool:
@@ -74,11 +77,22 @@ def read(call: Call) -> Entry | None:
     return None if call.cache is None else anywhere(call.plan, call.cache, call.key)
 
 
-def _fresh(plan: Plan, entry: Entry | None) -> Entry | None:
+def _fresh(plan: Plan, cache: Cache, key: CacheKey, entry: Entry | None) -> Entry | None:
     policy = plan.cache
     if entry is None or policy is None:
         return None
-    return entry if policy.is_fresh(entry.stored_at, entry.ttl, clock.current.time(), entry.negative) else None
+    if POLICIES_CHANGED:
+        policy = witness.in_force(policy, cache, key)
+    now = clock.current.time()
+    if not policy.is_fresh(entry.stored_at, entry.ttl, now, entry.negative):
+        return None
+    tap = entry.tap
+    if tap is not None:  # written out: a function would take as long again
+        if now < tap.until:
+            tap.log.gets += 1
+        else:
+            tap.keep(now)
+    return entry
 
 
 def serve(call: Call, entry: Entry) -> Any:
@@ -134,6 +148,7 @@ def write(call: Call, value: Any) -> None:
     policy = call.plan.cache
     if policy is None or call.cache is None or call.key is None or call.plan.codec is None:
         return
+    policy = witness.in_force(policy, call.cache, call.key)
     if call.error is None:
         ttl = policy.ttl
         if not _is_wanted(call, value):

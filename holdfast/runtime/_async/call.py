@@ -12,7 +12,7 @@ from __future__ import annotations
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
-from holdfast.runtime import _ports, attempts, flight, lookup
+from holdfast.runtime import _ports, attempts, flight, lookup, witness
 from holdfast.runtime.context import Scope, current
 
 if TYPE_CHECKING:
@@ -58,9 +58,11 @@ async def compute(call: Call) -> Any:
     if entry is not None:
         flight.leave(call)
         return lookup.serve(call, entry)
+    asked = witness.begin()
     value = await run_attempts(call)
     if lookup.is_worth_storing(call):
         await _ports.store_call_async(lookup.may_block(call), lookup.write, call, value)
+    witness.computed(call, asked)
     flight.land(call, value)
     return value
 

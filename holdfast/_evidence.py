@@ -1,0 +1,87 @@
+"""What a cache and the runtime tell the recorder of evidence, and what an operator's override changes for them: protocols, and where they meet.
+
+A disk cache asks `open_witness` for whoever attends its folder. Each entry that it hands out carries a `Tap`, by which a hit is noted in a tenth of
+a microsecond: whoever serves the entry counts it, and calls `Tap.keep` only when enough time has passed since the key's last one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from holdfast.typing import CacheKey
+
+POLICIES_CHANGED: set[Path] = set()
+"""Folders of caches in which an override of somebody's policy is in force. Changed in place: an empty set is all that a hit looks at."""
+
+
+class Tally(Protocol):
+    """Counts of one task.
+
+    Attributes:
+        gets: How often an entry was asked for, never sampled.
+    """
+
+    gets: int
+
+
+class Tap(Protocol):
+    """Notes the hits of one key. Whoever serves an entry at ``now`` adds 1 to ``log.gets`` while ``now < until``, and else calls `keep`.
+
+    Attributes:
+        until: Seconds since the epoch; infinity for a key of which no times are kept.
+        log: The counts of its task.
+    """
+
+    until: float
+    log: Tally
+
+    def keep(self, now: float) -> None:
+        """Count a hit, and keep its time."""
+        ...
+
+
+class Witness(Protocol):
+    """Attends one cache: records what it is asked for and what the source answers, and knows which policies are overridden. Never raises."""
+
+    def tap(self, key: CacheKey, payload: bytes | None = None) -> Tap | None:
+        """What notes the hits of a key; None when nothing is recorded.
+
+        Args:
+            key: The key.
+            payload: What is about to be stored for it; None when it was read. `computed` follows, if the call comes to an end.
+        """
+        ...
+
+    def computed(self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, modified: float | None = None) -> None:
+        """The source was asked.
+
+        Args:
+            key: For what.
+            began: When, seconds since the epoch.
+            seconds: How long it took, all attempts and waits included.
+            ok: Whether it answered with a value.
+            kind: ``fill`` while a caller waited, ``refresh`` behind a caller's back.
+            modified: When the source says that it last changed the value, seconds since the epoch; None when it does not say.
+        """
+        ...
+
+    def in_force(self, policy: Any, key: CacheKey) -> Any:
+        """The cache policy that holds for a key now: the one given, or what an override makes of it."""
+        ...
+
+
+def _nobody(folder: Path) -> Witness | None:
+    del folder
+    return None
+
+
+open_witness = _nobody
+"""Who attends the cache in a folder; set by ``holdfast``."""
+
+
+def tap_of(witness: Witness | None, key: CacheKey, payload: bytes | None = None) -> Tap | None:
+    """`Witness.tap` of whoever attends a cache, if anybody does."""
+    return None if witness is None else witness.tap(key, payload)

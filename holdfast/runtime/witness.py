@@ -1,0 +1,43 @@
+"""What the runtime tells whoever attends a cache: see `holdfast._evidence`. A cache that nobody attends has no ``witness``, or None."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from holdfast import clock
+from holdfast._evidence import POLICIES_CHANGED
+from holdfast.runtime.attempts import is_given_up
+
+if TYPE_CHECKING:
+    from holdfast._evidence import Witness
+    from holdfast.policies.cache import CachePolicy
+    from holdfast.runtime.state import Call
+    from holdfast.typing import Cache, CacheKey
+
+Asked = tuple[float, float]
+"""When the source was asked: seconds since the epoch, and on the clock that never goes back."""
+
+
+def of(cache: Cache | None) -> Witness | None:
+    """Who attends a cache."""
+    return getattr(cache, "witness", None)
+
+
+def in_force(policy: CachePolicy, cache: Cache, key: CacheKey) -> CachePolicy:
+    """The policy that holds for a key now: the task's own, or what an operator's override makes of it."""
+    attending = of(cache) if POLICIES_CHANGED else None
+    return policy if attending is None else attending.in_force(policy, key)
+
+
+def begin() -> Asked:
+    """The source is about to be asked."""
+    return clock.current.time(), clock.current.monotonic()
+
+
+def computed(call: Call, asked: Asked, *, kind: str = "fill") -> None:
+    """The source was asked, and the call has its outcome; one that was given up says nothing about the source."""
+    attending = of(call.cache)
+    if attending is None or call.key is None or is_given_up(call):
+        return
+    began, started = asked
+    attending.computed(call.key, began, clock.current.monotonic() - started, ok=call.error is None, kind=kind)
