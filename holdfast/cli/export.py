@@ -51,6 +51,8 @@ def export(run: str, target: str, protocol: str | None, db: str | None, *, every
     """
     if everything and run:
         raise click.UsageError(f"RUN {run!r} and --all were both given: leave one of them out")
+    if not target.strip():
+        raise click.UsageError("--to is empty: give a URL, such as http://localhost:4318, a file, or - for stdout")
     is_sent = "://" in target or target in _backends.NAMES
     if protocol is not None and not is_sent:
         raise click.UsageError(f"--protocol {protocol} means nothing for a file: give a URL, such as http://localhost:4318")

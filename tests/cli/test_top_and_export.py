@@ -137,6 +137,13 @@ def test_export_takes_no_address_for_a_file(command, filled, tmp_path, monkeypat
     assert not (tmp_path / "localhost:4318").exists()
 
 
+def test_export_wants_a_destination_that_is_named(command, filled):  # noqa: F811
+    """An empty one, as of a variable that is not set, was called a folder."""
+    code, _, err = command("export", "--to", "")
+
+    assert (2, True) == (code, "--to is empty: give a URL, such as http://localhost:4318, a file, or - for stdout" in err)
+
+
 def test_export_writes_a_file(command, filled, tmp_path):  # noqa: F811
     """One line for the trace, or one for each of all."""
     one, every = tmp_path / "run.json", tmp_path / "runs.jsonl"
