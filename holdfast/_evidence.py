@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from holdfast.typing import CacheKey
@@ -32,11 +33,14 @@ class Tap(Protocol):
 
     Attributes:
         until: Seconds since the epoch; infinity for a key of which no times are kept.
-        log: The counts of its task.
     """
 
     until: float
-    log: Tally
+
+    @property
+    def log(self) -> Tally:
+        """The counts of its task."""
+        ...
 
     def keep(self, now: float) -> None:
         """Count a hit, and keep its time."""
@@ -55,7 +59,7 @@ class Witness(Protocol):
         """
         ...
 
-    def computed(self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, modified: float | None = None) -> None:
+    def computed(self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, ttl: float | None) -> None:
         """The source was asked.
 
         Args:
@@ -64,7 +68,7 @@ class Witness(Protocol):
             seconds: How long it took, all attempts and waits included.
             ok: Whether it answered with a value.
             kind: ``fill`` while a caller waited, ``refresh`` behind a caller's back.
-            modified: When the source says that it last changed the value, seconds since the epoch; None when it does not say.
+            ttl: Seconds, of the policy in force; None never expires.
         """
         ...
 
@@ -78,7 +82,7 @@ def _nobody(folder: Path) -> Witness | None:
     return None
 
 
-open_witness = _nobody
+open_witness: Callable[[Path], Witness | None] = _nobody
 """Who attends the cache in a folder; set by ``holdfast``."""
 
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from holdfast import events
+from typing import TYPE_CHECKING
+
+from holdfast import _evidence, events
 from holdfast.tracing.detect import detect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from holdfast._evidence import Witness
 
 
 def _warn(note: events.Note) -> None:
@@ -15,5 +22,13 @@ def _warn(note: events.Note) -> None:
     warn(note)
 
 
+def _attend(folder: Path) -> Witness:
+    """Load what attends a disk cache when there is a first one."""
+    from holdfast.recording.attendant import attend
+
+    return attend(folder)
+
+
+_evidence.open_witness = _attend
 events.detect = detect
 events.fallback = _warn

@@ -37,7 +37,9 @@ def begin() -> Asked:
 def computed(call: Call, asked: Asked, *, kind: str = "fill") -> None:
     """The source was asked, and the call has its outcome; one that was given up says nothing about the source."""
     attending = of(call.cache)
-    if attending is None or call.key is None or is_given_up(call):
+    policy = call.plan.cache
+    if attending is None or call.key is None or policy is None or is_given_up(call):
         return
     began, started = asked
-    attending.computed(call.key, began, clock.current.monotonic() - started, ok=call.error is None, kind=kind)
+    ttl = attending.in_force(policy, call.key).ttl
+    attending.computed(call.key, began, clock.current.monotonic() - started, ok=call.error is None, kind=kind, ttl=ttl)

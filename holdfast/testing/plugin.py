@@ -97,7 +97,7 @@ _FLUSH_SECONDS = 0.2
 @contextmanager
 def _stores_in(folder: Path, **more: str) -> Generator[None]:
     """Let the default stores be in ``folder`` inside the block, for this process and those it starts."""
-    settings = {"HOLDFAST_CACHE_DIR": str(folder / "cache"), "HOLDFAST_TRACES": str(folder / "traces.db"), **more}
+    settings = {"HOLDFAST_CACHE_DIR": str(folder / "cache"), "HOLDFAST_TRACES": str(folder / "traces.db"), "HOLDFAST_RECORD": "off"} | more
     before = {name: os.environ.get(name) for name in settings}
     cache_before = _swap_default_cache(None)
     os.environ.update(settings)

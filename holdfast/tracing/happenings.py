@@ -53,6 +53,7 @@ _NOTES = [
     ("journal.not_released", "WARNING", "A thread could not be given back"),
     ("journal.opaque_argument", "INFO", "An argument counts in the journal only by its type"),
     ("journal.unclaimed", "WARNING", "A resumed run has ended without asking for steps that were recorded"),
+    ("recording.failed", "WARNING", "What is asked of a cache cannot be recorded for now; calls go on"),
     ("run.done_again", "WARNING", "A finished run is done again, from its checkpoint"),
     ("run.failed_beside_question", "WARNING", "A run that waits for an answer failed, too"),
     ("run.healed", "INFO", "The open spans of a run whose process died were given their end"),

@@ -1,0 +1,140 @@
+"""Who attends a cache's folder: one `Attendant` for each in a process, and one thread for all of them, which looks after each once a second."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from holdfast.recording.recorder import Recorder
+from holdfast.values import forks
+from holdfast.values.secret import load_secret
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from holdfast.recording.taps import KeyTap
+    from holdfast.typing import CacheKey
+
+PERIOD = 1.0
+"""Seconds between two looks."""
+_VARIABLE = "HOLDFAST_RECORD"
+_OFF = frozenset({"off", "0", "false", "no"})
+_PATIENCE = 5.0
+"""Seconds that a fork waits for the thread to finish what it is writing."""
+
+
+def is_recording_off() -> bool:
+    """Whether ``HOLDFAST_RECORD`` says so."""
+    return os.environ.get(_VARIABLE, "").strip().lower() in _OFF
+
+
+class Attendant:
+    """Attends the cache in one folder (`holdfast._evidence.Witness`).
+
+    Args:
+        folder: The cache's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.recorder = None if is_recording_off() else Recorder(folder, load_secret())
+        forks.protect(self)
+
+    def tap(self, key: CacheKey, payload: bytes | None = None) -> KeyTap | None:
+        """See `Witness.tap`."""
+        return None if self.recorder is None else self.recorder.tap(key, payload)
+
+    def computed(self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, ttl: float | None) -> None:
+        """See `Witness.computed`."""
+        if self.recorder is not None:
+            self.recorder.computed(key, began, seconds, ok=ok, kind=kind, ttl=ttl)
+
+    def in_force(self, policy: Any, key: CacheKey) -> Any:
+        """See `Witness.in_force`."""
+        del key
+        return policy
+
+    def look(self) -> None:
+        """Write down what waits."""
+        if self.recorder is not None:
+            self.recorder.flush()
+
+    def before_fork(self) -> None:
+        """Let no thread be at work: its connection would come along."""
+        _watch.stop()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        _watch.start()
+
+    def after_fork_in_child(self) -> None:
+        """Start over; the thread is started by whoever opens the cache here."""
+        if self.recorder is not None:
+            self.recorder.after_fork_in_child()
+
+
+class _Watch:
+    """The thread. It waits in real time: what it looks for is what other processes do, and what calls left to be written."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+        self.after_fork_in_child()
+
+    def start(self) -> None:
+        """Have the thread run."""
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._stopping = threading.Event()
+                self._thread = threading.Thread(target=self._run, args=(self._stopping,), name="holdfast-recording", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """Have it end, and wait for that."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            if thread is not None and thread is not threading.current_thread():
+                self._stopping.set()
+                thread.join(_PATIENCE)
+
+    def _run(self, stopping: threading.Event) -> None:
+        while not stopping.wait(PERIOD):
+            look_at_all()
+
+    def after_fork_in_child(self) -> None:
+        """Threads do not come along."""
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = None
+
+
+def attend(folder: Path) -> Attendant:
+    """Who attends the cache in ``folder``, in this process."""
+    with _lock:
+        found = _attendants.get(folder)
+        if found is None or (found.recorder is None) != is_recording_off():
+            found = _attendants[folder] = Attendant(folder)
+    _watch.start()
+    return found
+
+
+def look_at_all() -> None:
+    """Write down everything that waits, for every cache of this process."""
+    for each in list(_attendants.values()):
+        each.look()
+
+
+def _new_lock() -> None:
+    global _lock  # noqa: PLW0603 - a lock another thread held at the fork stays locked for ever
+    _lock = threading.Lock()
+    _watch.after_fork_in_child()
+
+
+_lock = threading.Lock()
+_attendants: weakref.WeakValueDictionary[Path, Attendant] = weakref.WeakValueDictionary()
+_watch = _Watch()
+atexit.register(look_at_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)

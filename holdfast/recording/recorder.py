@@ -1,0 +1,207 @@
+"""The recorder of one cache: hands out taps, takes what the source answered, and writes both down when told to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from holdfast import clock, events
+from holdfast.errors import StoreError
+from holdfast.recording.store import ANSWERS, BUDGET, TIMES, Counted, Ledger, segment_of_answers, segment_of_times
+from holdfast.recording.tails import FULL, Addition, Tail
+from holdfast.recording.taps import NEVER, RESOLUTION, Answer, Counts, KeyTap, TaskLog
+from holdfast.values._aside import set_aside
+from holdfast.values._sqlite import is_corrupt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from holdfast.typing import CacheKey
+
+MOST_TAPS = 1 << 14
+REST = 10.0
+"""Seconds without a further try after the file could not be written."""
+_DAY = 86_400.0
+_HASH = 8
+
+
+class Recorder:
+    """Keeps the evidence about one cache. Never raises; what cannot be written is dropped after a note.
+
+    Args:
+        folder: The cache's.
+        secret: Salts the hashes of keys.
+        budget: Most bytes of segments in the file.
+    """
+
+    def __init__(self, folder: Path, secret: bytes, budget: int = BUDGET) -> None:
+        self.folder = folder
+        salt = blake2b(secret, digest_size=32, person=b"holdfast-trace").digest()
+        self._salted = blake2b(digest_size=_HASH, key=salt)
+        self._salt = int.from_bytes(blake2b(salt, digest_size=7).digest())  # names the salt, and does not tell it
+        self._ledger = Ledger(folder, budget)
+        self._logs: dict[str, TaskLog] = {}
+        self._hashes: dict[str, tuple[TaskLog, blake2b]] = {}
+        self._taps: dict[CacheKey, KeyTap] = {}
+        self._stored: dict[CacheKey, tuple[int, int]] = {}
+        self._tails: dict[tuple[str, str, int], Tail] = {}
+        self._shifts: dict[str, int] | None = None
+        self._start()
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        self._looked = time.monotonic()  # real time, here and below: it measures what recording costs
+        self._looked_wall = clock.current.time()
+        self._rest_until = 0.0
+        self._has_complained = False
+
+    def tap(self, key: CacheKey, payload: bytes | None = None) -> KeyTap:
+        """See `holdfast._evidence.Witness.tap`."""
+        tap = self._taps.get(key) or self._new_tap(key)
+        if payload is not None and tap.key:
+            self._stored[key] = (int.from_bytes(blake2b(payload, digest_size=_HASH).digest()) or 1, len(payload))
+        return tap
+
+    def _new_tap(self, key: CacheKey) -> KeyTap:
+        log, seed = self._hashes.get(key.namespace) or self._log_of(key.namespace)
+        salted = seed.copy()
+        salted.update(key.digest)
+        hashed = int.from_bytes(salted.digest()) or 1
+        tap = KeyTap(log, hashed) if hashed < log.limit else log.dull
+        if len(self._taps) >= MOST_TAPS:
+            self._taps.clear()
+        self._taps[key] = tap
+        return tap
+
+    def _log_of(self, namespace: str) -> tuple[TaskLog, blake2b]:
+        """The log of a namespace's task, and the hash that has taken in the salt and the namespace."""
+        task = namespace.rpartition("@")[0]
+        seed = self._salted.copy()
+        seed.update(namespace.encode("utf-8", "surrogatepass") + b"\0")
+        log = self._logs.setdefault(task, TaskLog(task, self._earlier_shifts().get(task, 0)))
+        self._hashes[namespace] = log, seed
+        return log, seed
+
+    def _earlier_shifts(self) -> dict[str, int]:
+        """How thinly processes kept the keys of each task yesterday and today: this one need not find out again."""
+        if self._shifts is None:
+            self._shifts = {}
+            try:
+                self._shifts = self._ledger.shifts(clock.current.time() - _DAY) if self._ledger.path.exists() else {}
+            except StoreError as error:
+                self._complain(error)
+        return self._shifts
+
+    def computed(self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, ttl: float | None) -> None:
+        """See `holdfast._evidence.Witness.computed`."""
+        tap = self._taps.get(key) or self._new_tap(key)
+        log, (fingerprint, size) = tap.log, self._stored.pop(key, (0, -1))
+        counts = log.counts
+        if kind == "refresh":
+            counts.refreshes += 1
+        else:
+            counts.fills += 1
+            log.gets += 1
+        counts.seconds += seconds
+        counts.errors += not ok
+        counts.bytes += max(0, size)
+        log.ttl = ttl
+        if tap.key:
+            if kind != "refresh":
+                log.times.append((tap.key, began))
+                tap.until = began + RESOLUTION
+            log.answers.append(Answer(tap.key, began, seconds, fingerprint, size, None, kind, ok))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more waits than a segment takes."""
+        return any(len(log.times) >= FULL for log in list(self._logs.values()))
+
+    def flush(self) -> None:
+        """Write down what waits; what cannot be written is dropped after a note, but for the counts, which wait on."""
+        with self._lock:
+            self._thin_out()
+            if time.monotonic() < self._rest_until:
+                for log in self._logs.values():
+                    log.trim()
+                return
+            try:
+                self._write()
+            except Exception as error:  # noqa: BLE001 - nothing may reach the program whose calls are recorded
+                self._rest_until = time.monotonic() + REST
+                self._complain(error)
+
+    def _thin_out(self) -> None:
+        """Keep fewer keys of the tasks that were asked for too often, and let no tap sleep when the clock was set back."""
+        now, wall = time.monotonic(), clock.current.time()
+        seconds, self._looked = now - self._looked, now
+        was_set_back, self._looked_wall = wall < self._looked_wall - RESOLUTION, wall
+        is_thinner = [log.spend(len(log.times), seconds) for log in list(self._logs.values())]
+        if any(is_thinner) or was_set_back:
+            for tap in list(self._taps.values()):
+                if tap.key:
+                    tap.until = 0.0 if tap.key < tap.log.limit else NEVER
+
+    def _write(self) -> None:
+        waiting = [addition for log in list(self._logs.values()) for addition in self._additions(log)]
+        counted = [Counted(log.task, log.ttl, log.counted()) for log in list(self._logs.values())]
+        counted = [each for each in counted if each.counts != Counts()]
+        if not (counted or waiting) or not self.folder.is_dir():  # deleted: whoever stores something next makes it anew
+            return
+        if self._ledger.has_moved():
+            self._ledger.close()
+            self._tails.clear()
+        ids = self._ledger.write([each.change for each in waiting], counted, clock.current.time())
+        for addition, added in zip(waiting, ids, strict=True):
+            addition.done(added)
+        for each in counted:
+            self._logs[each.task].written(each.counts)
+        self._has_complained = False
+
+    def _additions(self, log: TaskLog) -> list[Addition]:
+        times, answers = log.take()
+        found: list[Addition] = []
+        if times:
+            found.append(self._tail(log, TIMES).grown_by(times, partial(segment_of_times, log.task, self._salt, log.shift)))
+        if answers:
+            found.append(self._tail(log, ANSWERS).grown_by(answers, partial(segment_of_answers, log.task, self._salt, log.shift)))
+        return found
+
+    def _tail(self, log: TaskLog, what: str) -> Tail:
+        return self._tails.setdefault((log.task, what, log.shift), Tail())
+
+    def _complain(self, error: Exception) -> None:
+        """Say once what is wrong, and set a damaged file of ours aside."""
+        text = f"what is asked of the cache in {self.folder} is not recorded for now: {error}"
+        if is_corrupt(error):
+            moved_to = self._set_aside()
+            if moved_to is not None:
+                text = f"{error}: the damaged recording was set aside as {moved_to}, and an empty one takes its place"
+                self._rest_until = 0.0
+        if not self._has_complained:
+            events.note("holdfast.recording.failed", events.WARNING, text, path=str(self._ledger.path))
+        self._has_complained = True
+
+    def _set_aside(self) -> Path | None:
+        try:
+            self._ledger.close()
+            self._tails.clear()
+            return None if self._ledger.is_foreign() else set_aside(self._ledger.path)
+        except (OSError, StoreError):  # what is wrong is told by whoever asks
+            return None
+
+    def close(self) -> None:
+        """Write down what waits, and close the file."""
+        self.flush()
+        self._ledger.close()
+
+    def after_fork_in_child(self) -> None:
+        """What waits is the parent's to write."""
+        for log in self._logs.values():
+            log.forget()
+        self._stored.clear()
+        self._tails.clear()
+        self._start()

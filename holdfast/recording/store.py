@@ -1,0 +1,272 @@
+"""The file of evidence beside a cache: kept times and answers in packed segments, exact counts by the hour.
+
+Several processes write it. A process that records little adds a small segment a second, and replaces them with one when they are many. What is over
+the budget goes, oldest first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from holdfast.recording import packing
+from holdfast.recording.taps import Answer, Counts
+from holdfast.values._sqlite import Connection, Database, EmptyStoreError, Schema
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Sequence
+    from pathlib import Path
+
+FILE = "trace.db"
+BUDGET = 64 << 20
+"""Bytes of segments: seven million accesses."""
+HOUR = 3600
+KEPT_HOURS = 366 * 24
+ROW = 64
+"""Bytes that a segment takes beside its content."""
+BUSY_TIMEOUT = 1.0
+"""Seconds that the recording's own thread waits for another process's."""
+TIMES, ANSWERS = "times", "answers"
+SCHEMA = Schema(
+    name="recording",
+    application_id=0x48465245,  # "HFRE"
+    migrations=(
+        """
+        CREATE TABLE segments (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,      -- rises with time
+            task TEXT NOT NULL,
+            what TEXT NOT NULL,                        -- times or answers
+            salt INTEGER NOT NULL,                     -- tells which salt its hashes were made with
+            shift INTEGER NOT NULL,                    -- of each 2 ** shift keys one was kept
+            first INTEGER NOT NULL, last INTEGER NOT NULL, -- microseconds since the epoch
+            number INTEGER NOT NULL,                   -- how many it holds
+            data BLOB NOT NULL
+        );
+        CREATE TABLE counts (
+            task TEXT NOT NULL, hour INTEGER NOT NULL, -- the hour's first second since the epoch
+            gets INTEGER NOT NULL, fills INTEGER NOT NULL, refreshes INTEGER NOT NULL, probes INTEGER NOT NULL,
+            errors INTEGER NOT NULL, seconds REAL NOT NULL, bytes INTEGER NOT NULL,
+            PRIMARY KEY (task, hour)
+        ) WITHOUT ROWID;
+        CREATE TABLE policies (                        -- what the code said when the task was last used
+            task TEXT PRIMARY KEY, ttl REAL, seen REAL NOT NULL
+        ) WITHOUT ROWID;
+        CREATE TABLE size (bytes INTEGER NOT NULL);
+        INSERT INTO size VALUES (0);
+        """,
+    ),
+)
+_COUNT = "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (task, hour) DO UPDATE SET " + ", ".join(  # noqa: S608 - constants
+    f"{name} = {name} + excluded.{name}" for name in Counts.__struct_fields__
+)
+
+
+_POLICY = "INSERT INTO policies VALUES (?, ?, ?) ON CONFLICT (task) DO UPDATE SET ttl = excluded.ttl, seen = excluded.seen"
+
+
+class Counted(NamedTuple):
+    """What was counted of one task.
+
+    Attributes:
+        task: Module and qualified name.
+        ttl: Seconds, of the policy in force at the last computation; None never expires.
+        counts: Since the last time.
+    """
+
+    task: str
+    ttl: float | None
+    counts: Counts
+
+
+class Segment(NamedTuple):
+    """Times or answers of one task, as they are stored.
+
+    Attributes:
+        task: Module and qualified name.
+        what: `TIMES` or `ANSWERS`.
+        salt: Tells salts apart; hashes of different ones cannot be compared.
+        shift: Of each ``2 ** shift`` keys one was kept.
+        first: Microseconds since the epoch.
+        last: The same.
+        number: How many.
+        data: Packed.
+    """
+
+    task: str
+    what: str
+    salt: int
+    shift: int
+    first: int
+    last: int
+    number: int
+    data: bytes
+
+
+def segment_of_times(task: str, salt: int, shift: int, times: list[tuple[int, float]]) -> Segment:
+    """Pack kept times; not none."""
+    moments = [moment for _, moment in times]
+    return Segment(task, TIMES, salt, shift, round(min(moments) * 1e6), round(max(moments) * 1e6), len(times), packing.pack_times(times))
+
+
+def segment_of_answers(task: str, salt: int, shift: int, answers: list[Answer]) -> Segment:
+    """Pack answers; not none."""
+    moments = [each.began for each in answers]
+    first, last = round(min(moments) * 1e6), round(max(moments) * 1e6)
+    return Segment(task, ANSWERS, salt, shift, first, last, len(answers), packing.pack_answers(answers))
+
+
+class Ledger:
+    """The file, for writing.
+
+    Args:
+        folder: Of the cache.
+        budget: Most bytes of segments.
+
+    Every method raises `holdfast.StoreError` for whatever goes wrong.
+    """
+
+    def __init__(self, folder: Path, budget: int = BUDGET) -> None:
+        self.path = folder / FILE
+        self._budget = budget
+        self._file = Database(self.path, SCHEMA, synchronous="NORMAL", busy_timeout=BUSY_TIMEOUT)
+        self._identity: tuple[int, int] | None = None  # of the open file
+
+    def write(self, segments: Iterable[tuple[Segment, Sequence[int]]], counted: Sequence[Counted], now: float) -> list[int]:
+        """Store all in one transaction.
+
+        Args:
+            segments: What to add, each with the ids of those that it takes the place of.
+            counted: What was counted of tasks since the last time.
+            now: Seconds since the epoch.
+
+        Returns:
+            The ids of the segments, in their order.
+        """
+        hour = int(now // HOUR) * HOUR
+        with self._file.transaction() as connection:
+            ids = [self._add(connection, segment, replaced) for segment, replaced in segments]
+            connection.executemany(_COUNT, [(each.task, hour, *_row(each.counts)) for each in counted])
+            connection.executemany(_POLICY, [(each.task, each.ttl, now) for each in counted if each.counts.fills or each.counts.refreshes])
+            self._drop_oldest(connection, hour)
+        self._identity = self._identity or _identity_of(self.path)
+        return ids
+
+    def _add(self, connection: Connection, segment: Segment, replaced: Sequence[int]) -> int:
+        grown = len(segment.data) + ROW
+        for old in replaced:
+            row = connection.execute("DELETE FROM segments WHERE id = ? RETURNING length(data)", (old,)).fetchone()
+            grown -= 0 if row is None else row[0] + ROW
+        added = connection.execute("INSERT INTO segments VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", segment)
+        connection.execute("UPDATE size SET bytes = bytes + ?", (grown,))
+        return added.lastrowid or 0
+
+    def _drop_oldest(self, connection: Connection, hour: int) -> None:
+        excess = connection.execute("SELECT bytes FROM size").fetchone()[0] - self._budget
+        if excess <= 0:
+            return
+        freed, doomed = 0, list[tuple[int]]()
+        for oldest, size in connection.execute("SELECT id, length(data) FROM segments ORDER BY id"):
+            doomed.append((oldest,))
+            freed += size + ROW
+            if freed >= excess:
+                break
+        connection.executemany("DELETE FROM segments WHERE id = ?", doomed)
+        connection.execute("UPDATE size SET bytes = bytes - ?", (freed,))
+        connection.execute("DELETE FROM counts WHERE hour < ?", (hour - KEPT_HOURS * HOUR,))
+
+    def shifts(self, since: float) -> dict[str, int]:
+        """How thinly each task's keys were kept since then, seconds since the epoch."""
+        with self._file.snapshot() as connection:
+            rows = connection.execute(
+                "SELECT task, max(shift) FROM segments WHERE last > ? GROUP BY task", (round(since * 1e6),)
+            ).fetchall()
+        return dict(rows)
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        self._file.close()
+        self._identity = None
+
+    def has_moved(self) -> bool:
+        """Whether somebody deleted or replaced the file under us."""
+        return self._identity is not None and self._identity != _identity_of(self.path)
+
+    def is_foreign(self) -> bool:
+        """Whether the file is somebody else's."""
+        return self._file.is_foreign()
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    try:
+        info = path.stat()
+    except OSError:
+        return None
+    return info.st_dev, info.st_ino
+
+
+def _row(counts: Counts) -> tuple[int | float, ...]:
+    return tuple(getattr(counts, name) for name in Counts.__struct_fields__)
+
+
+class Reader:
+    """The file, for reading; it is never changed.
+
+    Args:
+        path: The file.
+
+    Every method raises `holdfast.StoreError` for whatever goes wrong; a file that is not there holds nothing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = Database(path, SCHEMA, is_reader=True, busy_timeout=BUSY_TIMEOUT)
+
+    def tasks(self) -> list[str]:
+        """The tasks of which there is anything, by name."""
+        with self._looking() as connection:
+            if connection is None:
+                return []
+            rows = connection.execute("SELECT task FROM counts UNION SELECT task FROM segments ORDER BY 1").fetchall()
+        return [task for (task,) in rows]
+
+    def segments(self, task: str, what: str, since: int) -> Generator[Segment]:
+        """What was kept of a task.
+
+        Args:
+            task: Module and qualified name.
+            what: `TIMES` or `ANSWERS`.
+            since: Only segments that end after it, microseconds since the epoch.
+
+        Yields:
+            Segments in the order in which they were written.
+        """
+        query = (
+            "SELECT task, what, salt, shift, first, last, number, data FROM segments WHERE task = ? AND what = ? AND last >= ? ORDER BY id"
+        )
+        with self._looking() as connection:
+            for row in () if connection is None else connection.execute(query, (task, what, since)):
+                yield Segment(*row)
+
+    def counts(self, task: str, since: int) -> list[tuple[int, Counts]]:
+        """What was counted of a task, by hours that end after ``since``, seconds since the epoch, in their order."""
+        query = f"SELECT hour, {', '.join(Counts.__struct_fields__)} FROM counts WHERE task = ? AND hour > ? ORDER BY hour"  # noqa: S608 - constants
+        with self._looking() as connection:
+            rows = [] if connection is None else connection.execute(query, (task, since - HOUR)).fetchall()
+        return [(hour, Counts(*rest)) for hour, *rest in rows]
+
+    def policy(self, task: str) -> tuple[float | None] | None:
+        """The time to live in force at the task's last computation, in seconds (None never expires); None for a task that never computed."""
+        with self._looking() as connection:
+            return None if connection is None else connection.execute("SELECT ttl FROM policies WHERE task = ?", (task,)).fetchone()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @contextlib.contextmanager
+    def _looking(self) -> Generator[Connection | None]:
+        try:
+            with self._file.snapshot() as connection:
+                yield connection
+        except EmptyStoreError:
+            yield None

@@ -1,0 +1,181 @@
+"""The side of a recording that calls touch: taps of keys, and the log of a task into which they run."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+RESOLUTION = 0.01
+"""Seconds between two kept times of one key; hits in between are counted. The next computation of a key is told from the next kept time
+after its entry expires, so it is at most that much late."""
+NEVER = float("inf")
+ALL = 1 << 64
+"""Where the hashes of keys end."""
+SUSTAINED = 1_000_000 / 86_400
+"""Kept times of a task a second, of one process, that go on for ever: a million a day."""
+BURST = 50_000
+"""How many may come at once before fewer keys are kept."""
+MOST_WAITING = 1 << 17
+"""Times and answers that wait to be written; while the file cannot be, what is beyond is dropped."""
+
+
+class Answer(NamedTuple):
+    """One real call of the source.
+
+    Attributes:
+        key: The key's hash.
+        began: Seconds since the epoch.
+        seconds: How long it took.
+        fingerprint: 64 bits that tell values apart; 0 for a call that left none.
+        size: Bytes of the encoded value; -1 without one.
+        modified: When the source last changed the value, seconds since the epoch; None when it does not say.
+        kind: ``fill``, ``refresh`` or ``probe``.
+        ok: Whether it answered with a value.
+    """
+
+    key: int
+    began: float
+    seconds: float
+    fingerprint: int
+    size: int
+    modified: float | None
+    kind: str
+    ok: bool
+
+
+class Counts(msgspec.Struct):
+    """What is counted of a task, of every call.
+
+    Attributes:
+        gets: How often its cache was asked: hits, and calls that had to be computed.
+        fills: Computed while a caller waited.
+        refreshes: Computed behind a caller's back.
+        probes: Computed to see whether a hit was stale.
+        errors: How many of those failed.
+        seconds: How long they all took.
+        bytes: How much they stored.
+    """
+
+    gets: int = 0
+    fills: int = 0
+    refreshes: int = 0
+    probes: int = 0
+    errors: int = 0
+    seconds: float = 0.0
+    bytes: int = 0
+
+    def minus(self, other: Counts) -> Counts:
+        """What was counted since ``other`` was."""
+        return Counts(*[getattr(self, name) - getattr(other, name) for name in Counts.__struct_fields__])
+
+    def plus(self, other: Counts) -> Counts:
+        """Both together."""
+        return Counts(*[getattr(self, name) + getattr(other, name) for name in Counts.__struct_fields__])
+
+
+class TaskLog:
+    """What is known of one task and not yet written.
+
+    Threads add to it without a lock: each step (an append, an addition) is atomic, and what is taken off is taken off the front.
+
+    Attributes:
+        task: Module and qualified name.
+        counts: Since the process began.
+        gets: The same count as in ``counts``, where a hit finds it.
+        shift: Of each ``2 ** shift`` keys one is kept.
+        ttl: Seconds, of the policy in force at the last computation; None never expires.
+        times: Kept times, seconds since the epoch, with the hashes of their keys.
+        answers: Of the source.
+        dull: The tap of all keys that are not kept.
+    """
+
+    __slots__ = ("_room", "_written", "answers", "counts", "dull", "gets", "shift", "task", "times", "ttl")
+
+    def __init__(self, task: str, shift: int = 0) -> None:
+        self.task = task
+        self.shift = shift
+        self.ttl: float | None = None
+        self._start()
+
+    def _start(self) -> None:
+        self.gets = 0
+        self.counts, self._written = Counts(), Counts()
+        self.times: list[tuple[int, float]] = []
+        self.answers: list[Answer] = []
+        self.dull = KeyTap(self, 0, NEVER)
+        self._room = float(BURST)
+
+    @property
+    def limit(self) -> int:
+        """Keys whose hash is below are kept."""
+        return ALL >> self.shift
+
+    def counted(self) -> Counts:
+        """What has been counted and not been written."""
+        self.counts.gets = self.gets
+        return self.counts.minus(self._written)
+
+    def written(self, counts: Counts) -> None:
+        """These are on disk."""
+        self._written = self._written.plus(counts)
+
+    def take(self) -> tuple[list[tuple[int, float]], list[Answer]]:
+        """Take off what waits to be written, of keys that are kept now."""
+        limit = self.limit
+        times, answers = _taken(self.times), _taken(self.answers)
+        if self.shift:
+            times = [each for each in times if each[0] < limit]
+            answers = [each for each in answers if each.key < limit]
+        return times, answers
+
+    def spend(self, number: int, seconds: float) -> bool:
+        """Account for so many kept times, after so many seconds: True when that is too many, and only half of the keys are kept from now on."""
+        self._room = min(float(BURST), self._room + seconds * SUSTAINED) - number
+        if self._room >= 0:
+            return False
+        self.shift += 1
+        self._room = float(BURST)
+        return True
+
+    def trim(self) -> None:
+        """Forget what is too much to wait any longer."""
+        for waiting in (self.times, self.answers):
+            del waiting[: max(0, len(waiting) - MOST_WAITING)]
+
+    def forget(self) -> None:
+        """Start over: in a forked child, what waits here is the parent's to write. Taps stay good."""
+        dull = self.dull
+        self._start()
+        self.dull = dull
+
+
+def _taken(waiting: list[T]) -> list[T]:
+    number = len(waiting)
+    taken = waiting[:number]
+    del waiting[:number]
+    return taken
+
+
+class KeyTap:
+    """Notes the hits of one key (`holdfast._evidence.Tap`).
+
+    Args:
+        log: Of its task.
+        key: The key's hash.
+        until: From when on times are kept, seconds since the epoch.
+    """
+
+    __slots__ = ("key", "log", "until")
+
+    def __init__(self, log: TaskLog, key: int, until: float = 0.0) -> None:
+        self.log, self.key, self.until = log, key, until
+
+    def keep(self, now: float) -> None:
+        """Count a hit, and keep its time."""
+        log = self.log
+        log.gets += 1
+        self.until = now + RESOLUTION
+        log.times.append((self.key, now))

@@ -1,0 +1,142 @@
+"""Recording in real processes: many at once, forked, killed, on a full disk and in a folder that is read-only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+
+import pytest
+
+from holdfast.recording.store import Reader
+
+FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+PROGRAM = """
+import sys, time
+from holdfast import CachePolicy, DiskCache, resilient
+
+@resilient(retry_policy=(), cache_policy=CachePolicy(ttl="1m"), cache=DiskCache(sys.argv[1]))
+def fetch(number: int) -> int:
+    return number
+"""
+
+
+def start(folder, code):
+    """A process that runs the program and then ``code``."""
+    return subprocess.Popen([sys.executable, "-c", PROGRAM + code, folder], stdout=subprocess.PIPE, text=True)
+
+
+def gets(folder):
+    """How many were counted, by task."""
+    reader = Reader(folder / "trace.db")
+    found = {task: sum(counts.gets for _, counts in reader.counts(task, 0)) for task in reader.tasks()}
+    reader.close()
+    return found
+
+
+def test_many_processes_lose_nothing(tmp_path):
+    """Four processes that record a few calls and end: what waited is written at exit."""
+    folder = tmp_path / "cache"
+    processes = [start(folder, "for number in range(300): fetch(number % 50)\n") for _ in range(4)]
+
+    for process in processes:
+        process.communicate(timeout=60)
+
+    assert [0] * 4 == [process.returncode for process in processes]
+    assert [1200] == list(gets(folder).values())
+
+
+def test_a_killed_process_loses_a_second_at_most(tmp_path):
+    """What is older than the last look of the thread is on disk, and the cache is whole."""
+    folder = tmp_path / "cache"
+    process = start(folder, "fetch(1); fetch(2); print(flush=True); time.sleep(1.6); fetch(3); print(flush=True); time.sleep(60)\n")
+    process.stdout.readline()
+    process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=10)
+    (number,) = gets(folder).values()
+
+    assert 2 <= number <= 3
+
+
+@FORKS
+def test_a_child_writes_its_own_calls_once(fetch, cache, evidence):
+    """What the parent has not written yet at a fork is the parent's, and the child's thread is its own."""
+    fetch("Oslo")
+    pid = os.fork()
+    if pid == 0:  # pragma: no cover - in the child
+        code = 1
+        try:
+            fetch("Lima")
+            fetch("Oslo")
+            cache.witness.look()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(pid, 0)
+
+    assert 0 == os.waitstatus_to_exitcode(status)
+    assert 3 == evidence().counts().gets
+    assert 3 == len(evidence().times())
+
+
+@FORKS
+def test_forks_beside_calls_do_no_harm(fetch, cache, evidence):
+    """The thread stands still around a fork, so no child inherits half of what it does."""
+    for number in range(10):
+        fetch(str(number))
+        pid = os.fork()
+        if pid == 0:  # pragma: no cover - in the child
+            fetch(str(number))
+            cache.witness.look()
+            os._exit(0)
+        _, status = os.waitpid(pid, 0)
+        assert 0 == os.waitstatus_to_exitcode(status)
+
+    assert 20 == evidence().counts().gets
+
+
+def test_a_full_disk_is_no_error(small_disk, fetch, monkeypatch, notes):
+    """Calls go on; with room again, recording does."""
+    from holdfast import CachePolicy, DiskCache, resilient
+
+    cache = DiskCache(small_disk / "cache")
+
+    @resilient(retry_policy=(), cache_policy=CachePolicy(ttl="1m"), cache=cache)
+    def echo(number: int) -> int:
+        return number
+
+    echo(0)
+    with (small_disk / "ballast").open("wb", buffering=0) as file:
+        for size in (4096, 1):
+            while True:
+                try:
+                    file.write(bytes(size))
+                except OSError:
+                    break
+    answers = [echo(number) for number in range(5)]
+    cache.witness.look()
+    (small_disk / "ballast").unlink()
+    cache.witness.recorder._rest_until = 0.0
+    cache.witness.look()
+
+    assert [0, 1, 2, 3, 4] == answers
+    assert "holdfast.recording.failed" in {note.event for note in notes}
+    assert [6] == list(gets(cache.path).values())
+    cache.close()
+
+
+def test_the_thread_writes_without_being_asked(fetch, cache):
+    """Within two seconds everything is on disk, while the process lives."""
+    fetch("Oslo")
+    deadline = time.monotonic() + 10
+    while not (cache.path / "trace.db").exists() or not gets(cache.path):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    assert [1] == list(gets(cache.path).values())
