@@ -13,7 +13,21 @@ from __future__ import annotations
 
 from holdfast.tuning.outcomes import Outcome, RefreshOutcome, Staleness
 from holdfast.tuning.rates import ChangeRate, Look, change_rate
+from holdfast.tuning.recording import Counters, Recording
 from holdfast.tuning.sightings import Sighting, Sightings
 from holdfast.tuning.trace import Access, Trace
 
-__all__ = ["Access", "ChangeRate", "Look", "Outcome", "RefreshOutcome", "Sighting", "Sightings", "Staleness", "Trace", "change_rate"]
+__all__ = [
+    "Access",
+    "ChangeRate",
+    "Counters",
+    "Look",
+    "Outcome",
+    "Recording",
+    "RefreshOutcome",
+    "Sighting",
+    "Sightings",
+    "Staleness",
+    "Trace",
+    "change_rate",
+]

@@ -1,0 +1,302 @@
+"""Recording: what a disk cache has written down about one task, read for tuning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from heapq import merge
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from holdfast import clock
+from holdfast.errors import StoreError, TraceError
+from holdfast.policies.duration import positive_seconds
+from holdfast.recording.packing import unpack_answers, unpack_times
+from holdfast.recording.store import ANSWERS, FILE, HOUR, TIMES, Reader
+from holdfast.recording.taps import ALL, Answer, Counts
+from holdfast.tuning._columns import Columns
+from holdfast.tuning.sightings import Sighting, Sightings
+from holdfast.tuning.trace import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from os import PathLike
+
+    from holdfast.policies.duration import Duration
+    from holdfast.recording.store import Segment
+    from holdfast.tuning.outcomes import Outcome, RefreshOutcome
+
+AnyOutcome = TypeVar("AnyOutcome", "Outcome", "RefreshOutcome")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters:
+    """What was counted, of every call, whatever else was thinned out.
+
+    Attributes:
+        gets: Calls that asked the cache.
+        fills: Calls of the source while a caller waited.
+        refreshes: Calls of the source behind a caller's back.
+        probes: Calls of the source to see whether a hit was stale.
+        errors: Of those calls of the source, how many failed.
+        seconds: How long they all took together.
+        bytes: How much they stored.
+    """
+
+    gets: int
+    fills: int
+    refreshes: int
+    probes: int
+    errors: int
+    seconds: float
+    bytes: int
+
+    @property
+    def hit_ratio(self) -> float:
+        """Calls that did not wait for the source, as a share of gets, from 0 to 1; 0 without any."""
+        return 1 - self.fills / self.gets if self.gets else 0.0
+
+
+class Recording:
+    """What is known of one task of one cache.
+
+    Attributes:
+        task: Module and qualified name.
+        trace: The accesses that were kept: those of a share of the keys, and of a key no more than a hundred a second. For figures of the whole
+            task ask `hits` and `swr` here instead of there.
+        sightings: What the source answered, for the same keys.
+        counters: What was counted, of all keys.
+        rate: The share of the keys that was kept, at most 1.
+        live_ttl: Seconds, of the policy in force at the last computation; None never expires, and is also said of a task that never computed.
+        since: From when on, seconds since the epoch.
+        until: The time of the last access kept.
+    """
+
+    def __init__(self, task: str, trace: Trace, sightings: Sightings, counters: Counters, live_ttl: float | None, *, rate: float) -> None:
+        self.task, self.trace, self.sightings, self.counters, self.live_ttl, self.rate = task, trace, sightings, counters, live_ttl, rate
+        times = trace._columns.times  # noqa: SLF001 - one of our own
+        self.since, self.until = (times[0] / 1e6, times[-1] / 1e6) if times else (0.0, 0.0)
+
+    def __repr__(self) -> str:
+        return f"Recording({self.task!r}, {self.counters.gets} gets, {len(self.trace)} kept)"
+
+    @staticmethod
+    def tasks(path: str | PathLike[str]) -> list[str]:
+        """The tasks of which something is recorded, by name.
+
+        Args:
+            path: As for `load`.
+
+        Returns:
+            Modules and qualified names.
+
+        Raises:
+            StoreError: There is no such file, or it cannot be read.
+        """
+        reader = _open(path)
+        try:
+            return reader.tasks()
+        finally:
+            reader.close()
+
+    @classmethod
+    def load(cls, path: str | PathLike[str], *, task: str | None = None, since: Duration | None = None) -> Recording:
+        """Read what is recorded of a task.
+
+        Args:
+            path: The folder of the cache, or the file ``trace.db`` in it.
+            task: Module and qualified name, or the end of it (``fetch`` for ``app.weather.fetch``); None takes the only one there is.
+            since: How long ago to begin: seconds, timedelta or text such as ``"7d"``; None takes all. It begins with a full hour, by which
+                things are counted.
+
+        Returns:
+            The recording; empty where the task has not been called since.
+
+        Raises:
+            StoreError: There is no such file, or it cannot be read.
+            TraceError: There is no such task, or more than one; the text names those there are. Or a part of the file is damaged.
+            PolicyError: ``since`` is no duration.
+        """
+        start = (
+            0.0 if since is None else clock.current.time() - positive_seconds(since, what="since", instead="leave it out for all there is")
+        )
+        reader = _open(path)
+        try:
+            return _read(reader, chosen(task, reader.tasks(), str(reader.path)), int(start // HOUR) * HOUR)
+        finally:
+            reader.close()
+
+    def hits(self, ttls: Iterable[Duration | None]) -> list[Outcome]:
+        """What each TTL would have done with all calls of the task: `Trace.hits`, set right by what was counted.
+
+        Args:
+            ttls: As for `Trace.hits`.
+
+        Returns:
+            One outcome for each TTL, in the order given. They are exact where all keys were kept, but for hits within a hundredth of a second.
+
+        Raises:
+            PolicyError: A TTL is none.
+            TraceError: Nothing was recorded.
+        """
+        return self._set_right(self.trace.hits(ttls))
+
+    def swr(self, soft: Duration, hards: Iterable[Duration | None]) -> list[RefreshOutcome]:
+        """What serving while refreshing would have done with all calls of the task: `Trace.swr`, set right by what was counted.
+
+        Args:
+            soft: As for `Trace.swr`.
+            hards: As for `Trace.swr`.
+
+        Returns:
+            One outcome for each hard limit, in the order given.
+
+        Raises:
+            PolicyError: A limit is none.
+            TraceError: Nothing was recorded.
+        """
+        return self._set_right(self.trace.swr(soft, hards))
+
+    @property
+    def scale(self) -> float:
+        """How many real calls one call of the sample stands for: those that were counted for each that was kept, else keys for each key kept.
+
+        A ratio estimator with an exact total (Cochran, Sampling Techniques, chapter 6): the calls that were really made vary from key to key much
+        as those under another TTL would.
+        """
+        kept = sum(1 for each in self.sightings if each.kind == "fill")
+        if self.rate == 1 or not kept or not self.counters.fills:
+            return 1 / self.rate
+        return self.counters.fills / kept
+
+    def _set_right(self, outcomes: Sequence[AnyOutcome]) -> list[AnyOutcome]:
+        return [_scaled(each, self.scale, max(self.counters.gets, len(self.trace))) for each in outcomes]
+
+
+def _scaled(outcome: AnyOutcome, scale: float, gets: int) -> AnyOutcome:
+    """The same of all calls: what takes the source's time grows with the sample, and the rest of the gets are hits."""
+    grown: dict[str, int] = {}
+    left = gets
+    for name in ("blocking", "calls", "coalesced", "stale_hits"):
+        if hasattr(outcome, name):
+            grown[name] = min(gets, round(getattr(outcome, name) * scale))
+            left -= 0 if name == "calls" and hasattr(outcome, "blocking") else grown[name]
+    return replace(outcome, gets=gets, hits=max(0, left), compute=outcome.compute * scale, **grown)
+
+
+def chosen(task: str | None, known: Sequence[str], where: str) -> str:
+    """The one task that is meant.
+
+    Args:
+        task: Its name or the end of it; None for the only one.
+        known: Those there are.
+        where: What they are recorded in, for errors.
+
+    Raises:
+        TraceError: None or more than one is meant; the text names what there is.
+    """
+    if not known:
+        raise TraceError(f"nothing is recorded in {where} yet", where=where)
+    meant = (
+        list(known) if task is None else [each for each in known if each == task] or [each for each in known if each.endswith(f".{task}")]
+    )
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        raise TraceError(
+            f"{len(meant)} tasks are meant{'' if task is None else f' by {task!r}'}: say which, {', '.join(meant)}", where=where
+        )
+    close = get_close_matches(str(task), [*known, *(each.rpartition(".")[2] for each in known)], n=3, cutoff=0.5)
+    raise TraceError(
+        f"there is no task {task!r} in {where}: {'did you mean ' if close else 'it has '}{', '.join(close or known)}", where=where
+    )
+
+
+def _open(path: str | PathLike[str]) -> Reader:
+    given = Path(path)
+    file = given / FILE if given.is_dir() else given
+    if not file.exists():
+        raise StoreError(f"there is no recording {file}: is this the folder of a DiskCache, and is HOLDFAST_RECORD not off?")
+    return Reader(file)
+
+
+def _read(reader: Reader, task: str, start: int) -> Recording:
+    times, answers = list(reader.segments(task, TIMES, start * 1_000_000)), list(reader.segments(task, ANSWERS, start * 1_000_000))
+    counts = reader.counts(task, start)
+    salt = max((*times, *answers), key=lambda each: each.last).salt if times or answers else 0  # another secret makes other hashes
+    times, answers = [each for each in times if each.salt == salt], [each for each in answers if each.salt == salt]
+    start = _whole_from(times, counts, start)
+    counted = sum_of([each for hour, each in counts if hour + HOUR > start])
+    shift = max((each.shift for each in (*times, *answers)), default=0)
+    limit, first = ALL >> shift, start * 1_000_000
+    seen = [each for segment in answers for each in _answers(segment) if each.key < limit and each.began >= start]
+    accesses = merge(*[sorted(_times(segment), key=lambda each: each[1]) for segment in times], key=lambda each: each[1])
+    trace = Trace._of(_columns(((key, time) for key, time in accesses if key < limit and time >= first), seen))  # noqa: SLF001
+    sightings = Sightings(
+        Sighting(
+            each.key,
+            each.began,
+            each.seconds,
+            each.fingerprint or None,
+            each.size if each.size >= 0 else None,
+            each.modified,
+            each.kind,
+            each.ok,
+        )
+        for each in seen
+    )
+    live = reader.policy(task)
+    counters = Counters(**{name: getattr(counted, name) for name in Counts.__struct_fields__})
+    return Recording(task, trace, sightings, counters, None if live is None else live[0], rate=0.5**shift)
+
+
+def _whole_from(times: Sequence[Segment], counts: Sequence[tuple[int, Counts]], start: int) -> int:
+    """The hour from which on everything that was counted was also kept: the oldest segments may have been dropped."""
+    if not times or not counts:
+        return start
+    first = min(segment.first for segment in times) // 1_000_000
+    if any(hour + HOUR <= first and each.gets for hour, each in counts):
+        return max(start, (first // HOUR + 1) * HOUR) if any(hour > first for hour, _ in counts) else start
+    return start
+
+
+def sum_of(counts: Iterable[Counts]) -> Counts:
+    """All of them together."""
+    total = Counts()
+    for each in counts:
+        total = total.plus(each)
+    return total
+
+
+def _columns(accesses: Iterable[tuple[int, int]], seen: Sequence[Answer]) -> Columns:
+    """A trace of these accesses, with what is known of those that were computed."""
+    computed = {(each.key, round(each.began * 1e6)): each for each in seen if each.kind == "fill"}
+    columns = Columns()
+    for (key, time), _ in groupby(accesses):
+        answer = computed.get((key, time))
+        if answer is None:
+            columns.add(key, time)
+        else:
+            size = answer.size if answer.size >= 0 else None
+            columns.add(key, time, size, round(answer.seconds * 1e6), answer.fingerprint or None)
+    return columns
+
+
+def _times(segment: Segment) -> list[tuple[int, int]]:
+    try:
+        return unpack_times(segment.data, segment.number)
+    except ValueError as error:
+        raise _damaged(segment, error) from None
+
+
+def _answers(segment: Segment) -> list[Answer]:
+    try:
+        return unpack_answers(segment.data, segment.number)
+    except ValueError as error:
+        raise _damaged(segment, error) from None
+
+
+def _damaged(segment: Segment, error: Exception) -> TraceError:
+    where = f"the {segment.what} of {segment.task} from {segment.first / 1e6:.0f} s on"
+    return TraceError(f"{where}: {error}", where=where)
