@@ -50,6 +50,7 @@ from holdfast.values.codec import register
 if TYPE_CHECKING:
     from holdfast.checkpoint.sqlite import SqliteSaver as SqliteSaver
     from holdfast.tracing import flush as flush
+    from holdfast.tuning import tune as tune
 
 __all__ = [
     "CachePolicy",
@@ -97,11 +98,12 @@ __all__ = [
     "register",
     "resilient",
     "task",
+    "tune",
 ]
 
 
 def __getattr__(name: str) -> object:
-    """Load on first use what pulls in OpenTelemetry or SQLite, and the version."""
+    """Load on first use what pulls in OpenTelemetry or SQLite, what few programs need, and the version."""
     if name == "SqliteSaver":
         from holdfast.checkpoint.sqlite import SqliteSaver
 
@@ -110,6 +112,10 @@ def __getattr__(name: str) -> object:
         from holdfast.tracing import flush
 
         return flush
+    if name == "tune":
+        from holdfast.tuning import tune
+
+        return tune
     if name == "__version__":
         from importlib.metadata import version
 

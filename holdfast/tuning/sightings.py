@@ -129,6 +129,12 @@ class Sightings:
     def __len__(self) -> int:
         return len(self._columns.times)
 
+    @property
+    def calls(self) -> int:
+        """How many of them answered with a value, probes left out."""
+        probe = KINDS.index("probe")
+        return sum(ok and kind != probe for ok, kind in zip(self._columns.oks, self._columns.kinds, strict=True))
+
     def __iter__(self) -> Iterator[Sighting]:
         for place, time in enumerate(self._columns.times):
             key, duration, fingerprint, size, modified, kind, ok = self._columns.row(place)

@@ -280,6 +280,17 @@ class Trace:
                 )
         return found
 
+    def sightings(self) -> Sightings:
+        """The calls of the source that the trace itself tells of.
+
+        Returns:
+            A sighting for each access with both a time of computing and a fingerprint.
+        """
+        from holdfast.tuning.sightings import Sighting, Sightings
+
+        told = [each for each in self if each.compute is not None and each.fingerprint is not None]
+        return Sightings(Sighting(each.key, each.time, each.compute, each.fingerprint, each.size) for each in told)
+
     def _source(self, sightings: Sightings, *, seed: int = 0) -> Source:
         """The trace beside what is known of its source, to ask several questions of; see `stale`."""
         index = self._index

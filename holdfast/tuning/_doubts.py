@@ -1,0 +1,54 @@
+"""What a recommendation stands on and might not hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from holdfast.tuning._words import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdfast.tuning.report import Facts, Point
+
+_FEW_KEYS = 20
+_WEEK = 7 * 86400
+_UNSTEADY = 0.1
+_LONG_ENOUGH = 10
+"""So many TTLs in a trace, and the first access to each key hardly counts."""
+
+
+def doubts(best: Point | None, points: Sequence[Point], live: float | None, facts: Facts) -> tuple[str, ...]:
+    """Sentences, the gravest first."""
+    about = best or next((point for point in points if point.ttl == live), points[0])
+    longest = points[-1].ttl
+    found = [
+        _about_evidence(about, facts),
+        _about_steadiness(about),
+        f"the traffic is of {_span(facts.span)}: other days may differ" if facts.span < _WEEK else "",
+        f"the trace is only {facts.span / longest:.1f} times as long as {shown(longest)}: first accesses weigh as calls, so hits look rarer than they will be"
+        if facts.span < _LONG_ENOUGH * longest
+        else "",
+        f"{facts.keys} keys only: one of them can move every figure" if facts.keys < _FEW_KEYS else "",
+        "a cache that has room for everything is assumed: evictions would cost hits",
+    ]
+    return tuple(line for line in found if line)
+
+
+def _about_evidence(point: Point, facts: Facts) -> str:
+    if point.grade == "D":
+        return "nothing is known of how often the source changes: only ages and hard bounds are"
+    if point.grade == "A":
+        return "probes were made at the live TTL; away from it, changes are taken to come at any moment between two looks alike"
+    unseen = "values that change and change back, or in bursts, look steadier than they are: by 10 to 45 % where it was measured"
+    return unseen if point.grade == "B" else f"only {facts.changed} changes were seen; and {unseen}"
+
+
+def _about_steadiness(point: Point) -> str:
+    if point.hits_high - point.hits_low <= _UNSTEADY:
+        return ""
+    return f"hits are unsteady: from {100 * point.hits_low:.0f}% to {100 * point.hits_high:.0f}%, by keys and by parts of the time"
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 86400:.1f} days" if seconds >= 86400 else f"{seconds / 3600:.1f} hours"  # noqa: PLR2004 - a day
