@@ -74,7 +74,7 @@ class Rule:
     def _refusal(self) -> str:
         """Why nothing at all can be recommended; empty when something may be."""
         if self._live is None:
-            return "the TTL while this was recorded is not known: give live_ttl, since a move is judged from there"
+            return "the TTL while this was recorded is not known, or has no end: give live_ttl, since a move is judged from there"
         missing = missing_evidence(self._facts, self._live)
         if missing:
             return f"there is too little to go by: record {missing} more"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast.errors import PolicyError, TraceError
 from holdfast.policies.duration import positive_seconds
 from holdfast.tuning import _files
 from holdfast.tuning._rule import Rule, missing_evidence
 from holdfast.tuning.question import MOST_MOVE, Prices, Question, candidates, overview
+from holdfast.tuning.recording import Recording
 from holdfast.tuning.report import Facts, Point, Report
 from holdfast.tuning.sightings import Sightings
 from holdfast.tuning.trace import Trace
@@ -24,35 +25,11 @@ if TYPE_CHECKING:
     from holdfast.tuning.outcomes import Outcome, Staleness
 
 _DAY = 86400.0
-
-
-class Evidence(Protocol):
-    """What was recorded of one task.
-
-    Attributes:
-        trace: Its accesses.
-        sightings: Of its source.
-        live_ttl: Seconds, while it was recorded; None when it is not one.
-    """
-
-    @property
-    def trace(self) -> Trace:
-        """Its accesses."""
-        ...
-
-    @property
-    def sightings(self) -> Sightings:
-        """Of its source."""
-        ...
-
-    @property
-    def live_ttl(self) -> float | None:
-        """Seconds, while it was recorded."""
-        ...
+_SQLITE = b"SQLite format 3\0"
 
 
 def tune(
-    source: Evidence | Trace | str | PathLike[str],
+    source: Recording | Trace | str | PathLike[str],
     *,
     task: str = "",
     sightings: Sightings | str | PathLike[str] | None = None,
@@ -69,8 +46,9 @@ def tune(
     budget of stale answers has to be kept by the 97.5 % quantile. A longer TTL than the live one takes 250 probes, or a hard bound within the budget.
 
     Args:
-        source: A recording, a trace, or a file of accesses (CSV, JSON lines, libCacheSim's oracleGeneral; gzip is unpacked).
-        task: Its name, for the report; default empty.
+        source: A recording; the folder of a disk cache, or the ``trace.db`` in it; a trace; or a file of accesses (CSV, JSON lines, libCacheSim's
+            oracleGeneral; gzip is unpacked).
+        task: Which one in a folder, its name or the end of it; the default, empty, for the only one. Of other sources, the name for the report.
         sightings: Of its source, or a CSV file of them; None, the default, for those of the recording, or those that the trace itself has: accesses
             with a time of computing and a fingerprint.
         live_ttl: The TTL while it was recorded; None, the default, for the recording's own. Without one nothing can be recommended.
@@ -85,7 +63,8 @@ def tune(
 
     Raises:
         PolicyError: A budget, price, TTL or reach is none.
-        TraceError: The trace is empty, or a file is damaged or something else.
+        TraceError: The trace is empty, a file is damaged or something else, or the folder has no such task.
+        StoreError: Nothing is recorded in the folder.
         HoldfastError: NumPy is not there: it comes with the extra ``tune``.
         OSError: A file cannot be read.
 
@@ -97,29 +76,48 @@ def tune(
     question = Question.asked(stale_budget, prices, max_age)
     if isinstance(reach, bool) or not isinstance(reach, int | float) or not 1 <= reach <= 1000:  # noqa: PLR2004 - sanity
         raise PolicyError(f"reach={reach!r} is not a factor from 1 on")
-    trace, seen, live = _evidence(source, sightings)
-    if live_ttl is not None:
-        live = positive_seconds(live_ttl, what="live_ttl", instead="give the TTL that was live")
-    if not len(trace):
+    known = _known(source, sightings, task)
+    live = known.live_ttl if live_ttl is None else positive_seconds(live_ttl, what="live_ttl", instead="give the TTL that was live")
+    if not len(known.trace):
         raise TraceError("the trace holds no accesses: record 200 gets or more, over at least four times the live TTL")
-    return _Tuner(trace, seen, live, question, seed).report(task, float(reach))
+    return _Tuner(known, live, question, seed).report(float(reach))
+
+
+class _Known(NamedTuple):
+    """The evidence, wherever it is from; ``counted`` says what TTLs would have done with all gets, of which the trace may be a sample."""
+
+    task: str
+    trace: Trace
+    sightings: Sightings
+    live_ttl: float | None
+    counted: Recording | Trace
+    rate: float
+
+
+def _known(source: Recording | Trace | str | PathLike[str], sightings: Sightings | str | PathLike[str] | None, task: str) -> _Known:
+    seen = Sightings.from_csv(sightings) if isinstance(sightings, str | os.PathLike) else sightings
+    if isinstance(source, str | os.PathLike):
+        source = Recording.load(source, task=task or None) if is_recording(source) else read_trace(source)
+    if isinstance(source, Trace):
+        return _Known(task, source, source.sightings() if seen is None else seen, None, source, 1.0)
+    return _Known(source.task, source.trace, source.sightings if seen is None else seen, source.live_ttl, source, source.rate)
 
 
 class _Tuner:
-    def __init__(self, trace: Trace, sightings: Sightings, live: float | None, question: Question, seed: int) -> None:
-        self._trace, self._live, self._question = trace, live, question
-        self._source: Source = trace._source(sightings, seed=seed)  # noqa: SLF001 - of this package
-        self._facts = _facts(trace, sightings, self._source)
+    def __init__(self, known: _Known, live: float | None, question: Question, seed: int) -> None:
+        self._known, self._live, self._question = known, live, question
+        self._source: Source = known.trace._source(known.sightings, seed=seed)  # noqa: SLF001 - of this package
+        self._facts = _facts(known, self._source)
 
-    def report(self, task: str, reach: float) -> Report:
+    def report(self, reach: float) -> Report:
         live = self._live
         ttls = overview(self._facts.span / 1000, self._facts.span) if live is None else candidates(live, reach)
         curve, advice = Rule(self._points(ttls), live, self._question, self._facts).decide()
-        return Report(task=task, live_ttl=live, question=self._question, facts=self._facts, curve=curve, recommendation=advice)
+        return Report(task=self._known.task, live_ttl=live, question=self._question, facts=self._facts, curve=curve, recommendation=advice)
 
     def _points(self, ttls: Sequence[float]) -> list[Point]:
-        outcomes, stale = self._trace.hits(ttls), self._source.staleness(ttls, self._live)
-        blocking = [self._trace.swr(ttl, [2 * ttl])[0] for ttl in ttls]
+        outcomes, stale = self._known.counted.hits(ttls), self._source.staleness(ttls, self._live)
+        blocking = [self._known.counted.swr(ttl, [2 * ttl])[0] for ttl in ttls]
         is_tiny = bool(self._live and missing_evidence(self._facts, self._live))
         return [
             self._point(outcome, each, (behind.blocking + behind.coalesced) / behind.gets, is_tiny=is_tiny)
@@ -128,6 +126,7 @@ class _Tuner:
 
     def _point(self, outcome: Outcome, stale: Staleness, blocking: float, *, is_tiny: bool) -> Point:
         days = max(self._facts.span, 1.0) / _DAY
+        stale = _set_right(stale, outcome.hit_ratio)
         ttl = outcome.ttl or 0.0
         known: dict[str, Any] = asdict(stale) | {"ttl": ttl, "grade": "D" if is_tiny else stale.grade}
         return Point(
@@ -150,13 +149,23 @@ class _Tuner:
         return (outcome.calls * prices.call + waits * prices.latency + share * outcome.gets * prices.stale) / days
 
 
-def _facts(trace: Trace, sightings: Sightings, source: Source) -> Facts:
+def _set_right(stale: Staleness, hits: float) -> Staleness:
+    """The shares of a sample as those of all gets, of which the share of hits is known: as many of 100 hits are stale."""
+    if stale.hits in (hits, 0.0):
+        return stale
+    names = ("hits_low", "hits_high", "stale", "low", "high", "upper", "certain", "possible")
+    shares = {name: min(1.0, share * hits / stale.hits) for name in names if (share := getattr(stale, name)) is not None}
+    return replace(stale, hits=hits, **shares)
+
+
+def _facts(known: _Known, source: Source) -> Facts:
     looks, interval = source.looks, source.looks.volatile_interval
+    (every,) = known.counted.hits([None])
     return Facts(
-        gets=len(trace),
-        keys=len(set(trace._columns.keys)),  # noqa: SLF001 - of this package
-        span=trace.span,
-        looks=sightings.calls,
+        gets=every.gets,
+        keys=round(len(set(known.trace._columns.keys)) / known.rate),  # noqa: SLF001 - of this package
+        span=known.trace.span,
+        looks=known.sightings.calls,
         changed=looks.changes,
         probes=looks.probes.asked,
         stale_probes=looks.probes.stale,
@@ -164,15 +173,12 @@ def _facts(trace: Trace, sightings: Sightings, source: Source) -> Facts:
     )
 
 
-def _evidence(
-    source: Evidence | Trace | str | PathLike[str], sightings: Sightings | str | PathLike[str] | None
-) -> tuple[Trace, Sightings, float | None]:
-    seen = Sightings.from_csv(sightings) if isinstance(sightings, str | os.PathLike) else sightings
-    if isinstance(source, str | os.PathLike):
-        source = read_trace(source)
-    if isinstance(source, Trace):
-        return source, source.sightings() if seen is None else seen, None
-    return source.trace, source.sightings if seen is None else seen, source.live_ttl
+def is_recording(path: str | PathLike[str]) -> bool:
+    """Whether this is the folder of a cache, or a recording's file; what does not exist is neither."""
+    if os.path.isdir(path):  # noqa: PTH112 - pathlib is not loaded for this
+        return True
+    with open(path, "rb") as file:  # noqa: PTH123 - as above
+        return file.read(len(_SQLITE)) == _SQLITE
 
 
 def read_trace(path: str | PathLike[str]) -> Trace:

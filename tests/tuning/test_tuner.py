@@ -5,14 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 import holdfast
 from holdfast.errors import PolicyError, TraceError
-from holdfast.tuning import Access, Facts, Point, Prices, Sighting, Sightings, Trace, tune
+from holdfast.tuning import Access, Counters, Facts, Point, Prices, Recording, Sighting, Sightings, Trace, tune
 from holdfast.tuning._rule import Rule
 from holdfast.tuning.question import Question, candidates
 from tests.tuning.sources import world
@@ -21,19 +21,11 @@ HOUR, DAY = 3600.0, 86400.0
 FACTS = Facts(gets=10_000, keys=500, span=10 * DAY, looks=2_000, changed=400, probes=300, stale_probes=30, volatile_interval=None)
 
 
-@dataclass
-class Recording:
-    """What `tune` asks of one."""
-
-    trace: Trace
-    sightings: Sightings
-    live_ttl: float | None = None
-
-
 def recorded(**how):
     """A simulated source behind a cache with a TTL of two minutes, with what a cache saw of it; and the truth."""
     made = world(**how)
-    return Recording(made.trace, made.sightings, 120.0), made
+    counters = Counters(gets=len(made.accesses), fills=len(made.seen), refreshes=0, probes=0, errors=0, seconds=0.0, bytes=0)
+    return Recording("app.weather", made.trace, made.sightings, counters, 120.0, rate=1), made
 
 
 def point(ttl, calls, upper, **others):
@@ -198,7 +190,7 @@ def test_what_is_recommended_keeps_the_budget_in_truth(seed, budget):
 def test_each_figure_of_the_curve_is_that_of_the_trace():
     """Hits, calls, waits, costs: no second arithmetic."""
     evidence, made = recorded(keys=30)
-    report = tune(evidence, prices=Prices(call=0.01, latency=0.1, stale=1), task="weather")
+    report = tune(evidence, prices=Prices(call=0.01, latency=0.1, stale=1))
     (live,) = [each for each in report.curve if each.ttl == 120]
     (outcome,), (stale,), (behind,) = (
         made.trace.hits([120]),
@@ -321,10 +313,10 @@ def test_without_a_live_ttl_the_whole_range_is_shown():
 def test_a_report_is_plain_data_for_programs():
     """All of it, with the names of the attributes."""
     evidence, _ = recorded(keys=30, probes=0.05)
-    report = tune(evidence, task="weather", stale_budget=0.3)
+    report = tune(evidence, stale_budget=0.3)
     told = json.loads(json.dumps(report.to_dict()))
 
-    assert ("weather", 120.0, 0.3) == (told["task"], told["live_ttl"], told["question"]["stale_budget"])
+    assert ("app.weather", 120.0, 0.3) == (told["task"], told["live_ttl"], told["question"]["stale_budget"])
     assert report.recommendation.ttl == told["recommendation"]["ttl"]
     assert [each.stale for each in report.curve] == [each["stale"] for each in told["curve"]]
 
@@ -332,10 +324,10 @@ def test_a_report_is_plain_data_for_programs():
 def test_the_explanation_says_all_in_lines():
     """What to do, why, why not, what could be wrong."""
     evidence, _ = recorded(keys=30, probes=0.05)
-    report = tune(evidence, task="weather", stale_budget=0.15)
+    report = tune(evidence, stale_budget=0.15)
     first, *lines = report.explain().splitlines()
 
-    assert first.startswith("weather: ")
+    assert first.startswith("app.weather: ")
     assert first.endswith("(evidence A)")
     assert {"why", "why not", "what could be wrong"} == {line.partition(":")[0] for line in lines}
 
@@ -370,8 +362,8 @@ class Page(HTMLParser):
 
 def test_the_page_needs_nothing_else_and_says_everything():
     """Well-formed, no address anywhere, each TTL to be read off in both charts, names of strangers escaped."""
-    evidence, _ = recorded(keys=30, probes=0.05)
-    report = tune(evidence, task="<script>alert(1)</script>", stale_budget=0.15)
+    made = world(keys=30, probes=0.05)
+    report = tune(made.trace, sightings=made.sightings, live_ttl=120, task="<script>alert(1)</script>", stale_budget=0.15)
     text = report.to_html()
     page = Page(text)
 
@@ -408,3 +400,21 @@ def test_a_sighting_before_and_after_the_trace_is_no_trouble():
     report = tune(made.trace, sightings=Sightings([*made.seen, *far]), live_ttl=120, stale_budget=0.5)
 
     assert all(each.certain <= each.stale <= each.possible for each in report.curve)
+
+
+def test_a_sample_of_the_keys_is_set_right_by_what_was_counted():
+    """Half the keys, with twice the gets in the counters: figures of all, and as many of 100 hits are stale."""
+    made = world(keys=120)
+    whole, _ = recorded(keys=120)
+    kept = {key for key in made.changes if key % 2}
+    counters = replace(whole.counters, fills=len(made.seen))
+    trace = Trace([each for each in made.accesses if each.key in kept])
+    sample = Recording("weather", trace, Sightings([each for each in made.seen if each.key in kept]), counters, 120.0, rate=0.5)
+    expected, found = tune(whole, stale_budget=0.2), tune(sample, stale_budget=0.2)
+
+    assert (expected.facts.gets, 120) == (found.facts.gets, found.facts.keys)
+    for one, other in zip(expected.curve, found.curve, strict=True):
+        assert pytest.approx(one.hits, abs=0.01) == other.hits
+        assert pytest.approx(one.calls, rel=0.05) == other.calls
+        assert pytest.approx(one.stale, abs=0.03) == other.stale
+        assert other.hits_low <= other.hits <= other.hits_high
