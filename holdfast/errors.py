@@ -180,3 +180,16 @@ class UnknownInterruptError(HoldfastError, ValueError):
 
 class RunInterrupted(BaseException):
     """A body stops here until a question is answered. A BaseException, so that ``except Exception`` does not swallow it."""
+
+
+class OverrideConflict(HoldfastError):  # noqa: N818 - the public name says what is wrong
+    """A time to live was to be overridden, and meanwhile somebody else has done so. Nothing was changed.
+
+    Attributes:
+        current: Id of the override that is in force; 0 for none.
+    """
+
+    def __init__(self, message: str, *, current: int) -> None:
+        """Keep the id beside the text."""
+        super().__init__(message)
+        self.current = current

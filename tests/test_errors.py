@@ -23,6 +23,7 @@ SPECIAL = {
     "ReplayedError": lambda: errors.ReplayedError("app.Reset", "by peer"),
     "Divergence": lambda: errors.Divergence("other", recorded="a", actual="b"),
     "InDoubt": lambda: errors.InDoubt("doubt", task="pay", step="00"),
+    "OverrideConflict": lambda: errors.OverrideConflict("anna was faster", current=7),
     "StoreError": lambda: errors.StoreError(13, "denied", "runs.db"),
 }
 PUBLIC = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, BaseException)]

@@ -8,7 +8,9 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from holdfast.recording.hashes import Hasher
 from holdfast.recording.recorder import Recorder
+from holdfast.recording.rules import Rules
 from holdfast.values import forks
 from holdfast.values.secret import load_secret
 
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from holdfast.recording.taps import KeyTap
     from holdfast.typing import CacheKey
 
-PERIOD = 1.0
-"""Seconds between two looks."""
+PERIOD = 0.8
+"""Seconds between two looks: what is promised within a second is done by then."""
 _VARIABLE = "HOLDFAST_RECORD"
 _OFF = frozenset({"off", "0", "false", "no"})
 _PATIENCE = 5.0
@@ -40,7 +42,10 @@ class Attendant:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.recorder = None if is_recording_off() else Recorder(folder, load_secret())
+        hasher = Hasher(load_secret())
+        self.recorder = None if is_recording_off() else Recorder(folder, hasher)
+        self.rules = Rules(folder, hasher.hash_of)
+        self.rules.look()
         forks.protect(self)
 
     def tap(self, key: CacheKey, payload: bytes | None = None) -> KeyTap | None:
@@ -54,13 +59,13 @@ class Attendant:
 
     def in_force(self, policy: Any, key: CacheKey) -> Any:
         """See `Witness.in_force`."""
-        del key
-        return policy
+        return self.rules.in_force(policy, key)
 
     def look(self) -> None:
-        """Write down what waits."""
+        """Write down what waits, and see which overrides there are."""
         if self.recorder is not None:
             self.recorder.flush()
+        self.rules.look()
 
     def before_fork(self) -> None:
         """Let no thread be at work: its connection would come along."""

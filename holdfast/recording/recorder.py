@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from holdfast import clock, events
 from holdfast.errors import StoreError
+from holdfast.recording.hashes import SIZE, Hasher
 from holdfast.recording.store import ANSWERS, BUDGET, TIMES, Counted, Ledger, segment_of_answers, segment_of_times
 from holdfast.recording.tails import FULL, Addition, Tail
 from holdfast.recording.taps import NEVER, RESOLUTION, Answer, Counts, KeyTap, TaskLog
@@ -25,7 +26,6 @@ MOST_TAPS = 1 << 14
 REST = 10.0
 """Seconds without a further try after the file could not be written."""
 _DAY = 86_400.0
-_HASH = 8
 
 
 class Recorder:
@@ -33,18 +33,16 @@ class Recorder:
 
     Args:
         folder: The cache's.
-        secret: Salts the hashes of keys.
+        hasher: Hashes its keys.
         budget: Most bytes of segments in the file.
     """
 
-    def __init__(self, folder: Path, secret: bytes, budget: int = BUDGET) -> None:
+    def __init__(self, folder: Path, hasher: Hasher, budget: int = BUDGET) -> None:
         self.folder = folder
-        salt = blake2b(secret, digest_size=32, person=b"holdfast-trace").digest()
-        self._salted = blake2b(digest_size=_HASH, key=salt)
-        self._salt = int.from_bytes(blake2b(salt, digest_size=7).digest())  # names the salt, and does not tell it
+        self._hasher = hasher
         self._ledger = Ledger(folder, budget)
         self._logs: dict[str, TaskLog] = {}
-        self._hashes: dict[str, tuple[TaskLog, blake2b]] = {}
+        self._logs_by_namespace: dict[str, TaskLog] = {}
         self._taps: dict[CacheKey, KeyTap] = {}
         self._stored: dict[CacheKey, tuple[int, int]] = {}
         self._tails: dict[tuple[str, str, int], Tail] = {}
@@ -62,28 +60,23 @@ class Recorder:
         """See `holdfast._evidence.Witness.tap`."""
         tap = self._taps.get(key) or self._new_tap(key)
         if payload is not None and tap.key:
-            self._stored[key] = (int.from_bytes(blake2b(payload, digest_size=_HASH).digest()) or 1, len(payload))
+            self._stored[key] = (int.from_bytes(blake2b(payload, digest_size=SIZE).digest()) or 1, len(payload))
         return tap
 
     def _new_tap(self, key: CacheKey) -> KeyTap:
-        log, seed = self._hashes.get(key.namespace) or self._log_of(key.namespace)
-        salted = seed.copy()
-        salted.update(key.digest)
-        hashed = int.from_bytes(salted.digest()) or 1
+        log = self._logs_by_namespace.get(key.namespace) or self._log_of(key.namespace)
+        hashed = self._hasher.hash_of(key)
         tap = KeyTap(log, hashed) if hashed < log.limit else log.dull
         if len(self._taps) >= MOST_TAPS:
             self._taps.clear()
         self._taps[key] = tap
         return tap
 
-    def _log_of(self, namespace: str) -> tuple[TaskLog, blake2b]:
-        """The log of a namespace's task, and the hash that has taken in the salt and the namespace."""
+    def _log_of(self, namespace: str) -> TaskLog:
         task = namespace.rpartition("@")[0]
-        seed = self._salted.copy()
-        seed.update(namespace.encode("utf-8", "surrogatepass") + b"\0")
         log = self._logs.setdefault(task, TaskLog(task, self._earlier_shifts().get(task, 0)))
-        self._hashes[namespace] = log, seed
-        return log, seed
+        self._logs_by_namespace[namespace] = log
+        return log
 
     def _earlier_shifts(self) -> dict[str, int]:
         """How thinly processes kept the keys of each task yesterday and today: this one need not find out again."""
@@ -165,9 +158,9 @@ class Recorder:
         times, answers = log.take()
         found: list[Addition] = []
         if times:
-            found.append(self._tail(log, TIMES).grown_by(times, partial(segment_of_times, log.task, self._salt, log.shift)))
+            found.append(self._tail(log, TIMES).grown_by(times, partial(segment_of_times, log.task, self._hasher.salt, log.shift)))
         if answers:
-            found.append(self._tail(log, ANSWERS).grown_by(answers, partial(segment_of_answers, log.task, self._salt, log.shift)))
+            found.append(self._tail(log, ANSWERS).grown_by(answers, partial(segment_of_answers, log.task, self._hasher.salt, log.shift)))
         return found
 
     def _tail(self, log: TaskLog, what: str) -> Tail:

@@ -11,6 +11,7 @@ import pytest
 from holdfast import CachePolicy, DiskCache, resilient
 from holdfast.recording import recorder as recorder_module
 from holdfast.recording import store, tails, taps
+from holdfast.recording.hashes import Hasher
 from holdfast.recording.store import ANSWERS, TIMES
 
 
@@ -167,7 +168,7 @@ def test_a_busy_task_is_thinned_by_key(fetch, evidence, clock, monkeypatch):
 
 def test_a_new_process_goes_on_as_thinly(tmp_path, clock):
     """What was found out about a task today need not be found out again."""
-    old = recorder_module.Recorder(tmp_path, b"secret")
+    old = recorder_module.Recorder(tmp_path, Hasher(b"secret"))
     ledger = store.Ledger(tmp_path)
     ledger.write([(store.segment_of_times("app.fetch", 1, 5, [(1, clock.time())]), ())], [], clock.time())
     ledger.close()
@@ -175,7 +176,7 @@ def test_a_new_process_goes_on_as_thinly(tmp_path, clock):
 
     logs = [old.tap(CacheKey(f"{task}@1", b"0" * 16)).log.shift for task in ("app.fetch", "app.other")]
     clock.advance(90_000)
-    later = recorder_module.Recorder(tmp_path, b"secret").tap(CacheKey("app.fetch@1", b"0" * 16)).log.shift
+    later = recorder_module.Recorder(tmp_path, Hasher(b"secret")).tap(CacheKey("app.fetch@1", b"0" * 16)).log.shift
 
     assert [5, 0] == logs
     assert 0 == later
