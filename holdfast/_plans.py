@@ -83,6 +83,8 @@ def build_plan(
         secrets=secrets_of(fn),
     )
     _check_once(plan)
+    if decorator == "entrypoint" and cache is not None:
+        _check_foreground(cache, plan.name)
     return plan
 
 
@@ -110,6 +112,14 @@ def _check_once(plan: Plan) -> None:
             f"entry has expired has it again. Leave out one of them; the checkpointer keeps its result for the run"
         )
         raise PolicyError(msg)
+
+
+def _check_foreground(cache: CachePolicy, name: str) -> None:
+    """Refuse what would begin runs that nobody asked for: of which thread, and with whose answers to its questions?"""
+    for field in ("stale_while_revalidate", "refresh_ahead"):
+        if getattr(cache, field) is not None:
+            msg = f"entrypoint {name} has {field}, which computes behind the caller's back, and a run is nothing to begin there: give it to the tasks"
+            raise PolicyError(msg)
 
 
 def _keys(fn: Any, binder: Binder, cache: CachePolicy, injected: tuple[str, ...]) -> KeyMaker:

@@ -1,10 +1,14 @@
-"""Ties the layers together at import: who detects observers, and where warnings go while nobody observes. Imports nothing heavy."""
+"""Ties the layers together at import: who detects observers, where warnings go while nobody observes, who computes behind a caller's back.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from holdfast import _evidence, events
+from holdfast.runtime import behind, lookup
 from holdfast.tracing.detect import detect
 
 if TYPE_CHECKING:
@@ -32,3 +36,4 @@ def _attend(folder: Path) -> Witness:
 _evidence.open_witness = _attend
 events.detect = detect
 events.fallback = _warn
+lookup.start_behind = behind.start

@@ -148,7 +148,10 @@ class CallFacts(msgspec.Struct, kw_only=True):
         waited_s: Seconds spent waiting between attempts.
         stop_reason: Why no further attempt was made after a failure; see `holdfast.policies.StopReason`.
         is_body: True for an entrypoint's own body: its attempts are children of the run itself.
-        cache: ``hit``, ``miss``, ``coalesced``, ``negative``, ``error``, or ``""`` when the task has no cache policy.
+        is_behind: True for one that renews an entry behind the back of the call that is named by ``origin_trace_id`` and ``origin_span_id``.
+        cache: ``hit``, ``miss``, ``coalesced``, ``negative``, ``stale`` (an old value, while a new one is computed), ``stale_if_error`` (an
+            old value, because computing failed), ``refresh`` (computed although there was a value), ``error``, or ``""`` when the task has
+            no cache policy.
         cache_namespace: See `CacheKey`.
         cache_key: The digest.
         cache_tier: ``memory`` or ``disk`` on a hit.
@@ -182,6 +185,7 @@ class CallFacts(msgspec.Struct, kw_only=True):
     waited_s: float = 0.0
     stop_reason: str = ""
     is_body: bool = False
+    is_behind: bool = False
     cache: str = ""
     cache_namespace: str = ""
     cache_key: bytes = b""

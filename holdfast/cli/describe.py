@@ -20,7 +20,7 @@ _LONGEST_ARGUMENTS = 30  # cells
 _SHORTEST_QUEUE = 0.1  # seconds; less is not worth a word
 _REASONS = {"retry_after": "Retry-After"}
 _NO_POLICY = "no_retry_policy"
-_ANSWERS = ("hit", "coalesced")
+_ANSWERS = ("hit", "coalesced", "stale")
 
 
 def sign(node: Node, marks: Marks, now_ns: int = 0) -> tuple[str, str]:
@@ -146,6 +146,12 @@ def _cache(node: Node) -> Iterator[str]:
     result = node.get(names.CACHE_RESULT)
     if result == "hit":
         yield f"cache hit, {age(float(node.get(names.CACHE_AGE_S, 0.0)))} old"
+    elif result == "stale":
+        yield f"stale, {age(float(node.get(names.CACHE_AGE_S, 0.0)))} old, renewed behind"
+    elif result == "stale_if_error":
+        yield f"stale, {age(float(node.get(names.CACHE_AGE_S, 0.0)))} old, instead of a failure"
+    elif result == "refresh":
+        yield "renews what is cached"
     elif result == "negative":
         yield f"remembered failure, {age(float(node.get(names.CACHE_AGE_S, 0.0)))} old"
     elif result == "coalesced":

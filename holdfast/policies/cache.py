@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from holdfast._frames import trims
-from holdfast.errors import PolicyError
+from holdfast.policies import cache_fields
 from holdfast.policies.callables import name_of, plain_function
-from holdfast.policies.duration import positive_seconds, spoken
+from holdfast.policies.duration import spoken
+from holdfast.policies.freshness import CLOCK_SLACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -16,10 +17,7 @@ if TYPE_CHECKING:
     from holdfast.policies.duration import Duration
     from holdfast.typing import Codec
 
-CLOCK_SLACK = 60.0
-"""Seconds by which an entry may seem to come from the future: clocks of two hosts differ, and clocks are set back."""
-
-_NO_TTL = "leave it out to keep entries for ever, or leave the cache policy out to cache nothing"
+_DURATIONS = frozenset({"ttl", "negative_ttl", "stale_while_revalidate", "stale_if_error", "fail_safe_throttle"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False)
@@ -33,8 +31,14 @@ class CachePolicy:
         version: Part of the key, instead of a fingerprint of the function's code; None uses the fingerprint.
         cache_if: Says of a result whether to store it; None stores every result.
         negative_ttl: Seconds a failure is remembered; None remembers none.
+        stale_while_revalidate: Seconds past the ttl in which the old value is served while a new one is computed behind; None: none.
+        stale_if_error: Seconds past the ttl in which the old value is served when computing fails; None: none.
+        fail_safe_throttle: Seconds that a source which has failed is left alone while an old value may be served.
+        refresh_ahead: Part of the ttl from which on a hit has the value computed anew behind; None never.
+        ttl_jitter: By which part of the ttl, at most, entries expire early, each by its own; None: all at the same age.
         tags: Words by which entries can be purged together.
         codec: Turns results into bytes and back; None chooses by the return annotation.
+        is_simple: True when an entry is either fresh or of no use.
 
     >>> CachePolicy(ttl="1h", ignore=("client",))
     CachePolicy(ttl=1h, ignore=('client',))
@@ -46,11 +50,17 @@ class CachePolicy:
     version: str | None
     cache_if: Callable[[Any], bool] | None
     negative_ttl: float | None
+    stale_while_revalidate: float | None
+    stale_if_error: float | None
+    fail_safe_throttle: float
+    refresh_ahead: float | None
+    ttl_jitter: float | None
     tags: tuple[str, ...]
     codec: Codec | None
+    is_simple: bool = field(init=False, compare=False)
 
     @trims
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a field each, all by name
         self,
         *,
         ttl: Duration | None = None,
@@ -59,6 +69,11 @@ class CachePolicy:
         version: str | int | None = None,
         cache_if: Callable[[Any], bool] | None = None,
         negative_ttl: Duration | None = None,
+        stale_while_revalidate: Duration | None = None,
+        stale_if_error: Duration | None = None,
+        fail_safe_throttle: Duration | None = None,
+        refresh_ahead: float | None = None,
+        ttl_jitter: float | None = None,
         tags: Iterable[str] = (),
         codec: Codec | None = None,
     ) -> None:
@@ -73,6 +88,15 @@ class CachePolicy:
                 the code, so that edited code never meets old entries.
             cache_if: Called with a result; a false answer leaves it unstored. None stores every result.
             negative_ttl: How long a final failure is remembered and raised again without a call; None remembers none.
+            stale_while_revalidate: How long past its ttl an entry is served at once, while one computation behind the callers renews it (RFC 5861);
+                None: not at all.
+            stale_if_error: How long past its ttl an entry is served when computing a new one has failed for good (RFC 5861; FusionCache's
+                fail-safe); None: not at all.
+            fail_safe_throttle: How long a source that has failed is left alone while an old value may be served; None is 30 seconds.
+            refresh_ahead: Part of the ttl, such as 0.8, from which on a hit has the entry renewed behind its caller, so that what is asked
+                for often never expires; None: not before the ttl.
+            ttl_jitter: Part of the ttl, such as 0.1, by which entries expire early: each by a share of it that follows from its key and date, so that what
+                was stored together does not expire together; None: at the same age.
             tags: Words by which entries can be purged together.
             codec: An object with ``id``, ``encode`` and ``decode``; None chooses by the task's return annotation.
 
@@ -84,17 +108,22 @@ class CachePolicy:
         if cache_if is not None:
             plain_function(cache_if, what="cache_if", example="lambda result: result is not None")
         values = {
-            "ttl": None if ttl is None else positive_seconds(ttl, what="ttl", instead=_NO_TTL),
+            "ttl": cache_fields.duration(ttl, what="ttl"),
             "key_func": key_func,
-            "ignore": _words(ignore, what="ignore", example="client"),
-            "version": _version(version),
+            "ignore": cache_fields.words(ignore, what="ignore", example="client"),
+            "version": cache_fields.version(version),
             "cache_if": cache_if,
-            "negative_ttl": _negative_ttl(negative_ttl),
-            "tags": _words(tags, what="tags", example="weather"),
-            "codec": _codec(codec),
+            "negative_ttl": cache_fields.duration(negative_ttl, what="negative_ttl"),
+            "stale_while_revalidate": cache_fields.duration(stale_while_revalidate, what="stale_while_revalidate"),
+            "stale_if_error": cache_fields.duration(stale_if_error, what="stale_if_error"),
+            "fail_safe_throttle": cache_fields.duration(fail_safe_throttle, what="fail_safe_throttle") or cache_fields.DEFAULT_THROTTLE,
+            "refresh_ahead": cache_fields.fraction(refresh_ahead, what="refresh_ahead", example=0.8),
+            "ttl_jitter": cache_fields.fraction(ttl_jitter, what="ttl_jitter", example=0.1),
+            "tags": cache_fields.words(tags, what="tags", example="weather"),
+            "codec": cache_fields.codec(codec),
         }
-        if key_func is not None and values["ignore"]:
-            raise PolicyError(f"ignore={values['ignore']!r} does nothing beside key_func, which gets every argument: leave one of them out")
+        cache_fields.check_together(values, is_throttled=fail_safe_throttle is not None)
+        values["is_simple"] = all(values[name] is None for name in _MORE)
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -118,6 +147,11 @@ class CachePolicy:
         ttl = self.negative_ttl if negative else self.ttl
         return ttl is None or -CLOCK_SLACK <= now - stored_at < ttl
 
+    @property
+    def longest(self) -> float | None:
+        """Seconds after which an entry is of no use whatever happens, for the store to evict it by; None for ever."""
+        return None if self.ttl is None else self.ttl + max(self.stale_while_revalidate or 0.0, self.stale_if_error or 0.0)
+
     def replace(self, **changes: Any) -> CachePolicy:
         """The same policy with some fields changed.
 
@@ -130,56 +164,25 @@ class CachePolicy:
         Raises:
             PolicyError: A value that cannot work, by itself or beside the others.
         """
-        return CachePolicy(**{field.name: getattr(self, field.name) for field in fields(self)} | changes)
+        return CachePolicy(**{name: getattr(self, name) for name in _FIELDS if _is_given(name, getattr(self, name))} | changes)
 
     __replace__ = replace
 
     def __repr__(self) -> str:
-        shown = {field.name: getattr(self, field.name) for field in fields(self)}
-        parts = [f"{name}={_shown(name, value)}" for name, value in shown.items() if value not in (None, ())]
+        shown = {name: getattr(self, name) for name in _FIELDS}
+        parts = [f"{name}={_shown(name, value)}" for name, value in shown.items() if _is_given(name, value)]
         return f"CachePolicy({', '.join(parts)})"
 
 
-def _negative_ttl(value: Duration | None) -> float | None:
-    return None if value is None else positive_seconds(value, what="negative_ttl", instead="leave it out to remember no failures")
+_FIELDS = tuple(each.name for each in fields(CachePolicy) if each.init)
+_MORE = ("stale_while_revalidate", "stale_if_error", "refresh_ahead", "ttl_jitter")
 
 
-def _words(value: Iterable[str], *, what: str, example: str) -> tuple[str, ...]:
-    if isinstance(value, str):
-        raise PolicyError(f"{what}={value!r} is one text: give a tuple, {what}=({value!r},)")
-    try:
-        words = tuple(value)
-    except TypeError:
-        raise PolicyError(f"{what}={value!r} is not a tuple of texts: give for example {what}=({example!r},)") from None
-    for word in words:
-        if not isinstance(word, str) or not word.strip():
-            raise PolicyError(f"{what}={value!r} holds {word!r}: give texts that are not empty, for example {what}=({example!r},)")
-    return words
-
-
-def _version(value: object) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise PolicyError(f'version={value!r} names no version: give text or a whole number, for example version="2"')
-    return str(value)
-
-
-def _codec(value: Any) -> Codec | None:
-    if value is None:
-        return None
-    if isinstance(value, type):
-        raise PolicyError(f"codec={name_of(value)} is a class: give an instance, codec={name_of(value)}(...)")
-    missing = [name for name in ("id", "encode", "decode") if not hasattr(value, name)]
-    if missing:
-        raise PolicyError(
-            f"codec={value!r} has no {' and no '.join(missing)}: give an object with id, encode and decode (holdfast.typing.Codec)"
-        )
-    codec: Codec = value
-    return codec
+def _is_given(name: str, value: Any) -> bool:
+    return value not in (None, ()) and (name != "fail_safe_throttle" or value != cache_fields.DEFAULT_THROTTLE)
 
 
 def _shown(name: str, value: Any) -> str:
-    if name in {"ttl", "negative_ttl"}:
+    if name in _DURATIONS:
         return spoken(value)
     return name_of(value) if name in {"key_func", "cache_if"} else repr(value)

@@ -35,7 +35,8 @@ _lock = threading.Lock()
 _inside: ContextVar[tuple[Call, ...]] = ContextVar("holdfast_flights", default=())
 
 
-def _name(call: Call) -> tuple[int, CacheKey]:
+def name_of(call: Call) -> tuple[int, CacheKey]:
+    """What tells apart which computations may share their outcome."""
     if call.key is None:
         msg = "only calls with a key fly"
         raise RuntimeError(msg)
@@ -44,8 +45,10 @@ def _name(call: Call) -> tuple[int, CacheKey]:
 
 def board(call: Call) -> TaskFuture[Landed] | None:
     """Join the computation of this key that is under way, or compute (None)."""
-    name, inside = _name(call), _inside.get()
+    name, inside, stranded = name_of(call), _inside.get(), None
     with _lock:
+        if name in _flights and _flights[name][1].is_stranded:
+            stranded = _flights.pop(name)[0]
         if name in _flights:
             future, leader, _ = _flights[name]
             if not _may_wait(call, inside, leader):
@@ -54,6 +57,8 @@ def board(call: Call) -> TaskFuture[Landed] | None:
                 _waiting[call] = (inside, leader)
             return future
         _flights[name] = (TaskFuture(), call, threading.get_ident())
+    if stranded is not None:
+        stranded.settle_cancelled()
     _inside.set((*inside, call))
     return None
 
@@ -79,7 +84,7 @@ def _may_wait(call: Call, inside: tuple[Call, ...], leader: Call) -> bool:
 def is_stuck(call: Call) -> bool:
     """True when the computation that a sync call waits for waits, in its turn, for the thread of this call."""
     with _lock:
-        found = _flights.get(_name(call))
+        found = _flights.get(name_of(call))
         computing = [(future, thread) for future, _, thread in _flights.values()]
     if found is None or not waits_for_this_thread(found[2], computing):
         return False
@@ -115,7 +120,7 @@ def land(call: Call, value: Any) -> None:
 
 
 def _finish(call: Call, outcome: Landed | None) -> None:
-    name = _name(call)
+    name = name_of(call)
     with _lock:
         found = _flights.get(name)
         if found is None or found[1] is not call:  # it computed on its own inside a leader

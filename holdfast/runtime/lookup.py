@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 from holdfast import clock, events
 from holdfast._evidence import POLICIES_CHANGED
 from holdfast.errors import KeyFuncError, NotSerializable
+from holdfast.policies.duration import spoken
+from holdfast.policies.freshness import Freshness, judge
 from holdfast.runtime import witness
 from holdfast.runtime.attempts import is_given_up
-from holdfast.runtime.foreign import shown
+from holdfast.runtime.foreign import described, shown
+from holdfast.runtime.holdoff import hold_off, is_held_off, let_go
 from holdfast.typing import Entry
 
 if TYPE_CHECKING:
@@ -19,6 +22,18 @@ if TYPE_CHECKING:
     from holdfast.runtime.future import TaskFuture
     from holdfast.runtime.state import Call
     from holdfast.typing import Cache, CacheKey
+
+
+_RESULTS: dict[Freshness | None, str] = {Freshness.STALE: "stale", Freshness.IN_NEED: "stale_if_error"}
+
+
+def _nothing(call: Call, entry: Entry | None, *, is_asked_for: bool = False) -> TaskFuture[Landed] | None:
+    del call, entry, is_asked_for
+    return None
+
+
+start_behind = _nothing
+"""`holdfast.runtime.behind.start`, which stands on the driver that stands on this module. Set by ``holdfast``."""
 
 
 def make_key(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], *, facts: CallFacts | None = None) -> CacheKey | None:
@@ -68,13 +83,15 @@ def may_block(call: Call) -> bool:
 
 
 def peek(call: Call) -> Entry | None:
-    """A fresh entry from the in-process tier."""
-    return None if call.cache is None else in_memory(call.plan, call.cache, call.key)
+    """An entry of the in-process tier that may be served."""
+    codec = call.plan.codec
+    return None if call.cache is None or call.key is None or codec is None else _servable(call, call.cache.peek(call.key, codec))
 
 
 def read(call: Call) -> Entry | None:
-    """A fresh entry from any tier."""
-    return None if call.cache is None else anywhere(call.plan, call.cache, call.key)
+    """An entry of any tier that may be served."""
+    codec = call.plan.codec
+    return None if call.cache is None or call.key is None or codec is None else _servable(call, call.cache.get(call.key, codec))
 
 
 def _fresh(plan: Plan, cache: Cache, key: CacheKey, entry: Entry | None) -> Entry | None:
@@ -84,7 +101,10 @@ def _fresh(plan: Plan, cache: Cache, key: CacheKey, entry: Entry | None) -> Entr
     if POLICIES_CHANGED:
         policy = witness.in_force(policy, cache, key)
     now = clock.current.time()
-    if not policy.is_fresh(entry.stored_at, entry.ttl, now, entry.negative):
+    if policy.is_simple:
+        if not policy.is_fresh(entry.stored_at, entry.ttl, now, entry.negative):
+            return None
+    elif judge(policy, key.digest, entry.stored_at, now, negative=entry.negative) is not Freshness.FRESH:
         return None
     tap = entry.tap
     if tap is not None:  # written out: a function would take as long again
@@ -92,6 +112,27 @@ def _fresh(plan: Plan, cache: Cache, key: CacheKey, entry: Entry | None) -> Entr
             tap.log.gets += 1
         else:
             tap.keep(now)
+    return entry
+
+
+def _servable(call: Call, entry: Entry | None) -> Entry | None:
+    """The entry, if it may be served now. One that may be served if computing fails is kept at hand."""
+    policy, key, cache = call.plan.cache, call.key, call.cache
+    if entry is None or policy is None or key is None or cache is None:
+        return None
+    if policy.is_simple:
+        return _fresh(call.plan, cache, key, entry)
+    now = clock.current.time()
+    freshness = judge(witness.in_force(policy, cache, key), key.digest, entry.stored_at, now, negative=entry.negative)
+    if freshness is Freshness.EXPIRED:
+        return None
+    call.spare = entry
+    is_no_answer = freshness is Freshness.IN_NEED or (call.replaces is not None and call.replaces.stored_at == entry.stored_at)
+    if is_no_answer and not is_held_off(cache, key):
+        return None
+    call.freshness = freshness
+    if entry.tap is not None:
+        entry.tap.keep(now)
     return entry
 
 
@@ -105,12 +146,21 @@ def serve(call: Call, entry: Entry) -> Any:
     return entry.value
 
 
+def renew(call: Call) -> None:
+    """Have an old value, which the call was answered with, replaced behind its back; not if its source has failed a moment ago."""
+    entry, cache, key = call.spare, call.cache, call.key
+    if entry is None or cache is None or key is None or call.is_behind:
+        return
+    if (call.freshness is Freshness.STALE or call.freshness is Freshness.AHEAD) and not is_held_off(cache, key):
+        start_behind(call, entry)
+
+
 def _record_hit(call: Call, entry: Entry) -> None:
     facts = call.facts
     if facts is None:
         return
     if facts.cache != "coalesced":
-        facts.cache = "negative" if entry.negative else "hit"
+        facts.cache = "negative" if entry.negative else _RESULTS.get(call.freshness, "hit")
     if facts.run is not None:
         facts.run.cache_hits += 1
     facts.cache_tier = entry.tier
@@ -135,6 +185,56 @@ def landed(call: Call, leader: TaskFuture[Landed]) -> Entry | None:
     return Entry(outcome, now, None, 0, "", negative=error is not None, origin_trace_id=trace_id, origin_span_id=span_id)
 
 
+def fallback(call: Call) -> Entry | None:
+    """After the attempts: the old value that takes the place of their failure; None where they succeeded, or there is none to serve."""
+    policy, spare, error, key, cache = call.plan.cache, call.spare, call.error, call.key, call.cache
+    if policy is None or cache is None or key is None:
+        return None
+    if error is None:
+        let_go(cache, key)
+        return None
+    if spare is None or is_given_up(call) or not isinstance(error, Exception):
+        return None
+    policy = witness.in_force(policy, cache, key)
+    freshness = judge(policy, key.digest, spare.stored_at, clock.current.time(), negative=spare.negative)
+    return spare if freshness is Freshness.IN_NEED else None  # it may have become too old during the attempts
+
+
+def fall_back(call: Call, spare: Entry) -> Any:
+    """Give an old value in the place of a failure, and leave its source alone for a while."""
+    policy, error, key, cache = call.plan.cache, call.error, call.key, call.cache
+    if policy is not None and cache is not None and key is not None and error is not None:
+        hold_off(cache, key, policy.fail_safe_throttle)
+        age = clock.current.time() - spare.stored_at
+        events.note(
+            "holdfast.cache.stale_if_error",
+            events.WARNING,
+            f"{call.plan.name} failed ({described(error)}): its value of {age:.6g} s ago is served instead, "
+            f"and its source is asked again in {spoken(policy.fail_safe_throttle)}",
+            call=call.facts,
+            task=call.plan.name,
+            age_s=age,
+        )
+    call.error, call.freshness = None, Freshness.IN_NEED
+    return serve(call, spare)
+
+
+def refresh_failed(call: Call, error: Exception) -> None:
+    """A computation behind the callers' backs has failed."""
+    policy, key, cache = call.plan.cache, call.key, call.cache
+    if policy is None or key is None or cache is None:
+        return
+    hold_off(cache, key, policy.fail_safe_throttle)
+    events.note(
+        "holdfast.cache.refresh_failed",
+        events.WARNING,
+        f"the refresh of {call.plan.name} behind its callers failed ({described(error)}): the old value is served on until its window ends, "
+        f"and the source is asked again in {spoken(policy.fail_safe_throttle)}",
+        call=call.facts,
+        task=call.plan.name,
+    )
+
+
 def is_worth_storing(call: Call) -> bool:
     """True for a success, and for a failure whose policy remembers failures; never for a cancellation."""
     if call.error is None:
@@ -150,7 +250,7 @@ def write(call: Call, value: Any) -> None:
         return
     policy = witness.in_force(policy, call.cache, call.key)
     if call.error is None:
-        ttl = policy.ttl
+        ttl = policy.longest
         if not _is_wanted(call, value):
             return
     else:

@@ -49,6 +49,7 @@ class Run:
         error: What it is about to raise; None while all is well.
         verdict: What it raises whatever its body makes of it: a divergence, a broken checkpoint store; None while all is well.
         sink: Takes stream chunks; None when nobody streams.
+        is_silent: True for a run that is told to no observer: the calls made in it belong to none, as far as that knows.
         is_stopping: True once it has failed or was interrupted: nothing new is started.
         is_over: True once its body and all calls have ended.
     """
@@ -68,6 +69,7 @@ class Run:
         self.sink: Sink | None = None
         self.error: BaseException | None = None
         self.verdict: Exception | None = None
+        self.is_silent = False
         self.is_stopping = False
         self.is_over = False
         self.sync_slots = Slots(DEFAULT_SYNC_LIMIT if max_concurrency is None else max_concurrency)

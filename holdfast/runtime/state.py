@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from holdfast.events import AttemptFacts, CallFacts, Observer
+    from holdfast.policies.freshness import Freshness
     from holdfast.policies.plan import Plan
     from holdfast.runtime.context import Scope
     from holdfast.runtime.dispatch import Slots
     from holdfast.runtime.future import TaskFuture
     from holdfast.runtime.run import Run
-    from holdfast.typing import Cache, CacheKey, StepId
+    from holdfast.typing import Cache, CacheKey, Entry, StepId
 
 
 class Call:
@@ -37,6 +38,10 @@ class Call:
         cache: Where its result is cached; None without a cache policy.
         key: Names its result in the cache.
         is_missing: Whether its result was looked for in the whole cache already, and not found.
+        is_behind: Whether it computes behind another call's back; see `holdfast.runtime.behind`.
+        replaces: The entry that it was begun to replace, which is no answer to it; None for any other call.
+        freshness: What may be done with the entry that was found last; None before, and where that was fresh.
+        spare: An entry that is served if computing fails; None without one.
         future: What the caller holds; None for ``@resilient`` and bodies.
         context: The caller's context variables, copied; the body runs in them.
         slots: Where its slot comes from; None when it needs none.
@@ -67,9 +72,11 @@ class Call:
         "error",
         "facts",
         "frees_thread",
+        "freshness",
         "future",
         "has_slot",
         "history",
+        "is_behind",
         "is_body",
         "is_cancelled",
         "is_missing",
@@ -82,8 +89,10 @@ class Call:
         "observer",
         "parent",
         "plan",
+        "replaces",
         "run",
         "slots",
+        "spare",
         "started",
         "step",
         "waited",
@@ -102,7 +111,10 @@ class Call:
         self.history = b""
         self.cache: Cache | None = None
         self.key: CacheKey | None = None
-        self.is_missing = False
+        self.is_missing = self.is_behind = False
+        self.replaces: Entry | None = None
+        self.spare: Entry | None = None
+        self.freshness: Freshness | None = None
         self.future: TaskFuture[Any] | None = None
         self.context: Context | None = None
         self.slots: Slots | None = None
@@ -130,6 +142,8 @@ class Call:
             return
         plan, run = self.plan, self.run
         index = 0
+        if run is not None and run.is_silent:
+            run = None
         if run is not None and not self.is_body:
             index = run.count_call()
         self.observer = observer
@@ -168,6 +182,11 @@ class Call:
         """The task's name."""
         return self.plan.name
 
+    @property
+    def is_stranded(self) -> bool:
+        """Whether the loop of a call behind another one's back has stopped with it: nobody will ever hear of it."""
+        return self.is_behind and self.asyncio_task is not None and not self.asyncio_task.get_loop().is_running()
+
     def release_slot(self) -> None:
         """Give the slot back, if it holds one."""
         if self.has_slot and self.slots is not None and self.slots.detach(self):
@@ -185,6 +204,7 @@ class Call:
         """Let go of everything that is not needed once the outcome is out: contexts and errors lead back here."""
         self.args, self.kwargs = (), {}
         self.run = self.parent = self.context = self.slots = self.asyncio_task = self.future = self.error = self.facts = None
+        self.replaces = self.spare = None
 
     def remaining(self) -> float | None:
         """Seconds left of the deadline; None without one."""

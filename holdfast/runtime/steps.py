@@ -54,7 +54,10 @@ def _look_or_start(call: Call, run: Run) -> TaskFuture[Any]:
         if run.journal is None:  # with one, a hit is a step like any other, and to be recorded before it is seen
             entry = lookup.peek(call)
             if entry is not None:
-                return _serve(call, lookup.serve(call, entry), origin="cache")
+                future = _serve(call, lookup.serve(call, entry), origin="cache")
+                if call.freshness is not None:
+                    lookup.renew(call)
+                return future
     return _start(call)
 
 

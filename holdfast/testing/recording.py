@@ -83,7 +83,7 @@ class RecordingObserver:
 
     def call_started(self, call: CallFacts) -> None:
         """Remember who made the call."""
-        self._add(call, _inside.get())
+        self._add(call, None if call.is_behind else _inside.get())
 
     def call_ended(self, call: CallFacts) -> None:
         """Record the call."""

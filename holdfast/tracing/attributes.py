@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Attributes = dict[str, Any]
 
 _QUEUE_WAIT_FROM_NS = 1_000_000  # below a millisecond it is the machinery, not a queue
-_HIT_RESULTS = frozenset({"hit", "negative", "coalesced"})
+_HIT_RESULTS = frozenset({"hit", "negative", "coalesced", "stale", "stale_if_error"})
 _SPAN_KINDS = frozenset({"internal", "client"})
 
 

@@ -135,7 +135,14 @@ TIMEOUT_DEADLINE_S = _attribute(
 QUEUE_WAIT_S = _attribute("holdfast.queue.wait_s", "float", "T", "Seconds between the call and the start of work on it; from 1 ms", "0.8")
 
 # Cache
-CACHE_RESULT = _attribute("holdfast.cache.result", "str", "T", "`hit`, `miss`, `coalesced`, `negative` or `error`", "hit")
+CACHE_RESULT = _attribute(
+    "holdfast.cache.result",
+    "str",
+    "T",
+    "`hit`, `miss`, `coalesced` (an equal call was waited for), `negative` (a remembered failure), `stale` (an old value, while a new one is "
+    "computed), `stale_if_error` (an old value, because computing failed), `refresh` (computed although there was a value) or `error`",
+    "hit",
+)
 CACHE_NAMESPACE = _attribute(
     "holdfast.cache.namespace", "str", "T", "Whose values: task and version or code fingerprint", "app.weather.forecast:9f2c41d0a7b3e865"
 )
@@ -143,9 +150,11 @@ CACHE_KEY_HASH = _attribute(
     "holdfast.cache.key_hash", "str", "T", "12 hex digits that tell keys apart: a salted hash, never the key", "5be1d0a93c77"
 )
 CACHE_TIER = _attribute("holdfast.cache.tier", "str", "T", "`memory` or `disk`, on a hit", "memory")
-CACHE_AGE_S = _attribute("holdfast.cache.age_s", "float", "T", "Age of the entry, on a hit", "312.5")
+CACHE_AGE_S = _attribute("holdfast.cache.age_s", "float", "T", "Age of the entry, on a hit, an old value included", "312.5")
 CACHE_TTL_S = _attribute("holdfast.cache.ttl_s", "float", "T", "Time to live in force; absent when entries never expire", "3600.0")
-CACHE_TTL_REMAINING_S = _attribute("holdfast.cache.ttl_remaining_s", "float", "T", "What is left of it, on a hit", "3287.5")
+CACHE_TTL_REMAINING_S = _attribute(
+    "holdfast.cache.ttl_remaining_s", "float", "T", "What is left of it, on a hit; below 0 for an old value", "3287.5"
+)
 CACHE_SIZE_BYTES = _attribute("holdfast.cache.size_bytes", "int", "T", "Bytes read or stored", "482")
 CACHE_STORED = _attribute("holdfast.cache.stored", "bool", "T", "The result was stored; only when true", "true")
 CACHE_ORIGIN_TRACE_ID = _attribute(
@@ -162,7 +171,7 @@ LINK_TYPE = _attribute(
     "str",
     "L",
     "`cached_from`: the linked span produced the stored value; `coalesced_with`: it was producing it, and this call waited for it; "
-    "`resumed_from`: the run went on from there",
+    "`resumed_from`: the run went on from there; `refresh_of`: the linked span was given an old value, and this one renews it",
     "cached_from",
 )
 
@@ -205,6 +214,7 @@ LINE_ATTEMPT_FAILED = "holdfast.attempt.failed"
 LINK_CACHED_FROM = "cached_from"
 LINK_COALESCED_WITH = "coalesced_with"
 LINK_RESUMED_FROM = "resumed_from"
+LINK_REFRESH_OF = "refresh_of"
 CRASHED = "crashed"
 """Outcome, and type of error, of what a process that died had under way."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from holdfast.tracing.records import SpanRow
 
-_ANSWERED = ("hit", "negative", "coalesced")
+_ANSWERED = ("hit", "negative", "coalesced", "stale", "stale_if_error")
 _NOT_EXECUTED = ("replayed", "cancelled", "interrupted")  # or not to an end that says anything about the task
 
 
@@ -128,11 +128,11 @@ class _Tally:
         self.hits += result in _ANSWERED
         self.misses += result == "miss"
         self.replayed += outcome == "replayed"
-        if outcome in _NOT_EXECUTED or result in _ANSWERED:
+        if outcome in _NOT_EXECUTED or (result in _ANSWERED and names.ATTEMPT_COUNT not in row.attributes):
             return
         number = int(get(names.ATTEMPT_COUNT, 1))
         self.attempts += number
-        self.flaky += number > 1 or is_failed
+        self.flaky += number > 1 or is_failed or result == "stale_if_error"
         self.waited_s += float(get(names.RETRY_WAITED_S, 0.0))
         self.seconds.append(row.seconds)
         if names.ATTEMPT_NUMBER in row.attributes:  # its own attempt

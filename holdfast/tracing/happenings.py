@@ -46,6 +46,8 @@ _NOTES = [
     ("cache.predicate_failed", "WARNING", "`cache_if` failed; the result was returned and not cached"),
     ("cache.private_key", "WARNING", "Only this process will find what is cached for a function"),
     ("cache.recursive", "WARNING", "A computation waited for itself on another thread, and was done once more"),
+    ("cache.refresh_failed", "WARNING", "A refresh behind the callers' backs failed; the old value is served on"),
+    ("cache.stale_if_error", "WARNING", "A call failed, and was given an old value instead"),
     ("checkpoint.sqlite", "DEBUG", "What there is to know about this version of SQLite"),
     ("journal.code_changed", "WARNING", "The code of a task has changed since its result was recorded"),
     ("journal.divergence", "WARNING", "A resumed body asks for something else than it did; `on_divergence` says what follows"),

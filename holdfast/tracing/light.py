@@ -46,6 +46,8 @@ class LightRun(LightSpan):
         self.failures: list[BaseException] = []
 
 
+_NOWHERE = otel_context.Context()
+"""Where a call behind another one's back is: inside nothing."""
 _OURS = frozenset({LightSpan, LightRun})
 
 
@@ -106,7 +108,7 @@ class LightObserver:
             run_span.body = call
             span = run_span
         else:
-            trace_, above = self._place(otel_context.get_current(), 0)
+            trace_, above = self._place(_NOWHERE if call.is_behind else otel_context.get_current(), 0)
             span = LightSpan(call.name, trace_, above, _INTERNAL, call.started_ns)
         call.memo = span
         if call.cache:  # whoever stores the result tells where it came from

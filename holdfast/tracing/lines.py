@@ -36,6 +36,7 @@ _LOGGING_METHODS = frozenset(
     {"debug", "info", "warning", "warn", "error", "critical", "fatal", "exception", "failure", "msg", "log", "err"}
 )
 _NEVER = ERROR + 1
+_OLD = frozenset({"stale", "stale_if_error"})
 LEVELS = {name: level for level, name in _METHODS.items()}
 
 
@@ -151,6 +152,8 @@ class LineObserver:
         fields = {**_call(call), "outcome": call.outcome, "attempts": call.attempts}
         if call.cache:
             fields["cache"] = call.cache
+        if call.cache in _OLD:
+            fields["cache_age_s"] = round(call.cache_age_s, 6)
         if has_failed and call.stop_reason:
             fields["stop_reason"] = str(call.stop_reason)
         _ended(fields, call)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _COUNTED = (measures.RETRIES, measures.RETRIES_EXHAUSTED, measures.CACHE_REQUESTS)
 _Series = tuple[str, ...]
+_AGED = frozenset({"hit", "stale", "stale_if_error"})
 
 
 class MetricObserver:
@@ -67,7 +68,7 @@ class MetricObserver:
         self._active.pop(id(call), None)
         if call.cache:
             self._count(measures.CACHE_REQUESTS, call.name, call.cache)
-        if call.cache == "hit":
+        if call.cache in _AGED:
             self._histograms[measures.CACHE_HIT_AGE].record(max(0.0, call.cache_age_s), {names.TASK_NAME: call.name}, _context(call))
         if call.attempts:
             known = {names.TASK_NAME: call.name, **_outcome(call)}

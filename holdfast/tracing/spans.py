@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _NUMBERED_ATTEMPTS = 10
 _REMEMBERED_FAILURES = 16
+_LINKS = {"coalesced": names.LINK_COALESCED_WITH, "refresh": names.LINK_REFRESH_OF}
 _NONE: attributes.Attributes = {}
 
 
@@ -158,7 +159,8 @@ class SpanObserver:
         is_attempt = self.settings.is_own_attempt(call.max_attempts)
         if run_state is None:
             if self._is_awake or self._wakes():
-                call.memo = _CallState(propagation.current(), None, is_attempt=is_attempt)
+                inside = otel_context.Context() if call.is_behind else propagation.current()
+                call.memo = _CallState(inside, None, is_attempt=is_attempt)
         elif call.is_body:
             if isinstance(run_state, _RunState):  # else it is a light run, and the observer has changed before its body began
                 call.memo = state = _CallState(run_state.context, run_state.span, is_attempt=is_attempt)
@@ -315,8 +317,7 @@ def links_of(call: CallFacts) -> tuple[Link, ...]:
     """To the span that computed what the cache, or another call under way, answered with."""
     if not call.origin_trace_id:
         return ()
-    kind = names.LINK_COALESCED_WITH if call.cache == "coalesced" else names.LINK_CACHED_FROM
-    return (links.link(call.origin_trace_id, call.origin_span_id, kind),)
+    return (links.link(call.origin_trace_id, call.origin_span_id, _LINKS.get(call.cache, names.LINK_CACHED_FROM)),)
 
 
 def set_status(span: Span, facts: RunFacts | CallFacts | AttemptFacts) -> None:

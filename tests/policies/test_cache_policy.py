@@ -46,7 +46,7 @@ def test_the_default_remembers_every_result_for_ever():
     """As in LangGraph, where ttl is None too."""
     policy = CachePolicy()
 
-    assert (None, None, (), None, None, None, (), None) == dataclasses.astuple(policy)
+    assert (None, None, (), None, None, None, None, None, 30.0, None, None, (), None, True) == dataclasses.astuple(policy)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,29 @@ def test_the_default_remembers_every_result_for_ever():
         ({"version": 1.5}, "version=1.5 names no version"),
         ({"codec": object}, "codec=object is a class: give an instance, codec=object(...)"),
         ({"codec": "pickle"}, "codec='pickle' has no id and no decode"),
+        (
+            {"ttl": 60, "stale_while_revalidate": 0},
+            "stale_while_revalidate=0 is no time at all: leave it out to serve nothing past its ttl",
+        ),
+        ({"ttl": 60, "stale_if_error": "1 day"}, "stale_if_error='1 day' is not a duration"),
+        ({"stale_while_revalidate": 5}, "stale_while_revalidate=5.0 does nothing without a ttl, for nothing expires: add ttl='1h'"),
+        ({"stale_if_error": 5}, "stale_if_error=5.0 does nothing without a ttl"),
+        ({"refresh_ahead": 0.5}, "refresh_ahead=0.5 does nothing without a ttl"),
+        ({"ttl_jitter": 0.5}, "ttl_jitter=0.5 does nothing without a ttl"),
+        (
+            {"ttl": 60, "refresh_ahead": 1},
+            "refresh_ahead=1 is no part of the ttl: give a number between 0 and 1, for example refresh_ahead=0.8",
+        ),
+        ({"ttl": 60, "ttl_jitter": True}, "ttl_jitter=True is no part of the ttl"),
+        (
+            {"ttl": 60, "ttl_jitter": "10%"},
+            "ttl_jitter='10%' is no part of the ttl: give a number between 0 and 1, for example ttl_jitter=0.1",
+        ),
+        (
+            {"ttl": 60, "fail_safe_throttle": 5},
+            "fail_safe_throttle=5.0 does nothing where no old value may be served: add stale_if_error='1d'",
+        ),
+        ({"ttl": 60, "stale_if_error": 5, "fail_safe_throttle": 0}, "fail_safe_throttle=0 is no time at all"),
         ({"key_func": lower, "ignore": ("client",)}, "ignore=('client',) does nothing beside key_func"),
     ],
 )
@@ -90,6 +113,10 @@ def test_what_cannot_work_is_refused_when_built(wrong, text):
         (CachePolicy(), "CachePolicy()"),
         (CachePolicy(ttl="1h"), "CachePolicy(ttl=1h)"),
         (CachePolicy(ttl=90, negative_ttl="5s", key_func=lower), "CachePolicy(ttl=1m30s, key_func=lower, negative_ttl=5s)"),
+        (
+            CachePolicy(ttl=90, stale_while_revalidate=60, stale_if_error="1d", fail_safe_throttle=5, refresh_ahead=0.8, ttl_jitter=0.1),
+            "CachePolicy(ttl=1m30s, stale_while_revalidate=1m, stale_if_error=1d, fail_safe_throttle=5s, refresh_ahead=0.8, ttl_jitter=0.1)",
+        ),
         (CachePolicy(ignore=["client"], version=2, tags=("a", "b")), "CachePolicy(ignore=('client',), version='2', tags=('a', 'b'))"),
     ],
 )

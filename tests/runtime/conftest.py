@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from holdfast import events
 from holdfast.events import AttemptFacts, CallFacts, Note, RunFacts
 from holdfast.runtime import flight
 from holdfast.runtime.run import Run
+from holdfast.testing import FakeClock
+from tests.runtime.stale import CACHES
 
 Inside = tuple[object, "Inside | None"]
 _inside: ContextVar[Inside | None] = ContextVar("rules_inside", default=None)
@@ -120,3 +123,24 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(flight, "board", noted)
     return joined
+
+
+@pytest.fixture
+def still() -> Iterator[FakeClock]:
+    """Virtual time that the test alone moves."""
+    with FakeClock(auto=False) as clock:
+        yield clock
+
+
+@pytest.fixture(params=["resilient", "task"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """How a function is decorated."""
+    return str(request.param)
+
+
+@pytest.fixture(params=CACHES)
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    """A cache of each kind."""
+    made = CACHES[request.param](tmp_path / "cache")
+    yield made
+    made.close()

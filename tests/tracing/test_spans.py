@@ -832,3 +832,13 @@ def test_without_a_provider_nothing_is_worked_out(make_play):
         pass
 
     assert ["run plan"] == [span.name for span in exporter.get_finished_spans()]
+
+
+def test_a_call_behind_another_ones_back_begins_a_trace(play, recorder):
+    """It outlives the span that it was begun for, so it is no child of it, but linked to it."""
+    with play.run(), play.call(None, name="refresh", is_behind=True) as behind:
+        behind.cache, behind.origin_trace_id, behind.origin_span_id = "refresh", "0" * 30 + "ab", "0" * 14 + "cd"
+
+    span = recorder.literals()["refresh"]
+    assert (None, [(0xAB, 0xCD, {"holdfast.link.type": "refresh_of"})]) == (span["parent"], span["links"])
+    assert "refresh" == span["attributes"]["holdfast.cache.result"]

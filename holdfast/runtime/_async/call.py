@@ -34,6 +34,8 @@ async def perform(call: Call) -> Any:
             flight.leave(call)
     if call.step is None and call.observer is not None:  # a step is over when it is journaled
         attempts.close_call(call, value)
+    if call.freshness is not None:
+        lookup.renew(call)
     return value
 
 
@@ -60,9 +62,12 @@ async def compute(call: Call) -> Any:
         return lookup.serve(call, entry)
     asked = witness.begin()
     value = await run_attempts(call)
-    if lookup.is_worth_storing(call):
+    spare = lookup.fallback(call)
+    if spare is None and lookup.is_worth_storing(call):
         await _ports.store_call_async(lookup.may_block(call), lookup.write, call, value)
-    witness.computed(call, asked)
+    witness.computed(call, asked, kind="refresh" if call.is_behind else "fill")
+    if spare is not None:
+        value = lookup.fall_back(call, spare)
     flight.land(call, value)
     return value
 

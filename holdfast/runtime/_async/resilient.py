@@ -80,6 +80,7 @@ def _full(plan: Plan) -> Callable[..., Any]:
 
 def _cached(plan: Plan, cache: Callable[[], Cache]) -> Callable[..., Any]:
     has_secrets = bool(plan.secrets)
+    is_whole = _ports.looks_anywhere_async and plan.cache is not None and plan.cache.is_simple
 
     async def resilient(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -91,7 +92,7 @@ def _cached(plan: Plan, cache: Callable[[], Cache]) -> Callable[..., Any]:
                     return entry.value
                 call = Call(plan, args, kwargs)
                 call.cache, call.key = store, key
-                call.is_missing = _ports.looks_anywhere_async and entry is None
+                call.is_missing = is_whole and entry is None
             else:
                 call = Call(plan, args, kwargs)
                 call.observe()
@@ -116,6 +117,8 @@ def _hit(call: Call, entry: Any) -> Any:
     if call.observer is not None:
         attempts.open_call(call)
         attempts.close_call(call, value)
+    if call.freshness is not None:
+        lookup.renew(call)
     if call.error is not None:
         raise call.pop_error()
     return value

@@ -9,7 +9,7 @@ from holdfast.tracing import convention as names
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_ANSWERED = frozenset({"hit", "negative", "coalesced"})
+_ANSWERED = frozenset({"hit", "negative", "coalesced", "stale", "stale_if_error"})
 
 
 def tags(known: Mapping[str, Any]) -> list[str]:
