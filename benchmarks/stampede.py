@@ -179,6 +179,7 @@ ROWS = [
         name=f"{THREADS} threads in each of {PROCESSES} processes, one missing key: executions",
         unit=PIECES,
         target=1,
+        guards=(Guard(None, 1),),
         most_rounds=3,
         contestants={name: Contestant(in_processes(name), 1) for name in PEERS if name != "langgraph"},
     ),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import holdfast.tracing
 from holdfast import CachePolicy, DiskCache, resilient
-from holdfast.cache import disk
+from holdfast.cache import _keeper
 from holdfast.tracing.store import TraceStore
 
 folder = Path(sys.argv[1])
@@ -61,7 +61,7 @@ if sys.argv[2] == "later":
 took = look(*range(100, 160))
 states.append(state())
 ballast.unlink()
-time.sleep(disk.REST if sys.argv[2] == "from the start" else 0)
+time.sleep(_keeper.REST if sys.argv[2] == "from the start" else 0)
 look(*range(200, 220))
 states.append(state())
 look(*range(200, 220))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.cache._trouble import Trouble
 from holdfast.values import _aside
-from holdfast.values._private import check_file, check_folder, create_file, make_folder
+from holdfast.values._private import check_file, check_folder, create_file, make_folder, make_private
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DATABASE = "cache.db"
 GENERATIONS = "generations"
+LEASES = "leases"
 LOCK = "lock"
 PATIENCE = 0.25
 """Seconds to wait for another process that is opening or repairing the same cache."""
@@ -37,6 +38,19 @@ def prepare(folder: Path) -> None:
     check_folder(folder, "cache")
     create_file(folder / LOCK)
     check_file(folder / LOCK, "cache")
+
+
+def open_private(path: Path) -> int:
+    """Open a file for reading and writing that is ours alone, made when missing; return its descriptor.
+
+    Raises:
+        StoreError: It is a symbolic link, or not a file of ours.
+        OSError: It cannot be opened or made.
+    """
+    create_file(path)
+    check_file(path, "cache")
+    make_private(path)
+    return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
-from holdfast.values._private import check_file, create_file, make_private
+from holdfast.cache._folder import open_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,11 +83,8 @@ class Generations:
 
 
 def _open(path: Path) -> int:
-    """Open the file privately, and make it full size by writing, so that every page of the mapping has its place on the disk."""
-    create_file(path)
-    check_file(path, "cache")
-    make_private(path)
-    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    """Open the file, and make it full size by writing, so that every page of the mapping has its place on the disk."""
+    fd = open_private(path)
     try:
         size = os.fstat(fd).st_size
         if size < _SIZE:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from holdfast.cache._trouble import Trouble
+    from holdfast.typing import CacheKey
 
 EVENT = "holdfast.cache.error"
 INTERVAL = 60.0
@@ -34,3 +40,32 @@ class Notes:
         if told is not None and told[1]:
             fields["held_back"] = told[1]
         events.note(EVENT, events.WARNING, text, reason=reason, **fields)
+
+
+class StoreNotes(Notes):
+    """What a disk cache tells.
+
+    Args:
+        path: Its folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = str(path)
+
+    def passed_by(self, trouble: Trouble, **fields: str) -> None:
+        """The store could not do something, and the call goes on without."""
+        self.warn(trouble.reason, f"the cache is passed by: {trouble.text}", path=self._path, **fields)
+
+    def set_aside(self, trouble: Trouble, moved_to: Path, **fields: str) -> None:
+        """The database was broken, and is elsewhere now."""
+        text = (
+            f"{trouble.text}: the broken database was set aside as {moved_to}, and an empty one takes its place. Nothing needs to be done: "
+            "results are computed and stored again. Delete the old file when nobody wants to look into it"
+        )
+        self.warn(trouble.reason, text, path=self._path, set_aside=str(moved_to), **fields)
+
+    def corrupt(self, key: CacheKey, error: Exception) -> None:
+        """An entry cannot be used."""
+        text = f"an entry of {key.namespace} cannot be used and counts as missing: {error}"
+        self.warn("corrupt", text, path=self._path, namespace=key.namespace)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast.cache._folder import DATABASE, GENERATIONS, exclusive, is_ours, prepare, set_aside
+from holdfast.cache._folder import DATABASE, GENERATIONS, LEASES, exclusive, is_ours, prepare, set_aside
 from holdfast.cache._generations import Generations, bucket_of
+from holdfast.cache._leases import Lease, Leases
 from holdfast.cache._names import range_of, row_name
 from holdfast.cache._rows import Rows
 from holdfast.cache._scan import entries, lifetime_of
@@ -45,6 +46,7 @@ class Store:
                 self._rows, self.repaired = _open_rows(folder, size_limit)
                 self._generations = Generations(folder / GENERATIONS)
                 self.words = self._generations.words
+                self._leases = Leases(folder / LEASES)
                 if self.repaired is not None:
                     self._generations.bump_all()
 
@@ -72,6 +74,10 @@ class Store:
         self._rows.write(name, sealed, tags=tags, lifetime=lifetime_of(ttl))
         word = self._bump(bucket_of(key))
         return word if self._rows.holds(name, sealed) else None
+
+    def lease(self, key: CacheKey, known: int | None) -> Lease:
+        """A turn at computing a key; ``known`` is the word that stood when it was last looked for in vain, if that is known."""
+        return Lease(*self._leases.place_of(key), lambda: known is None or self.words[bucket_of(key)] != known)
 
     def discard(self, key: CacheKey, sealed: bytes | None) -> None:
         """Remove a value that cannot be used, if it is still there; None stands for one that was not written by us."""
@@ -113,6 +119,7 @@ class Store:
         """Close connections and files."""
         self._rows.close()
         self._generations.close()
+        self._leases.close()
 
     def set_aside(self) -> Path | None:
         """Rename the database, once closed, unless another process was faster; return its new path."""
@@ -130,6 +137,7 @@ class Store:
     def after_fork_in_child(self, *, is_closed: bool) -> None:
         """Let go of what was inherited; of its connections too, unless they could not be closed before the fork."""
         self._generations.after_fork_in_child()
+        self._leases.after_fork_in_child()
         if not is_closed:
             self._rows.abandon()
 

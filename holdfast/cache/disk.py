@@ -14,40 +14,36 @@ changed, moved to another key or written by somebody else is a miss and a note, 
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast import _evidence, clock
 from holdfast._frames import trims
+from holdfast.cache._keeper import KeptStore
 from holdfast.cache._lru import Lru, check_limit, decode, encode, hold, new_entry
-from holdfast.cache._notes import Notes
 from holdfast.cache._trouble import Trouble, not_forgotten
 from holdfast.cache.info import CacheStats, EntryInfo
 from holdfast.cache.places import default_folder, given_folder
 from holdfast.policies.duration import seconds
 from holdfast.typing import CacheKey, Codec, Entry
-from holdfast.values import envelope, forks
+from holdfast.values import envelope
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-    from holdfast._evidence import Witness
+    from holdfast.cache._leases import Lease
     from holdfast.cache._store import Store
     from holdfast.policies.duration import Duration
 
 N = TypeVar("N", bound=int)
 
-REST = 1.0
-"""Seconds without a further try after the store could not be opened."""
-FORK_PATIENCE = 1.0
-"""Seconds that a fork waits for another thread that is just opening the store."""
+MOST_MISSED = 10_000
+"""Keys looked for in vain that are remembered, so that whoever then computes one need not look again."""
 SMALLEST = 1 << 16
 LARGEST = 256 << 20
 
 
-class DiskCache:
+class DiskCache(KeptStore):
     """A cache in a folder, shared by all processes of one user on one machine.
 
     Nothing is opened before the first use. The folder is made 0700 and its files 0600.
@@ -73,17 +69,7 @@ class DiskCache:
         memory_bytes: int = 64 << 20,
     ) -> None:
         check_limit("size_limit", size_limit, least=SMALLEST)
-        self.path = default_folder() if path is None else given_folder(path)
-        self.size_limit = size_limit
-        self._memory = Lru(memory_entries, memory_bytes)
-        self._notes = Notes()
-        self._lock = threading.Lock()
-        self._store: Store | None = None
-        self._rest_from: float | None = None
-        self._refused: Trouble | None = None  # why it could not be opened, the last time
-        self._is_paused = self._is_closed = self._is_orphan = False
-        self.witness: Witness | None = None  # while the store is open
-        forks.protect(self)
+        super().__init__(default_folder() if path is None else given_folder(path), size_limit, Lru(memory_entries, memory_bytes))
 
     def __repr__(self) -> str:
         return f"DiskCache({str(self.path)!r})"
@@ -108,7 +94,7 @@ class DiskCache:
             try:
                 return held.reveal(codec)
             except Exception as error:  # noqa: BLE001 - decoding builds the user's classes
-                self._note_corrupt(key, error)
+                self._notes.corrupt(key, error)
         self._memory.pop(key)
         return None
 
@@ -128,12 +114,16 @@ class DiskCache:
         if sealed is None:
             if store.has_moved():
                 self._leave(store)
+            else:
+                if len(self._missed) >= MOST_MISSED:
+                    self._missed.clear()
+                self._missed[key] = word
             return None
         try:
             record = envelope.unseal(sealed, secret=store.secret, key=key)
             value = decode(record.payload, record.codec, codec, negative=record.negative)
         except Exception as error:  # noqa: BLE001 - decoding builds the user's classes
-            self._note_corrupt(key, error)
+            self._notes.corrupt(key, error)
             self._discard(store, key, sealed)
             return None
         payload, _, stored_at, ttl, negative, (trace_id, span_id) = record
@@ -190,6 +180,20 @@ class DiskCache:
         else:
             self._memory.put(key, hold(value, payload, codec.id, rest, tags, bucket, now))
         return size
+
+    def lease(self, key: CacheKey, /) -> Lease | None:
+        """A turn at computing a key that was looked for and not found, among all processes; see `holdfast.runtime.turns.KeyLease`.
+
+        Args:
+            key: Names what is to be computed.
+
+        Returns:
+            What to take the turn with; None where the store is in trouble: whoever asks then computes.
+        """
+        known, store = self._missed.pop(key, None), self._store
+        if known is None and (held := self._memory.get(key)) is not None:  # expired, as it seems
+            known = held.word
+        return None if store is None else store.lease(key, known)
 
     @trims
     def delete(self, key: CacheKey, /) -> bool:
@@ -256,131 +260,3 @@ class DiskCache:
             yield from store.entries(namespace)
         except Trouble as trouble:
             self._handle(store, trouble)
-
-    def close(self) -> None:
-        """Close all files and empty the memory tier. The next use opens them again."""
-        store = self._store
-        if store is not None:
-            self._leave(store)
-
-    def _open(self) -> Store | None:
-        """The open store; None when it cannot be opened, after a note, or could not a moment ago."""
-        store = self._store
-        if store is not None:
-            return store
-        with self._lock:
-            if self._store is not None or self._is_orphan or self._is_resting():
-                return self._store
-            opened = self._try_to_open()
-            if isinstance(opened, Trouble):
-                self._rest_from, self._refused = clock.current.monotonic(), opened
-            else:
-                self._rest_from = None
-                self._memory.clear()
-                self._store, self.witness = opened, _evidence.open_witness(self.path)
-        if isinstance(opened, Trouble):
-            self._note(opened)
-            return None
-        if opened.repaired is not None:
-            self._note_set_aside(*opened.repaired)
-        return opened
-
-    def _try_to_open(self) -> Store | Trouble:
-        try:
-            from holdfast.cache._store import Store  # loads diskcache, on first use
-
-            return Store(self.path, self.size_limit)
-        except Trouble as trouble:
-            return trouble
-        except ImportError as error:  # a Python without sqlite3, or without fcntl as on Windows
-            return Trouble("refused", f"the disk cache needs the module {error.name}, which this Python does not have")
-
-    def _open_where_it_is(self) -> Store | None:
-        """The open store; opened again when its files were deleted or replaced meanwhile."""
-        store = self._open()
-        if store is not None and store.has_moved():
-            self._leave(store)
-            store = self._open()
-        return store
-
-    def _is_resting(self) -> bool:
-        return self._rest_from is not None and 0 <= clock.current.monotonic() - self._rest_from < REST
-
-    def _handle(self, store: Store, trouble: Trouble, key: CacheKey | None = None) -> None:
-        """Note what went wrong, and do what helps the next call."""
-        if store.has_moved():  # deleted, or set aside by another process: nothing is wrong with what is there now
-            self._leave(store)
-            return
-        fields = {} if key is None else {"namespace": key.namespace}
-        if trouble.reason == "poisoned" and key is not None:
-            self._discard(store, key, None)
-        elif trouble.reason == "broken":
-            moved_to = self._set_aside(store)
-            if moved_to is not None:
-                self._note_set_aside(trouble, moved_to, **fields)
-                return
-        elif trouble.reason == "refused":  # the folder has become somebody else's
-            self._leave(store)
-            self._rest_from = clock.current.monotonic()
-        self._note(trouble, **fields)
-
-    def _note(self, trouble: Trouble, **fields: str) -> None:
-        self._notes.warn(trouble.reason, f"the cache is passed by: {trouble.text}", path=str(self.path), **fields)
-
-    def _note_set_aside(self, trouble: Trouble, moved_to: Path, **fields: str) -> None:
-        text = (
-            f"{trouble.text}: the broken database was set aside as {moved_to}, and an empty one takes its place. Nothing needs to be done: "
-            "results are computed and stored again. Delete the old file when nobody wants to look into it"
-        )
-        self._notes.warn(trouble.reason, text, path=str(self.path), set_aside=str(moved_to), **fields)
-
-    def _note_corrupt(self, key: CacheKey, error: Exception) -> None:
-        text = f"an entry of {key.namespace} cannot be used and counts as missing: {error}"
-        self._notes.warn("corrupt", text, path=str(self.path), namespace=key.namespace)
-
-    def _discard(self, store: Store, key: CacheKey, sealed: bytes | None) -> None:
-        try:
-            store.discard(key, sealed)
-        except Trouble as trouble:
-            self._note(trouble, namespace=key.namespace)
-
-    def _leave(self, store: Store) -> bool:
-        """Close ``store`` and forget what memory knows of it; False when another thread has done so."""
-        with self._lock:
-            if self._store is not store:
-                return False
-            self._store = None
-            self._memory.clear()
-            store.close()
-            return True
-
-    def _set_aside(self, store: Store) -> Path | None:
-        if not self._leave(store):
-            return None
-        try:
-            return store.set_aside()
-        except Trouble as trouble:
-            self._note(trouble)
-            return None
-
-    def before_fork(self) -> None:
-        """Let nothing be open that a child could inherit."""
-        self._is_paused = self._lock.acquire(timeout=FORK_PATIENCE)
-        self._is_closed = self._is_paused and (self._store is None or self._store.pause())
-
-    def after_fork_in_parent(self) -> None:
-        """Go on."""
-        if self._store is not None:
-            self._store.resume()
-        if self._is_paused:
-            self._lock.release()
-
-    def after_fork_in_child(self) -> None:
-        """Open everything anew on first use; do without the disk when a write took too long to wait for and its connection came along."""
-        self._lock = threading.Lock()
-        self._memory.after_fork_in_child()
-        self._memory.clear()
-        store, self._store = self._store, None
-        self._is_orphan = self._is_orphan or not self._is_closed
-        if store is not None:
-            store.after_fork_in_child(is_closed=self._is_closed)

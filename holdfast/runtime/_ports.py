@@ -6,6 +6,7 @@ The driver, all of ``_async/``, sleeps, spawns, waits and hops threads by these 
 from __future__ import annotations
 
 import contextlib
+import time
 from concurrent.futures import CancelledError, wait
 from contextvars import copy_context
 from functools import partial
@@ -18,6 +19,7 @@ from holdfast.runtime.detached import Detached
 from holdfast.runtime.dispatch import MOST_WAITING_THREADS, workers
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.hop import in_thread, sent, taken
+from holdfast.runtime.turns import turn_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -179,6 +181,34 @@ def join_sync(call: Call, computation: TaskFuture[Any]) -> bool:
         is_stuck = flight.is_stuck(call)
     take_slot_sync(call)
     return not is_stuck
+
+
+async def take_turn_async(call: Call) -> bool:
+    """Wait, holding no slot, while other processes compute the same; True when the value may be in the cache by now."""
+    turn = turn_of(call)
+    if turn is None:
+        return False
+    while (seconds := turn.pause()) is not None:
+        import asyncio
+
+        call.release_slot()
+        await asyncio.sleep(seconds)  # real time, here and below: of other processes
+    await take_slot_async(call)
+    return turn.has_news()
+
+
+def take_turn_sync(call: Call) -> bool:
+    """Wait, holding no slot, while other processes compute the same; True when the value may be in the cache by now."""
+    turn = turn_of(call)
+    if turn is None:
+        return False
+    while (seconds := turn.pause()) is not None:
+        call.release_slot()
+        time.sleep(seconds)
+        if not is_wanted_sync(call):
+            raise CancelledError
+    take_slot_sync(call)
+    return turn.has_news()
 
 
 class _Waiting:

@@ -63,6 +63,17 @@ def board(call: Call) -> TaskFuture[Landed] | None:
     return None
 
 
+def leads(call: Call) -> bool:
+    """Whether the call computes for all who ask for its key; one inside a computation of the same key does not."""
+    found = _flights.get(name_of(call))
+    return found is not None and found[1] is call
+
+
+def is_inside(call: Call) -> bool:
+    """Whether the call is made inside the computation of another key."""
+    return any(each is not call for each in _inside.get())
+
+
 def _may_wait(call: Call, inside: tuple[Call, ...], leader: Call) -> bool:
     """False where waiting could go on for ever."""
     if not call.plan.is_async and running_loop() is not None:
@@ -127,6 +138,8 @@ def _finish(call: Call, outcome: Landed | None) -> None:
             return
         del _flights[name]
     _inside.set(tuple(each for each in _inside.get() if each is not call))
+    if call.turn is not None:
+        call.turn.end()
     if outcome is None:
         found[0].settle_cancelled()
     else:

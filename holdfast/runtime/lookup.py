@@ -94,6 +94,14 @@ def read(call: Call) -> Entry | None:
     return None if call.cache is None or call.key is None or codec is None else _servable(call, call.cache.get(call.key, codec))
 
 
+def read_again(call: Call) -> Entry | None:
+    """A fresh entry from any tier, after other processes have had their turn."""
+    entry = read(call)
+    if entry is not None and call.facts is not None and call.turn is not None and call.turn.has_waited:
+        call.facts.cache = "coalesced"
+    return entry
+
+
 def _fresh(plan: Plan, cache: Cache, key: CacheKey, entry: Entry | None) -> Entry | None:
     policy = plan.cache
     if entry is None or policy is None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from holdfast.runtime.dispatch import Slots
     from holdfast.runtime.future import TaskFuture
     from holdfast.runtime.run import Run
+    from holdfast.runtime.turns import Turn
     from holdfast.typing import Cache, CacheKey, Entry, StepId
 
 
@@ -42,6 +43,7 @@ class Call:
         replaces: The entry that it was begun to replace, which is no answer to it; None for any other call.
         freshness: What may be done with the entry that was found last; None before, and where that was fresh.
         spare: An entry that is served if computing fails; None without one.
+        turn: Its turn at computing its key among other processes; None unless it had to ask.
         future: What the caller holds; None for ``@resilient`` and bodies.
         context: The caller's context variables, copied; the body runs in them.
         slots: Where its slot comes from; None when it needs none.
@@ -95,6 +97,7 @@ class Call:
         "spare",
         "started",
         "step",
+        "turn",
         "waited",
     )
 
@@ -115,6 +118,7 @@ class Call:
         self.replaces: Entry | None = None
         self.spare: Entry | None = None
         self.freshness: Freshness | None = None
+        self.turn: Turn | None = None
         self.future: TaskFuture[Any] | None = None
         self.context: Context | None = None
         self.slots: Slots | None = None

@@ -12,8 +12,8 @@ from contextlib import closing
 import pytest
 
 from holdfast.cache import _folder as folder_module
+from holdfast.cache import _keeper
 from holdfast.cache import _rows as rows_module
-from holdfast.cache import disk as disk_module
 from holdfast.errors import StoreError
 from holdfast.values import secret as secret_module
 
@@ -258,7 +258,7 @@ def test_a_store_that_cannot_be_opened_is_tried_again(tmp_path, clock, open_cach
     path.unlink()
 
     assert cache.set(key, 1, codec, ttl=60) is None
-    clock.advance(disk_module.REST)
+    clock.advance(_keeper.REST)
     assert cache.set(key, 1, codec, ttl=60) is not None
 
 

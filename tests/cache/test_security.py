@@ -257,6 +257,8 @@ def test_all_files_are_private_whatever_the_umask(in_other_process, folder):
         )
 
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.iterdir()}
+        assert 0o700 == modes.pop("leases")
+        assert {0o600} == {stat.S_IMODE(file.stat().st_mode) for file in (path / "leases").iterdir()}
         assert {"cache.db": 0o600, "cache.db-wal": 0o600, "cache.db-shm": 0o600, "generations": 0o600, "lock": 0o600} == modes
         assert [0o700, 0o700] == [stat.S_IMODE(each.stat().st_mode) for each in (path, folder)]
 
@@ -264,11 +266,12 @@ def test_all_files_are_private_whatever_the_umask(in_other_process, folder):
 def test_files_that_were_open_to_others_are_closed(open_cache, folder, codec, key):
     """As left behind by a copy or a restore."""
     open_cache().set(key, 1, codec, ttl=60)
-    for file in folder.iterdir():
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    for file in files:
         file.chmod(0o644)
 
     assert 1 == open_cache().get(key, codec).value
-    assert {0o600} == {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir() if file.name != "lock"}
+    assert {0o600} == {stat.S_IMODE(file.stat().st_mode) for file in files if file.name != "lock"}
 
 
 def test_arguments_and_secrets_are_not_in_the_files(open_cache, folder, codec, key):
@@ -277,7 +280,7 @@ def test_arguments_and_secrets_are_not_in_the_files(open_cache, folder, codec, k
     cache.set(key, "the value", codec, ttl=60)
     secret = cache._store.secret
     cache.close()
-    stored = b"".join(file.read_bytes() for file in folder.iterdir())
+    stored = b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
 
     assert b"the value" in stored
     assert secret not in stored

@@ -57,6 +57,8 @@ async def answer(call: Call) -> Any:
 async def compute(call: Call) -> Any:
     """Run the body for everybody who waits for this key, and store what it returned."""
     entry = lookup.peek(call)  # again: it may have landed since the first look
+    if entry is None and await _ports.take_turn_async(call):
+        entry = await _ports.store_call_async(lookup.may_block(call), lookup.read_again, call)
     if entry is not None:
         flight.leave(call)
         return lookup.serve(call, entry)
