@@ -29,8 +29,12 @@ PROMISES: dict[str, dict[str, list[str]]] = {
         "tests/policies/test_backoff.py": ["test_jitter_stays_between_zero_and_the_interval"],
         "tests/policies/test_retry.py": ["test_no_wait_begins_that_would_not_end_before_the_deadline"],
     },
-    "In one process, of many callers": {
+    "Of many callers missing one key": {
         "tests/test_resilient.py": ["test_one_computation_per_key_among_threads", "test_one_computation_per_key_among_asyncio_tasks"],
+        "tests/test_single_flight_processes.py": [
+            "test_many_callers_in_several_processes_share_one_computation",
+            "test_when_the_leader_is_killed_one_of_those_waiting_takes_over",
+        ],
     },
     "What a cached call returned is yours": {"tests/test_resilient.py": ["test_changing_a_result_does_not_change_the_cache"]},
     "A result that cannot be stored": {"tests/test_resilient.py": ["test_an_unserialisable_result_is_returned_and_not_cached"]},
