@@ -77,7 +77,8 @@ def single_settings(plan: Plan) -> Settings:
     outer = build_plan(body, decorator="task", name=plan.name, capture=plan.capture, inject=False)
     names = tuple(name for name in plan.names if name not in plan.unshown)
     return Settings(
-        plan=outer.replace(function=plan.function, codec=plan.codec, names=names, bind=_shown_values(plan), secrets=plan.secrets)
+        plan=outer.replace(function=plan.function, codec=plan.codec, names=names, bind=_shown_values(plan), secrets=plan.secrets),
+        single=plan,
     )
 
 
@@ -125,8 +126,10 @@ def as_step(plan: Plan) -> Plan:
     return plan.replace(fn=body_async if plan.is_async else body_sync)
 
 
-def nested(scope: Scope, plan: Plan, input: Any) -> TaskFuture[Any]:
-    """Make an entrypoint a step of ``scope``."""
+def nested(scope: Scope, settings: Settings, plan: Plan, input: Any) -> TaskFuture[Any]:
+    """Make an entrypoint a step of ``scope``: ``plan`` is what `as_step` made of it. What `Task.invoke` runs is a step as it is."""
+    if settings.single is not None:
+        return steps.submit(scope, settings.single, *input)
     return steps.submit(scope, plan, () if input is NO_INPUT else (plain_input(input),), {})
 
 

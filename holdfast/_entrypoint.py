@@ -121,7 +121,7 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         options = Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait)
         scope = around(options)
         if scope is not None:
-            return nested(scope, self._step, input).result()  # type: ignore[no-any-return]
+            return nested(scope, self._settings, self._step, input).result()  # type: ignore[no-any-return]
         return self._invoke(open_run(self._settings, input, options))
 
     @trims
@@ -139,7 +139,7 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         options = Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait)
         scope = around(options)
         if scope is not None:
-            return await nested(scope, self._step, input)  # type: ignore[no-any-return]
+            return await nested(scope, self._settings, self._step, input)  # type: ignore[no-any-return]
         return await self._ainvoke(await self._open(input, options))
 
     async def _open(self, input: Any, options: Options) -> Prepared:

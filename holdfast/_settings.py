@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What ``@entrypoint`` was given; see `holdfast.entrypoint` for each field."""
+    """What ``@entrypoint`` was given; see `holdfast.entrypoint` for each field. ``single`` is the task whose single call the run is, if it is."""
 
     plan: Plan
     checkpointer: Checkpointer | None = None
@@ -26,6 +26,7 @@ class Settings:
     max_concurrency: int | None = None
     durability: str = "sync"
     on_divergence: str = "raise"
+    single: Plan | None = None
 
     @property
     def function(self) -> Callable[..., Any]:

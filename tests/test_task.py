@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import CachePolicy, PolicyError, TaskContextError, TaskFuture, entrypoint, resilient, task
+from holdfast import CachePolicy, Command, InMemorySaver, PolicyError, TaskContextError, TaskFuture, entrypoint, interrupt, resilient, task
 
 
 @task
@@ -375,3 +375,24 @@ def test_context_variables_reach_the_body_of_either_colour() -> None:
         return [read().result(), read_async().result()]
 
     assert ["here", "here"] == main.invoke()
+
+
+def test_invoke_inside_a_recorded_run_is_a_step_of_it() -> None:
+    """Beside calls of the same task, and not done again."""
+    ran: list[int] = []
+
+    @task
+    def part(n: int) -> int:
+        ran.append(n)
+        return n
+
+    @entrypoint(InMemorySaver())
+    def main(_: int) -> list[int]:
+        found = [part(1).result(), part.invoke(2)]
+        interrupt("go on?")
+        return found
+
+    main.invoke(0, thread_id="t")
+
+    assert [1, 2] == main.invoke(Command(resume="yes"), thread_id="t")
+    assert [1, 2] == ran
