@@ -7,6 +7,7 @@ import click
 from holdfast.cli.cache.keys import keys
 from holdfast.cli.cache.purge import purge
 from holdfast.cli.cache.stats import stats
+from holdfast.cli.cache.ttl import ttl
 
 
 @click.group(
@@ -21,5 +22,5 @@ def cache() -> None:
     """
 
 
-for command in (stats, keys, purge):
+for command in (stats, keys, purge, ttl):
     cache.add_command(command)

@@ -1,0 +1,124 @@
+"""`holdfast cache ttl`, run as people run it: on a cache that a program has left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from holdfast.cache.disk import DiskCache
+from holdfast.overrides import Overrides
+from holdfast.recording.store import Counted, Ledger
+from holdfast.recording.taps import Counts
+from holdfast.typing import CacheKey
+from holdfast.values.codec import codec_for
+from tests.cli.conftest import command  # noqa: F401 - a fixture
+
+DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
+FORECAST, PRICE = "app.weather.forecast", "app.shop.price"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Where the command runs."""
+    return tmp_path
+
+
+@pytest.fixture
+def ttl(command, folder):  # noqa: F811
+    """Run a subcommand on a cache of two tasks."""
+    with closing(DiskCache(folder / "c")) as cache:
+        for task in (FORECAST, PRICE):
+            cache.set(CacheKey(f"{task}@1", bytes(16)), "x", codec_for(), ttl=3600)
+    ledger = Ledger(folder / "c")
+    ledger.write([], [Counted(FORECAST, 3600.0, Counts(gets=2, fills=1))], 1_000_000.0)
+    ledger.close()
+    return lambda *arguments: command("cache", "ttl", *arguments, "--path", "c")
+
+
+def test_set_promote_and_take_back(ttl, folder):
+    """Each says what holds now and what held before; the list and the history show it."""
+    code, out, err = ttl("set", "forecast", "45m", "--canary", "10%", "--guard", "errors<=5%", "--author", "anna", "--expires", "7d")
+    assert (0, "") == (code, err)
+    assert out == (
+        f"{FORECAST}: ttl 45m, for 10% of its keys, 1h before, taken back unless errors<=5%, for 7d\n"
+        "override 1; running programs follow within a second\n"
+    )
+    assert "10% before" in ttl("promote", "forecast", "--author", "ben")[1]
+    code, out, _ = ttl("list")
+    assert re.search(rf"{FORECAST}\s+45m\s+100%\s+errors<=5%\s+ben\s+\d s ago\s+in 6 d\s+2", out)
+    assert "ttl of its policy, 45m before" in ttl("rollback", "forecast", "--author", "ben", "--reason", "stale answers")[1]
+    assert "no ttl is overridden\n" == ttl("list")[1]
+    history = json.loads(ttl("history", "--json")[1])
+
+    assert ["set", "promote", "rollback"] == [each["action"] for each in history]
+    assert [2700.0, 2700.0, None] == [each["ttl"] for each in history]
+    assert "stale answers" in ttl("history", "forecast")[1]
+
+
+def test_the_second_operator_is_told(ttl, folder):
+    """And how to go on all the same."""
+    assert 0 == ttl("set", "forecast", "45m", "--author", "anna", "--reason", "hits")[0]
+    code, out, err = ttl("set", "forecast", "2h", "--author", "ben")
+    replaced = ttl("set", "forecast", "2h", "--author", "ben", "--after", "1")
+
+    assert (1, "") == (code, out)
+    assert re.search(
+        r"anna has set the ttl of app.weather.forecast to 45m \d+s ago \(hits\): that is override 1, and none was expected", err
+    )
+    assert "ttl 2h, for 100% of its keys, 45m before" in replaced[1]
+
+
+def test_a_dry_run_changes_nothing(ttl, folder):
+    """It says what would be."""
+    code, out, _ = ttl("set", "price", "45m", "--dry-run")
+
+    assert 0 == code
+    assert "ttl 45m, for 100% of its keys, its policy's before\nnothing was changed\n" in out
+    assert [] == Overrides(folder / "c").history()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("set", "forecast", "soon"), "ttl='soon'"),
+        (("set", "forecast", "0"), "ttl="),
+        (("set", "forecast", "5m", "--canary", "much"), "'much' is no share"),
+        (("set", "forecast", "5m", "--canary", "0%"), "share=0.0"),
+        (("set", "forecast", "5m", "--guard", "errors"), "is no limit"),
+        (("set", "forcast", "5m"), "did you mean app.weather.forecast?"),
+        (("promote", "forecast"), "no override of app.weather.forecast is in force"),
+        (("rollback", "forecast"), "no override of app.weather.forecast is in force"),
+    ],
+)
+def test_what_cannot_be_is_refused(ttl, folder, arguments, said):
+    """With one line and no traceback; nothing is changed."""
+    code, out, err = ttl(*arguments)
+
+    assert code in (1, 2)
+    assert "" == out
+    assert said in err
+    assert "Traceback" not in err
+    assert [] == Overrides(folder / "c").history()
+
+
+def test_a_folder_without_a_cache_is_said(command, folder):  # noqa: F811
+    """It is not made."""
+    code, _, err = command("cache", "ttl", "list", "--path", "nowhere")
+
+    assert 1 == code
+    assert "there is no cache in" in err
+    assert not (folder / "nowhere").exists()
+
+
+@pytest.mark.parametrize("name", [[], ["set"]])
+def test_the_documentation_is_what_is_printed(command, folder, name):  # noqa: F811
+    """docs/cli.md shows the help."""
+    code, out, _ = command("cache", "ttl", *name, "--help")
+    shown = " ".join(["holdfast cache ttl", *name, "--help"])
+
+    assert 0 == code
+    assert f"```text\n$ {shown}\n{out}```\n" in DOCS.read_text(encoding="utf-8")
