@@ -24,8 +24,10 @@ from holdfast.checkpoint.memory import InMemorySaver
 from holdfast.errors import (
     CorruptRecord,
     Divergence,
+    GraphRecursionError,
     HoldfastError,
     InDoubt,
+    InvalidUpdateError,
     KeyFuncError,
     NodeTimeoutError,
     NotKeyable,
@@ -48,24 +50,36 @@ from holdfast.runtime.questions import Interrupt
 from holdfast.values.codec import register
 
 if TYPE_CHECKING:
+    from holdfast._graph.builder import StateGraph as StateGraph
+    from holdfast._graph.compiled import CompiledStateGraph as CompiledStateGraph
+    from holdfast._graph.nodes import NodeError as NodeError
+    from holdfast._graph.routes import END as END
+    from holdfast._graph.routes import START as START
+    from holdfast._graph.routes import Send as Send
     from holdfast.checkpoint.sqlite import SqliteSaver as SqliteSaver
     from holdfast.tracing import flush as flush
     from holdfast.tuning import tune as tune
 
 __all__ = [
+    "END",
+    "START",
     "CachePolicy",
     "Command",
+    "CompiledStateGraph",
     "CorruptRecord",
     "DiskCache",
     "Divergence",
     "Entrypoint",
+    "GraphRecursionError",
     "HoldfastError",
     "InDoubt",
     "InMemoryCache",
     "InMemorySaver",
     "Input",
     "Interrupt",
+    "InvalidUpdateError",
     "KeyFuncError",
+    "NodeError",
     "NodeTimeoutError",
     "NotKeyable",
     "NotSerializable",
@@ -76,8 +90,10 @@ __all__ = [
     "RunExists",
     "Runtime",
     "Secret",
+    "Send",
     "SnapshotTask",
     "SqliteSaver",
+    "StateGraph",
     "StateSnapshot",
     "StopReason",
     "StoreError",
@@ -102,8 +118,23 @@ __all__ = [
 ]
 
 
+_IN = {
+    "CompiledStateGraph": "holdfast._graph.compiled",
+    "END": "holdfast._graph.routes",
+    "NodeError": "holdfast._graph.nodes",
+    "START": "holdfast._graph.routes",
+    "Send": "holdfast._graph.routes",
+    "StateGraph": "holdfast._graph.builder",
+}
+"""Where the names of state graphs are, which most programs do not use."""
+
+
 def __getattr__(name: str) -> object:
     """Load on first use what pulls in OpenTelemetry or SQLite, what few programs need, and the version."""
+    if name in _IN:
+        from importlib import import_module
+
+        return getattr(import_module(_IN[name]), name)
     if name == "SqliteSaver":
         from holdfast.checkpoint.sqlite import SqliteSaver
 

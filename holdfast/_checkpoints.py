@@ -25,7 +25,8 @@ class Checkpoints:
         self._saver = settings.checkpointer
         self._codec = settings.plan.codec
         self._run = prepared.run
-        self._is_wanted = not _MODES.isdisjoint(modes) and prepared.answer is None
+        is_graph = settings.plan.is_graph  # it tells of each superstep itself
+        self._is_wanted = not _MODES.isdisjoint(modes) and prepared.answer is None and not is_graph
         self._is_blocking = self._saver is not None and self._saver.is_blocking
 
     def _tell(self) -> None:

@@ -16,8 +16,7 @@ from holdfast._bodies import (
     resolving,
     single_settings,
 )
-from holdfast._checkpoints import Checkpoints
-from holdfast._frames import trimmed, trims
+from holdfast._frames import trims
 from holdfast._journals import NO_INPUT
 from holdfast._methods import is_function, or_method
 from holdfast._plans import build_plan, check_choice
@@ -26,15 +25,14 @@ from holdfast._resolve import Resolvable
 from holdfast._runs import Config, Options, Prepared, check_concurrency, open_run, patiently
 from holdfast._settings import Settings
 from holdfast._states import States
+from holdfast._streams import stream_async, stream_sync
 from holdfast.runtime import _ports, threads
 from holdfast.runtime._async.call import perform as perform_async
 from holdfast.runtime._async.entry import execute_run as execute_async
 from holdfast.runtime._sync.call import perform as perform_sync
 from holdfast.runtime._sync.entry import execute_run as execute_sync
-from holdfast.runtime.chunks import ChunksAsync, ChunksSync
 from holdfast.runtime.ending import final
 from holdfast.runtime.loops import running_loop
-from holdfast.runtime.stream import chosen_modes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -122,7 +120,7 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         scope = around(options)
         if scope is not None:
             return nested(scope, self._settings, self._step, input).result()  # type: ignore[no-any-return]
-        return self._invoke(open_run(self._settings, input, options))
+        return self._invoke(self._prepare(input, options))  # type: ignore[no-any-return]
 
     @trims
     async def ainvoke(
@@ -140,39 +138,44 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         scope = around(options)
         if scope is not None:
             return await nested(scope, self._settings, self._step, input)  # type: ignore[no-any-return]
-        return await self._ainvoke(await self._open(input, options))
+        return await self._ainvoke(await self._open(input, options))  # type: ignore[no-any-return]
+
+    def _prepare(self, input: Any, options: Options, *, is_async: bool = False) -> Prepared:
+        """Open a run, for sync or for async code."""
+        del is_async  # a graph has a body for each
+        return open_run(self._settings, input, options)
 
     async def _open(self, input: Any, options: Options) -> Prepared:
         """Open a run without blocking the loop."""
         saver = self._settings.checkpointer
         is_blocking = saver is not None and saver.is_blocking
-        attempt = functools.partial(open_run, self._settings, input, replace(options, wait=None))
+        attempt = functools.partial(self._prepare, input, replace(options, wait=None), is_async=True)
         return await patiently(functools.partial(_ports.acquire_async, is_blocking, attempt, Prepared.drop), options.wait)
 
-    def _invoke(self, prepared: Prepared) -> R:
+    def _invoke(self, prepared: Prepared) -> Any:
         run, call, answer = prepared
         if answer is not None:
-            return prepared.result()  # type: ignore[no-any-return]
+            return prepared.result()
         if self.plan.is_async:
             import asyncio
 
             return asyncio.run(self._ainvoke(prepared))
         execute = functools.partial(execute_sync, run, call, functools.partial(perform_sync, call))
         if running_loop() is None:
-            return execute()  # type: ignore[no-any-return]
+            return execute()
         run.avoid(running_loop())
-        return threads.on_a_thread(execute, stop=run.stop)  # type: ignore[no-any-return]
+        return threads.on_a_thread(execute, stop=run.stop)
 
-    async def _ainvoke(self, prepared: Prepared) -> R:
+    async def _ainvoke(self, prepared: Prepared) -> Any:
         run, call, answer = prepared
         if answer is not None:
-            return prepared.result()  # type: ignore[no-any-return]
+            return prepared.result()
         run.loop = running_loop()
         if self.plan.is_async:
             body = functools.partial(perform_async, call)
         else:
             body = functools.partial(_ports.perform_in_thread, run, call, perform_sync)
-        return await execute_async(run, call, body)  # type: ignore[no-any-return]
+        return await execute_async(run, call, body)
 
     @trims
     def batch(self, inputs: Sequence[Any], config: Config | Sequence[Config] | None = None, *, return_exceptions: bool = False) -> list[R]:
@@ -195,10 +198,10 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         blocked = running_loop()
 
         def invoke(item: Any, each: Config | None) -> R:
-            prepared = open_run(self._settings, item, Options(config=each))
+            prepared = self._prepare(item, Options(config=each))
             opened.append(prepared.run)
             prepared.run.avoid(blocked)
-            return self._invoke(prepared)
+            return self._invoke(prepared)  # type: ignore[no-any-return]
 
         def stop() -> None:
             for run in opened:
@@ -255,25 +258,11 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
             PolicyError: There is no such mode.
             Exception: As for `invoke`.
         """
-        try:
-            modes, as_pairs = chosen_modes(stream_mode)
-            options = Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait)
-            prepared = open_run(self._settings, input, options)
-            prepared.run.avoid(running_loop())
-            try:
-                with ChunksSync(prepared.run, modes) as chunks:
-                    told = Checkpoints(self._settings, prepared, modes)
-                    chunks.start(functools.partial(told.around_sync, functools.partial(self._invoke, prepared)))
-                    for mode, chunk in chunks:
-                        yield (mode, chunk) if as_pairs else chunk
-            finally:
-                prepared.leave()
-        except BaseException as error:
-            trimmed(error)
-            raise
+        options = Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait)
+        return stream_sync(self, input, stream_mode, options)
 
     @trims
-    async def astream(
+    def astream(
         self,
         input: Any = NO_INPUT,
         config: Config | None = None,
@@ -285,20 +274,8 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         wait: Seconds = None,
     ) -> AsyncIterator[Any]:
         """`stream` for async code."""
-        try:
-            modes, as_pairs = chosen_modes(stream_mode)
-            prepared = await self._open(input, Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait))
-            try:
-                async with ChunksAsync(prepared.run, modes) as chunks:
-                    told = Checkpoints(self._settings, prepared, modes)
-                    chunks.start(told.around_async(functools.partial(self._ainvoke, prepared)))
-                    async for mode, chunk in chunks:
-                        yield (mode, chunk) if as_pairs else chunk
-            finally:
-                await prepared.leave_async()
-        except BaseException as error:
-            trimmed(error)
-            raise
+        options = Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait)
+        return stream_async(self, input, stream_mode, options)
 
 
 @trims

@@ -95,7 +95,7 @@ def open_journal(settings: Settings, run: Run, saver: Checkpointer, request: Req
     """
     lease = claim(saver, request.thread_id, request.wait)
     try:
-        opened = _Opener(settings, run, saver, lease, request).open()
+        opened = (settings.opener or Opener)(settings, run, saver, lease, request).open()
     except BaseException:
         give_back(saver, lease)
         raise
@@ -104,7 +104,7 @@ def open_journal(settings: Settings, run: Run, saver: Checkpointer, request: Req
     return opened
 
 
-class _Opener:
+class Opener:
     """One opening of a thread."""
 
     def __init__(self, settings: Settings, run: Run, saver: Checkpointer, lease: Lease, request: Request) -> None:
@@ -120,8 +120,9 @@ class _Opener:
     def open(self) -> Opened:
         request, latest = self._request, self._latest
         at = latest if request.checkpoint_id is None else checkpoint(self._saver, request.thread_id, request.checkpoint_id)
-        if isinstance(request.input, Command):
-            return self._answer(request.input, at)
+        given: Any = request.input
+        if isinstance(given, Command):
+            return self._answer(given, at)  # pyright: ignore[reportUnknownArgumentType]
         if request.is_keyed:
             known = self._saver.find(request.run_id)
             if known is not None:
@@ -132,9 +133,10 @@ class _Opener:
             return self._resume(latest)
         return self._begin(unwrapped(request.input), "" if latest is None else _base(latest))
 
-    def _answer(self, command: Command, at: RunRecord | None) -> Opened:
+    def _answer(self, command: Command[Any], at: RunRecord | None) -> Opened:
         if command.resume is NOTHING:
-            msg = "Command() says nothing: give the answer, Command(resume=...)"
+            what = "update= and goto= are for state graphs" if command.is_for_graph else "Command() says nothing"
+            msg = f"{what}: give the answer, Command(resume=...)"
             raise PolicyError(msg)
         if at is not None and at.status != "done":
             refuse_anothers(at, self._plan.name)
@@ -198,20 +200,30 @@ class _Opener:
             )
             raise PolicyError(msg)
 
-    def _go_on(self, record: RunRecord, command: Command | None) -> Opened:
+    def _go_on(self, record: RunRecord, command: Command[Any] | None) -> Opened:
         self._check_key(record)
         run = self._run
-        steps = self._saver.steps(record.run_id)
-        refuse_doubts(record, steps)
+        recorded = self._saver.steps(record.run_id)
+        refuse_doubts(record, recorded)
+        amended = () if command is None else self._amended(record, recorded, command)
+        steps = (*recorded, *amended)
         run.facts.run_id, run.facts.resumed, run.facts.origin = record.run_id, True, origin(record)
         run.config["configurable"]["run_id"] = record.run_id
         run.previous = self._previous(record.base)
         now = record._replace(status="running", error=None, code=self._code(), updated=clock.current.time())
         journal = self._journal(now, without_spans(steps))
-        answers = () if command is None else journal.questions.answer(command.resume)
+        answers = () if command is None or command.resume is NOTHING else journal.questions.answer(command.resume)
         journal.questions.park(answers)
         run.journal = journal
-        return Opened(self._decoded(record), answers, left=remains(record, steps))
+        return Opened(self._decoded(record), (*amended, *answers), left=remains(record, steps))
+
+    def _amended(self, record: RunRecord, steps: Sequence[StepRecord], command: Command[Any]) -> tuple[StepRecord, ...]:
+        """What to record of a command beside its answers: for a state graph, what it writes and where it goes."""
+        del record, steps
+        if command.is_for_graph:
+            msg = f"Command(update=..., goto=...) is for state graphs, and {self._plan.name} is none: give Command(resume=...) alone"
+            raise PolicyError(msg)
+        return ()
 
     def _go_back(self, at: RunRecord) -> Opened:
         """Go on from a checkpoint that was named.
@@ -235,7 +247,7 @@ class _Opener:
         self._run.journal = self._journal(record, ())
         return Opened(given, abandoned=self._abandoned(record), left=self._left())
 
-    def _branch(self, at: RunRecord, command: Command | None) -> Opened:
+    def _branch(self, at: RunRecord, command: Command[Any] | None) -> Opened:
         """A new run that begins with all that an unfinished one has recorded, and goes on from there."""
         steps = {step.step: step for step in without_spans(self._saver.steps(at.run_id))}
         answers = () if command is None else Questions(at.run_id, tuple(steps.values())).answer(command.resume)

@@ -48,7 +48,8 @@ class StepRecord(NamedTuple):
         step: Its name; a later record of the same step replaces it.
         kind: ``ok`` (a result), ``error`` (a failure its caller has seen), ``started`` (the announcement of an
             at-most-once step, a row of its own in the scope of that step), ``cleared`` (the same, after a person had it run
-            again), ``asked`` (an open question), ``answered``, or ``open`` (a span under way, which is no step of the body).
+            again), ``asked`` (an open question), ``answered``, ``open`` (a span under way, which is no step of the body), or ``noted``
+            (what a state graph has to remember beside its nodes' results).
         payload: Encoded result, failure, or question and answer.
         history: Digest of all that the scope had asked for and been given before this step, while it did one thing after the other;
             empty when timing had a say.

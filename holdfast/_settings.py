@@ -27,6 +27,8 @@ class Settings:
     durability: str = "sync"
     on_divergence: str = "raise"
     single: Plan | None = None
+    opener: Callable[..., Any] | None = None
+    """Opens its journals, in place of `holdfast._journals.Opener`: a state graph has more to go back to than runs."""
 
     @property
     def function(self) -> Callable[..., Any]:

@@ -26,6 +26,7 @@ class SnapshotTask(NamedTuple):
         error: What the run failed with, rebuilt as an exception; None when it did not fail.
         interrupts: The questions it has asked that wait for an answer, of all its tasks.
         doubts: The at-most-once tasks in it that were under way when its process died: it goes on when `Entrypoint.resolve` was told of them.
+        result: Of a state graph's node that has finished while others of its superstep have not: what it wrote; else None.
     """
 
     id: str
@@ -33,6 +34,7 @@ class SnapshotTask(NamedTuple):
     error: Exception | None = None
     interrupts: tuple[Interrupt, ...] = ()
     doubts: tuple[Doubt, ...] = ()
+    result: dict[str, Any] | None = None
 
 
 class StateSnapshot(NamedTuple):

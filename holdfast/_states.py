@@ -37,6 +37,14 @@ class States:
 
     _settings: Settings
 
+    def _thread(self, method: str, config: Config | None, thread_id: str | None) -> Thread:
+        """The thread that is meant; a graph has more to show of one."""
+        return Thread(self._settings, method, config, thread_id)
+
+    def _pages(self, thread: Thread, before: Config | None, limit: int | None) -> Pages:
+        """Its checkpoints."""
+        return Pages(thread, before, limit)
+
     @trims
     @of_entrypoint
     def get_state(self, config: Config | None = None, *, thread_id: str | None = None) -> StateSnapshot:
@@ -53,13 +61,13 @@ class States:
             PolicyError: The entrypoint has no checkpointer, no thread is named, or the thread has no such checkpoint.
             CorruptRecord: What is kept of it is damaged.
         """
-        return _Thread(self._settings, "get_state", config, thread_id).state()
+        return self._thread("get_state", config, thread_id).state()
 
     @trims
     @of_entrypoint
     async def aget_state(self, config: Config | None = None, *, thread_id: str | None = None) -> StateSnapshot:
         """`get_state` for async code."""
-        thread = _Thread(self._settings, "aget_state", config, thread_id)
+        thread = self._thread("aget_state", config, thread_id)
         return await _ports.store_call_async(thread.is_blocking, thread.state)  # type: ignore[no-any-return]
 
     @trims
@@ -82,7 +90,7 @@ class States:
             PolicyError: As for `get_state`, or ``limit`` is no number of checkpoints. An id that the thread does not have is found out
                 by the first step of the iterator.
         """
-        pages = _Pages(_Thread(self._settings, "get_state_history", config, thread_id), before, limit)
+        pages = self._pages(self._thread("get_state_history", config, thread_id), before, limit)
 
         def walk() -> Iterator[StateSnapshot]:
             try:
@@ -101,7 +109,7 @@ class States:
     ) -> AsyncIterator[StateSnapshot]:
         """`get_state_history` for async code."""
         try:
-            pages = _Pages(_Thread(self._settings, "aget_state_history", config, thread_id), before, limit)
+            pages = self._pages(self._thread("aget_state_history", config, thread_id), before, limit)
             while page := await _ports.store_call_async(pages.thread.is_blocking, pages.read):
                 for each in page:
                     yield each
@@ -132,19 +140,19 @@ class States:
             InDoubt: The thread's newest run has a step of which a person has to say what became of it.
             ThreadBusyError: Somebody else works on the thread, in this process or another one.
         """
-        thread = _Thread(self._settings, "update_state", config, thread_id)
+        thread = self._thread("update_state", config, thread_id)
         return thread.update(values, 0.0 if wait is None else seconds(wait, what="wait"))
 
     @trims
     @of_entrypoint
     async def aupdate_state(self, config: Config | None, values: Any, *, thread_id: str | None = None, wait: Seconds = None) -> Config:
         """`update_state` for async code."""
-        thread = _Thread(self._settings, "aupdate_state", config, thread_id)
+        thread = self._thread("aupdate_state", config, thread_id)
         update = partial(_ports.uninterrupted_async, thread.is_blocking, thread.update, values, 0.0)
         return await patiently(update, wait)
 
 
-class _Thread:
+class Thread:
     """One thread of an entrypoint, and perhaps a checkpoint of it.
 
     Raises:
@@ -181,18 +189,10 @@ class _Thread:
 
     def update(self, values: Any, wait: float) -> Config:
         """Add a checkpoint that holds ``values``."""
-        value, saved = (values.value, values.save) if isinstance(values, final) else (values, values)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        try:
-            output = self._codec.encode(value)
-            state = None if saved is value else self._codec.encode(saved)
-        except NotSerializable as error:
-            msg = f"values={values!r:.200} cannot be kept as the state of {self._plan.name}: {error}"
-            raise NotSerializable(msg, where=error.where) from error
         lease = claim(self.saver, self.id, wait)
         try:
             latest = self.saver.latest(self.id)
-            after = latest if self.checkpoint_id is None else checkpoint(self.saver, self.id, self.checkpoint_id)
-            record = self._record(output, state, after)
+            record = self._updated(values, latest)
             commits = [Commit(lease, record.run_id, run=record)]
             left = None if latest is None else abandoned(self.saver, latest, record.updated)
             if left is not None:
@@ -202,18 +202,33 @@ class _Thread:
                     raise problem
         finally:
             give_back(self.saver, lease)
+        return self._config(record)
+
+    def _config(self, record: RunRecord) -> Config:
         return config_of(self.id, record.run_id)
 
-    def _record(self, output: bytes, saved: bytes | None, after: RunRecord | None) -> RunRecord:
+    def _updated(self, values: Any, latest: RunRecord | None) -> RunRecord:
+        """The run that holds ``values``, and that nobody ran."""
+        after = latest if self.checkpoint_id is None else checkpoint(self.saver, self.id, self.checkpoint_id)
+        value, saved = (values.value, values.save) if isinstance(values, final) else (values, values)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        try:
+            output = self._codec.encode(value)
+            state = None if saved is value else self._codec.encode(saved)
+        except NotSerializable as error:
+            msg = f"values={values!r:.200} cannot be kept as the state of {self._plan.name}: {error}"
+            raise NotSerializable(msg, where=error.where) from error
+        return self._record(self._codec.encode([]), "done", "" if after is None else after.run_id, output, state)
+
+    def _record(self, input: bytes, status: str, base: str, output: bytes | None, saved: bytes | None) -> RunRecord:
         now = clock.current.time()
         return RunRecord(
             run_id=uuid7(clock.current.time_ns()),
             thread_id=self.id,
             entry=self._plan.name,
             code="",
-            status="done",
-            input=self._codec.encode([]),
-            base="" if after is None else after.run_id,
+            status=status,
+            input=input,
+            base=base,
             output=output,
             saved=saved,
             created=now,
@@ -221,14 +236,14 @@ class _Thread:
         )
 
 
-class _Pages:
+class Pages:
     """A thread's checkpoints, newest first, some at a time.
 
     Raises:
         PolicyError: ``before`` or ``limit`` cannot work.
     """
 
-    def __init__(self, thread: _Thread, before: Config | None, limit: Any) -> None:
+    def __init__(self, thread: Thread, before: Config | None, limit: Any) -> None:
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
             msg = f"limit={limit!r} is not a number of checkpoints: give 1 or more, or None for all"
             raise PolicyError(msg)

@@ -166,6 +166,25 @@ class InDoubt(HoldfastError, RuntimeError):  # noqa: N818 - see NotKeyable
         self.doubts = doubts
 
 
+class InvalidUpdateError(HoldfastError, ValueError):
+    """What a node of a state graph returned, or what was given as an update, cannot be applied to the state; nothing of it is.
+
+    Attributes:
+        node: The node; ``__start__`` for an input, empty where no node is to blame.
+        key: The key of the state; empty when it is about the whole, or about where to go.
+    """
+
+    def __init__(self, message: str, *, node: str = "", key: str = "") -> None:
+        """Name node and key beside the text."""
+        super().__init__(message)
+        self.node = node
+        self.key = key
+
+
+class GraphRecursionError(HoldfastError, RecursionError):
+    """A state graph has made as many supersteps as ``recursion_limit`` allows, and would go on."""
+
+
 class RunExists(HoldfastError, ValueError):  # noqa: N818 - see NotKeyable
     """A run of that id was made already, with another input."""
 
@@ -180,6 +199,10 @@ class UnknownInterruptError(HoldfastError, ValueError):
 
 class RunInterrupted(BaseException):
     """A body stops here until a question is answered. A BaseException, so that ``except Exception`` does not swallow it."""
+
+
+class RunPaused(RunInterrupted):
+    """A state graph stops at a breakpoint, until it is resumed: nobody is asked anything."""
 
 
 class OverrideConflict(HoldfastError):  # noqa: N818 - the public name says what is wrong

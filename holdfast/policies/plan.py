@@ -57,6 +57,8 @@ class Plan:
         timeout: Seconds for one attempt, or None.
         deadline: Seconds for all attempts and waits together, or None.
         capture: What traces may hold of arguments and result: ``none``, ``shape``, ``values``, or empty for what tracing is set to.
+        is_node: True for a node of a state graph, whose steps are named by their place in the graph's run alone, not by arguments.
+        is_graph: True for the body of a state graph.
         secrets: Marked parameters, and ``return`` for the result: what observers must not see (`holdfast.values.marks`).
         is_once: True for a task that may run at most once: one that was under way when its process died is not run again.
         kind: ``internal`` or ``client`` (a call to another service).
@@ -85,6 +87,8 @@ class Plan:
     capture: str = ""
     kind: str = "internal"
     is_once: bool = False
+    is_node: bool = False
+    is_graph: bool = False
     secrets: frozenset[str] = frozenset()
 
     max_attempts: int | None = field(init=False)

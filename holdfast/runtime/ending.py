@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from holdfast import events
-from holdfast.errors import RunInterrupted, StoreError, ThreadBusyError
+from holdfast.errors import RunInterrupted, RunPaused, StoreError, ThreadBusyError
 from holdfast.runtime import stream
 from holdfast.runtime.attempts import is_cancellation, outcome_of
 from holdfast.runtime.foreign import add_note, described
@@ -69,7 +69,7 @@ def conclude(run: Run, call: Call, value: Any) -> Any:
 
 
 def _tell(run: Run, call: Call, value: Any) -> None:
-    if run.sink is None:
+    if run.sink is None or call.plan.is_graph:  # a graph tells of its state itself
         return
     is_interrupted = run.facts.outcome == "interrupted"
     stream.body_ended(call, value, run.error, value[INTERRUPT] if is_interrupted else ())
@@ -93,7 +93,11 @@ def _record(run: Run, journal: Journal, call: Call, value: Any, saved: Any) -> A
     if isinstance(run.error, (StoreError, ThreadBusyError)) and run.error is run.verdict:
         return None  # not the run's outcome: it goes on where it was
     questions = journal.questions.open
-    if questions and run.verdict is None and (run.error is None or isinstance(run.error, (Exception, RunInterrupted))):
+    if (
+        (questions or isinstance(run.error, RunPaused))
+        and run.verdict is None
+        and (run.error is None or isinstance(run.error, (Exception, RunInterrupted)))
+    ):
         _tell_error(run, call)
         run.error, run.facts.outcome = None, "interrupted"  # whatever the body made of it
         _end(run, journal, "interrupted")

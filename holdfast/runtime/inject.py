@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 from holdfast.errors import TaskContextError
 from holdfast.runtime.context import current
@@ -20,8 +20,16 @@ from holdfast.runtime.context import current
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from typing_extensions import TypeVar  # type checkers know it; nobody else needs it
+
     from holdfast.policies.plan import Plan
     from holdfast.runtime.run import Run
+
+    C = TypeVar("C", default=Any)
+else:
+    from typing import TypeVar
+
+    C = TypeVar("C")
 
 
 class StreamWriter(Protocol):
@@ -47,7 +55,7 @@ _ANNOTATIONS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Runtime:
+class Runtime(Generic[C]):
     """What a body can know about the run it is in; injected into a parameter named ``runtime``.
 
     Attributes:
@@ -61,7 +69,7 @@ class Runtime:
 
     run_id: str
     thread_id: str
-    context: Any
+    context: C
     store: Any
     stream_writer: StreamWriter
     previous: Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 import msgspec
 
@@ -12,10 +12,17 @@ from holdfast.errors import PolicyError, RunInterrupted, TaskContextError
 from holdfast.runtime.context import current, scope_for
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # type checkers know it; nobody else needs it
+
     from holdfast.runtime.context import Scope
     from holdfast.runtime.journal import Journal
     from holdfast.typing import StepId
 
+    N = TypeVar("N", default=Any)
+else:
+    from typing import TypeVar
+
+    N = TypeVar("N")
 V = TypeVar("V")
 
 
@@ -28,14 +35,27 @@ NOTHING = _Nothing()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """What goes into `Entrypoint.invoke` instead of an input, to move a run on.
+class Command(Generic[N]):
+    """What goes into `Entrypoint.invoke` instead of an input, to move a run on; and what a node of a state graph may return.
 
     Attributes:
+        graph: For which graph a node says this: None for its own, ``Command.PARENT`` for the one whose node its graph is.
+        update: What to write to the state of a graph: a dict, or an object of its schema; None writes nothing.
         resume: The answer to the open question, or ``{id: answer}`` with the ids of several; None is an answer too.
+        goto: Nodes of a graph to run next, beside those that its edges lead to: a name, a `Send`, or a sequence of them.
     """
 
+    PARENT: ClassVar[str] = "__parent__"
+
+    graph: str | None = None
+    update: Any = None
     resume: Any = NOTHING
+    goto: Any = ()
+
+    @property
+    def is_for_graph(self) -> bool:
+        """True when it says something to a state graph, and not only an answer."""
+        return self.update is not None or self.goto != ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,8 @@ class Journal:
             Divergence: At this place the record has another step.
         """
         step = self.names.step(plan, scope, values, step_key, self._lock)
+        if plan.is_node:  # which ones come when is the graph's business
+            return step, LOST
         if scope.trail is not None and scope.trail.digest == LOST and not self.failures:
             return step, LOST  # nobody will ask where this was, and finding it out is a tenth of a replayed step
         here = place()
@@ -188,6 +190,10 @@ class Journal:
             msg = f"task {plan.name} has no codec"
             raise NotSerializable(msg)
         return plan.codec
+
+    def recorded(self, step: StepId) -> StepRecord | None:
+        """What is recorded under this name, whatever it is."""
+        return self._steps.get(step)
 
     # -- a call has its outcome ---------------------------------------------------------------------------------------------------
 
@@ -274,6 +280,11 @@ class Journal:
     def post(self, change: Commit) -> None:
         """Write a change soon: trouble shows at the next `check_late`, or at the end."""
         self.writer.put(_Late(change, self))
+
+    def hold(self, record: StepRecord) -> None:
+        """Write what is no step of the body together with the end of this execution of the run."""
+        with self._lock:
+            self._held[record.step] = self._steps[record.step] = record
 
     def keep_beside(self, kept: tuple[StepRecord, ...], dropped: tuple[StepId, ...]) -> None:
         """Write what is no step of the body, and forget some; what is kept goes when the run ends.

@@ -37,6 +37,8 @@ class Names:
         Raises:
             PolicyError: Another function of the same task name was called in this run.
         """
+        if plan.is_node:
+            return node_step(scope.step, plan.name, step_key)
         if self._owners.get(plan.name) is not plan.fn:
             self._check_owner(plan)
         opaque: list[tuple[str, Any]] = []
@@ -110,6 +112,14 @@ class Names:
             task=task,
             parameter=parameter,
         )
+
+
+def node_step(scope: bytes, node: str, place: str) -> StepId:
+    """Names what a node of a state graph does at one place of the graph's run: which superstep, and which of several calls.
+
+    The state it works on follows from the steps before. To look at it, too, would make a loop whose state grows cost the square of its length.
+    """
+    return StepId(scope, node, digest(b"node:" + place.encode()), 0)
 
 
 def refuse_parked(value: Any) -> None:

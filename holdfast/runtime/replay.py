@@ -67,6 +67,10 @@ class Replay:
         """The recorded steps that nobody has asked for yet, at one instant: other threads go on claiming theirs."""
         return list(self._unclaimed)
 
+    def unclaimed(self, scope: bytes) -> list[StepId]:
+        """Those of one scope."""
+        return [step for step in self._left() if step.scope == scope]
+
     def _trail(self, scope: Scope) -> Trail:
         if scope.trail is None:
             scope.trail = Trail(scope.call.number, scope.place)

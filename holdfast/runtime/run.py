@@ -145,6 +145,18 @@ class Run:
             workers.give_up(call)
             context.run(run_step_sync, call)
 
+    def perform_here(self, call: Call) -> bool:
+        """Run a sync call on this thread at once, for a body that would only wait for it; False where that is not to be.
+
+        It needs no slot: the body that waits has given its own back, and nothing else of that body runs.
+        """
+        context = call.context
+        if context is None or call.plan.is_async or running_loop() is not None or _is_deep():
+            return False
+        if steps.claim(call):
+            context.run(run_step_sync, call)
+        return True
+
     def work_off(self, call: Call) -> None:
         """Run a sync call on a worker thread. Claimed before the context is entered: a context can be entered by one thread only."""
         context = call.context

@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from holdfast.runtime.run import Run
 
 
-def submit(scope: Scope, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], step_key: str = "") -> TaskFuture[Any]:
+def submit(
+    scope: Scope, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], step_key: str = "", *, is_alone: bool = False
+) -> TaskFuture[Any]:
     """Make a call of a task from ``scope`` and return its future at once.
+
+    With ``is_alone`` the body does nothing until this call has ended: a sync one then runs right here, and no thread is woken.
 
     Raises:
         TypeError: The arguments do not fit the function.
@@ -38,16 +42,16 @@ def submit(scope: Scope, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, An
     call = Call(plan, args, kwargs, run, scope)
     call.observe(values=values)
     if run.journal is None:
-        return _look_or_start(call, run)
+        return _look_or_start(call, run, is_alone=is_alone)
     future = _replay(call, run, run.journal, values, step_key)
     if future is None:
-        future = _look_or_start(call, run)
+        future = _look_or_start(call, run, is_alone=is_alone)
     if scope.trail is not None and call.step is not None:
         scope.trail.passed(call.step, future)
     return future
 
 
-def _look_or_start(call: Call, run: Run) -> TaskFuture[Any]:
+def _look_or_start(call: Call, run: Run, *, is_alone: bool) -> TaskFuture[Any]:
     if call.plan.cache is not None:
         call.cache = run.cache()
         lookup.assign_key(call)
@@ -58,7 +62,7 @@ def _look_or_start(call: Call, run: Run) -> TaskFuture[Any]:
                 if call.freshness is not None:
                     lookup.renew(call)
                 return future
-    return _start(call)
+    return _start(call, is_alone=is_alone)
 
 
 def _replay(call: Call, run: Run, journal: Journal, values: tuple[Any, ...], step_key: str) -> TaskFuture[Any] | None:
@@ -103,7 +107,7 @@ def _serve(call: Call, value: Any, *, origin: str) -> TaskFuture[Any]:
     return future
 
 
-def _start(call: Call) -> TaskFuture[Any]:
+def _start(call: Call, *, is_alone: bool) -> TaskFuture[Any]:
     run = call.run
     future: TaskFuture[Any] = TaskFuture(call)
     if run is None:
@@ -116,7 +120,8 @@ def _start(call: Call) -> TaskFuture[Any]:
         return future
     if run.journal is not None and call.step is not None:
         run.journal.started(call.step, call)
-    call.slots.enter(call)
+    if not (is_alone and run.perform_here(call)):
+        call.slots.enter(call)
     return future
 
 

@@ -70,20 +70,30 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
+def _is_told(call: Call) -> bool:
+    """Whether streams tell of a call: not of a graph's own body, nor of the nodes of a graph inside another one, or inside a task."""
+    if call.plan.is_node:
+        return call.parent is not None and call.parent.call.is_body and call.plan.name != "__start__"
+    return not call.plan.is_graph
+
+
 def task_started(call: Call) -> None:
     """Tell the stream that a call began."""
-    if call.run is None or call.run.sink is None:
+    if call.run is None or call.run.sink is None or not _is_told(call):
         return
     given: Any = (call.args, call.kwargs)
     if call.is_body:
         given = call.args[0] if call.args else None
     triggers = ("__start__",) if call.is_body else ("call",)
+    if call.plan.is_node:
+        (node,) = cast("tuple[Any]", call.args[:1])
+        given, triggers = node.state, (node.trigger,)
     call.run.sink("tasks", {"id": key_of(call.run, call), "name": call.plan.name, "input": given, "triggers": triggers})
 
 
 def task_retried(call: Call, error: BaseException | None, delay: float) -> None:
     """Tell the stream that an attempt was not the last: what it ended in (None: a result that the policy dislikes), and the wait in seconds."""
-    if call.run is not None and call.run.sink is not None:
+    if call.run is not None and call.run.sink is not None and _is_told(call):
         text = None if error is None else shown(error)
         payload = {"id": key_of(call.run, call), "name": call.plan.name, "attempt": call.number, "error": text, "retry_in": delay}
         call.run.sink("tasks", payload)
@@ -94,11 +104,13 @@ def task_ended(call: Call, value: Any, *, origin: str = "body") -> None:
 
     What is replayed has been an update when it was done, and is none again (as in LangGraph): who resumes a stream is told what is new.
     """
-    if call.run is None or call.run.sink is None:
+    if call.run is None or call.run.sink is None or not _is_told(call):
         return
     questions: list[Interrupt] = []
     if isinstance(call.error, RunInterrupted) and call.run.journal is not None and call.step is not None:
         questions = call.run.journal.questions.waiting(call.step)
+    if call.plan.is_node and value is not None:
+        value = value.shown()  # what it writes, without where it goes
     _ended(call, value, call.error, questions)
     if call.error is None and origin != "journal":
         update: dict[str, Any] = {call.plan.name: value}

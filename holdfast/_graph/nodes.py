@@ -1,0 +1,274 @@
+"""A node's function as a `Plan`: what it returns becomes an update of the state and the nodes to run next, and that is what is journaled."""
+
+from __future__ import annotations
+
+import functools
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from holdfast._graph.channels import MISSING, applied
+from holdfast._graph.routes import START, Written, as_targets, checked_targets, written_by
+from holdfast._plans import build_plan
+from holdfast.errors import InvalidUpdateError
+from holdfast.runtime import _ports
+from holdfast.runtime.context import scope_for
+from holdfast.runtime.foreign import add_note
+from holdfast.runtime.inject import fill
+from holdfast.typing import CacheKey
+from holdfast.values.fingerprint import code_fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from holdfast._graph.channels import Channel
+    from holdfast._graph.layout import Branch
+    from holdfast._graph.schema import Schema
+    from holdfast.policies.plan import Keys, Plan
+    from holdfast.typing import Codec
+
+MAY_BLOCK = True
+
+
+class Given(NamedTuple):
+    """What a call of a node is given.
+
+    Attributes:
+        values: The whole state, for its conditional edges.
+        state: What its function gets.
+        trigger: Why it is called, as LangGraph's streams tell it.
+    """
+
+    values: dict[str, Any]
+    state: Any
+    trigger: str
+
+
+class NodeError(NamedTuple):
+    """What an error handler gets in a parameter named ``error``.
+
+    Attributes:
+        node: The node that failed.
+        error: What it raised, after all its attempts.
+    """
+
+    node: str
+    error: Exception
+
+
+class Node(NamedTuple):
+    """A node, ready to run.
+
+    Attributes:
+        name: Its name.
+        plan: Runs it.
+        routes: Its conditional edges.
+        handler: Runs its error handler; None without one.
+        is_deferred: Whether it waits until nothing else is left to run.
+    """
+
+    name: str
+    plan: Plan
+    schema: Schema
+    routes: tuple[Route, ...] = ()
+    handler: Plan | None = None
+    is_deferred: bool = False
+
+    def given(self, values: dict[str, Any], arg: Any) -> Given:
+        """What its function gets: the state, or what a `Send` carries."""
+        if arg is not MISSING:
+            return Given(values, arg, "__pregel_push")
+        try:
+            return Given(values, self.schema.build(values), f"branch:to:{self.name}")
+        except Exception as error:
+            add_note(error, f"holdfast: raised when the state was made for node {self.name!r}")
+            raise
+
+
+class Ways(NamedTuple):
+    """What the results of all nodes of a graph are judged by.
+
+    Attributes:
+        channels: The keys of the state.
+        targets: Where one can go: all nodes.
+        codec: Encodes what they have written.
+    """
+
+    channels: dict[str, Channel]
+    targets: Collection[str]
+    codec: Codec
+
+
+def node_plan(inner: Plan, routes: Sequence[Route], ways: Ways, *, is_graph: bool = False) -> Plan:
+    """The plan of a node.
+
+    Args:
+        inner: That of its function.
+        routes: Its conditional edges: they are looked at in the node's own call, so they are retried and journaled with it.
+        ways: What its result is judged by.
+        is_graph: Whether it is another graph, whose state may have keys that this one has not.
+    """
+    fn, name = inner.fn, inner.name
+
+    def written(result: Any) -> Written:
+        if is_graph and isinstance(result, dict):
+            result = {key: value for key, value in result.items() if key in ways.channels}  # pyright: ignore[reportUnknownVariableType]
+        return written_by(name, result, ways.channels, ways.targets)
+
+    @functools.wraps(fn)
+    def call_sync(given: Given, **injected: Any) -> Written:
+        here = written(fn(given.state, **injected))
+        if routes:
+            values = _after(here, name, given, ways)
+            here = here._replace(goto=here.goto + tuple(target for route in routes for target in route.follow(values)))
+        return here
+
+    @functools.wraps(fn)
+    async def call_async(given: Given, **injected: Any) -> Written:
+        result = fn(given.state, **injected) if inner.is_async else _ports.store_call_async(MAY_BLOCK, fn, given.state, **injected)
+        here = written(await result)
+        if routes:
+            values = _after(here, name, given, ways)
+            for route in routes:
+                here = here._replace(goto=here.goto + await route.follow_async(values))
+        return here
+
+    is_async = inner.is_async or any(route.is_async for route in routes)
+    keys = inner.keys if inner.keys is None or not routes else _RoutedKeys(inner.keys, routes)
+    return _as_node(inner, call_async if is_async else call_sync, is_async=is_async, keys=keys, codec=ways.codec)
+
+
+def handler_plan(inner: Plan, node: str, ways: Ways) -> Plan:
+    """The plan of a node's error handler; it has no edges but those that its `Command` names."""
+    fn, takes_error = inner.fn, "error" in inner.names
+
+    def written(result: Any) -> Written:
+        return written_by(node, result, ways.channels, ways.targets)._replace(is_handled=True)
+
+    @functools.wraps(fn)
+    def call_sync(given: Given, error: NodeError, **injected: Any) -> Written:
+        named = {"error": error} if takes_error else {}
+        return written(fn(given.state, **named, **injected))
+
+    @functools.wraps(fn)
+    async def call_async(given: Given, error: NodeError, **injected: Any) -> Written:
+        named = {"error": error} if takes_error else {}
+        return written(await fn(given.state, **named, **injected))
+
+    plan = _as_node(inner, call_async if inner.is_async else call_sync, is_async=inner.is_async, keys=None, codec=ways.codec)
+    if takes_error:
+        return plan
+
+    def bind(given: Given, error: NodeError, **injected: Any) -> tuple[Any, ...]:
+        del error  # it has no parameter for it
+        return inner.bind(given.state, **injected)
+
+    return plan.replace(bind=bind)
+
+
+def _as_node(inner: Plan, fn: Callable[..., Any], *, is_async: bool, keys: Keys | None, codec: Codec) -> Plan:
+    def bind(given: Given, *args: Any, **injected: Any) -> tuple[Any, ...]:
+        return inner.bind(given.state, *args, **injected)
+
+    keyed = None if keys is None else _StateKeys(keys)
+    return inner.replace(fn=fn, is_async=is_async, bind=bind, keys=keyed, codec=codec, is_node=True)
+
+
+def _after(written: Written, node: str, given: Given, ways: Ways) -> dict[str, Any]:
+    """The state as a node's conditional edges see it: with what this node writes, and not what its siblings do."""
+    return applied(ways.channels, given.values, [(node, key, value) for key, value in written.update])
+
+
+class _StateKeys:
+    """Keys of a node's calls: made from the state its function gets."""
+
+    def __init__(self, inner: Keys) -> None:
+        self._inner = inner
+        self.namespace = inner.namespace
+
+    def make(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CacheKey:
+        given, *rest = args
+        return self._inner.make((given.state, *rest), kwargs)
+
+    def counting(self, names: frozenset[str]) -> Keys:
+        return _StateKeys(self._inner.counting(names))
+
+
+class _RoutedKeys:
+    """Keys of a node with conditional edges, whose answers are cached with its result: their code counts too."""
+
+    def __init__(self, inner: Keys, routes: Sequence[Route]) -> None:
+        self._inner = inner
+        self._routes = routes
+        codes = [route.code for route in routes]
+        self.namespace = f"{inner.namespace}|{blake2b(repr(codes).encode(), digest_size=8).hexdigest()}"
+
+    def make(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CacheKey:
+        return CacheKey(self.namespace, self._inner.make(args, kwargs).digest)
+
+    def counting(self, names: frozenset[str]) -> Keys:
+        return _RoutedKeys(self._inner.counting(names), self._routes)
+
+
+class Route:
+    """A conditional edge, ready to be followed."""
+
+    def __init__(self, node: str, branch: Branch, schema: Schema, ways: Ways) -> None:
+        self._node = node
+        self._branch = branch
+        self._schema = schema
+        self._targets = ways.targets
+        self._plan = build_plan(branch.path, decorator="task", name=branch.name)
+        self.is_async = self._plan.is_async
+
+    @property
+    def code(self) -> str:
+        """What it counts as in the keys of a cached node."""
+        return f"{self._branch.name}:{code_fingerprint(self._branch.path)}:{self._branch.ends!r}"
+
+    def _arguments(self, values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        state = self._schema.build(values)
+        injected = fill(self._plan, (state,), {}, scope_for(self._node).run)[1] if self._plan.injected else {}
+        return state, injected
+
+    def follow(self, values: dict[str, Any]) -> tuple[Any, ...]:
+        """Where it leads."""
+        state, injected = self._arguments(values)
+        return self._targets_of(self._branch.path(state, **injected))
+
+    async def follow_async(self, values: dict[str, Any]) -> tuple[Any, ...]:
+        """`follow`, for a node with an async function or edge."""
+        state, injected = self._arguments(values)
+        found = self._branch.path(state, **injected)
+        return self._targets_of(await found if self.is_async else found)
+
+    def _targets_of(self, found: Any) -> tuple[Any, ...]:
+        ends, branch = self._branch.ends, self._branch
+        targets: list[Any] = []
+        for answer in as_targets(found):
+            if ends is None or not _is_hashable(answer) or (answer not in ends and hasattr(answer, "arg")):
+                targets.append(answer)
+            elif answer in ends:
+                targets.append(ends[answer])
+            else:
+                known = ", ".join(map(repr, ends))
+                msg = f"the conditional edge {branch.name!r} of node {self._node!r} returned {answer!r:.80}, which it does not lead to; it knows: {known}"
+                raise InvalidUpdateError(msg, node=self._node)
+        return checked_targets(self._node, targets, self._targets, branch.name)
+
+
+def _is_hashable(answer: Any) -> bool:
+    try:
+        hash(answer)
+    except TypeError:
+        return False
+    return True
+
+
+def start_node(schema: Schema, routes: tuple[Route, ...], ways: Ways) -> Node:
+    """What decides where a graph begins, when that is not certain: a node that writes nothing, with the conditional edges of `START`."""
+    inner = build_plan(_nothing, decorator="task", name=START)
+    return Node(START, node_plan(inner, routes, ways), schema, routes)
+
+
+def _nothing(_: Any) -> None:
+    return None

@@ -1,0 +1,198 @@
+"""The supersteps of a graph: from the state and what the nodes wrote to the next state and the next nodes.
+
+Nothing here runs anything, waits, or knows a clock or a store. So the same walk is made by a run as it goes on, by one that is resumed, and
+by `get_state`, from what is recorded.
+
+Rules, as LangGraph has them:
+
+1. All nodes of a superstep see the state as it was before. What they write is applied together, in the order of their names, calls made by
+   `Send` last: all of it, or nothing.
+2. A node runs next when an edge of a node that has just run leads to it, or all sources of a join have run since it last did.
+3. A deferred node waits until nothing else is left to run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from holdfast._graph.channels import MISSING, applied, beginning
+from holdfast._graph.routes import START, Send, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from holdfast._graph.kept import Kept, Start, Waiting
+    from holdfast._graph.parts import Parts
+
+
+class Job(NamedTuple):
+    """A call of a node.
+
+    Attributes:
+        node: The node.
+        place: Names the call in its graph's run: the superstep, and for one made by `Send` its number there.
+        arg: What a `Send` carries; `MISSING`: it gets the state.
+    """
+
+    node: str
+    place: str
+    arg: Any = MISSING
+
+
+class Walk:
+    """Where one run of a graph is.
+
+    Attributes:
+        values: The state.
+        number: The superstep that comes next, counted from -1 where a run has an input, from 0 else.
+        step: The same, counted over all runs of the thread.
+        jobs: What it runs; empty when the graph has come to its end.
+        source: What made this state: ``input``, ``loop``, ``fork`` or ``update``.
+        ran: The nodes that made it.
+        for_parent: What a node has said to the graph around this one, which ends this one; None while none has.
+        amended: The last superstep that a command has changed; None for none.
+    """
+
+    def __init__(self, parts: Parts, start: Start, values: dict[str, Any], step: int) -> None:
+        """Begin.
+
+        Args:
+            parts: The graph.
+            start: What the run begins with.
+            values: The state before, as the thread's last run left it.
+            step: The number of the first superstep.
+        """
+        self._parts = parts
+        joins, deferred = start.waiting
+        self._arrived: dict[int, set[str]] = {number: set(names) for number, names in joins}
+        self._deferred: set[str] = set(deferred)
+        self.step = step
+        self.source = start.source
+        self.ran = start.ran
+        self.values = {**beginning(parts.channels), **values}
+        self.number = -1
+        self.jobs: tuple[Job, ...] = (Job(START, "-1"),)
+        if start.goto is not None:  # it begins in the middle
+            self.number = 0
+            self._write([(START, key, value) for key, value in start.update])
+            self.jobs = self._jobs({target for target in start.goto if isinstance(target, str)}, _sends(start.goto))
+        self.start = start
+        self.for_parent: Written | None = None
+        self.amended: int | None = None
+
+    @property
+    def is_input(self) -> bool:
+        """Whether what comes next is only to take the input in."""
+        return self.number == -1
+
+    def take_input(self, written: Written) -> None:
+        """Write the input, and go where the edges of `START` lead, with what its conditional ones say."""
+        self._write([(START, key, value) for key, value in self.start.update])
+        self._land([START], [written])
+
+    def input_values(self) -> dict[str, Any]:
+        """The state with the input, before anything has run."""
+        return applied(self._parts.channels, self.values, [(START, key, value) for key, value in self.start.update])
+
+    def land(self, results: Sequence[Written]) -> None:
+        """Apply what a superstep's nodes wrote, and go on.
+
+        Args:
+            results: One for each of the jobs.
+
+        Raises:
+            InvalidUpdateError: They do not go together; nothing is applied.
+            Exception: What a reducer raised; nothing is applied.
+        """
+        if self.is_input:
+            self.take_input(results[0])
+            return
+        jobs = self.jobs
+        own = [(job.node, written) for job, written in zip(jobs, results, strict=True) if not written.is_for_parent]
+        self._write([(node, key, value) for node, written in own for key, value in written.update])
+        self.for_parent = next((written for written in results if written.is_for_parent), None)
+        self._land([job.node for job in jobs], results)
+
+    def _write(self, writes: list[tuple[str, str, Any]]) -> None:
+        self.values = applied(self._parts.channels, self.values, writes)
+
+    def _land(self, nodes: list[str], results: Sequence[Written]) -> None:
+        parts = self._parts
+        names: set[str] = set()
+        sends: list[Send] = []
+        for node, written in zip(nodes, results, strict=True):
+            if not written.is_handled:
+                names.update(parts.edges.get(node, ()))
+                names.update(self._joined(node))
+            for target in written.goto:
+                if isinstance(target, Send):
+                    sends.append(target)
+                else:
+                    names.add(target)
+        self.ran = tuple(nodes)
+        self.source = "loop"
+        self.number += 1
+        self.step += 1
+        self.jobs = self._jobs(names, sends) if self.for_parent is None else ()
+
+    def _joined(self, node: str) -> Iterable[str]:
+        """The targets of joins for which ``node`` was the last to come."""
+        for number in self._parts.joins_of.get(node, ()):
+            join = self._parts.joins[number]
+            arrived = self._arrived.setdefault(number, set())
+            arrived.add(node)
+            if len(arrived) == len(join.sources):
+                arrived.clear()
+                yield join.target
+
+    def _jobs(self, names: set[str], sends: Sequence[Send]) -> tuple[Job, ...]:
+        if self._parts.deferred:
+            names = self._without_deferred(names, has_sends=bool(sends))
+        place = str(self.number)
+        pulled = [Job(name, place) for name in sorted(names)]
+        return (*pulled, *(Job(send.node, f"{place}.{index}", send.arg) for index, send in enumerate(sends)))
+
+    def _without_deferred(self, names: set[str], *, has_sends: bool) -> set[str]:
+        self._deferred |= names & self._parts.deferred
+        names = names - self._parts.deferred
+        if not names and not has_sends:
+            names, self._deferred = self._deferred, set()
+        return names
+
+    def write_as(self, node: str, written: Written) -> None:
+        """Go on as if ``node`` alone had run here, and had written this."""
+        self.number = max(self.number, 0)
+        self.jobs = (Job(node, str(self.number)),)
+        self.land([written])
+
+    def amend(self, start: Start) -> None:
+        """Apply a command that came while this superstep waited: what it writes, and where it goes beside."""
+        self._write([(START, key, value) for key, value in start.update])
+        self.amended = self.number
+        goto = start.goto or ()
+        names = {job.node for job in self.jobs if job.arg is MISSING} | {target for target in goto if isinstance(target, str)}
+        sends = [Send(job.node, job.arg) for job in self.jobs if job.arg is not MISSING] + _sends(goto)
+        self.jobs = self._jobs(names, sends)
+
+    def waiting(self) -> Waiting:
+        """What a run that begins here has to know of what came before."""
+        joins = tuple((number, tuple(sorted(names))) for number, names in sorted(self._arrived.items()) if names)
+        return joins, tuple(sorted(self._deferred))
+
+    def goto(self) -> tuple[str | Send, ...]:
+        """The jobs, as a run that begins here is told of them."""
+        return tuple(job.node if job.arg is MISSING else Send(job.node, job.arg) for job in self.jobs)
+
+    def recorded(self, kept: Kept) -> list[Written] | None:
+        """What the jobs of this superstep have written, when all of them have."""
+        found: list[Written] = []
+        for job in self.jobs:
+            written = kept.result(job.node, job.place)
+            if written is None:
+                return None
+            found.append(written)
+        return found
+
+
+def _sends(goto: Iterable[str | Send]) -> list[Send]:
+    return [target for target in goto if isinstance(target, Send)]
