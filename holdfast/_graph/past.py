@@ -62,10 +62,21 @@ class Past(NamedTuple):
     parts: Parts
 
     def checkpoints(self) -> Iterator[Walk]:
-        """The walk at each of its checkpoints, the oldest first: one object that moves on."""
+        """The walk at each of its checkpoints, the oldest first: one object that moves on.
+
+        It ends where a superstep could not be applied: two values for a key without a reducer, a reducer that raised.
+        """
         yield self.walk
-        while advance(self.parts, self.walk, self.kept):
+        while self._advance():
             yield self.walk
+
+    def _advance(self) -> bool:
+        try:
+            return advance(self.parts, self.walk, self.kept)
+        except CorruptRecord:
+            raise
+        except Exception:  # noqa: BLE001 - of a reducer of the user's; the run itself has raised it, and shall show its last good state
+            return False
 
     def at(self, number: int | None) -> Walk:
         """The walk at one checkpoint; None: where the run stands.

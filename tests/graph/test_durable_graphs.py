@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import os
 import signal
 import subprocess
 import sys
@@ -403,5 +402,5 @@ def test_every_durability(tmp_path, durability):
 
     assert [("log", ["a", "b"])] == [item for item in app.get_state(thread_id="t").values.items() if item[0] == "log"]
     assert 4 == len(list(app.get_state_history(thread_id="t")))
-    assert os.path.exists(tmp_path / "runs.db")
+    assert (tmp_path / "runs.db").exists()
     saver.close()
