@@ -174,8 +174,9 @@ class KeyTap:
         self.log, self.key, self.until = log, key, until
 
     def keep(self, now: float) -> None:
-        """Count a hit, and keep its time."""
+        """Count a hit, and keep its time, if enough has passed since the key's last one."""
         log = self.log
         log.gets += 1
-        self.until = now + RESOLUTION
-        log.times.append((self.key, now))
+        if now >= self.until:
+            self.until = now + RESOLUTION
+            log.times.append((self.key, now))
