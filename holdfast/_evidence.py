@@ -77,13 +77,13 @@ class Witness(Protocol):
         ...
 
 
-def _nobody(folder: Path) -> Witness | None:
-    del folder
+def _nobody(folder: Path, is_recorded: bool) -> Witness | None:  # noqa: FBT001 - as the one that takes its place
+    del folder, is_recorded
     return None
 
 
-open_witness: Callable[[Path], Witness | None] = _nobody
-"""Who attends the cache in a folder; set by ``holdfast``."""
+open_witness: Callable[[Path, bool], Witness | None] = _nobody
+"""Who attends the cache in a folder, and records what it is asked for if that is wanted; set by ``holdfast``."""
 
 
 def tap_of(witness: Witness | None, key: CacheKey, payload: bytes | None = None) -> Tap | None:

@@ -26,11 +26,11 @@ def _warn(note: events.Note) -> None:
     warn(note)
 
 
-def _attend(folder: Path) -> Witness:
+def _attend(folder: Path, is_recorded: bool) -> Witness:  # noqa: FBT001 - see `_evidence.open_witness`
     """Load what attends a disk cache when there is a first one."""
     from holdfast.recording.attendant import attend
 
-    return attend(folder)
+    return attend(folder, is_recorded=is_recorded)
 
 
 _evidence.open_witness = _attend

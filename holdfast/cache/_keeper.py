@@ -31,12 +31,14 @@ class KeptStore:
         path: The folder.
         size_limit: See `holdfast.cache._rows.Rows`.
         memory: What is known of the store, and forgotten when that is left.
+        is_recorded: Whether it is to be written down what is asked of it.
     """
 
-    def __init__(self, path: Path, size_limit: int, memory: Lru) -> None:
+    def __init__(self, path: Path, size_limit: int, memory: Lru, *, is_recorded: bool) -> None:
         self.path = path
         self.size_limit = size_limit
         self._memory = memory
+        self._is_recorded = is_recorded
         self._missed: dict[CacheKey, int] = {}  # the word of each key that was looked for in vain, until it is computed
         self._notes = StoreNotes(path)
         self._lock = threading.Lock()
@@ -67,7 +69,7 @@ class KeptStore:
             else:
                 self._rest_from = None
                 self._memory.clear()
-                self._store, self.witness = opened, _evidence.open_witness(self.path)
+                self._store, self.witness = opened, _evidence.open_witness(self.path, self._is_recorded)
         if isinstance(opened, Trouble):
             self._notes.passed_by(opened)
             return None

@@ -54,6 +54,8 @@ class DiskCache(KeptStore):
             log may take an eighth more, and no more than 4 MB.
         memory_entries: Most entries kept in memory; 0 for none.
         memory_bytes: Most bytes kept in memory.
+        record: Whether it is written down, beside the cache, when keys are asked for and what the source answers, as long as
+            ``HOLDFAST_RECORD`` is not ``off``: evidence for choosing times to live, without arguments and results.
 
     Raises:
         PolicyError: A limit that cannot work, or a path that is empty or none.
@@ -67,9 +69,11 @@ class DiskCache(KeptStore):
         size_limit: int = 1 << 30,
         memory_entries: int = 10_000,
         memory_bytes: int = 64 << 20,
+        record: bool = True,
     ) -> None:
         check_limit("size_limit", size_limit, least=SMALLEST)
-        super().__init__(default_folder() if path is None else given_folder(path), size_limit, Lru(memory_entries, memory_bytes))
+        folder = default_folder() if path is None else given_folder(path)
+        super().__init__(folder, size_limit, Lru(memory_entries, memory_bytes), is_recorded=record)
 
     def __repr__(self) -> str:
         return f"DiskCache({str(self.path)!r})"

@@ -38,12 +38,13 @@ class Attendant:
 
     Args:
         folder: The cache's.
+        is_recorded: Whether it is written down what is asked of it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_recorded: bool) -> None:
         self.folder = folder
         hasher = Hasher(load_secret())
-        self.recorder = None if is_recording_off() else Recorder(folder, hasher)
+        self.recorder = Recorder(folder, hasher) if is_recorded else None
         self.rules = Rules(folder, hasher.hash_of)
         self.rules.look()
         forks.protect(self)
@@ -115,12 +116,18 @@ class _Watch:
         self._thread = None
 
 
-def attend(folder: Path) -> Attendant:
-    """Who attends the cache in ``folder``, in this process."""
+def attend(folder: Path, *, is_recorded: bool) -> Attendant:
+    """Who attends the cache in ``folder``, in this process.
+
+    Args:
+        folder: The cache's.
+        is_recorded: Whether it is written down what is asked of it, unless ``HOLDFAST_RECORD`` forbids it.
+    """
+    wanted = folder, is_recorded and not is_recording_off()
     with _lock:
-        found = _attendants.get(folder)
-        if found is None or (found.recorder is None) != is_recording_off():
-            found = _attendants[folder] = Attendant(folder)
+        found = _attendants.get(wanted)
+        if found is None:
+            found = _attendants[wanted] = Attendant(folder, is_recorded=wanted[1])
     _watch.start()
     return found
 
@@ -138,7 +145,7 @@ def _new_lock() -> None:
 
 
 _lock = threading.Lock()
-_attendants: weakref.WeakValueDictionary[Path, Attendant] = weakref.WeakValueDictionary()
+_attendants: weakref.WeakValueDictionary[tuple[Path, bool], Attendant] = weakref.WeakValueDictionary()
 _watch = _Watch()
 atexit.register(look_at_all)
 if hasattr(os, "register_at_fork"):

@@ -143,6 +143,21 @@ def test_it_can_be_switched_off(cache, fetch, monkeypatch, word):
     assert [] == list(cache.path.glob("trace*"))
 
 
+def test_one_cache_can_be_left_out(tmp_path, clock):
+    """By its argument; another object for the same folder may record."""
+    silent, other = DiskCache(tmp_path / "c", record=False), DiskCache(tmp_path / "c")
+    resilient(retry_policy=(), cache_policy=CachePolicy(ttl="1m"), cache=silent)(lambda: 1)()
+    silent.witness.look()
+    files = list(silent.path.glob("trace*"))
+    resilient(retry_policy=(), cache_policy=CachePolicy(ttl="1m"), cache=other)(lambda: 1)()
+    other.witness.look()
+
+    assert [] == files
+    assert list(other.path.glob("trace.db"))
+    silent.close()
+    other.close()
+
+
 def test_a_busy_task_is_thinned_by_key(fetch, evidence, clock, monkeypatch):
     """All accesses of a key are kept, or none; the counts stay whole, and segments tell the share."""
     monkeypatch.setattr(taps, "BURST", 200)
