@@ -57,6 +57,29 @@ def draw(head: tuple[str, ...], rows: Sequence[Row], *, right: frozenset[str], c
     return write(lines, color=color)
 
 
+def fitted(head: tuple[str, ...], rows: Sequence[Row], dispensable: Sequence[str], width: int) -> tuple[tuple[str, ...], list[Row]]:
+    """A table without its empty columns, and, where it is too wide, without others.
+
+    Args:
+        head: Titles of the columns.
+        rows: In the order in which they are drawn.
+        dispensable: Titles of the columns that may be left out, the first one first.
+        width: Of the terminal.
+    """
+    empty = [column for column, title in enumerate(head) if title in dispensable and not any(row.cells[column] for row in rows)]
+    columns = [column for column in range(len(head)) if column not in empty]
+    for column in map(head.index, dispensable):
+        if _needed([head, *(row.cells for row in rows)], columns) > width and column in columns:
+            columns.remove(column)
+    kept = [row._replace(cells=tuple(row.cells[column] for column in columns)) for row in rows]
+    return tuple(head[column] for column in columns), kept
+
+
+def _needed(lines: Sequence[tuple[str, ...]], columns: Sequence[int]) -> int:
+    """How wide a table of these columns is."""
+    return sum(2 + max(cells(line[column]) for line in lines) for column in columns) - 2
+
+
 def short_ids(runs: Sequence[RunSummary]) -> list[str]:
     """What to call each run: see `shortened`."""
     return shortened([run.id for run in runs])

@@ -11,7 +11,7 @@ from rich.text import Text
 from holdfast.cli import output, traces
 from holdfast.cli.marks import ASCII, UNICODE, cells, plain, took
 from holdfast.cli.moments import Since
-from holdfast.cli.table import LONGEST_NAME, Row, draw
+from holdfast.cli.table import LONGEST_NAME, Row, draw, fitted
 from holdfast.tracing import figures
 from holdfast.tracing.choice import Choice
 
@@ -82,18 +82,8 @@ def _in_json(each: TaskFigures) -> dict[str, Any]:
 def _render(found: Sequence[TaskFigures], *, width: int, color: bool, is_ascii: bool) -> str:
     marks = ASCII if is_ascii else UNICODE
     rows = [_row(each, marks) for each in found]
-    empty = [column for column, title in enumerate(_HEAD) if title in _DISPENSABLE and not any(row.cells[column] for row in rows)]
-    columns = [column for column in range(len(_HEAD)) if column not in empty]
-    for column in map(_HEAD.index, _DISPENSABLE):
-        if _needed([_HEAD, *(row.cells for row in rows)], columns) > width and column in columns:
-            columns.remove(column)
-    kept = [row._replace(cells=tuple(row.cells[column] for column in columns)) for row in rows]
-    return draw(tuple(_HEAD[column] for column in columns), kept, right=_RIGHT, color=color)
-
-
-def _needed(lines: Sequence[tuple[str, ...]], columns: Sequence[int]) -> int:
-    """How wide a table of these columns is."""
-    return sum(2 + max(cells(line[column]) for line in lines) for column in columns) - 2
+    head, kept = fitted(_HEAD, rows, _DISPENSABLE, width)
+    return draw(head, kept, right=_RIGHT, color=color)
 
 
 def _row(each: TaskFigures, marks: Marks) -> Row:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from holdfast.tuning.report import Facts, Point
 
 _FEW_KEYS = 20
-_WEEK = 7 * 86400
+_NEARLY_A_WEEK = 6.9 * 86400
 _UNSTEADY = 0.1
 _LONG_ENOUGH = 10
 """So many TTLs in a trace, and the first access to each key hardly counts."""
@@ -25,7 +25,7 @@ def doubts(best: Point | None, points: Sequence[Point], live: float | None, fact
     found = [
         _about_evidence(about, facts),
         _about_steadiness(about),
-        f"the traffic is of {_span(facts.span)}: other days may differ" if facts.span < _WEEK else "",
+        f"the traffic is of {_span(facts.span)}: other days may differ" if facts.span < _NEARLY_A_WEEK else "",
         f"the trace is only {facts.span / longest:.1f} times as long as {shown(longest)}: first accesses weigh as calls, so hits look rarer than they will be"
         if facts.span < _LONG_ENOUGH * longest
         else "",

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from holdfast.tuning._chart import Curve, chart
-from holdfast.tuning._words import percent, shown, shown_time
+from holdfast.tuning._words import figure, percent, shown, shown_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,14 +127,14 @@ def _table(points: Sequence[Point]) -> str:
 def _cells(point: Point) -> tuple[str, ...]:
     return (
         shown(point.ttl),
-        percent(point.hits),
+        figure(point.hits),
         f"{point.calls_per_day:,.0f}",
-        percent(point.waits),
-        percent(point.blocking),
+        figure(point.waits),
+        figure(point.blocking),
         "" if point.age_p95 is None else shown_time(point.age_p95),
-        "" if point.stale is None else percent(point.stale),
+        "" if point.stale is None else figure(point.stale),
         band(point),
-        f"{percent(point.certain)} to {percent(point.possible)}",
+        f"{figure(point.certain)} to {figure(point.possible)}",
         point.grade,
         point.verdict,
     )

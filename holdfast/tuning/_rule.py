@@ -130,7 +130,7 @@ class Rule:
         if self._question.prices is not None:
             limits.append(f"the cheapest of those allowed, at {best.cost:,.4g} a day")
         else:
-            limits.append(f"{percent(best.hits)} hits, and no longer TTL allowed saves over 2 % more calls")
+            limits.append(f"{percent(best.hits)} hits, 98 % or more of what the longest TTL allowed would give")
         return f"{shown(best.ttl)}: " + "; ".join(limits)
 
     def _against(self, best: Point | None, objections: dict[float, str]) -> tuple[str, ...]:
@@ -151,7 +151,8 @@ class Rule:
             return f"it costs {live.cost:,.4g} a day"
         if live.ttl < best.ttl:
             return f"{live.calls_per_day - best.calls_per_day:,.0f} calls a day more, and the limits allow {shown(best.ttl)}"
-        return f"it saves hardly a call more, and its answers are older (95 % below {shown_time(live.age_p95)})"
+        more = f"{percent(live.hits)} hits are under 2 % more than {percent(best.hits)} ({best.calls_per_day - live.calls_per_day:,.0f} calls a day)"
+        return f"{more}, for older answers (19 of 20 below {shown_time(live.age_p95)})"
 
     def _detail(self, point: Point, objection: str) -> str:
         budget = self._question.stale_budget
@@ -161,7 +162,7 @@ class Rule:
             return f"more than a factor of {MOST_MOVE:g} from the live one: go step by step, and measure again"
         if objection == "needs probes" or budget is None:
             hidden = f"up to {percent(point.possible)} of answers may have been stale without anybody seeing it"
-            return f"longer than the live one, and {hidden}: turn on probes ({self._probes_for(point)})"
+            return f"longer than the live one, and {hidden}. {self._probes_for(point)}"
         if objection == "over budget" and point.stale is not None:
             return f"about {percent(point.stale)} of answers stale, over the budget of {percent(budget)}"
         return f"up to {percent(bound(point))} of answers stale (97.5 % bound). {self._settled_by(point, budget)}"
@@ -169,7 +170,7 @@ class Rule:
     def _probes_for(self, point: Point) -> str:
         wanted = max(1, PROBES_WANTED - self._facts.probes)
         share = wanted / max(1, point.calls)
-        return f"{wanted:,} more are needed: {percent(share)} more calls over a time like this"
+        return f"{wanted:,} probes{' more' if self._facts.probes else ''} would tell: {percent(share)} more calls over a time like this"
 
     def _settled_by(self, point: Point, budget: float) -> str:
         """How many probes would tell whether it is over the budget: ``n = 3.84 p (1 - p) / w ** 2``."""

@@ -16,6 +16,11 @@ def percent(share: float) -> str:
     return f"{text.removesuffix('.0')}%" if float(text) or not share else "under 0.1%"
 
 
+def figure(share: float) -> str:
+    """A share for a column: always with one decimal."""
+    return f"{100 * share:.1f}%"
+
+
 def shown_time(seconds: float | None) -> str:
     """A length of time, rounded to what matters: ``42s``, ``3.5h``, ``7d``."""
     if seconds is None:

@@ -95,7 +95,7 @@ def test_without_enough_probes_a_ttl_is_not_raised(grade):
 
     assert (HOUR, "keep") == (advice.ttl, advice.move)
     assert "needs probes" == verdicts[1.5]
-    assert any("turn on probes (150 more are needed: 7.7% more calls" in line for line in advice.why_not)
+    assert any("150 probes more would tell: 7.7% more calls over a time like this" in line for line in advice.why_not)
     assert (1.5 * HOUR, "raise") == (bold.ttl, bold.move)
 
 

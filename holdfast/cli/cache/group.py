@@ -8,19 +8,21 @@ from holdfast.cli.cache.keys import keys
 from holdfast.cli.cache.purge import purge
 from holdfast.cli.cache.stats import stats
 from holdfast.cli.cache.ttl import ttl
+from holdfast.cli.cache.tune import tune
 
 
 @click.group(
     epilog="\b\nExamples:\n  holdfast cache stats                          what is kept of each task\n"
     "  holdfast cache keys forecast --by size        its largest entries\n"
+    "  holdfast cache tune forecast --stale-budget 5%\n"
     "  holdfast cache purge --tag weather --dry-run  what a purge would take"
 )
 def cache() -> None:
     """Look at what a disk cache keeps, and forget some of it.
 
-    stats and keys change nothing, and disturb nobody at work.
+    stats, keys and tune change nothing, and disturb nobody at work.
     """
 
 
-for command in (stats, keys, purge, ttl):
+for command in (stats, keys, tune, ttl, purge):
     cache.add_command(command)
