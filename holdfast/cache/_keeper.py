@@ -81,7 +81,7 @@ class KeptStore:
         try:
             from holdfast.cache._store import Store  # loads diskcache, on first use
 
-            return Store(self.path, self.size_limit)
+            return Store(self.path, self.size_limit, self._notes.swept)
         except Trouble as trouble:
             return trouble
         except ImportError as error:  # a Python without sqlite3, or without fcntl as on Windows

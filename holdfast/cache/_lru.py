@@ -107,6 +107,12 @@ def check_limit(what: str, given: Any, *, least: int) -> None:
         raise PolicyError(f"{what}={given!r}: give a whole number of at least {least}, e.g. {what}={_EXAMPLES[what.rpartition('_')[2]]}")
 
 
+def check_tags(tags: tuple[Any, ...]) -> None:
+    """Refuse to invalidate nothing, or by what is no tag."""
+    if not tags or not all(isinstance(tag, str) and tag for tag in tags):
+        raise PolicyError(f"invalidate{tags!r}: give tags, which are texts, e.g. invalidate('weather')")
+
+
 _EXAMPLES = {"entries": "10_000", "bytes": "64 << 20", "limit": "1 << 30, which is 1 GiB"}
 
 
@@ -126,7 +132,7 @@ class Lru:
         check_limit("memory_bytes", max_bytes, least=0)
         self.max_entries = max_entries
         self.max_bytes = max_bytes
-        self.bytes = 0
+        self.bytes = self.evicted = self.evicted_bytes = 0
         self._held: OrderedDict[CacheKey, Held] = OrderedDict()
         self._lock = threading.Lock()
         forks.protect(self)
@@ -162,7 +168,10 @@ class Lru:
                 self._held[key] = held
                 self.bytes += held.size
                 while len(self._held) > self.max_entries or self.bytes > self.max_bytes:
-                    self.bytes -= self._held.popitem(last=False)[1].size
+                    size = self._held.popitem(last=False)[1].size
+                    self.bytes -= size
+                    self.evicted += 1
+                    self.evicted_bytes += size
         return fits
 
     def pop(self, key: CacheKey) -> bool:

@@ -38,5 +38,6 @@ def tag_text(tags: tuple[str, ...]) -> str:
 
 
 def tags_from_text(text: str) -> tuple[str, ...]:
-    """The inverse of `tag_text`."""
-    return tuple(part.replace("%0A", "\n").replace("%25", "%") for part in text[1:-1].split("\n\n")) if text else ()
+    """The inverse of `tag_text`, whatever stands before it."""
+    _, _, rest = text.partition("\n")
+    return tuple(part.replace("%0A", "\n").replace("%25", "%") for part in rest[:-1].split("\n\n")) if rest else ()

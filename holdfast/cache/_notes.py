@@ -9,6 +9,7 @@ from holdfast import clock, events
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from holdfast.cache._sweep import Swept
     from holdfast.cache._trouble import Trouble
     from holdfast.typing import CacheKey
 
@@ -64,6 +65,18 @@ class StoreNotes(Notes):
             "results are computed and stored again. Delete the old file when nobody wants to look into it"
         )
         self.warn(trouble.reason, text, path=self._path, set_aside=str(moved_to), **fields)
+
+    def swept(self, what: Swept | Trouble) -> None:
+        """What was removed behind the callers' backs, or why it could not be; nobody minds a lock, which the next sweep may find free."""
+        if not isinstance(what, tuple):
+            if what.reason != "locked":
+                self.passed_by(what)
+        elif what.cause == "evicted":
+            age = clock.current.time() - what.oldest
+            text = (
+                f"{what.entries} entries of {what.bytes} bytes were evicted, to stay below the limit; the oldest was stored {age:.0f} s ago"
+            )
+            events.note("holdfast.cache.evicted", events.INFO, text, entries=what.entries, bytes=what.bytes, oldest_s=age, path=self._path)
 
     def corrupt(self, key: CacheKey, error: Exception) -> None:
         """An entry cannot be used."""

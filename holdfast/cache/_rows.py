@@ -2,8 +2,8 @@
 
 Reads borrow a connection from a small pool: half the cost of ``diskcache.Cache.get``, and readers do not wait for a writer.
 
-Eviction is our own. diskcache removes at most ten rows at each write, so a few large values after many small ones would grow the file
-without bound, and its ``cull`` has no bound on time. `Rows` sweeps after every `SWEEP_EVERY` bytes written, `SWEEP_ROWS` rows at most.
+After every `SWEEP_EVERY` bytes written, what may go is removed (`holdfast.cache._sweep`) on a thread that ends with that: no caller waits for it, unless
+so much is written meanwhile that the limit would not hold.
 """
 
 from __future__ import annotations
@@ -13,30 +13,35 @@ import os
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from holdfast.cache import _fates, _marks
 from holdfast.cache._names import tag_text
 from holdfast.cache._scan import COUNT
+from holdfast.cache._sweep import Swept, remove, sweep
 from holdfast.cache._table import OPENING_PATIENCE, File, Table
 from holdfast.cache._trouble import Trouble, judge, telling
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from holdfast.values._sqlite import Connection
+
+T = TypeVar("T")
 
 PURGE_PATIENCE = 40
 """How many times as long as a call a purge waits: nobody's task stands behind it."""
 FORK_PATIENCE = 1.0
 """Seconds that a fork waits for each write or read under way."""
 SWEEP_EVERY = 1 << 20
-SWEEP_ROWS = 2000
+TRIM_EVERY = 256
 PURGE_ROWS = 1000
 _OURS = "raw = 1 AND mode = 1 AND filename IS NULL AND typeof(value) = 'blob'"
 _BLOB = "CASE WHEN typeof(value) = 'blob' THEN value END"  # text is never decoded: it may be no UTF-8
-_READ = f"SELECT {_OURS}, {_BLOB} FROM Cache WHERE key = ?"  # noqa: S608 - constants
-_PURGE = "DELETE FROM Cache WHERE rowid IN (SELECT rowid FROM Cache WHERE rowid <= ? AND {where} LIMIT ?)"
+_READ = f"SELECT {_OURS}, {_BLOB}, CAST(tag AS BLOB) FROM Cache WHERE key = ?"  # noqa: S608 - constants
+_EVICTED = "SELECT entries, bytes FROM HoldfastCount WHERE cause = 'evicted'"
+_CHOOSE = "SELECT rowid, ifnull(length(value), 0) FROM Cache WHERE rowid <= ? AND {where} LIMIT ?"
 
 
 class _Reader:
@@ -60,14 +65,18 @@ class Rows:
     Args:
         folder: Where the database is.
         size_limit: Bytes the database may grow to before what was stored longest ago is removed.
+        tell: Is told what was removed behind the callers' backs, and what went wrong there.
     """
 
-    def __init__(self, folder: Path, size_limit: int) -> None:
+    def __init__(self, folder: Path, size_limit: int, tell: Callable[[Swept | Trouble], None]) -> None:
+        self._tell = tell
         self._file = File(folder)
         self._reader_file = File(folder, is_reader=True)
         self._size_limit = size_limit
         self._sweep_every = min(SWEEP_EVERY, size_limit // 16)
-        self._unswept = 0
+        self._unswept = self._written = 0
+        self._sweeper: threading.Thread | None = None
+        self._closed = 0  # how often
         self._lock = threading.Lock()
         self._idle: list[_Reader] = []
         self._readers: list[_Reader] = []
@@ -95,7 +104,7 @@ class Rows:
     def _is_readable(self) -> bool:
         """Whether the file has a table of ours. What is wrong otherwise is told by the trouble that made us ask."""
         try:
-            self.count()
+            self._select("SELECT 1 FROM Cache, HoldfastMark LIMIT 1", ())
         except Trouble:
             self.close()
             return False
@@ -104,19 +113,26 @@ class Rows:
     # reading
 
     def read(self, name: bytes) -> bytes | None:
-        """The value of a row; None when there is none. A row that was not written by us is Trouble ``poisoned``."""
+        """The value of a row; None when there is none, or a tag of it was invalidated. One that was not written by us is Trouble ``poisoned``."""
         row = self._select(_READ, (name,))
         if row is None:
             return None
-        is_ours, value = row
+        is_ours, value, tags = row
+        if tags is not None and self._is_invalid(tags):
+            return None
         if is_ours != 1 or type(value) is not bytes:
             raise Trouble("poisoned", "a row of the cache was not written by holdfast")
         return value
 
-    def count(self) -> tuple[int, int]:
-        """How many rows there are, and how many bytes the database has."""
-        row = self._select(COUNT, ())
-        return (0, 0) if row is None else row
+    def _is_invalid(self, tags: bytes) -> bool:
+        with self.reading() as connection:
+            return _marks.is_invalid(connection, tags)
+
+    def count(self) -> tuple[int, int, int, int]:
+        """How many rows there are, how many bytes the database has, and how many rows and bytes were evicted since it was made."""
+        entries, size = self._select(COUNT, ()) or (0, 0)
+        evicted, evicted_bytes = self._select(_EVICTED, ()) or (0, 0)
+        return entries, size, evicted, evicted_bytes
 
     def _select(self, statement: str, parameters: tuple[Any, ...]) -> Any:
         """The first row, or None. Written out for speed: it is the whole cost of a hit on disk."""
@@ -157,21 +173,31 @@ class Rows:
 
     # writing
 
-    def write(self, name: bytes, value: bytes, *, tags: tuple[str, ...], lifetime: float | None) -> None:
-        """Store a row, durable through the death of the process; sweep when enough was written.
+    def write(
+        self, name: bytes, value: bytes, *, tags: tuple[str, ...], lifetime: float | None, parts: dict[str, bytes] | None = None
+    ) -> None:
+        """Store a row, durable through the death of the process; have others removed when enough was written.
 
         Args:
             name: Names the row.
             value: The bytes to keep.
             tags: Words to purge it by.
             lifetime: Seconds after which a sweep may remove the row; None keeps it until there is no more room.
+            parts: See `holdfast.cache._fates.Fate`.
         """
         with self._writing() as table:
-            table.put(name, value, tag=tag_text(tags) or None, lifetime=lifetime)
+            with table.transact():
+                table.put(name, value, tag=_marks.text_of(table.connection, tags), lifetime=lifetime)
+                _fates.note_stored(table.connection, name, parts)
+                self._written += 1
+                if self._written % TRIM_EVERY == 0:
+                    _fates.trim(table.connection, _fates.most_of(self._size_limit))
             self._unswept += len(value)
-            if self._unswept >= self._sweep_every:
+            is_enough = self._unswept >= self._sweep_every
+            if is_enough:
                 self._unswept = 0
-                self._sweep(table)
+        if is_enough:
+            self._request_sweep()
 
     def holds(self, name: bytes, value: bytes) -> bool:
         """Whether the row holds exactly this value now. Asks on the writer's connection, which has the page at hand (7 us, not 25)."""
@@ -185,9 +211,9 @@ class Rows:
     def discard(self, name: bytes, value: bytes | None) -> None:
         """Remove a row that cannot be used, if it still holds ``value`` (None: if it was not written by us)."""
         if value is None:
-            self._remove(f"key = ? AND ({_OURS}) IS NOT TRUE", (name,))
+            self._remove(f"key = ? AND ({_OURS}) IS NOT TRUE", (name,), "error")
         else:
-            self._remove("key = ? AND value = ?", (name, value))
+            self._remove("key = ? AND value = ?", (name, value), "error")
 
     def purge(self, low: bytes, high: bytes, tag: str | None, age: float | None) -> int:
         """Remove all rows whose name is at least ``low`` and below ``high``, that have the tag and are older, if those are given; return how many."""
@@ -201,45 +227,74 @@ class Rows:
             parameters.append(time.time() - age)  # diskcache takes store_time from time.time()
         return self._remove(where, tuple(parameters))
 
-    def _remove(self, where: str, parameters: tuple[Any, ...]) -> int:
+    def _remove(self, where: str, parameters: tuple[Any, ...], cause: str = "invalidated") -> int:
         """Remove rows in batches, so that others can write in between, and wait longer for a lock than a call would."""
         with self.reading() as connection:
             newest = connection.execute("SELECT max(rowid) FROM Cache").fetchone()[0] or 0
-        removed, tries = 0, PURGE_PATIENCE
+        statement, removed = _CHOOSE.format(where=where), 0
+
+        def remove_some(table: Table) -> int:
+            rows = table.connection.execute(statement, (newest, *parameters, PURGE_ROWS)).fetchall()
+            remove(table.connection, [rowid for rowid, _ in rows], cause, sum(size for _, size in rows))
+            _fates.trim(table.connection, _fates.most_of(self._size_limit))
+            return len(rows)
+
         while True:
-            try:
-                with self._writing() as table, table.transact():
-                    count = table.connection.execute(_PURGE.format(where=where), (newest, *parameters, PURGE_ROWS)).rowcount
-            except Trouble as trouble:
-                tries -= 1
-                if trouble.reason != "locked" or tries == 0:
-                    raise
-                continue
+            count = self._patiently(remove_some)
             removed += count
             if count < PURGE_ROWS:
                 return removed
 
-    def _sweep(self, table: Table) -> None:
-        """Remove what may go: first what outlived its lifetime, then, over the limit, what was stored longest ago."""
-        connection = table.connection
-        with table.transact():
-            connection.execute(
-                "DELETE FROM Cache WHERE rowid IN (SELECT rowid FROM Cache WHERE expire_time < ? ORDER BY expire_time LIMIT ?)",
-                (time.time(), SWEEP_ROWS),  # diskcache reckons expire_time from time.time()
-            )
-        rows, size = connection.execute(COUNT).fetchone()
-        excess = size - self._size_limit
-        if excess <= 0 or rows == 0:
+    def _patiently(self, work: Callable[[Table], T]) -> T:
+        """Do something in a transaction; wait longer for a lock than a call would."""
+        tries = PURGE_PATIENCE
+        while True:
+            try:
+                with self._writing() as table, table.transact():
+                    return work(table)
+            except Trouble as trouble:
+                tries -= 1
+                if trouble.reason != "locked" or tries == 0:
+                    raise
+
+    def invalidate(self, tags: tuple[str, ...]) -> None:
+        """Make all rows with one of the tags invalid, and remove them behind the caller's back; raises like `_remove`."""
+        self._patiently(lambda table: _marks.mark(table.connection, tags))
+        self._request_sweep()
+
+    def _request_sweep(self) -> None:
+        """Have what may go removed on another thread. Where that falls behind what is written, wait for it: the limit holds."""
+        earlier = self._sweeper
+        if earlier is not None and earlier.is_alive():
+            earlier.join()
             return
-        oldest = connection.execute("SELECT rowid, length(value) FROM Cache ORDER BY store_time LIMIT ?", (SWEEP_ROWS,)).fetchall()
-        doomed: list[tuple[int]] = []
-        for rowid, length in oldest:
-            if excess <= 0:
-                break
-            doomed.append((rowid,))
-            excess -= length or 0
-        with table.transact():
-            connection.executemany("DELETE FROM Cache WHERE rowid = ?", doomed)
+        thread = threading.Thread(
+            target=self._sweep, name="holdfast-sweep"
+        )  # no daemon: a program that ends now leaves no more than its limit
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is ending
+            self._sweep()
+        else:
+            self._sweeper = thread
+
+    def _sweep(self) -> None:
+        """Remove until nothing is left to be removed; stop at whatever goes wrong, as the next writes will ask again."""
+        swept: dict[str, Swept] = {}
+        closed = self._closed
+        try:
+            while closed == self._closed:
+                with self._writing() as table:
+                    batch = sweep(table, self._size_limit)
+                if batch is None:
+                    break
+                before = swept.get(batch.cause)
+                swept[batch.cause] = batch if before is None else before.plus(batch)
+        except Trouble as trouble:
+            self._tell(trouble)
+        finally:
+            for each in swept.values():
+                self._tell(each)
 
     @contextlib.contextmanager
     def _writing(self) -> Generator[Table]:
@@ -260,6 +315,7 @@ class Rows:
     def close(self) -> None:
         """Close all connections once they are idle; the next use opens others."""
         with self._lock:
+            self._closed += 1  # no more of a sweep
             for reader in self._readers:
                 with reader.lock:
                     reader.disconnect()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from holdfast.cache import _fates
 from holdfast.cache._folder import DATABASE
 from holdfast.cache._names import key_of, range_of, tags_from_text
 from holdfast.cache._table import File
@@ -79,7 +80,9 @@ class Look:
     def stats(self) -> CacheStats:
         """How much there is; see `DiskCache.stats`."""
         with self.reading() as connection:
-            return CacheStats(self.folder, *connection.execute(COUNT).fetchone())
+            evicted = _fates.totals(connection).get("evicted", (0, 0)) if self._has_fates(connection) else (0, 0)
+            entries, size = connection.execute(COUNT).fetchone()
+            return CacheStats(self.folder, entries, size, *evicted)
 
     @contextmanager
     def reading(self) -> Generator[Connection]:
@@ -95,3 +98,7 @@ class Look:
     def _need_file(self) -> None:
         if not self._file.path.exists():
             raise Trouble("refused", f"there is no cache in {self.folder}: it has no {DATABASE}")
+
+    def _has_fates(self, connection: Connection) -> bool:
+        """Whether a holdfast that keeps in mind what became of keys has written to it."""
+        return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'HoldfastCount'").fetchone() is not None

@@ -17,9 +17,10 @@ from holdfast.cache._trouble import Trouble, telling
 from holdfast.values.secret import load_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from holdfast.cache._sweep import Swept
     from holdfast.cache.info import EntryInfo
     from holdfast.typing import CacheKey
 
@@ -35,15 +36,16 @@ class Store:
     Args:
         folder: Where its files are.
         size_limit: See `Rows`.
+        tell: See `Rows`.
     """
 
-    def __init__(self, folder: Path, size_limit: int) -> None:
+    def __init__(self, folder: Path, size_limit: int, tell: Callable[[Swept | Trouble], None]) -> None:
         self.folder = folder
         with telling(folder):
             prepare(folder)
             self.secret = load_secret()
             with exclusive(folder):
-                self._rows, self.repaired = _open_rows(folder, size_limit)
+                self._rows, self.repaired = _open_rows(folder, size_limit, tell)
                 self._generations = Generations(folder / GENERATIONS)
                 self.words = self._generations.words
                 self._leases = Leases(folder / LEASES)
@@ -64,14 +66,16 @@ class Store:
         bucket = bucket_of(key)
         return bucket, self.words[bucket]
 
-    def write(self, key: CacheKey, sealed: bytes, *, ttl: float | None, tags: tuple[str, ...]) -> int | None:
+    def write(
+        self, key: CacheKey, sealed: bytes, *, ttl: float | None, tags: tuple[str, ...], parts: dict[str, bytes] | None = None
+    ) -> int | None:
         """Store a sealed value and tell other processes.
 
         Returns:
             The word under which the value may be kept in memory; None when another process has changed the entry since.
         """
         name = row_name(key)
-        self._rows.write(name, sealed, tags=tags, lifetime=lifetime_of(ttl))
+        self._rows.write(name, sealed, tags=tags, lifetime=lifetime_of(ttl), parts=parts)
         word = self._bump(bucket_of(key))
         return word if self._rows.holds(name, sealed) else None
 
@@ -97,6 +101,14 @@ class Store:
             with telling(self.folder):
                 self._generations.bump_all()
 
+    def invalidate(self, tags: tuple[str, ...]) -> None:
+        """Make what has one of the tags invalid at once, and tell other processes."""
+        try:
+            self._rows.invalidate(tags)
+        finally:
+            with telling(self.folder):
+                self._generations.bump_all()
+
     def entries(self, namespace: str | None) -> Iterator[EntryInfo]:
         """What is stored, without reading values."""
         return entries(self._rows.reading, namespace)
@@ -107,8 +119,8 @@ class Store:
             return [namespace]
         return list({info.key.namespace for info in self.entries(namespace)})
 
-    def count(self) -> tuple[int, int]:
-        """How many entries there are, and how many bytes the database has."""
+    def count(self) -> tuple[int, int, int, int]:
+        """How many entries there are, how many bytes the database has, and how many entries and bytes were evicted since it was made."""
         return self._rows.count()
 
     def has_moved(self) -> bool:
@@ -146,10 +158,10 @@ class Store:
             return self._generations.bump(bucket)
 
 
-def _open_rows(folder: Path, size_limit: int) -> tuple[Rows, tuple[Trouble, Path] | None]:
+def _open_rows(folder: Path, size_limit: int, tell: Callable[[Swept | Trouble], None]) -> tuple[Rows, tuple[Trouble, Path] | None]:
     """The rows, and what was wrong with those that were found, if anything. Call it inside `exclusive`."""
     try:
-        return Rows(folder, size_limit), None
+        return Rows(folder, size_limit, tell), None
     except Trouble as trouble:
         if trouble.reason != "broken":
             raise
@@ -157,4 +169,4 @@ def _open_rows(folder: Path, size_limit: int) -> tuple[Rows, tuple[Trouble, Path
             text = f"{folder / DATABASE} is not a cache of holdfast's and is left as it is: give the cache a folder of its own"
             raise Trouble("refused", text) from trouble
         repaired = trouble, set_aside(folder)
-    return Rows(folder, size_limit), repaired
+    return Rows(folder, size_limit, tell), repaired

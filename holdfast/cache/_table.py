@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import diskcache
 
+from holdfast.cache import _fates, _marks
 from holdfast.cache._folder import DATABASE
 from holdfast.cache._trouble import Trouble
 from holdfast.errors import StoreError
@@ -40,7 +41,7 @@ _SCHEMA = Schema("cache", 0x48464361, ("SELECT 1;",))  # "HFca"; diskcache makes
 _CACHE_SIZE = -8000  # KiB; with SQLite's 2 MB, values of 1 MB take five times as long
 _SETTINGS = {
     **diskcache.DEFAULT_SETTINGS,  # all of them, so that none is taken from the file
-    "cull_limit": 0,  # see Eviction above
+    "cull_limit": 0,  # see holdfast.cache._sweep
     "sqlite_mmap_size": 0,  # a damaged file is then an error, not a SIGBUS
     "sqlite_cache_size": _CACHE_SIZE,
 }
@@ -114,6 +115,8 @@ class Table(diskcache.Cache):  # type: ignore[misc]
             _refuse_strange_settings(connection)
             # The directory is only used to find connections and files, which are ours; diskcache would expand $ and ~ in a real one.
             super().__init__(os.sep, timeout=BUSY_TIMEOUT, disk=OwnBytes, **{**_SETTINGS, "size_limit": size_limit})
+            for statement in (*_fates.TABLES, *_marks.TABLES):
+                connection.execute(statement)
             connection.execute("COMMIT")
         except BaseException:
             self.disconnect()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from holdfast import _evidence, clock
 from holdfast._frames import trims
 from holdfast.cache._keeper import KeptStore
-from holdfast.cache._lru import Lru, check_limit, decode, encode, hold, new_entry
+from holdfast.cache._lru import Lru, check_limit, check_tags, decode, encode, hold, new_entry
 from holdfast.cache._trouble import Trouble, not_forgotten
 from holdfast.cache.info import CacheStats, EntryInfo
 from holdfast.cache.places import default_folder, given_folder
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from holdfast.cache._store import Store
     from holdfast.policies.duration import Duration
 
-N = TypeVar("N", bound=int)
+N = TypeVar("N")
 
 MOST_MISSED = 10_000
 """Keys looked for in vain that are remembered, so that whoever then computes one need not look again."""
@@ -225,6 +225,20 @@ class DiskCache(KeptStore):
         self._memory.clear()
         return self._forget(lambda store: store.purge(namespace, tag, age))
 
+    @trims
+    def invalidate(self, *tags: str) -> None:
+        """Forget all entries with one of the tags, however many, in no more time than one takes; their room is given back behind the caller's back.
+
+        Args:
+            tags: The tags.
+
+        Raises:
+            StoreError: That could not be done.
+        """
+        check_tags(tags)
+        self._memory.clear()
+        self._forget(lambda store: store.invalidate(tags))
+
     def _forget(self, remove: Callable[[Store], N]) -> N:
         """Remove something, from what takes its place where a database has to be set aside."""
         self._rest_from = None  # somebody asks for it, so try to open now
@@ -240,7 +254,7 @@ class DiskCache(KeptStore):
     def stats(self) -> CacheStats:
         """How much there is on disk."""
         store = self._open()
-        count = (0, 0)
+        count = (0, 0, 0, 0)
         if store is not None:
             try:
                 count = store.count()

@@ -36,11 +36,15 @@ class CacheStats(NamedTuple):
         path: Its folder; None for a cache in memory.
         entries: How many values it holds, expired ones included.
         bytes: How much room they take.
+        evicted: How many had to make room for others, since the cache was made.
+        evicted_bytes: How much room those took.
     """
 
     path: Path | None
     entries: int
     bytes: int
+    evicted: int = 0
+    evicted_bytes: int = 0
 
 
 def matches(pattern: str, namespace: str) -> bool:

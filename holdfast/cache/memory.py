@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
 from holdfast._frames import trims
-from holdfast.cache._lru import Lru, check_limit, encode, hold
+from holdfast.cache._lru import Lru, check_limit, check_tags, encode, hold
 from holdfast.cache._notes import Notes
 from holdfast.cache.info import CacheStats, EntryInfo, matches
 from holdfast.errors import PolicyError
@@ -46,6 +46,8 @@ class InMemoryCache:
         check_limit("max_bytes", max_bytes, least=1)
         self._memory = Lru(max_entries, max_bytes)
         self._notes = Notes()
+        self._newest = 0
+        self._marks: dict[str, int] = {}  # for each tag that was invalidated, the number of the last time
 
     def __repr__(self) -> str:
         return f"InMemoryCache(max_entries={self._memory.max_entries}, max_bytes={self._memory.max_bytes})"
@@ -59,6 +61,9 @@ class InMemoryCache:
         """The entry, or None."""
         held = self._memory.get(key)
         if held is None:
+            return None
+        if held.tags and any(self._marks.get(tag, 0) > held.word for tag in held.tags):
+            self._memory.pop(key)
             return None
         try:
             return held.reveal(codec)
@@ -87,7 +92,7 @@ class InMemoryCache:
         """Keep a value; see `holdfast.typing.Cache.set`."""
         payload = encode(value, codec, negative=negative)
         rest = (clock.current.time(), ttl, len(payload), "memory", negative, *origin, None)
-        if self._memory.put(key, hold(value, payload, codec.id, rest, tags)):
+        if self._memory.put(key, hold(value, payload, codec.id, rest, tags, 0, self._newest)):
             return len(payload)
         text = f"a value of {len(payload)} bytes was not cached: the largest kept is {self._memory.largest}"
         self._notes.warn("too_large", text, namespace=key.namespace)
@@ -114,9 +119,24 @@ class InMemoryCache:
             )
         )
 
+    @trims
+    def invalidate(self, *tags: str) -> None:
+        """Forget all entries with one of the tags, however many, in no more time than one takes.
+
+        Args:
+            tags: The tags.
+
+        Raises:
+            PolicyError: There is none, or one that is no text.
+        """
+        check_tags(tags)
+        self._newest += 1
+        self._marks.update(dict.fromkeys(tags, self._newest))
+
     def stats(self) -> CacheStats:
         """How much there is."""
-        return CacheStats(None, len(self._memory), self._memory.bytes)
+        memory = self._memory
+        return CacheStats(None, len(memory), memory.bytes, memory.evicted, memory.evicted_bytes)
 
     def entries(self, namespace: str | None = None) -> Iterator[EntryInfo]:
         """What there is, least recently used first.

@@ -41,6 +41,7 @@ _OWN = [
 ]
 _NOTES = [
     ("cache.error", "WARNING", "The cache is in trouble; calls go on without it"),
+    ("cache.evicted", "INFO", "Entries had to go, so that a cache stays below its limit"),
     ("cache.key_failed", "WARNING", "A key function failed; the call was computed and not cached"),
     ("cache.not_serializable", "WARNING", "A result cannot be stored; it was returned and not cached"),
     ("cache.predicate_failed", "WARNING", "`cache_if` failed; the result was returned and not cached"),

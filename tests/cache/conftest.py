@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -118,6 +119,19 @@ def sql(folder: Path) -> Callable[..., list[Any]]:
             return connection.execute(statement, parameters).fetchall()
 
     return run
+
+
+def sweeping_ended() -> None:
+    """Wait until no thread removes rows any more."""
+    for thread in threading.enumerate():
+        if thread.name == "holdfast-sweep":
+            thread.join(60)
+
+
+@pytest.fixture
+def swept() -> Callable[[], None]:
+    """See `sweeping_ended`."""
+    return sweeping_ended
 
 
 PRELUDE = """

@@ -212,7 +212,7 @@ def test_stats_count_entries_and_bytes(disk, folder, codec, new_key):
     assert 50_000 < stats.bytes < 200_000
 
 
-def test_the_size_limit_holds(open_cache, codec, new_key):
+def test_the_size_limit_holds(open_cache, codec, new_key, swept):
     """What was stored longest ago goes first; large values after many small ones do not break the limit."""
     limit = 1 << 20
     cache = open_cache(size_limit=limit, memory_entries=0)
@@ -220,6 +220,7 @@ def test_the_size_limit_holds(open_cache, codec, new_key):
         cache.set(new_key(f"s{n}"), "x" * 100, codec, ttl=60)
     for n in range(100):
         cache.set(new_key(f"l{n}"), "x" * 50_000, codec, ttl=60)
+    swept()
 
     assert cache.stats().bytes < limit * 1.2
     assert cache.get(new_key("s0"), codec) is None
@@ -227,7 +228,7 @@ def test_the_size_limit_holds(open_cache, codec, new_key):
     assert cache.get(new_key("l99"), codec) is not None
 
 
-def test_entries_long_expired_are_swept(open_cache, sql, codec, new_key):
+def test_entries_long_expired_are_swept(open_cache, sql, codec, new_key, swept):
     """They go before anything that may still be of use, and although there is room."""
     cache = open_cache(memory_entries=0)
     cache.set(new_key("old"), 1, codec, ttl=60)
@@ -235,15 +236,17 @@ def test_entries_long_expired_are_swept(open_cache, sql, codec, new_key):
     sql("UPDATE Cache SET expire_time = 1 WHERE expire_time IS NOT NULL")
 
     cache.set(new_key("large"), b"x" * (1 << 20), codec, ttl=60)
+    swept()
 
     assert [new_key("kept"), new_key("large")] == [info.key for info in cache.entries()]
 
 
-def test_a_small_write_sweeps_nothing(disk, sql, codec, new_key):
+def test_a_small_write_sweeps_nothing(disk, sql, codec, new_key, swept):
     """Removing is not the business of each single call."""
     disk.set(new_key("old"), 1, codec, ttl=60)
     sql("UPDATE Cache SET expire_time = 1")
     disk.set(new_key("new"), 1, codec, ttl=60)
+    swept()
 
     assert 2 == disk.stats().entries
 

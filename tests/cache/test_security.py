@@ -100,7 +100,7 @@ def test_a_row_with_a_strange_column_is_discarded(disk, sql, codec, key, reasons
     assert 0 == disk.stats().entries
 
 
-def test_a_sweep_deletes_no_file(open_cache, sql, tmp_path, codec, key, new_key):
+def test_a_sweep_deletes_no_file(open_cache, sql, tmp_path, codec, key, new_key, swept):
     """Eviction removes rows, and nothing that a row names."""
     victim = tmp_path / "victim"
     victim.write_text("mine")
@@ -109,6 +109,7 @@ def test_a_sweep_deletes_no_file(open_cache, sql, tmp_path, codec, key, new_key)
     sql("UPDATE Cache SET filename = ?", str(victim))
     for n in range(100):
         cache.set(new_key(str(n)), "x" * 5000, codec, ttl=60)
+    swept()
 
     assert "mine" == victim.read_text()
     assert cache.get(key, codec) is None

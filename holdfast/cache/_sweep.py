@@ -1,0 +1,99 @@
+"""Removing what may go: invalidated, long expired, and over the limit what was stored longest ago. In small transactions, so that writers come between.
+
+diskcache removes at most ten rows at each write, so a few large values after many small ones would grow the file without bound, and its ``cull`` has
+no bound on time.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from holdfast.cache import _fates, _marks
+from holdfast.cache._scan import COUNT
+
+if TYPE_CHECKING:
+    from holdfast.cache._table import Table
+    from holdfast.values._sqlite import Connection
+
+BATCH = 250
+"""Rows of one transaction: some 5 ms."""
+
+
+class Swept(NamedTuple):
+    """What one transaction removed.
+
+    Attributes:
+        cause: As in `holdfast.cache._fates.Fate`.
+        entries: How many.
+        bytes: Of how many bytes.
+        oldest: When the first of them was stored, seconds since the epoch.
+    """
+
+    cause: str
+    entries: int
+    bytes: int
+    oldest: float
+
+    def plus(self, other: Swept) -> Swept:
+        """Both together."""
+        return Swept(self.cause, self.entries + other.entries, self.bytes + other.bytes, min(self.oldest, other.oldest))
+
+
+_Chosen = tuple[str, list[tuple[int, int, float]]]
+"""Why, and the rows: number, bytes, when it was stored."""
+
+
+def sweep(table: Table, size_limit: int) -> Swept | None:
+    """Remove one batch; None when there is nothing left to remove."""
+    connection = table.connection
+    with table.transact():
+        cause, rows = _invalidated(connection) or _expired(connection) or _excess(connection, size_limit)
+        if not rows:
+            return None
+        size = sum(size for _, size, _ in rows)
+        remove(connection, [number for number, _, _ in rows], cause, size)
+        _fates.trim(connection, _fates.most_of(size_limit))
+    return Swept(cause, len(rows), size, min(stored_at for _, _, stored_at in rows))
+
+
+def remove(connection: Connection, rowids: list[int], cause: str, size: int) -> None:
+    """Delete rows, and keep in mind why. Call it in a transaction."""
+    _fates.note_gone(connection, rowids, cause, size)
+    connection.executemany("DELETE FROM Cache WHERE rowid = ?", [(rowid,) for rowid in rowids])
+
+
+def _invalidated(connection: Connection) -> _Chosen | None:
+    while (mark := _marks.oldest(connection)) is not None:
+        number, text = mark
+        rows = connection.execute(
+            "SELECT rowid, length(value), store_time FROM Cache WHERE instr(tag, ?) AND CAST(tag AS INTEGER) < ? LIMIT ?",
+            (text, number, BATCH),
+        ).fetchall()
+        if rows:
+            return "invalidated", rows
+        _marks.remove(connection, number)
+    return None
+
+
+def _expired(connection: Connection) -> _Chosen | None:
+    rows = connection.execute(
+        "SELECT rowid, length(value), store_time FROM Cache WHERE expire_time < ? ORDER BY expire_time LIMIT ?",
+        (time.time(), BATCH),  # diskcache reckons expire_time from time.time()
+    ).fetchall()
+    return ("expired", rows) if rows else None
+
+
+def _excess(connection: Connection, size_limit: int) -> _Chosen:
+    count, size = connection.execute(COUNT).fetchone()
+    excess = size - size_limit
+    doomed: list[tuple[int, int, float]] = []
+    if excess > 0 and count:
+        for row in connection.execute(
+            "SELECT rowid, ifnull(length(value), 0), store_time FROM Cache ORDER BY store_time LIMIT ?", (BATCH,)
+        ):
+            if excess <= 0:
+                break
+            doomed.append(row)
+            excess -= row[1]
+    return "evicted", doomed
