@@ -12,7 +12,7 @@ from holdfast.cache.keys import KeyMaker
 from holdfast.errors import PolicyError
 from holdfast.policies import CachePolicy, RetryPolicy, TimeoutPolicy
 from holdfast.policies.duration import positive_seconds
-from holdfast.policies.plan import Plan
+from holdfast.policies.plan import CACHE_MODES, USE, Plan
 from holdfast.policies.timeout import as_timeout
 from holdfast.runtime.inject import injected_parameters
 from holdfast.values.annotations import unwrapped_partial
@@ -47,6 +47,7 @@ def build_plan(
     capture: str = "",
     kind: str = "internal",
     delivery: str = AT_LEAST_ONCE,
+    cache_mode: str = USE,
     inject: bool = True,
 ) -> Plan:
     """Freeze everything the decorator knows.
@@ -73,6 +74,7 @@ def build_plan(
         positional=_positional(fn),
         retry=retries,
         cache=cache,
+        cache_mode=check_cache_mode(cache_mode, cache, fn),
         keys=None if cache is None else _keys(fn, binder, cache, injected),
         codec=_codec(fn, cache),
         timeout=_timeout(timeout),
@@ -94,6 +96,14 @@ def check_choice(what: str, given: Any, choices: tuple[str, ...]) -> str:
         return given
     msg = f"{what}={given!r}: choose one of {', '.join(map(repr, choices))}"
     raise PolicyError(msg)
+
+
+def check_cache_mode(mode: str, cache: CachePolicy | None, fn: Any) -> str:
+    """What calls do with their cache; anything but `USE` needs one."""
+    if check_choice("cache", mode, CACHE_MODES) != USE and cache is None:
+        msg = f"cache={mode!r}: {place(fn)} has no cache policy, so there is nothing to {mode}: leave it out, or add cache_policy=CachePolicy(ttl='1h')"
+        raise PolicyError(msg)
+    return mode
 
 
 def _check_once(plan: Plan) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, T
 from holdfast._frames import trims
 from holdfast._keys import explanation_of, given_or_default, key_of, purge_all
 from holdfast._methods import MISSING, check_owner, or_method
-from holdfast._plans import build_plan
+from holdfast._plans import build_plan, check_cache_mode
 from holdfast.cache.default import check_cache
 from holdfast.policies import RetryPolicy
 from holdfast.runtime._async.resilient import make_wrapper as make_async_wrapper
@@ -96,6 +96,22 @@ class Resilient(Protocol[P, R_co]):
         Raises:
             PolicyError: The function has no cache policy.
             TypeError, NotKeyable, KeyFuncError: As for `key`.
+        """
+        ...
+
+    def options(self, *, cache: str) -> Resilient[P, R_co]:
+        """Change what calls do with the cache.
+
+        Args:
+            cache: ``use``; ``bypass`` neither looks into the cache nor stores; ``refresh`` computes whatever is there, and stores.
+
+        Returns:
+            The function with that, to be called in its place; this one stays as it is.
+
+        Raises:
+            PolicyError: The function has no cache policy, or it is none of these.
+
+        >>> fetch.options(cache="refresh")("Oslo")  # doctest: +SKIP
         """
         ...
 
@@ -208,15 +224,18 @@ def resilient(
             kind=kind,
             inject=False,
         )
-        opened = None if plan.cache is None else functools.partial(given_or_default, cache)
-        make = make_async_wrapper if plan.is_async else make_sync_wrapper
-        wrapper = functools.update_wrapper(make(plan, opened), function)
-        return _equip(wrapper, plan, cache)
+        return _wrap(plan, cache)
 
     return decorate if fn is MISSING else decorate(fn)
 
 
-def _equip(wrapper: Any, plan: Plan, cache: Cache | None) -> Any:
+def _wrap(plan: Plan, cache: Cache | None) -> Any:
+    opened = None if plan.cache is None else functools.partial(given_or_default, cache)
+    make = make_async_wrapper if plan.is_async else make_sync_wrapper
+    return _equip(functools.update_wrapper(make(plan, opened), plan.fn), plan, cache)
+
+
+def _equip(wrapper: Any, plan: Plan, kept: Cache | None) -> Any:
     """Give the wrapper what `Resilient` promises."""
 
     @trims
@@ -231,14 +250,18 @@ def _equip(wrapper: Any, plan: Plan, cache: Cache | None) -> Any:
 
     @trims
     def forget(*args: Any, **kwargs: Any) -> bool:
-        return given_or_default(cache).delete(key(*args, **kwargs))
+        return given_or_default(kept).delete(key(*args, **kwargs))
 
     @trims
     def purge() -> int:
-        return purge_all(plan, cache)
+        return purge_all(plan, kept)
+
+    @trims
+    def options(*, cache: str) -> Any:
+        return _wrap(plan.replace(cache_mode=check_cache_mode(cache, plan.cache, plan.fn)), kept)
 
     wrapper.plan = plan
-    for extra in (key, explain_key, forget, purge):
+    for extra in (key, explain_key, options, forget, purge):
         extra.__doc__ = getattr(Resilient, extra.__name__).__doc__  # what help(fetch.key) shows
         setattr(wrapper, extra.__name__, extra)
     return wrapper

@@ -129,6 +129,7 @@ class Task(ByReference, Generic[P, R_co]):
         capture: str = "",
         kind: str | None = None,
         delivery: str | None = None,
+        cache: str | None = None,
         step_key: str = "",
     ) -> Task[P, R_co]:
         """Change some settings of the task; what is left out stays.
@@ -142,6 +143,7 @@ class Task(ByReference, Generic[P, R_co]):
             capture: ``none``, ``shape`` or ``values``.
             kind: ``internal``, or ``client`` for calls to another service.
             delivery: ``at-least-once`` or ``at-most-once``.
+            cache: ``use``; ``bypass`` neither looks into the cache nor stores; ``refresh`` computes whatever is there, and stores.
             step_key: Sets this call apart from equal calls of the same body in the journal.
 
         Returns:
@@ -162,6 +164,7 @@ class Task(ByReference, Generic[P, R_co]):
             capture=capture or plan.capture,
             kind=plan.kind if kind is None else kind,
             delivery=(AT_MOST_ONCE if plan.is_once else AT_LEAST_ONCE) if delivery is None else delivery,
+            cache_mode=plan.cache_mode if cache is None else cache,
         )
         return Task(changed, step_key=step_key or self.step_key, bound=self._bound)
 

@@ -150,7 +150,7 @@ class CallFacts(msgspec.Struct, kw_only=True):
         is_body: True for an entrypoint's own body: its attempts are children of the run itself.
         is_behind: True for one that renews an entry behind the back of the call that is named by ``origin_trace_id`` and ``origin_span_id``.
         cache: ``hit``, ``miss``, ``coalesced``, ``negative``, ``stale`` (an old value, while a new one is computed), ``stale_if_error`` (an
-            old value, because computing failed), ``refresh`` (computed although there was a value), ``error``, or ``""`` when the task has
+            old value, because computing failed), ``refresh`` (computed although there was a value), ``bypass`` (not looked into), ``error``, or ``""`` when the task has
             no cache policy.
         cache_namespace: See `CacheKey`.
         cache_key: The digest.

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from holdfast.typing import CacheKey, Codec
 
 
+USE, BYPASS, REFRESH = CACHE_MODES = ("use", "bypass", "refresh")
+"""What calls do with their cache: look into it and store; neither of them; only store."""
+
+
 class Keys(Protocol):
     """Makes cache keys from the arguments of a call; `holdfast.cache.keys.KeyMaker` is the one there is."""
 
@@ -52,6 +56,7 @@ class Plan:
         positional: How many of the parameters, from the first, an argument without a name can reach; None: all.
         retry: Policies in order; the first that applies to a failure decides.
         cache: The cache policy, or None.
+        cache_mode: One of `CACHE_MODES`.
         keys: Makes the keys; None without a cache policy.
         codec: Encodes results for the cache and the journal.
         timeout: Seconds for one attempt, or None.
@@ -80,6 +85,7 @@ class Plan:
     positional: int | None = None
     retry: tuple[RetryPolicy, ...] = ()
     cache: CachePolicy | None = None
+    cache_mode: str = USE
     keys: Keys | None = None
     codec: Codec | None = None
     timeout: float | None = None
@@ -139,7 +145,8 @@ class Plan:
         """The pipeline of one call in reading order, outermost first."""
         parts: list[str] = ["at most once"] if self.is_once else []
         if self.cache is not None:
-            parts += [repr(self.cache), "single-flight"]
+            mode = "" if self.cache_mode == USE else f" ({self.cache_mode})"
+            parts += [f"{self.cache!r}{mode}", "single-flight"]
         if self.deadline is not None:
             parts.append(f"deadline {spoken(self.deadline)}")
         parts += [repr(policy) for policy in self.retry]

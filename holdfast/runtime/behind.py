@@ -21,6 +21,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
+from holdfast.policies.plan import USE
 from holdfast.runtime import lookup
 from holdfast.runtime._async.behind import perform_behind as perform_async
 from holdfast.runtime._sync.behind import perform_behind as perform_sync
@@ -63,7 +64,8 @@ class Behind:
     def __init__(self, call: Call, entry: Entry | None) -> None:
         """Take over from ``call`` what it takes to make it again, instead of ``entry``."""
         self.landed: TaskFuture[Landed] = TaskFuture()
-        self._plan, self._args, self._run, self._cache = call.plan, call.args, call.run, call.cache
+        plan = call.plan if call.plan.cache_mode == USE else call.plan.replace(cache_mode=USE)
+        self._plan, self._args, self._run, self._cache = plan, call.args, call.run, call.cache
         self._kwargs = {name: value for name, value in call.kwargs.items() if name not in call.plan.injected}
         self._facts = call.facts
         self._entry = entry

@@ -9,6 +9,7 @@ from holdfast._evidence import POLICIES_CHANGED
 from holdfast.errors import KeyFuncError, NotSerializable
 from holdfast.policies.duration import spoken
 from holdfast.policies.freshness import Freshness, judge
+from holdfast.policies.plan import BYPASS, REFRESH
 from holdfast.runtime import witness
 from holdfast.runtime.attempts import is_given_up
 from holdfast.runtime.foreign import described, shown
@@ -69,9 +70,13 @@ def assign_key(call: Call) -> None:
     if call.cache is None:
         return
     plan, facts = call.plan, call.facts
+    if plan.cache_mode == BYPASS:
+        if facts is not None:
+            facts.cache = "bypass"
+        return
     call.key = make_key(plan, call.args, call.kwargs, facts=facts)
     if facts is not None and call.key is not None:
-        facts.cache = "miss"
+        facts.cache = "refresh" if plan.cache_mode == REFRESH else "miss"
         facts.cache_namespace, facts.cache_key = call.key
         policy = None if plan.cache is None else witness.in_force(plan.cache, call.cache, call.key)
         facts.cache_ttl_s = None if policy is None else policy.ttl
@@ -127,6 +132,9 @@ def _servable(call: Call, entry: Entry | None) -> Entry | None:
     """The entry, if it may be served now. One that may be served if computing fails is kept at hand."""
     policy, key, cache = call.plan.cache, call.key, call.cache
     if entry is None or policy is None or key is None or cache is None:
+        return None
+    if call.plan.cache_mode == REFRESH and not call.is_behind:
+        call.spare = entry
         return None
     if policy.is_simple:
         return _fresh(call.plan, cache, key, entry)
@@ -201,7 +209,7 @@ def fallback(call: Call) -> Entry | None:
     if error is None:
         let_go(cache, key)
         return None
-    if spare is None or is_given_up(call) or not isinstance(error, Exception):
+    if spare is None or is_given_up(call) or not isinstance(error, Exception) or call.plan.cache_mode == REFRESH:
         return None
     policy = witness.in_force(policy, cache, key)
     freshness = judge(policy, key.digest, spare.stored_at, clock.current.time(), negative=spare.negative)
@@ -244,11 +252,16 @@ def refresh_failed(call: Call, error: Exception) -> None:
 
 
 def is_worth_storing(call: Call) -> bool:
-    """True for a success, and for a failure whose policy remembers failures; never for a cancellation."""
+    """True for a success, and for a failure whose policy remembers failures; never for a cancellation, nor in the place of a value that can be served."""
     if call.error is None:
         return True
-    policy = call.plan.cache
-    return policy is not None and policy.negative_ttl is not None and not is_given_up(call)
+    policy, spare = call.plan.cache, call.spare
+    if policy is None or policy.negative_ttl is None or is_given_up(call) or call.key is None or call.cache is None:
+        return False
+    if spare is None or spare.negative:
+        return True
+    policy = witness.in_force(policy, call.cache, call.key)
+    return judge(policy, call.key.digest, spare.stored_at, clock.current.time()) is Freshness.EXPIRED
 
 
 def write(call: Call, value: Any) -> None:

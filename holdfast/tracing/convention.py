@@ -140,7 +140,8 @@ CACHE_RESULT = _attribute(
     "str",
     "T",
     "`hit`, `miss`, `coalesced` (an equal call was waited for), `negative` (a remembered failure), `stale` (an old value, while a new one is "
-    "computed), `stale_if_error` (an old value, because computing failed), `refresh` (computed although there was a value) or `error`",
+    "computed), `stale_if_error` (an old value, because computing failed), `refresh` (computed although there was a value), `bypass` "
+    "(not looked into) or `error`",
     "hit",
 )
 CACHE_NAMESPACE = _attribute(

@@ -58,6 +58,12 @@ class Source:
         until(lambda: self.asked >= asked and not behind._under_way)
 
 
+class Sync:
+    """The sync colour, for tests that are about threads."""
+
+    is_async, run = False, staticmethod(lambda function, *args: function(*args))
+
+
 class Setup:
     """A source behind a policy: ``call()`` calls it, as a task in a run or as a resilient function, sync or async."""
 

@@ -19,7 +19,7 @@ import pytest
 from holdfast import CachePolicy, InMemoryCache, PolicyError, RetryPolicy, entrypoint, get_config, resilient, task
 from holdfast.runtime import behind, flight
 from holdfast.testing import FakeClock, recorded
-from tests.runtime.stale import Setup
+from tests.runtime.stale import Setup, Sync
 from tests.waiting import until
 
 WINDOW = {"ttl": 60, "stale_while_revalidate": 60}
@@ -68,10 +68,6 @@ def test_the_windows_bounds(colour: Any, still: FakeClock, age: float, asked: in
 
 def test_threads_that_find_an_old_value_begin_one_refresh(kind: str, still: FakeClock) -> None:
     """Thirty callers at once, and one more execution."""
-
-    class Sync:
-        is_async, run = False, staticmethod(lambda function, *args: function(*args))
-
     fetch = Setup(Sync, kind, InMemoryCache(), cache_policy=WINDOW)
     fetch.call()
     still.advance(61)
@@ -236,10 +232,6 @@ def test_it_runs_in_a_copy_of_the_callers_context(colour: Any, still: FakeClock)
 
 def test_no_more_than_so_many_at_once(monkeypatch: pytest.MonkeyPatch, still: FakeClock) -> None:
     """A cache that expires as a whole does not start a thread for each key; the others are refreshed when they are asked for again."""
-
-    class Sync:
-        is_async, run = False, staticmethod(lambda function, *args: function(*args))
-
     monkeypatch.setattr(behind, "MOST", 3)
     fetch = Setup(Sync, "resilient", InMemoryCache(), cache_policy=WINDOW)
     for key in range(10):

@@ -13,7 +13,7 @@ import pytest
 from holdfast import CachePolicy, InMemoryCache, NodeTimeoutError, resilient
 from holdfast.runtime import behind, flight, holdoff
 from holdfast.testing import FakeClock, recorded
-from tests.runtime.stale import Setup
+from tests.runtime.stale import Setup, Sync
 from tests.waiting import until
 
 SAFE = {"ttl": 60, "stale_if_error": "1h"}
@@ -118,10 +118,6 @@ def test_the_old_value_keeps_its_date(colour: Any, cache: Any, still: FakeClock)
 
 def test_those_who_waited_get_the_old_value_too(still: FakeClock, joined: list[Any]) -> None:
     """One execution failed for all of them."""
-
-    class Sync:
-        is_async, run = False, staticmethod(lambda function, *args: function(*args))
-
     fetch = Setup(Sync, "resilient", InMemoryCache(), cache_policy=SAFE)
     fetch.call()
     still.advance(61)
@@ -153,10 +149,6 @@ def test_any_final_failure_counts(colour: Any, still: FakeClock, error: Exceptio
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), CancelledError()])
 def test_whoever_is_stopped_is_stopped(still: FakeClock, error: BaseException) -> None:
     """A cancellation is no failure of the source."""
-
-    class Sync:
-        is_async, run = False, staticmethod(lambda function, *args: function(*args))
-
     fetch = Setup(Sync, "resilient", InMemoryCache(), cache_policy=SAFE)
     fetch.call()
     still.advance(61)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
+from holdfast.policies.plan import REFRESH
 from holdfast.runtime import _ports, attempts, flight, lookup, witness
 from holdfast.runtime.context import Scope, current
 
@@ -50,7 +51,8 @@ async def answer(call: Call) -> Any:
         flight.alight(call)
         if not has_landed:
             return await compute(call)
-        entry = lookup.landed(call, leader)
+        if call.plan.cache_mode != REFRESH:  # else that one may have begun before this call was made
+            entry = lookup.landed(call, leader)
     return lookup.serve(call, entry)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
+from holdfast.policies.plan import REFRESH
 from holdfast.runtime import _ports, attempts, flight, lookup, witness
 from holdfast.runtime.context import Scope, current
 
@@ -53,7 +54,8 @@ def answer(call: Call) -> Any:
         flight.alight(call)
         if not has_landed:
             return compute(call)
-        entry = lookup.landed(call, leader)
+        if call.plan.cache_mode != REFRESH:  # else that one may have begun before this call was made
+            entry = lookup.landed(call, leader)
     return lookup.serve(call, entry)
 
 
