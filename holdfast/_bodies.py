@@ -14,7 +14,7 @@ from holdfast._settings import Settings
 from holdfast.cache.default import check_cache
 from holdfast.errors import PolicyError
 from holdfast.runtime import _ports, steps
-from holdfast.runtime.context import current, scope_for
+from holdfast.runtime.context import here, scope_for
 from holdfast.runtime.ending import result_of
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def around(options: Options) -> Scope | None:
 
     So its tasks are journaled with the run around it, its questions are that run's, and neither is done twice.
     """
-    scope = current.get()
+    scope = here()
     if scope is None or scope.run.journal is None or scope.run.is_over or options.thread_id is not None or options.run_id is not None:
         return None
     configurable: Any = (options.config or {}).get("configurable") or {}

@@ -131,7 +131,7 @@ class Opener:
             return self._go_back(at)
         if request.input is None and request.is_named:
             return self._resume(latest)
-        return self._begin(unwrapped(request.input), "" if latest is None else _base(latest))
+        return self._begin(unwrapped(request.input), "" if latest is None else latest.passes_on)
 
     def _answer(self, command: Command[Any], at: RunRecord | None) -> Opened:
         if command.resume is NOTHING:
@@ -232,7 +232,7 @@ class Opener:
         after it), a finished one is done again from its input, with nothing of it replayed. A value set by hand is what it is.
         """
         if self._request.input is not None:
-            return self._begin(unwrapped(self._request.input), _base(at))
+            return self._begin(unwrapped(self._request.input), at.passes_on)
         refuse_anothers(at, self._plan.name)
         if at.is_update:
             return self._finished(at)
@@ -312,7 +312,7 @@ class Opener:
         """Whether going on from ``at`` would make such a run as ``known``, or is that run."""
         if known.run_id == at.run_id:
             return True
-        return known.base == _base(at) if is_input else (known.input, known.base) == (at.input, at.base)
+        return known.base == at.passes_on if is_input else (known.input, known.base) == (at.input, at.base)
 
     def _is_same(self, recorded: bytes, given: Any) -> bool:
         if self._encoded(given) == recorded:
@@ -332,11 +332,6 @@ def _tell_again(record: RunRecord) -> None:
         f"for what it returned leave the checkpoint_id out, or look at get_state(config).values",
         run_id=record.run_id,
     )
-
-
-def _base(record: RunRecord) -> str:
-    """Whose saved value a run that comes after this one sees."""
-    return record.run_id if record.status == "done" else record.base
 
 
 def _mark(value: Any) -> str:

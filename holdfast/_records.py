@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 UNFINISHED = frozenset(("running", "interrupted", "failed", "cancelled"))
 """Statuses of runs that can be resumed while they are the newest of their thread."""
+HOST = "holdfast.langgraph"
+"""Stands in the place of an entrypoint's name where LangGraph conducts: whoever has something to say about such a run says it there."""
 _length = Struct(">I").pack
 
 
@@ -103,6 +105,11 @@ class RunRecord(NamedTuple):
     def is_update(self) -> bool:
         """True for what `Entrypoint.update_state` made: a value that was set, and nothing that could run."""
         return self.status == "done" and not self.code
+
+    @property
+    def passes_on(self) -> str:
+        """Whose saved value a run that comes after this one sees: its own when it is done, unless LangGraph conducted it."""
+        return self.run_id if self.status == "done" and self.entry != HOST else self.base
 
 
 class Lease(NamedTuple):

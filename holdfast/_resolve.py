@@ -14,6 +14,7 @@ from holdfast import clock
 from holdfast._frames import trims
 from holdfast._methods import of_entrypoint
 from holdfast._ownership import claim, refuse_anothers
+from holdfast._records import HOST
 from holdfast._runs import check_id, patiently
 from holdfast.errors import NotSerializable, PolicyError, UnknownInterruptError
 from holdfast.policies.duration import seconds
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from holdfast._settings import Settings
     from holdfast.errors import Doubt
     from holdfast.runtime.once import Announced
-    from holdfast.typing import Lease, RunRecord
+    from holdfast.typing import Checkpointer, Lease, RunRecord
 
 
 class Finding(NamedTuple):
@@ -86,7 +87,7 @@ class Resolvable:
             NotSerializable: The result cannot be kept.
             PolicyError: Not one of the three was given, the entrypoint has no checkpointer, or the thread's last run is another entrypoint's.
         """
-        return _Settling(self._settings, thread_id, wait).settle(step, _finding(result, error, rerun=rerun))
+        return _of(self._settings, thread_id, wait).settle(step, finding(result, error, rerun=rerun))
 
     @trims
     @of_entrypoint
@@ -101,12 +102,13 @@ class Resolvable:
         wait: Seconds = None,
     ) -> tuple[Doubt, ...]:
         """`resolve` for async code."""
-        settling = _Settling(self._settings, thread_id, None)
-        settle = functools.partial(settling.settle, step, _finding(result, error, rerun=rerun))
+        settling = _of(self._settings, thread_id, None)
+        settle = functools.partial(settling.settle, step, finding(result, error, rerun=rerun))
         return await patiently(functools.partial(_ports.uninterrupted_async, settling.is_blocking, settle), wait)
 
 
-def _finding(result: Any, error: Any, *, rerun: bool) -> Finding:
+def finding(result: Any, error: Any, *, rerun: bool) -> Finding:
+    """What a person said, checked."""
     given = [result is not NOTHING, error is not None, bool(rerun)]
     if sum(given) != 1:
         msg = "say one thing: result=... (it had its effect), error=... (it has failed) or rerun=True (it had none, and is to be run)"
@@ -125,16 +127,27 @@ def _finding(result: Any, error: Any, *, rerun: bool) -> Finding:
         raise NotSerializable(msg, where=problem.where) from problem
 
 
-class _Settling:
-    """One look at a thread's last run by somebody who knows more."""
+def _of(settings: Settings, thread_id: str, wait: Seconds) -> Settling:
+    if settings.checkpointer is None:
+        msg = f"entrypoint {settings.plan.name} records nothing, so nothing of it can be in doubt: give it a checkpointer"
+        raise PolicyError(msg)
+    return Settling(settings.checkpointer, settings.plan.name, thread_id, wait)
 
-    def __init__(self, settings: Settings, thread_id: str, wait: Seconds) -> None:
-        if settings.checkpointer is None:
-            msg = f"entrypoint {settings.plan.name} records nothing, so nothing of it can be in doubt: give it a checkpointer"
-            raise PolicyError(msg)
-        self._name = settings.plan.name
-        self._saver = settings.checkpointer
-        self.is_blocking = self._saver.is_blocking
+
+class Settling:
+    """One look at a thread by somebody who knows more.
+
+    Args:
+        saver: Where it is recorded.
+        name: Whose runs are meant: the entrypoint's of that name.
+        thread_id: The thread.
+        wait: How long to wait for a thread that somebody works on.
+    """
+
+    def __init__(self, saver: Checkpointer, name: str, thread_id: str, wait: Seconds) -> None:
+        self._name = name
+        self._saver = saver
+        self.is_blocking = saver.is_blocking
         self._thread_id = check_id("thread_id", thread_id) or ""
         self._wait = 0.0 if wait is None else seconds(wait, what="wait")
 
@@ -142,18 +155,32 @@ class _Settling:
         """Record the finding; return what is still in doubt."""
         lease = claim(self._saver, self._thread_id, self._wait)
         try:
-            run = self._saver.latest(self._thread_id)
-            if run is None or run.status not in UNFINISHED:
-                state = "there is no such thread" if run is None else f"its last run is {run.status}"
-                msg = f"nothing is in doubt in thread {self._thread_id!r}: {state}"
-                raise UnknownInterruptError(msg)
-            refuse_anothers(run, self._name)
+            run = self._conducted(step) if self._name == HOST else self._last()
             records = self._saver.steps(run.run_id)
             chosen = _chosen(run, records, step)
             writer_of(self._saver).commit(_change(lease, run, chosen, finding))
         finally:
             give_back(self._saver, lease)
         return tuple(once.doubt(run.run_id, each) for each in once.in_doubt(records) if each != chosen)
+
+    def _last(self) -> RunRecord:
+        """The thread's last run, which has to be unfinished."""
+        run = self._saver.latest(self._thread_id)
+        if run is None or run.status not in UNFINISHED:
+            state = "there is no such thread" if run is None else f"its last run is {run.status}"
+            msg = f"nothing is in doubt in thread {self._thread_id!r}: {state}"
+            raise UnknownInterruptError(msg)
+        refuse_anothers(run, self._name)
+        return run
+
+    def _conducted(self, step: str | None) -> RunRecord:
+        """The newest run that LangGraph conducts and that has the step, or a step in doubt."""
+        for run in self._saver.runs(self._thread_id):
+            doubts, open_ = to_settle(self._saver.steps(run.run_id)) if run.entry == HOST else ([], [])
+            if any(each.step.digest().hex() == step for each in open_) or (step is None and doubts):
+                return run
+        msg = f"nothing is in doubt in thread {self._thread_id!r}" + ("" if step is None else f", and no step {step!r} is open in it")
+        raise UnknownInterruptError(msg)
 
 
 def to_settle(records: Sequence[StepRecord]) -> tuple[list[Announced], list[Announced]]:

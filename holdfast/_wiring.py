@@ -1,20 +1,22 @@
-"""Ties the layers together at import: who detects observers, where warnings go while nobody observes, who computes behind a caller's back.
+"""Ties the layers together at import, which knows nothing heavy yet.
 
-Imports nothing heavy.
+Who detects observers, where warnings go while nobody observes, who computes behind a caller's back, and in whose run we may be.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from holdfast import _evidence, events
-from holdfast.runtime import behind, lookup
+from holdfast.runtime import behind, context, lookup
 from holdfast.tracing.detect import detect
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from holdfast._evidence import Witness
+    from holdfast.runtime.context import Scope
 
 
 def _warn(note: events.Note) -> None:
@@ -33,7 +35,17 @@ def _attend(folder: Path, is_recorded: bool) -> Witness:  # noqa: FBT001 - see `
     return attend(folder, is_recorded=is_recorded)
 
 
+def _node() -> Scope | None:
+    """The scope of the LangGraph node that runs here. Where LangGraph was never imported, none does."""
+    if "langgraph.config" not in sys.modules:
+        return None
+    from holdfast.langgraph import scope_here
+
+    return scope_here()
+
+
 _evidence.open_witness = _attend
+context.outside = _node
 events.detect = detect
 events.fallback = _warn
 lookup.start_behind = behind.start

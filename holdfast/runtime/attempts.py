@@ -13,6 +13,7 @@ from holdfast.policies.retry import AttemptState, Retry, Stop, StopReason, decid
 from holdfast.runtime import stream
 from holdfast.runtime.context import current
 from holdfast.runtime.foreign import add_note, described, shown
+from holdfast.runtime.signals import is_signal
 from holdfast.runtime.unawaited import COROUTINE, refuse_coroutine
 from holdfast.values.marks import RESULT
 
@@ -86,7 +87,9 @@ def failed(call: Call, error: BaseException) -> float | None:
     if call.run is not None and call.run.journal is not None:
         _give_up_failures(call, call.run.journal, error)
         error = _question_of(error)
-    if not isinstance(error, Exception) or isinstance(error, FutureCancelled) or _is_verdict(call, error):  # nothing to retry
+    if (
+        not isinstance(error, Exception) or isinstance(error, FutureCancelled) or _is_verdict(call, error) or is_signal(error)
+    ):  # nothing to retry
         call.error = trimmed(error)
         _end_attempt(call, outcome_of(error), error)
         return None
@@ -166,7 +169,7 @@ def broke(call: Call, error: BaseException) -> None:
 
 def outcome_of(error: BaseException) -> str:
     """What the record of a run, call or attempt says about an error: ``cancelled`` (also by Ctrl-C), ``interrupted``, ``timeout``, ``error``."""
-    if isinstance(error, RunInterrupted):
+    if isinstance(error, RunInterrupted) or is_signal(error):
         return "interrupted"
     if is_cancellation(error) or isinstance(error, (KeyboardInterrupt, GeneratorExit)):
         return "cancelled"
@@ -189,7 +192,7 @@ def is_given_up(call: Call) -> bool:
     error = call.error
     if error is None:
         return False
-    return not isinstance(error, Exception) or is_cancellation(error) or (call.run is not None and call.run.is_stopping)
+    return not isinstance(error, Exception) or is_cancellation(error) or is_signal(error) or (call.run is not None and call.run.is_stopping)
 
 
 def _decide(call: Call, error: Exception | None, result: Any) -> tuple[Retry | Stop, int]:

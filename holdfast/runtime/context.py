@@ -64,17 +64,32 @@ class Scope:
 current: ContextVar[Scope | None] = ContextVar("holdfast_scope", default=None)
 
 
+def _nowhere() -> Scope | None:
+    return None
+
+
+outside = _nowhere
+"""Looks for a scope where no body of ours runs: in a node of LangGraph's. Set by ``holdfast``; asked only where a call would be refused."""
+
+
+def here() -> Scope | None:
+    """The scope that calls made here belong to; None outside a run."""
+    scope = current.get()
+    return outside() if scope is None else scope
+
+
 def scope_for(task: str) -> Scope:
     """The scope a call of ``task`` made here belongs to.
 
     Raises:
         TaskContextError: No run is active here, or the one that was has ended, or the attempt was given up.
     """
-    scope = current.get()
+    scope = here()
     if scope is None:
         msg = (
-            f"task {task!r} was called outside a run: call it in an @entrypoint or another task, or on its own with {task}.invoke(...) or "
-            f"`await {task}.ainvoke(...)`. A thread of yours sees the run if started with contextvars.copy_context().run, a forked process never."
+            f"task {task!r} was called outside a run: call it in an @entrypoint, another task, or a node, task or entrypoint of LangGraph, or on its "
+            f"own with {task}.invoke(...) or `await {task}.ainvoke(...)`. A thread of yours sees the run if started with "
+            f"contextvars.copy_context().run, a forked process never."
         )
         raise TaskContextError(msg)
     if scope.run.is_over:

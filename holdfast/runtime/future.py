@@ -73,6 +73,7 @@ class TaskFuture(Future[R]):
     """The result of a task that may not have finished yet: ``.result()`` in sync code, ``await`` in async code."""
 
     seen: Sight | None = None  # the latest look at its failure
+    may_block = False  # on a loop's own thread: true where a sync program that somebody conducts there waits, and nothing needs that loop
     _asyncio_future_blocking = False  # what asyncio.isfuture looks for; `await` uses a future of the waiting loop instead
 
     def __init__(self, work: Work | None = None) -> None:
@@ -363,12 +364,14 @@ class TaskFuture(Future[R]):
             del self  # see `result`: a body that is helped runs on top of this frame
 
     def _block(self, timeout: float | None) -> None:
-        if running_loop() is not None:
+        if running_loop() is not None and not self.may_block:
             _refuse_to_block(self)
         give_slot_back()
         try:
             work = self._work
-            if timeout is None and work is not None and self._state is PENDING:
+            if (
+                timeout is None and work is not None and self._state is PENDING and not self.may_block
+            ):  # a body run here would ask for the loop
                 work.help()
             if self._state not in _DONE:
                 condition = self._condition

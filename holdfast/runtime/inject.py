@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 from holdfast.errors import TaskContextError
-from holdfast.runtime.context import current
+from holdfast.runtime.context import here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,7 +184,7 @@ def get_config() -> dict[str, Any]:
 
 
 def _run(what: str) -> Run:
-    scope = current.get()
+    scope = here()
     if scope is None:
         msg = f"{what}() was called outside a run; call it in an @entrypoint or a @task while it runs"
         raise TaskContextError(msg)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic
 import msgspec
 
 from holdfast.errors import PolicyError, RunInterrupted, TaskContextError
-from holdfast.runtime.context import current, scope_for
+from holdfast.runtime.context import here, scope_for
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar  # type checkers know it; nobody else needs it
@@ -90,10 +90,12 @@ def interrupt(value: Any, *, response_schema: Any = None) -> Any:
         NotSerializable: The checkpointer cannot keep the question.
         Divergence: An answer was recorded for another question at this place.
     """
-    if current.get() is None:
+    if here() is None:
         msg = f"interrupt({value!r:.80}) was called outside a run; call it in an @entrypoint or a @task while it runs"
         raise TaskContextError(msg)
     scope = scope_for("interrupt")
+    if scope.run.ask is not None:
+        return scope.run.ask(value, response_schema)
     journal = scope.run.journal
     if journal is None:
         msg = (

@@ -112,7 +112,7 @@ class Journal:
             PolicyError: Another function of the same task name was called in this run.
             Divergence: At this place the record has another step.
         """
-        step = self.names.step(plan, scope, values, step_key, self._lock)
+        step = self.names_in(scope).step(plan, scope, values, step_key, self._lock)
         if plan.is_node:  # which ones come when is the graph's business
             return step, LOST
         if scope.trail is not None and scope.trail.digest == LOST and not self.failures:
@@ -122,6 +122,11 @@ class Journal:
         if self.failures:
             self.failures.went_on(here)
         return step, point
+
+    def names_in(self, scope: Scope) -> Names:
+        """What names the steps made in ``scope``."""
+        del scope  # all bodies of a run have the same tasks
+        return self.names
 
     def left(self, scope: Scope) -> None:
         """The body of ``scope`` has returned.
@@ -326,7 +331,10 @@ class Journal:
 
     def _drop(self, steps: tuple[StepId, ...]) -> None:
         """Have steps forgotten by the saver, too: put in line at once, and so before whatever is recorded of them later."""
-        change = Commit(self._lease, self.run.run_id, dropped=steps)
+        self.soon(Commit(self._lease, self.run.run_id, dropped=steps))
+
+    def soon(self, change: Commit) -> None:
+        """Put a change in line that nobody waits for; trouble shows at the next `check_late`, or at the end."""
         if self.is_blocking:
             self.post(change)
             return

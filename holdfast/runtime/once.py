@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from holdfast import clock
+from holdfast._records import HOST
 from holdfast.errors import Doubt, InDoubt, TaskContextError
 from holdfast.runtime.idempotency import key_in
 from holdfast.typing import StepId, StepRecord
@@ -118,7 +119,7 @@ def doubt_about(run: RunRecord, steps: Sequence[Announced]) -> InDoubt:
     for each in doubts[:_MOST_SHOWN]:
         lines.append(f"    {how(run, each.step, 'result=...')}  # it had its effect: this is the result")
         lines.append(f"    {how(run, each.step, 'rerun=True')}  # it had none: run it")
-    lines.append(f"Then go on with {run.entry}.invoke(None, thread_id={run.thread_id!r}).")
+    lines.append(f"Then go on with {'the graph' if run.entry == HOST else run.entry}.invoke(None, thread_id={run.thread_id!r}).")
     return InDoubt("\n".join(lines), task=doubts[0].task, step=doubts[0].step, doubts=doubts)
 
 
@@ -149,6 +150,7 @@ def refuse_unrecorded(plan: Plan) -> NoReturn:
     """
     msg = (
         f"task {plan.name} may run at most once, and this run records nothing that could tell a second time from the first: give the "
-        f"entrypoint a checkpointer, e.g. @entrypoint(checkpointer=SqliteSaver('runs.db')); {plan.name}.func(...) is the plain function"
+        f"entrypoint a checkpointer, e.g. @entrypoint(checkpointer=SqliteSaver('runs.db')), or the tasks inside LangGraph, "
+        f"holdfast.langgraph.configure(checkpointer=...); {plan.name}.func(...) is the plain function"
     )
     raise TaskContextError(msg)

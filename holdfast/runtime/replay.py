@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from holdfast import events
 from holdfast.errors import Divergence
@@ -29,7 +29,7 @@ class Replay:
         self._forget = forget
         self._unclaimed = {record.step: record for record in steps if record.kind in {"ok", "error"}}
         self._expected = {(record.step.scope, record.history): record.step for record in steps if record.history}
-        self._codes: dict[str, str] = {}
+        self._codes: dict[int, tuple[Callable[..., Any], str]] = {}
         self._told: set[str] = set()
         self._entered: set[bytes] = set()
 
@@ -40,10 +40,10 @@ class Replay:
 
     def code(self, plan: Plan) -> str:
         """Fingerprint of a task's code."""
-        found = self._codes.get(plan.name)
+        found = self._codes.get(id(plan.fn))
         if found is None:
-            found = self._codes[plan.name] = code_fingerprint(plan.fn)
-        return found
+            found = self._codes[id(plan.fn)] = plan.fn, code_fingerprint(plan.fn)  # the function too, or another one might get its id
+        return found[1]
 
     def follow(self, scope: Scope, step: StepId, here: Place, outcome: Callable[[StepId], StepRecord | None]) -> bytes:
         """The point of the scope's trail where ``step`` is made, by code at ``here``; empty when there is none.

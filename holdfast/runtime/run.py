@@ -18,6 +18,7 @@ from holdfast.runtime.dispatch import DEFAULT_SYNC_LIMIT, Slots, workers
 from holdfast.runtime.foreign import shown
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.loops import post, running_loop
+from holdfast.runtime.signals import is_signal
 
 if TYPE_CHECKING:
     import asyncio
@@ -50,6 +51,7 @@ class Run:
         verdict: What it raises whatever its body makes of it: a divergence, a broken checkpoint store; None while all is well.
         sink: Takes stream chunks; None when nobody streams.
         is_silent: True for a run that is told to no observer: the calls made in it belong to none, as far as that knows.
+        ask: Puts a question to people, in a run where that is another's business; None: as `holdfast.interrupt` does.
         is_stopping: True once it has failed or was interrupted: nothing new is started.
         is_over: True once its body and all calls have ended.
     """
@@ -67,6 +69,7 @@ class Run:
         around = current.get()
         self.level: int = 0 if around is None else around.run.level
         self.sink: Sink | None = None
+        self.ask: Callable[[Any, Any], Any] | None = None
         self.error: BaseException | None = None
         self.verdict: Exception | None = None
         self.is_silent = False
@@ -117,26 +120,27 @@ class Run:
             except RuntimeError as error:  # the system allows no more threads
                 return not _refuse(call, error)
             return True
-        if self.loop is None:
-            self.loop = background_loop(self.level)
-        if running_loop() is self.loop:
-            self._spawn(call)
+        loop = self.loop_of(call)
+        if running_loop() is loop:
+            _spawn(call)
         else:
-            post(self.loop, self._spawn, call)
+            post(loop, _spawn, call)
         return True
 
-    def _spawn(self, call: Call) -> None:
-        if self.loop is not None:
-            call.asyncio_task = self.loop.create_task(_begin(call), context=call.context)
+    def loop_of(self, call: Call) -> asyncio.AbstractEventLoop:
+        """Where the async body of ``call`` runs."""
+        del call  # all go to one
+        if self.loop is None:
+            self.loop = background_loop(self.level)
+        return self.loop
 
     def cancel_async(self, call: Call) -> None:
         """Cancel a running async body, from any thread."""
-        if self.loop is None:
-            return
-        if running_loop() is self.loop:
+        loop = self.loop_of(call)
+        if running_loop() is loop:
             _cancel_task(call)
         else:
-            post(self.loop, _cancel_task, call)
+            post(loop, _cancel_task, call)
 
     def help_out(self, call: Call) -> None:
         """Run a started but still queued sync call here, in its own context: the waiting thread is idle anyway."""
@@ -166,10 +170,14 @@ class Run:
 
     # -- ending a call ------------------------------------------------------------------------------------------------------------
 
+    def settling(self, call: Call) -> None:
+        """The outcome of a call is recorded, and about to be seen."""
+
     def closed(self, call: Call) -> None:
         """A call has ended; the last one to do so opens the gate."""
         error = call.error
-        if call.future is not None and error is not None and not is_cancellation(error) and not isinstance(error, RunInterrupted):
+        is_failure = error is not None and not (is_cancellation(error) or isinstance(error, RunInterrupted) or is_signal(error))
+        if call.future is not None and error is not None and is_failure:
             self._failed.append((call.plan.name, call.facts, error, call.future))
         if self.journal is not None and call.step is not None:
             self.journal.ended(call.step, call)
@@ -265,6 +273,13 @@ def _refuse(call: Call, error: RuntimeError) -> bool:
     call.has_slot, call.error = False, error
     steps.settle(call, None)
     return True
+
+
+def _spawn(call: Call) -> None:
+    """Start an async body, on the loop it is to run on."""
+    loop = running_loop()
+    if loop is not None:
+        call.asyncio_task = loop.create_task(_begin(call), context=call.context)
 
 
 async def _begin(call: Call) -> None:

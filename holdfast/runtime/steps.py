@@ -152,6 +152,7 @@ def settle(call: Call, value: Any) -> None:
         call.release_slot()
     if run.sink is not None:
         stream.task_ended(call, value, origin="body" if call.number else "cache")  # no attempt was made
+    run.settling(call)
     try:
         if call.error is None:
             future.set_result(value)

@@ -299,7 +299,9 @@ def run_state_of(call: CallFacts) -> Any:
 def shared_of(call: CallFacts) -> attributes.Attributes:
     """What all spans of the call's run carry."""
     state = run_state_of(call)
-    return _NONE if state is None else state.shared
+    if state is not None:
+        return state.shared  # type: ignore[no-any-return]
+    return _NONE if call.run is None else attributes.of_run(call.run)  # a run that somebody else conducts has no span of ours
 
 
 def kind_of(call: CallFacts) -> SpanKind:
