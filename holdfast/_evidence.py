@@ -59,7 +59,7 @@ class Witness(Protocol):
         """
         ...
 
-    def computed(self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, ttl: float | None) -> None:
+    def computed(self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, policy: Any) -> None:
         """The source was asked.
 
         Args:
@@ -68,7 +68,7 @@ class Witness(Protocol):
             seconds: How long it took, all attempts and waits included.
             ok: Whether it answered with a value.
             kind: ``fill`` while a caller waited, ``refresh`` behind a caller's back.
-            ttl: Seconds, of the policy in force; None never expires.
+            policy: The cache policy in force.
         """
         ...
 

@@ -36,6 +36,7 @@ class CachePolicy:
         fail_safe_throttle: Seconds that a source which has failed is left alone while an old value may be served.
         refresh_ahead: Part of the ttl from which on a hit has the value computed anew behind; None never.
         ttl_jitter: By which part of the ttl, at most, entries expire early, each by its own; None: all at the same age.
+        ttl_range: Least and most seconds that an operator may override the ttl with; None: any.
         tags: Words by which entries can be purged together.
         codec: Turns results into bytes and back; None chooses by the return annotation.
         is_simple: True when an entry is either fresh or of no use.
@@ -55,6 +56,7 @@ class CachePolicy:
     fail_safe_throttle: float
     refresh_ahead: float | None
     ttl_jitter: float | None
+    ttl_range: tuple[float, float] | None
     tags: tuple[str, ...]
     codec: Codec | None
     is_simple: bool = field(init=False, compare=False)
@@ -74,6 +76,7 @@ class CachePolicy:
         fail_safe_throttle: Duration | None = None,
         refresh_ahead: float | None = None,
         ttl_jitter: float | None = None,
+        ttl_range: tuple[Duration, Duration] | None = None,
         tags: Iterable[str] = (),
         codec: Codec | None = None,
     ) -> None:
@@ -97,6 +100,8 @@ class CachePolicy:
                 for often never expires; None: not before the ttl.
             ttl_jitter: Part of the ttl, such as 0.1, by which entries expire early: each by a share of it that follows from its key and date, so that what
                 was stored together does not expire together; None: at the same age.
+            ttl_range: Between which ttls, both included, an operator's override may lie while programs run (`holdfast.overrides`); None: any. The
+                ttl must lie there, too.
             tags: Words by which entries can be purged together.
             codec: An object with ``id``, ``encode`` and ``decode``; None chooses by the task's return annotation.
 
@@ -119,6 +124,7 @@ class CachePolicy:
             "fail_safe_throttle": cache_fields.duration(fail_safe_throttle, what="fail_safe_throttle") or cache_fields.DEFAULT_THROTTLE,
             "refresh_ahead": cache_fields.fraction(refresh_ahead, what="refresh_ahead", example=0.8),
             "ttl_jitter": cache_fields.fraction(ttl_jitter, what="ttl_jitter", example=0.1),
+            "ttl_range": cache_fields.bounds(ttl_range),
             "tags": cache_fields.words(tags, what="tags", example="weather"),
             "codec": cache_fields.codec(codec),
         }
@@ -185,4 +191,6 @@ def _is_given(name: str, value: Any) -> bool:
 def _shown(name: str, value: Any) -> str:
     if name in _DURATIONS:
         return spoken(value)
+    if name == "ttl_range":
+        return f"({', '.join(map(spoken, value))})"
     return name_of(value) if name in {"key_func", "cache_if"} else repr(value)

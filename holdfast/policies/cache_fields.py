@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import PolicyError
 from holdfast.policies.callables import name_of
-from holdfast.policies.duration import positive_seconds
+from holdfast.policies.duration import positive_seconds, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,7 +25,8 @@ _INSTEAD = {
     "stale_if_error": "leave it out to let failures through",
     "fail_safe_throttle": "give for example '1s' to ask a failing source often",
 }
-_NEEDS_TTL = ("stale_while_revalidate", "stale_if_error", "refresh_ahead", "ttl_jitter")
+_PAIR = 2
+_NEEDS_TTL = ("stale_while_revalidate", "stale_if_error", "refresh_ahead", "ttl_jitter", "ttl_range")
 _THROTTLED = ("stale_while_revalidate", "stale_if_error", "refresh_ahead")
 
 
@@ -41,6 +42,18 @@ def fraction(value: Any, *, what: str, example: float) -> float | None:
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < 1:
         raise PolicyError(f"{what}={value!r} is no part of the ttl: give a number between 0 and 1, for example {what}={example}")
     return float(value)
+
+
+def bounds(value: Any) -> tuple[float, float] | None:
+    """Check ``ttl_range``: two durations, the smaller one first."""
+    if value is None:
+        return None
+    if not isinstance(value, (tuple, list)) or len(value) != _PAIR:  # pyright: ignore[reportUnknownArgumentType] - what a user gives
+        raise PolicyError(f"ttl_range={value!r} is no pair of durations: give for example ttl_range=('5m', '6h')")
+    least, most = (positive_seconds(each, what="ttl_range", instead="give the least and the most") for each in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if least > most:
+        raise PolicyError(f"ttl_range={value!r} begins after its end: give the smaller one first")
+    return least, most
 
 
 def words(value: Iterable[str], *, what: str, example: str) -> tuple[str, ...]:
@@ -93,6 +106,9 @@ def check_together(values: Mapping[str, Any], *, is_throttled: bool) -> None:
     for name in _NEEDS_TTL:
         if values[name] is not None and values["ttl"] is None:
             raise PolicyError(f"{name}={values[name]!r} does nothing without a ttl, for nothing expires: add ttl='1h', or leave {name} out")
+    ttl, allowed = values["ttl"], values["ttl_range"]
+    if allowed is not None and not allowed[0] <= ttl <= allowed[1]:
+        raise PolicyError(f"ttl={spoken(ttl)} is beyond ttl_range, {spoken(allowed[0])} to {spoken(allowed[1])}: change one of them")
     if is_throttled and all(values[name] is None for name in _THROTTLED):
         raise PolicyError(
             f"fail_safe_throttle={values['fail_safe_throttle']!r} does nothing where no old value may be served: add stale_if_error='1d', "

@@ -53,10 +53,10 @@ class Attendant:
         """See `Witness.tap`."""
         return None if self.recorder is None else self.recorder.tap(key, payload)
 
-    def computed(self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, ttl: float | None) -> None:
+    def computed(self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, policy: Any) -> None:
         """See `Witness.computed`."""
         if self.recorder is not None:
-            self.recorder.computed(key, began, seconds, ok=ok, kind=kind, ttl=ttl)
+            self.recorder.computed(key, began, seconds, ok=ok, kind=kind, policy=policy)
 
     def in_force(self, policy: Any, key: CacheKey) -> Any:
         """See `Witness.in_force`."""

@@ -20,6 +20,7 @@ from holdfast.values._sqlite import is_corrupt
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from holdfast.policies.cache import CachePolicy
     from holdfast.typing import CacheKey
 
 MOST_TAPS = 1 << 14
@@ -88,7 +89,7 @@ class Recorder:
                 self._complain(error)
         return self._shifts
 
-    def computed(self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, ttl: float | None) -> None:
+    def computed(self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, policy: CachePolicy) -> None:
         """See `holdfast._evidence.Witness.computed`."""
         tap = self._taps.get(key) or self._new_tap(key)
         log, (fingerprint, size) = tap.log, self._stored.pop(key, (0, -1))
@@ -101,7 +102,7 @@ class Recorder:
         counts.seconds += seconds
         counts.errors += not ok
         counts.bytes += max(0, size)
-        log.ttl = ttl
+        log.policy = policy
         if tap.key:
             if kind != "refresh":
                 log.times.append((tap.key, began))
@@ -140,7 +141,7 @@ class Recorder:
 
     def _write(self) -> None:
         waiting = [addition for log in list(self._logs.values()) for addition in self._additions(log)]
-        counted = [Counted(log.task, log.ttl, log.counted()) for log in list(self._logs.values())]
+        counted = [Counted(log.task, log.policy, log.counted()) for log in list(self._logs.values())]
         counted = [each for each in counted if each.counts != Counts()]
         if not (counted or waiting) or not self.folder.is_dir():  # deleted: whoever stores something next makes it anew
             return

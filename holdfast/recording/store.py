@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
     from pathlib import Path
 
+    from holdfast.policies.cache import CachePolicy
+
 FILE = "trace.db"
 BUDGET = 64 << 20
 """Bytes of segments: seven million accesses."""
@@ -49,7 +51,7 @@ SCHEMA = Schema(
             PRIMARY KEY (task, hour)
         ) WITHOUT ROWID;
         CREATE TABLE policies (                        -- what the code said when the task was last used
-            task TEXT PRIMARY KEY, ttl REAL, seen REAL NOT NULL
+            task TEXT PRIMARY KEY, ttl REAL, least REAL, most REAL, seen REAL NOT NULL
         ) WITHOUT ROWID;
         CREATE TABLE size (bytes INTEGER NOT NULL);
         INSERT INTO size VALUES (0);
@@ -61,7 +63,10 @@ _COUNT = "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tas
 )
 
 
-_POLICY = "INSERT INTO policies VALUES (?, ?, ?) ON CONFLICT (task) DO UPDATE SET ttl = excluded.ttl, seen = excluded.seen"
+_POLICY = (
+    "INSERT INTO policies VALUES (?, ?, ?, ?, ?) ON CONFLICT (task) DO UPDATE SET"
+    " ttl = excluded.ttl, least = excluded.least, most = excluded.most, seen = excluded.seen"
+)
 
 
 class Counted(NamedTuple):
@@ -69,12 +74,12 @@ class Counted(NamedTuple):
 
     Attributes:
         task: Module and qualified name.
-        ttl: Seconds, of the policy in force at the last computation; None never expires.
+        policy: In force at the last computation; None before there was one.
         counts: Since the last time.
     """
 
     task: str
-    ttl: float | None
+    policy: CachePolicy | None
     counts: Counts
 
 
@@ -146,7 +151,7 @@ class Ledger:
         with self._file.transaction() as connection:
             ids = [self._add(connection, segment, replaced) for segment, replaced in segments]
             connection.executemany(_COUNT, [(each.task, hour, *_row(each.counts)) for each in counted])
-            connection.executemany(_POLICY, [(each.task, each.ttl, now) for each in counted if each.counts.fills or each.counts.refreshes])
+            connection.executemany(_POLICY, [_policy_row(each.task, each.policy, now) for each in counted if each.policy is not None])
             self._drop_oldest(connection, hour)
         self._identity = self._identity or _identity_of(self.path)
         return ids
@@ -204,6 +209,11 @@ def _identity_of(path: Path) -> tuple[int, int] | None:
     return info.st_dev, info.st_ino
 
 
+def _policy_row(task: str, policy: CachePolicy, now: float) -> tuple[str, float | None, float | None, float | None, float]:
+    least, most = policy.ttl_range or (None, None)
+    return task, policy.ttl, least, most, now
+
+
 def _row(counts: Counts) -> tuple[int | float, ...]:
     return tuple(getattr(counts, name) for name in Counts.__struct_fields__)
 
@@ -254,10 +264,17 @@ class Reader:
             rows = [] if connection is None else connection.execute(query, (task, since - HOUR)).fetchall()
         return [(hour, Counts(*rest)) for hour, *rest in rows]
 
-    def policy(self, task: str) -> tuple[float | None] | None:
-        """The time to live in force at the task's last computation, in seconds (None never expires); None for a task that never computed."""
+    def policy(self, task: str) -> tuple[float | None, float | None, float | None] | None:
+        """The time to live in force at the task's last computation, in seconds (None never expires), and the least and the most that it may be.
+
+        None for a task that never computed.
+        """
         with self._looking() as connection:
-            return None if connection is None else connection.execute("SELECT ttl FROM policies WHERE task = ?", (task,)).fetchone()
+            return (
+                None
+                if connection is None
+                else connection.execute("SELECT ttl, least, most FROM policies WHERE task = ?", (task,)).fetchone()
+            )
 
     def close(self) -> None:
         """Close the file."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
+
+if TYPE_CHECKING:
+    from holdfast.policies.cache import CachePolicy
 
 T = TypeVar("T")
 
@@ -86,18 +89,18 @@ class TaskLog:
         counts: Since the process began.
         gets: The same count as in ``counts``, where a hit finds it.
         shift: Of each ``2 ** shift`` keys one is kept.
-        ttl: Seconds, of the policy in force at the last computation; None never expires.
+        policy: In force at the last computation; None before there was one.
         times: Kept times, seconds since the epoch, with the hashes of their keys.
         answers: Of the source.
         dull: The tap of all keys that are not kept.
     """
 
-    __slots__ = ("_room", "_written", "answers", "counts", "dull", "gets", "shift", "task", "times", "ttl")
+    __slots__ = ("_room", "_written", "answers", "counts", "dull", "gets", "policy", "shift", "task", "times")
 
     def __init__(self, task: str, shift: int = 0) -> None:
         self.task = task
         self.shift = shift
-        self.ttl: float | None = None
+        self.policy: CachePolicy | None = None
         self._start()
 
     def _start(self) -> None:

@@ -41,5 +41,6 @@ def computed(call: Call, asked: Asked, *, kind: str = "fill") -> None:
     if attending is None or call.key is None or policy is None or is_given_up(call):
         return
     began, started = asked
-    ttl = attending.in_force(policy, call.key).ttl
-    attending.computed(call.key, began, clock.current.monotonic() - started, ok=call.error is None, kind=kind, ttl=ttl)
+    attending.computed(
+        call.key, began, clock.current.monotonic() - started, ok=call.error is None, kind=kind, policy=attending.in_force(policy, call.key)
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast import CachePolicy
 from holdfast.cache.disk import DiskCache
 from holdfast.overrides import Overrides
 from holdfast.recording.store import Counted, Ledger
@@ -34,7 +35,7 @@ def ttl(command, folder):  # noqa: F811
         for task in (FORECAST, PRICE):
             cache.set(CacheKey(f"{task}@1", bytes(16)), "x", codec_for(), ttl=3600)
     ledger = Ledger(folder / "c")
-    ledger.write([], [Counted(FORECAST, 3600.0, Counts(gets=2, fills=1))], 1_000_000.0)
+    ledger.write([], [Counted(FORECAST, CachePolicy(ttl=3600, ttl_range=(60, 7200)), Counts(gets=2, fills=1))], 1_000_000.0)
     ledger.close()
     return lambda *arguments: command("cache", "ttl", *arguments, "--path", "c")
 
@@ -86,6 +87,7 @@ def test_a_dry_run_changes_nothing(ttl, folder):
     [
         (("set", "forecast", "soon"), "ttl='soon'"),
         (("set", "forecast", "0"), "ttl="),
+        (("set", "forecast", "8h"), "ttl 8h is beyond the ttl_range of app.weather.forecast, 1m to 2h"),
         (("set", "forecast", "5m", "--canary", "much"), "'much' is no share"),
         (("set", "forecast", "5m", "--canary", "0%"), "share=0.0"),
         (("set", "forecast", "5m", "--guard", "errors"), "is no limit"),

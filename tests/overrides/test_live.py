@@ -27,7 +27,7 @@ def cache(tmp_path, monkeypatch):
 class Source:
     """Counts how often it is asked; its answers change, or fail, as told."""
 
-    def __init__(self, cache, colour):
+    def __init__(self, cache, colour, **policy):
         self.asked = []
         self.answer = "rain"
 
@@ -37,7 +37,7 @@ class Source:
                 raise self.answer
             return f"{self.answer} {key}"
 
-        decorated = resilient(retry_policy=(), cache_policy=CachePolicy(ttl=60, version="1"), cache=cache)(colour.define(fetch))
+        decorated = resilient(retry_policy=(), cache_policy=CachePolicy(ttl=60, version="1", **policy), cache=cache)(colour.define(fetch))
         self.task = decorated.key(0).namespace.rpartition("@")[0]
         self.fetch = lambda key=0: colour.run(decorated, key)
 
@@ -160,6 +160,23 @@ def test_a_guard_lets_what_is_well_be(cache, source, clock):
     cache.witness.look()
 
     assert 1 == len(overrides.current())
+
+
+def test_what_the_policy_does_not_take_is_not_applied(cache, colour, clock, monkeypatch):
+    """Whatever the file says: the policy knows its bounds, and one line tells."""
+    told = []
+    monkeypatch.setattr(events, "fallback", told.append)
+    source = Source(cache, colour, ttl_range=("30s", "2m"))
+    source.fetch()
+    Overrides(cache.path).set(source.task, "3m", author="anna")
+    cache.witness.look()
+    clock.advance(90)
+    source.fetch()
+    source.fetch()
+
+    assert 2 == len(source.asked)
+    assert ["holdfast.override.refused"] == [note.event for note in told]
+    assert "beyond ttl_range, 30s to 2m" in told[0].text
 
 
 def test_a_damaged_file_leaves_things_as_they_are(cache, source, clock, monkeypatch):

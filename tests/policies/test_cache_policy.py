@@ -46,7 +46,7 @@ def test_the_default_remembers_every_result_for_ever():
     """As in LangGraph, where ttl is None too."""
     policy = CachePolicy()
 
-    assert (None, None, (), None, None, None, None, None, 30.0, None, None, (), None, True) == dataclasses.astuple(policy)
+    assert (None, None, (), None, None, None, None, None, 30.0, None, None, None, (), None, True) == dataclasses.astuple(policy)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,11 @@ def test_the_default_remembers_every_result_for_ever():
             {"ttl": 60, "refresh_ahead": 1},
             "refresh_ahead=1 is no part of the ttl: give a number between 0 and 1, for example refresh_ahead=0.8",
         ),
+        ({"ttl_range": (5, 60)}, "ttl_range=(5.0, 60.0) does nothing without a ttl"),
+        ({"ttl": 60, "ttl_range": "5m"}, "ttl_range='5m' is no pair of durations: give for example ttl_range=('5m', '6h')"),
+        ({"ttl": 60, "ttl_range": (60, 5)}, "ttl_range=(60, 5) begins after its end: give the smaller one first"),
+        ({"ttl": 90, "ttl_range": (5, "1m")}, "ttl=1m30s is beyond ttl_range, 5s to 1m: change one of them"),
+        ({"ttl": 90, "ttl_range": (0, "1m")}, "ttl_range=0"),
         ({"ttl": 60, "ttl_jitter": True}, "ttl_jitter=True is no part of the ttl"),
         (
             {"ttl": 60, "ttl_jitter": "10%"},

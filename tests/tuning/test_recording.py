@@ -104,7 +104,7 @@ def test_a_sample_of_keys_speaks_for_all(tmp_path, clock):
     ledger = store.Ledger(tmp_path)
     ledger.write(
         [(store.segment_of_times("app.fetch", 1, 2, kept), ()), (store.segment_of_answers("app.fetch", 1, 2, answers), ())],
-        [store.Counted("app.fetch", 600.0, Counts(gets=len(rows), fills=live.calls))],
+        [store.Counted("app.fetch", CachePolicy(ttl=600), Counts(gets=len(rows), fills=live.calls))],
         clock.time(),
     )
     ledger.close()
@@ -148,7 +148,7 @@ def test_what_was_dropped_does_not_count(tmp_path, clock):
     hour = clock.time() // 3600 * 3600
     ledger = store.Ledger(tmp_path)
     for number in range(4):
-        ledger.write([], [store.Counted("app.fetch", 60.0, Counts(gets=10, fills=1))], hour + number * 3600)
+        ledger.write([], [store.Counted("app.fetch", CachePolicy(ttl=60), Counts(gets=10, fills=1))], hour + number * 3600)
     ledger.write(
         [(store.segment_of_times("app.fetch", 1, 0, [(5, hour + 3700), (5, hour + 7300), (5, hour + 7400)]), ())], [], hour + 10_800
     )
@@ -196,7 +196,7 @@ def test_an_empty_recording_says_so(tmp_path, clock):
     ledger.write([], [], clock.time())
     with pytest.raises(TraceError, match="nothing is recorded"):
         Recording.load(tmp_path)
-    ledger.write([], [store.Counted("app.fetch", 60.0, Counts(gets=1, fills=1))], clock.time())
+    ledger.write([], [store.Counted("app.fetch", CachePolicy(ttl=60), Counts(gets=1, fills=1))], clock.time())
     ledger.close()
     clock.advance(86_400)
     recording = Recording.load(tmp_path, since="1h")

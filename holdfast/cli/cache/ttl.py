@@ -14,7 +14,7 @@ from holdfast.cli.marks import age, plain
 from holdfast.cli.table import Row, draw
 from holdfast.errors import HoldfastError
 from holdfast.overrides import Overrides
-from holdfast.policies.duration import spoken
+from holdfast.policies.duration import seconds, spoken
 from holdfast.recording.store import FILE, Reader
 
 if TYPE_CHECKING:
@@ -135,6 +135,7 @@ def set_(
     folder = place.folder_of(path)
     name = _task(folder, task)
     overrides = Overrides(folder)
+    _check_range(folder, name, ttl)
     before = _guarded(lambda: overrides.current(name))
     options: dict[str, Any] = {
         "share": canary,
@@ -214,6 +215,14 @@ def _recorded(folder: Path, ask: Callable[[Reader], T], otherwise: T) -> T:
         return otherwise
     finally:
         reader.close()
+
+
+def _check_range(folder: Path, task: str, ttl: str) -> None:
+    """End the command when the task's policy would not take it, as far as that is recorded; running programs check it anyway."""
+    wanted = _guarded(lambda: seconds(ttl, what="ttl"))
+    _, least, most = _recorded(folder, lambda reader: reader.policy(task), None) or (None, None, None)
+    if least is not None and most is not None and not least <= wanted <= most:
+        output.fail(f"ttl {ttl} is beyond the ttl_range of {task}, {spoken(least)} to {spoken(most)}")
 
 
 def _current(overrides: Overrides, folder: Path, given: str) -> Override:
