@@ -117,6 +117,7 @@ MODULES = {
     "tuning/_files.py": "tuning/test_files.py",
     "tuning/_histories.py": "tuning/test_staleness.py",
     "tuning/_json_lines.py": "tuning/test_files.py",
+    "tuning/_limited.py": "tuning/test_limits.py",
     "tuning/_looks.py": "tuning/test_staleness.py",
     "tuning/_mixture.py": "tuning/test_staleness.py",
     "tuning/_oracle_general.py": "tuning/test_files.py",

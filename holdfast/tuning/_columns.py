@@ -96,9 +96,16 @@ class Columns:
 
         A live cache computes only now and then, so most accesses have no time of their own. None when none has.
         """
-        if self.computes is None:
+        return self._assumed(self.computes)
+
+    def assumed_sizes(self) -> array[int] | None:
+        """For each access the bytes of what would be stored, by the same rule."""
+        return self._assumed(self.sizes)
+
+    def _assumed(self, column: array[int] | None) -> array[int] | None:
+        if column is None:
             return None
-        assumed = array("q", self.computes)
+        assumed = array("q", column)
         for order in (range(len(assumed)), reversed(range(len(assumed)))):
             latest: dict[int, int] = {}
             for index in order:
@@ -107,7 +114,7 @@ class Columns:
                     assumed[index] = latest.get(key, _ABSENT)
                 else:
                     latest[key] = assumed[index]
-        return array("q", [max(0, compute) for compute in assumed])
+        return array("q", [max(0, value) for value in assumed])
 
 
 def _appended(column: array[int] | None, what: str, value: int | None, count: int, kind: _Kind) -> array[int]:

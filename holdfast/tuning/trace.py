@@ -10,6 +10,7 @@ from holdfast.errors import HoldfastError, PolicyError, TraceError
 from holdfast.policies.duration import positive_seconds, spoken
 from holdfast.tuning import _csv, _json_lines, _oracle_general
 from holdfast.tuning._columns import Columns, hashed, microseconds, whole
+from holdfast.tuning._limited import Limited, Room
 from holdfast.tuning.outcomes import Outcome, RefreshOutcome
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from holdfast.policies.duration import Duration
     from holdfast.tuning._chain import Index, Refreshed, Totals
+    from holdfast.tuning._limited import Eviction
     from holdfast.tuning._staleness import Source
     from holdfast.tuning.outcomes import Staleness
     from holdfast.tuning.sightings import Sightings
@@ -46,7 +48,7 @@ class Trace:
 
     Iterating gives each `Access` with its key and fingerprint as numbers. Times are kept in whole microseconds.
 
-    What the questions below assume: the cache starts empty, has room for everything, and computes a key once at a time, while others wait.
+    What the questions below assume: the cache starts empty, has room for everything (but see `hits`), and computes a key once at a time, while others wait.
     An access without a ``compute`` of its own would take as long as its key's last one before it that has one, else its key's next
     one, else no time at all. An entry is as old as the time since its computing *ended*, and fresh while its age is below the TTL, as in
     ``CachePolicy(ttl=...)``.
@@ -173,23 +175,39 @@ class Trace:
         times = self._columns.times
         return (times[-1] - times[0]) / 1e6 if times else 0.0
 
-    def hits(self, ttls: Iterable[Duration | None]) -> list[Outcome]:
+    def hits(
+        self,
+        ttls: Iterable[Duration | None],
+        *,
+        max_entries: int | None = None,
+        max_bytes: int | None = None,
+        evict: Eviction = "least-recently-used",
+    ) -> list[Outcome]:
         """What each TTL would have done, counted from when an entry is stored: ``CachePolicy(ttl=...)``.
 
         Exact: after a computation that begins at t and takes d, the next is at the first access to the key at or after ``t + d + ttl``.
 
         Args:
             ttls: Seconds, timedeltas or texts such as ``"1h30m"``, above zero, rounded to microseconds; None never expires.
+            max_entries: Room for so many entries; None, the default, for any number.
+            max_bytes: Room for so many bytes, as the trace's sizes have it; a value larger than a quarter of it is not kept. None, the default, for
+                any number. Where all keys do not fit at once, each TTL is played access by access, a second or so for a million.
+            evict: Which entry goes where room is short: ``least-recently-used``, the default, is `InMemoryCache`; ``least-recently-stored`` is what
+                `DiskCache` comes to, which looks at its size after each MiB written.
 
         Returns:
             One outcome for each TTL, in the order given.
 
         Raises:
-            PolicyError: A TTL is none.
-            TraceError: The trace is empty.
+            PolicyError: A TTL or a limit is none.
+            TraceError: The trace is empty, or bytes are limited and it has no sizes.
         """
-        wanted = [_ttl(ttl, "ttl") for ttl in ttls]
-        return self._outcomes(wanted, self._index.fixed([_microseconds(ttl) for ttl in wanted]))
+        wanted, room = [_ttl(ttl, "ttl") for ttl in ttls], Room.checked(max_entries, max_bytes, evict)
+        asked, index = [_microseconds(ttl) for ttl in wanted], self._index
+        if room is None or room.is_enough(self._columns):
+            return self._outcomes(wanted, index.fixed(asked))
+        limited = Limited(self._columns, room)
+        return self._outcomes(wanted, [limited.fixed(ttl) for ttl in asked])
 
     def sliding(self, ttls: Iterable[Duration | None]) -> list[Outcome]:
         """What each TTL would have done if every hit began it anew, as a session's does.
