@@ -33,15 +33,16 @@ class TaskContextError(HoldfastError, RuntimeError):
 
 
 class NodeTimeoutError(HoldfastError, TimeoutError):
-    """An attempt ran longer than its ``timeout``, or into the task's ``deadline``.
+    """An attempt ran longer than its ``timeout``, or into the task's ``deadline``; or a cached call waited for its ``hard_timeout``.
 
     Attributes:
         task: Name of the task.
         limit: The limit that expired, in seconds.
+        cause: Which it was: ``timeout``, ``deadline`` or ``hard_timeout``.
     """
 
     def __init__(self, task: str, limit: float, *, cause: str = "timeout") -> None:
-        """Name the task, the limit in seconds and whether the ``timeout`` or the ``deadline`` set it."""
+        """Name the task, the limit in seconds and what set it."""
         super().__init__(f"{task} did not finish within {round(limit, 3) or limit:g} s ({cause})")
         self.task = task
         self.limit = limit

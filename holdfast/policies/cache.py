@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from holdfast.policies.duration import Duration
     from holdfast.typing import Codec
 
-_DURATIONS = frozenset({"ttl", "negative_ttl", "stale_while_revalidate", "stale_if_error", "fail_safe_throttle"})
+_DURATIONS = frozenset(
+    {"ttl", "negative_ttl", "stale_while_revalidate", "stale_if_error", "fail_safe_throttle", "soft_timeout", "hard_timeout"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False)
@@ -35,6 +37,8 @@ class CachePolicy:
         stale_if_error: Seconds past the ttl in which the old value is served when computing fails; None: none.
         fail_safe_throttle: Seconds that a source which has failed is left alone while an old value may be served.
         refresh_ahead: Part of the ttl from which on a hit has the value computed anew behind; None never.
+        soft_timeout: Seconds that a caller waits for a new value while there is an old one to serve instead; None: as long as it takes.
+        hard_timeout: Seconds that a caller waits for a new value in any case; None: as long as it takes.
         ttl_jitter: By which part of the ttl, at most, entries expire early, each by its own; None: all at the same age.
         ttl_range: Least and most seconds that an operator may override the ttl with; None: any.
         tags: Words by which entries can be purged together.
@@ -57,6 +61,8 @@ class CachePolicy:
     refresh_ahead: float | None
     ttl_jitter: float | None
     ttl_range: tuple[float, float] | None
+    soft_timeout: float | None
+    hard_timeout: float | None
     tags: tuple[str, ...]
     codec: Codec | None
     is_simple: bool = field(init=False, compare=False)
@@ -77,6 +83,8 @@ class CachePolicy:
         refresh_ahead: float | None = None,
         ttl_jitter: float | None = None,
         ttl_range: tuple[Duration, Duration] | None = None,
+        soft_timeout: Duration | None = None,
+        hard_timeout: Duration | None = None,
         tags: Iterable[str] = (),
         codec: Codec | None = None,
     ) -> None:
@@ -102,6 +110,10 @@ class CachePolicy:
                 was stored together does not expire together; None: at the same age.
             ttl_range: Between which ttls, both included, an operator's override may lie while programs run (`holdfast.overrides`); None: any. The
                 ttl must lie there, too.
+            soft_timeout: How long a call waits for a new value before it takes the old one that ``stale_if_error`` lets it have; the computation
+                goes on behind it and is stored. None: as long as it takes.
+            hard_timeout: How long a call waits for a new value at all before it raises `NodeTimeoutError`, or takes that old one; the computation goes
+                on behind it and is stored. None: as long as it takes.
             tags: Words by which entries can be purged together.
             codec: An object with ``id``, ``encode`` and ``decode``; None chooses by the task's return annotation.
 
@@ -125,6 +137,8 @@ class CachePolicy:
             "refresh_ahead": cache_fields.fraction(refresh_ahead, what="refresh_ahead", example=0.8),
             "ttl_jitter": cache_fields.fraction(ttl_jitter, what="ttl_jitter", example=0.1),
             "ttl_range": cache_fields.bounds(ttl_range),
+            "soft_timeout": cache_fields.duration(soft_timeout, what="soft_timeout"),
+            "hard_timeout": cache_fields.duration(hard_timeout, what="hard_timeout"),
             "tags": cache_fields.words(tags, what="tags", example="weather"),
             "codec": cache_fields.codec(codec),
         }
@@ -181,7 +195,7 @@ class CachePolicy:
 
 
 _FIELDS = tuple(each.name for each in fields(CachePolicy) if each.init)
-_MORE = ("stale_while_revalidate", "stale_if_error", "refresh_ahead", "ttl_jitter")
+_MORE = ("stale_while_revalidate", "stale_if_error", "refresh_ahead", "ttl_jitter", "soft_timeout", "hard_timeout")
 
 
 def _is_given(name: str, value: Any) -> bool:

@@ -23,6 +23,8 @@ _INSTEAD = {
     "negative_ttl": "leave it out to remember no failures",
     "stale_while_revalidate": "leave it out to serve nothing past its ttl",
     "stale_if_error": "leave it out to let failures through",
+    "soft_timeout": "leave it out to wait for the new value, or give stale_while_revalidate to wait for none",
+    "hard_timeout": "leave it out to wait as long as it takes",
     "fail_safe_throttle": "give for example '1s' to ask a failing source often",
 }
 _PAIR = 2
@@ -109,6 +111,15 @@ def check_together(values: Mapping[str, Any], *, is_throttled: bool) -> None:
     ttl, allowed = values["ttl"], values["ttl_range"]
     if allowed is not None and not allowed[0] <= ttl <= allowed[1]:
         raise PolicyError(f"ttl={spoken(ttl)} is beyond ttl_range, {spoken(allowed[0])} to {spoken(allowed[1])}: change one of them")
+    soft, hard = values["soft_timeout"], values["hard_timeout"]
+    if soft is not None and values["stale_if_error"] is None:
+        raise PolicyError(
+            f"soft_timeout={soft!r} does nothing where no old value may be served: add stale_if_error='1d', or give hard_timeout={soft!r}"
+        )
+    if soft is not None and hard is not None and hard <= soft:
+        raise PolicyError(
+            f"soft_timeout={soft!r} does nothing beside hard_timeout={hard!r}, which is over by then: give a longer hard_timeout"
+        )
     if is_throttled and all(values[name] is None for name in _THROTTLED):
         raise PolicyError(
             f"fail_safe_throttle={values['fail_safe_throttle']!r} does nothing where no old value may be served: add stale_if_error='1d', "

@@ -163,24 +163,63 @@ def take_slot_sync(call: Call) -> None:
         call.has_slot = True
 
 
-async def join_async(call: Call, computation: TaskFuture[Any]) -> bool:
-    """Wait, holding no slot, until another call's computation has landed; True."""
+async def join_async(call: Call, computation: TaskFuture[Any], limit: float | None = None) -> bool:
+    """Wait, holding no slot, until another call's computation has landed; False when ``limit`` passed first."""
     call.release_slot()
+    has_landed = True
     if not computation.done():
-        await _Waiting(computation)
+        if limit is None:
+            await _Waiting(computation)
+        else:
+            has_landed = await _landed_within_async(computation, limit)
     await take_slot_async(call)
+    return has_landed
+
+
+async def _landed_within_async(computation: TaskFuture[Any], limit: float) -> bool:
+    timer: Any = None
+    try:
+        async with clock.current.timeout(limit) as timer:
+            await _Waiting(computation)
+    except TimeoutError:
+        if timer is None or not timer.expired():
+            raise
+        return False
     return True
 
 
-def join_sync(call: Call, computation: TaskFuture[Any]) -> bool:
-    """Wait, holding no slot, until another call's computation has landed; False when it never will, because it waits for this thread."""
+def join_sync(call: Call, computation: TaskFuture[Any], limit: float | None = None) -> bool:
+    """Wait, holding no slot, until another call's computation has landed; False when ``limit`` passed first, or when it waits for this thread."""
     call.release_slot()
-    patience, is_stuck = _FIRST_LOOK, False
-    while not is_stuck and not wait([computation], patience).done:
-        patience = min(2 * patience, _RAREST_LOOK)
-        is_stuck = flight.is_stuck(call)
+    if limit is None:
+        has_landed = _landed_unless_stuck(call, computation)
+    else:
+        event: Any = _Landing(computation)
+        has_landed = clock.current.wait(event, limit)
     take_slot_sync(call)
-    return not is_stuck
+    return has_landed
+
+
+def _landed_unless_stuck(call: Call, computation: TaskFuture[Any]) -> bool:
+    patience = _FIRST_LOOK
+    while not wait([computation], patience).done:
+        patience = min(2 * patience, _RAREST_LOOK)
+        if flight.is_stuck(call):
+            return False
+    return True
+
+
+class _Landing:
+    """A future as the event that a clock can wait for."""
+
+    def __init__(self, future: TaskFuture[Any]) -> None:
+        self._future = future
+
+    def is_set(self) -> bool:
+        return self._future.done()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        return bool(wait([self._future], seconds).done)
 
 
 async def take_turn_async(call: Call) -> bool:

@@ -29,7 +29,7 @@ from holdfast.runtime.attempts import is_cancellation
 from holdfast.runtime.background import background_loop
 from holdfast.runtime.context import current
 from holdfast.runtime.dispatch import workers
-from holdfast.runtime.flight import leave, name_of
+from holdfast.runtime.flight import joins, leave, name_of
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.inject import fill
 from holdfast.runtime.loops import post, running_loop
@@ -59,11 +59,14 @@ class Behind:
 
     Attributes:
         landed: Its outcome, for those who wait.
+        made: The call that is computing; None before it began.
+        is_asked_for: True once somebody waits for it, who then gets its failure, too.
     """
 
-    def __init__(self, call: Call, entry: Entry | None) -> None:
+    def __init__(self, call: Call, entry: Entry | None, *, is_asked_for: bool) -> None:
         """Take over from ``call`` what it takes to make it again, instead of ``entry``."""
         self.landed: TaskFuture[Landed] = TaskFuture()
+        self.is_asked_for = is_asked_for
         plan = call.plan if call.plan.cache_mode == USE else call.plan.replace(cache_mode=USE)
         self._plan, self._args, self._run, self._cache = plan, call.args, call.run, call.cache
         self._kwargs = {name: value for name, value in call.kwargs.items() if name not in call.plan.injected}
@@ -73,7 +76,7 @@ class Behind:
         self._context = copy_context()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
-        self._made: Call | None = None
+        self.made: Call | None = None
         self._is_home = False  # on a loop of ours, which may be about to run for the first time
         self._is_over = False
 
@@ -85,8 +88,8 @@ class Behind:
     def give_up(self) -> None:
         """Count on it no more; whoever waits for it looks for itself."""
         self._is_over = True
-        if self._made is not None:
-            leave(self._made)
+        if self.made is not None:
+            leave(self.made)
         self.landed.settle_cancelled()
 
     def start(self) -> None:
@@ -159,11 +162,13 @@ class Behind:
             run.loop = self._loop
             plan, kwargs = fill(plan, self._args, kwargs, run)
         call = Call(plan, self._args, kwargs, run)
-        self._made, call.is_behind, call.replaces, call.cache = call, True, self._entry, self._cache
+        self.made, call.is_behind, call.replaces, call.cache = call, True, self._entry, self._cache
         call.observe()
         lookup.assign_key(call)
         if call.facts is not None:
-            call.facts.is_behind, call.facts.cache = True, "refresh"
+            call.facts.is_behind = True
+            if self._entry is not None:
+                call.facts.cache = "refresh"
             if self._facts is not None:
                 call.facts.origin_trace_id, call.facts.origin_span_id = self._facts.trace_id, self._facts.span_id
         return call
@@ -175,7 +180,7 @@ class Behind:
         with _lock:
             if _under_way.get(self._name) is self:
                 del _under_way[self._name]
-        if call is not None and isinstance(error, Exception) and not is_cancellation(error):
+        if call is not None and not self.is_asked_for and isinstance(error, Exception) and not is_cancellation(error):
             lookup.refresh_failed(call, error)
         if error is not None and (is_cancellation(error) or not isinstance(error, Exception)):
             self.landed.settle_cancelled()
@@ -194,15 +199,18 @@ def start(call: Call, entry: Entry | None, *, is_asked_for: bool = False) -> Tas
         is_asked_for: True when the caller waits for it: it is begun however many are under way.
 
     Returns:
-        The future of its outcome; None when too many are under way, or the system allows no more threads.
+        The future of its outcome; None when too many are under way, the system allows no more threads, or the call would wait for itself.
     """
     name = name_of(call)
     found = _under_way.get(name)
     if found is not None and not found.is_stranded:
-        return found.landed
+        if not is_asked_for:
+            return found.landed
+        found.is_asked_for = True
+        return found.landed if joins(call, found.made) else None
     if len(_under_way) >= MOST and not is_asked_for:
         return None
-    behind = Behind(call, entry)
+    behind = Behind(call, entry, is_asked_for=is_asked_for)
     with _lock:
         found = _under_way.get(name)
         if found is not None and not found.is_stranded:

@@ -78,17 +78,31 @@ def _may_wait(call: Call, inside: tuple[Call, ...], leader: Call) -> bool:
     """False where waiting could go on for ever."""
     if not call.plan.is_async and running_loop() is not None:
         return False  # a sync call on a loop's own thread: the computation may need the very loop that waiting would block
-    if not inside:
-        return True
+    return not inside or not _closes_ring(inside, leader)
+
+
+def _closes_ring(inside: tuple[Call, ...], leader: Call) -> bool:
+    """Whether a call made inside these computations would, by waiting for ``leader``, wait for itself."""
     ahead = [leader]
     seen: set[Call] = set()
     while ahead:
         each = ahead.pop()
         if each in inside:
-            return False  # directly, or because that computation waits for one that waits for this one
+            return True  # directly, or because that computation waits for one that waits for this one
         if each not in seen:
             seen.add(each)
             ahead += [other for within, other in _waiting.values() if each in within]
+    return False
+
+
+def joins(call: Call, leader: Call | None) -> bool:
+    """Join, for a limited time, a computation that does not go by `board`; False where the call would wait for itself. `alight` ends it."""
+    inside = _inside.get()
+    if leader is not None and inside:
+        with _lock:
+            if _closes_ring(inside, leader):
+                return False
+            _waiting[call] = (inside, leader)
     return True
 
 

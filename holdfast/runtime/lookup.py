@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
 from holdfast._evidence import POLICIES_CHANGED
-from holdfast.errors import KeyFuncError, NotSerializable
+from holdfast.errors import KeyFuncError, NodeTimeoutError, NotSerializable
 from holdfast.policies.duration import spoken
 from holdfast.policies.freshness import Freshness, judge
-from holdfast.policies.plan import BYPASS, REFRESH
+from holdfast.policies.plan import BYPASS, REFRESH, USE
 from holdfast.runtime import witness
 from holdfast.runtime.attempts import is_given_up
 from holdfast.runtime.foreign import described, shown
@@ -249,6 +249,27 @@ def refresh_failed(call: Call, error: Exception) -> None:
         call=call.facts,
         task=call.plan.name,
     )
+
+
+def patience(call: Call) -> float | None:
+    """Seconds that a call which found nothing to serve waits for a computation behind it; None where it computes, and waits, by itself."""
+    policy = call.plan.cache
+    if policy is None or call.is_behind or call.plan.cache_mode != USE:
+        return None
+    return policy.hard_timeout if call.spare is None or policy.soft_timeout is None else policy.soft_timeout
+
+
+def overdue(call: Call, limit: float) -> Any:
+    """The wait for a computation is over and it is not: the old value is the call's outcome, or else the failure to be in time."""
+    spare, name = call.spare, call.plan.name
+    if spare is None:
+        call.error = NodeTimeoutError(name, limit, cause="hard_timeout")
+        return None
+    age = clock.current.time() - spare.stored_at
+    text = f"{name} was not computed within {spoken(limit)}: its value of {age:.6g} s ago is served, and the computation goes on behind"
+    events.note("holdfast.cache.soft_timeout", events.INFO, text, call=call.facts, task=name, limit_s=limit, age_s=age)
+    call.freshness = Freshness.STALE
+    return serve(call, spare)
 
 
 def is_worth_storing(call: Call) -> bool:

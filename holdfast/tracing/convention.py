@@ -172,7 +172,7 @@ LINK_TYPE = _attribute(
     "str",
     "L",
     "`cached_from`: the linked span produced the stored value; `coalesced_with`: it was producing it, and this call waited for it; "
-    "`resumed_from`: the run went on from there; `refresh_of`: the linked span was given an old value, and this one renews it",
+    "`resumed_from`: the run went on from there; `behind`: this call computes behind the linked one's back",
     "cached_from",
 )
 
@@ -215,7 +215,7 @@ LINE_ATTEMPT_FAILED = "holdfast.attempt.failed"
 LINK_CACHED_FROM = "cached_from"
 LINK_COALESCED_WITH = "coalesced_with"
 LINK_RESUMED_FROM = "resumed_from"
-LINK_REFRESH_OF = "refresh_of"
+LINK_BEHIND = "behind"
 CRASHED = "crashed"
 """Outcome, and type of error, of what a process that died had under way."""
 

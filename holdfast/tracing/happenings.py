@@ -48,6 +48,7 @@ _NOTES = [
     ("cache.private_key", "WARNING", "Only this process will find what is cached for a function"),
     ("cache.recursive", "WARNING", "A computation waited for itself on another thread, and was done once more"),
     ("cache.refresh_failed", "WARNING", "A refresh behind the callers' backs failed; the old value is served on"),
+    ("cache.soft_timeout", "INFO", "A new value took too long to wait for; the old one was served"),
     ("cache.stale_if_error", "WARNING", "A call failed, and was given an old value instead"),
     ("checkpoint.sqlite", "DEBUG", "What there is to know about this version of SQLite"),
     ("journal.code_changed", "WARNING", "The code of a task has changed since its result was recorded"),

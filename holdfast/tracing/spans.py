@@ -42,7 +42,11 @@ if TYPE_CHECKING:
 
 _NUMBERED_ATTEMPTS = 10
 _REMEMBERED_FAILURES = 16
-_LINKS = {"coalesced": names.LINK_COALESCED_WITH, "refresh": names.LINK_REFRESH_OF}
+_LINKS = {
+    (False, "coalesced"): names.LINK_COALESCED_WITH,
+    (True, "refresh"): names.LINK_BEHIND,
+    (True, "miss"): names.LINK_BEHIND,
+}
 _NONE: attributes.Attributes = {}
 
 
@@ -319,7 +323,7 @@ def links_of(call: CallFacts) -> tuple[Link, ...]:
     """To the span that computed what the cache, or another call under way, answered with."""
     if not call.origin_trace_id:
         return ()
-    return (links.link(call.origin_trace_id, call.origin_span_id, _LINKS.get(call.cache, names.LINK_CACHED_FROM)),)
+    return (links.link(call.origin_trace_id, call.origin_span_id, _LINKS.get((call.is_behind, call.cache), names.LINK_CACHED_FROM)),)
 
 
 def set_status(span: Span, facts: RunFacts | CallFacts | AttemptFacts) -> None:

@@ -46,7 +46,7 @@ def test_the_default_remembers_every_result_for_ever():
     """As in LangGraph, where ttl is None too."""
     policy = CachePolicy()
 
-    assert (None, None, (), None, None, None, None, None, 30.0, None, None, None, (), None, True) == dataclasses.astuple(policy)
+    assert (None, None, (), None, None, None, None, None, 30.0, None, None, None, None, None, (), None, True) == dataclasses.astuple(policy)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,12 @@ def test_the_default_remembers_every_result_for_ever():
             {"ttl": 60, "ttl_jitter": "10%"},
             "ttl_jitter='10%' is no part of the ttl: give a number between 0 and 1, for example ttl_jitter=0.1",
         ),
+        (
+            {"ttl": 60, "soft_timeout": 5},
+            "soft_timeout=5.0 does nothing where no old value may be served: add stale_if_error='1d', or give",
+        ),
+        ({"ttl": 60, "stale_if_error": 60, "soft_timeout": 5, "hard_timeout": 5}, "soft_timeout=5.0 does nothing beside hard_timeout=5.0"),
+        ({"hard_timeout": 0}, "hard_timeout=0 is no time at all: leave it out to wait as long as it takes"),
         (
             {"ttl": 60, "fail_safe_throttle": 5},
             "fail_safe_throttle=5.0 does nothing where no old value may be served: add stale_if_error='1d'",

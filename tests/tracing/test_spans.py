@@ -840,5 +840,5 @@ def test_a_call_behind_another_ones_back_begins_a_trace(play, recorder):
         behind.cache, behind.origin_trace_id, behind.origin_span_id = "refresh", "0" * 30 + "ab", "0" * 14 + "cd"
 
     span = recorder.literals()["refresh"]
-    assert (None, [(0xAB, 0xCD, {"holdfast.link.type": "refresh_of"})]) == (span["parent"], span["links"])
+    assert (None, [(0xAB, 0xCD, {"holdfast.link.type": "behind"})]) == (span["parent"], span["links"])
     assert "refresh" == span["attributes"]["holdfast.cache.result"]

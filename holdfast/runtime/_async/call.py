@@ -44,13 +44,14 @@ async def answer(call: Call) -> Any:
     """Take the result from the cache, or from whoever is computing it, or compute it."""
     entry = None if call.is_missing else await _ports.store_call_async(lookup.may_block(call), lookup.read, call)
     while entry is None:
-        leader = flight.board(call)
+        limit = lookup.patience(call)
+        leader = flight.board(call) if limit is None else lookup.start_behind(call, call.spare, is_asked_for=True)
         if leader is None:
             return await compute(call)
-        has_landed = await _ports.join_async(call, leader)
+        has_landed = await _ports.join_async(call, leader, limit)
         flight.alight(call)
         if not has_landed:
-            return await compute(call)
+            return await compute(call) if limit is None else lookup.overdue(call, limit)
         if call.plan.cache_mode != REFRESH:  # else that one may have begun before this call was made
             entry = lookup.landed(call, leader)
     return lookup.serve(call, entry)

@@ -47,13 +47,14 @@ def answer(call: Call) -> Any:
     """Take the result from the cache, or from whoever is computing it, or compute it."""
     entry = None if call.is_missing else _ports.store_call_sync(lookup.may_block(call), lookup.read, call)
     while entry is None:
-        leader = flight.board(call)
+        limit = lookup.patience(call)
+        leader = flight.board(call) if limit is None else lookup.start_behind(call, call.spare, is_asked_for=True)
         if leader is None:
             return compute(call)
-        has_landed = _ports.join_sync(call, leader)
+        has_landed = _ports.join_sync(call, leader, limit)
         flight.alight(call)
         if not has_landed:
-            return compute(call)
+            return compute(call) if limit is None else lookup.overdue(call, limit)
         if call.plan.cache_mode != REFRESH:  # else that one may have begun before this call was made
             entry = lookup.landed(call, leader)
     return lookup.serve(call, entry)
