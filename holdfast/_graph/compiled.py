@@ -12,6 +12,7 @@ from holdfast._frames import trims
 from holdfast._graph.body import body_async, body_sync, node_of
 from holdfast._graph.kept import Ended, Start
 from holdfast._graph.opening import GraphOpener, commanded, nothing_given
+from holdfast._graph.picture import Picture, picture
 from holdfast._graph.routes import START, check_keys
 from holdfast._graph.schema import taken_apart
 from holdfast._graph.states import GraphStates
@@ -288,6 +289,16 @@ class CompiledStateGraph(GraphStates, Entrypoint[dict[str, Any]]):
                 sink("values", {**self._parts.public(walk.values), INTERRUPT: questions})
         values = self._parts.output(walk.values)
         return {**values, INTERRUPT: list(questions)} if questions else values
+
+    # -- pictures -----------------------------------------------------------------------------------------------------------------
+
+    def get_graph(self) -> Picture:
+        """What nodes and edges there are, for pictures.
+
+        Returns:
+            The picture: ``draw_mermaid()`` and ``draw_ascii()`` make text of it.
+        """
+        return picture(tuple(self._parts.nodes), self._parts.drawing)
 
     # -- as a part of other graphs ------------------------------------------------------------------------------------------------
 
