@@ -84,8 +84,3 @@ def _nobody(folder: Path, is_recorded: bool) -> Witness | None:  # noqa: FBT001 
 
 open_witness: Callable[[Path, bool], Witness | None] = _nobody
 """Who attends the cache in a folder, and records what it is asked for if that is wanted; set by ``holdfast``."""
-
-
-def tap_of(witness: Witness | None, key: CacheKey, payload: bytes | None = None) -> Tap | None:
-    """`Witness.tap` of whoever attends a cache, if anybody does."""
-    return None if witness is None else witness.tap(key, payload)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from holdfast import _evidence, clock
+from holdfast import clock
 from holdfast._frames import trims
 from holdfast.cache._keeper import KeptStore
 from holdfast.cache._lru import Lru, check_limit, check_tags, decode, encode, hold, new_entry
@@ -131,7 +131,7 @@ class DiskCache(KeptStore):
             self._discard(store, key, sealed)
             return None
         payload, _, stored_at, ttl, negative, (trace_id, span_id) = record
-        size, tap = len(payload), _evidence.tap_of(self.witness, key)
+        size, tap = len(payload), None if self.witness is None else self.witness.tap(key)
         if self._memory.max_entries:
             rest = (stored_at, ttl, size, "memory", negative, trace_id, span_id, tap)
             self._memory.put(key, hold(value, payload, record.codec, rest, (), bucket, word))
@@ -172,7 +172,7 @@ class DiskCache(KeptStore):
             payload, secret=store.secret, key=key, codec=codec.id, stored_at=stored_at, ttl=ttl, negative=negative, origin=origin
         )
         bucket, word = store.generation(key)
-        rest = (stored_at, ttl, size, "memory", negative, *origin, _evidence.tap_of(self.witness, key, payload))
+        rest = (stored_at, ttl, size, "memory", negative, *origin, None if self.witness is None else self.witness.tap(key, payload))
         try:
             now = store.write(key, sealed, ttl=ttl, tags=tags)
         except Trouble as trouble:  # no longer on disk than it takes, and until somebody changes the entry, memory serves

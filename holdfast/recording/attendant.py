@@ -6,7 +6,7 @@ import atexit
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from holdfast.recording.hashes import Hasher
 from holdfast.recording.recorder import Recorder
@@ -33,25 +33,40 @@ def is_recording_off() -> bool:
     return os.environ.get(_VARIABLE, "").strip().lower() in _OFF
 
 
+class GiveTap(Protocol):
+    """See `holdfast._evidence.Witness.tap`."""
+
+    def __call__(self, key: CacheKey, payload: bytes | None = None) -> KeyTap | None:
+        """What notes the hits of a key; None when nothing is recorded."""
+        ...
+
+
+def _no_tap(key: CacheKey, payload: bytes | None = None) -> KeyTap | None:
+    del key, payload
+    return None
+
+
 class Attendant:
     """Attends the cache in one folder (`holdfast._evidence.Witness`).
 
     Args:
         folder: The cache's.
         is_recorded: Whether it is written down what is asked of it.
+
+    Attributes:
+        tap: See `Witness.tap`.
+        recorder: Writes it down; None when nothing is to be.
+        rules: Which overrides are in force.
     """
 
     def __init__(self, folder: Path, *, is_recorded: bool) -> None:
         self.folder = folder
         hasher = Hasher(load_secret())
         self.recorder = Recorder(folder, hasher) if is_recorded else None
+        self.tap: GiveTap = _no_tap if self.recorder is None else self.recorder.tap  # no method around it: a hit on disk waits for this
         self.rules = Rules(folder, hasher.hash_of)
         self.rules.look()
         forks.protect(self)
-
-    def tap(self, key: CacheKey, payload: bytes | None = None) -> KeyTap | None:
-        """See `Witness.tap`."""
-        return None if self.recorder is None else self.recorder.tap(key, payload)
 
     def computed(self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, policy: Any) -> None:
         """See `Witness.computed`."""

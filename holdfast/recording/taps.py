@@ -19,7 +19,7 @@ ALL = 1 << 64
 """Where the hashes of keys end."""
 SUSTAINED = 1_000_000 / 86_400
 """Kept times of a task a second, of one process, that go on for ever: a million a day."""
-BURST = 50_000
+BURST = 20_000
 """How many may come at once before fewer keys are kept."""
 MOST_WAITING = 1 << 17
 """Times and answers that wait to be written; while the file cannot be, what is beyond is dropped."""
