@@ -60,6 +60,8 @@ class CachePolicy:
     fail_safe_throttle: float
     refresh_ahead: float | None
     ttl_jitter: float | None
+    soft_timeout: float | None
+    hard_timeout: float | None
     ttl_range: tuple[float, float] | None
     soft_timeout: float | None
     hard_timeout: float | None
@@ -82,6 +84,8 @@ class CachePolicy:
         fail_safe_throttle: Duration | None = None,
         refresh_ahead: float | None = None,
         ttl_jitter: float | None = None,
+        soft_timeout: Duration | None = None,
+        hard_timeout: Duration | None = None,
         ttl_range: tuple[Duration, Duration] | None = None,
         soft_timeout: Duration | None = None,
         hard_timeout: Duration | None = None,
@@ -108,6 +112,10 @@ class CachePolicy:
                 for often never expires; None: not before the ttl.
             ttl_jitter: Part of the ttl, such as 0.1, by which entries expire early: each by a share of it that follows from its key and date, so that what
                 was stored together does not expire together; None: at the same age.
+            soft_timeout: How long a call waits for a new value before it takes the old one that ``stale_if_error`` lets it have; the computation
+                goes on behind it and is stored. None: as long as it takes.
+            hard_timeout: How long a call waits for a new value at all before it raises `NodeTimeoutError`, or takes that old one; the computation goes
+                on behind it and is stored. None: as long as it takes.
             ttl_range: Between which ttls, both included, an operator's override may lie while programs run (`holdfast.overrides`); None: any. The
                 ttl must lie there, too.
             soft_timeout: How long a call waits for a new value before it takes the old one that ``stale_if_error`` lets it have; the computation
@@ -136,6 +144,8 @@ class CachePolicy:
             "fail_safe_throttle": cache_fields.duration(fail_safe_throttle, what="fail_safe_throttle") or cache_fields.DEFAULT_THROTTLE,
             "refresh_ahead": cache_fields.fraction(refresh_ahead, what="refresh_ahead", example=0.8),
             "ttl_jitter": cache_fields.fraction(ttl_jitter, what="ttl_jitter", example=0.1),
+            "soft_timeout": cache_fields.duration(soft_timeout, what="soft_timeout"),
+            "hard_timeout": cache_fields.duration(hard_timeout, what="hard_timeout"),
             "ttl_range": cache_fields.bounds(ttl_range),
             "soft_timeout": cache_fields.duration(soft_timeout, what="soft_timeout"),
             "hard_timeout": cache_fields.duration(hard_timeout, what="hard_timeout"),

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from concurrent.futures import CancelledError, wait
+from concurrent.futures import CancelledError
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
 from holdfast.errors import NodeTimeoutError
-from holdfast.runtime import flight, lookup
+from holdfast.runtime import lookup
 from holdfast.runtime.detached import Detached
 from holdfast.runtime.dispatch import MOST_WAITING_THREADS, workers
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.hop import in_thread, sent, taken
+from holdfast.runtime.landing import Waiting, landed_async, landed_sync
 from holdfast.runtime.turns import turn_of
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 DRAIN_SECONDS = 1.0
 """How long an interrupted or cancelled run waits for sync bodies that cannot be stopped."""
-_FIRST_LOOK, _RAREST_LOOK = 0.1, 5.0
-"""Seconds that a call waits for another's computation before it looks whether that is stuck, and later from look to look."""
 
 
 # -- one attempt ------------------------------------------------------------------------------------------------------------------
@@ -166,60 +165,17 @@ def take_slot_sync(call: Call) -> None:
 async def join_async(call: Call, computation: TaskFuture[Any], limit: float | None = None) -> bool:
     """Wait, holding no slot, until another call's computation has landed; False when ``limit`` passed first."""
     call.release_slot()
-    has_landed = True
-    if not computation.done():
-        if limit is None:
-            await _Waiting(computation)
-        else:
-            has_landed = await _landed_within_async(computation, limit)
+    has_landed = await landed_async(computation, limit)
     await take_slot_async(call)
     return has_landed
-
-
-async def _landed_within_async(computation: TaskFuture[Any], limit: float) -> bool:
-    timer: Any = None
-    try:
-        async with clock.current.timeout(limit) as timer:
-            await _Waiting(computation)
-    except TimeoutError:
-        if timer is None or not timer.expired():
-            raise
-        return False
-    return True
 
 
 def join_sync(call: Call, computation: TaskFuture[Any], limit: float | None = None) -> bool:
     """Wait, holding no slot, until another call's computation has landed; False when ``limit`` passed first, or when it waits for this thread."""
     call.release_slot()
-    if limit is None:
-        has_landed = _landed_unless_stuck(call, computation)
-    else:
-        event: Any = _Landing(computation)
-        has_landed = clock.current.wait(event, limit)
+    has_landed = landed_sync(call, computation, limit)
     take_slot_sync(call)
     return has_landed
-
-
-def _landed_unless_stuck(call: Call, computation: TaskFuture[Any]) -> bool:
-    patience = _FIRST_LOOK
-    while not wait([computation], patience).done:
-        patience = min(2 * patience, _RAREST_LOOK)
-        if flight.is_stuck(call):
-            return False
-    return True
-
-
-class _Landing:
-    """A future as the event that a clock can wait for."""
-
-    def __init__(self, future: TaskFuture[Any]) -> None:
-        self._future = future
-
-    def is_set(self) -> bool:
-        return self._future.done()
-
-    def wait(self, seconds: float | None = None) -> bool:
-        return bool(wait([self._future], seconds).done)
 
 
 async def take_turn_async(call: Call) -> bool:
@@ -248,16 +204,6 @@ def take_turn_sync(call: Call) -> bool:
             raise CancelledError
     take_slot_sync(call)
     return turn.has_news()
-
-
-class _Waiting:
-    """Awaits a future without cancelling it when the waiter is cancelled."""
-
-    def __init__(self, future: TaskFuture[Any]) -> None:
-        self._future = future
-
-    def __await__(self) -> Any:
-        return self._future.waiting()
 
 
 # -- stores -----------------------------------------------------------------------------------------------------------------------
@@ -403,7 +349,7 @@ async def drain_async(run: Run, seconds: float | None) -> bool:
     try:
         async with asyncio.timeout(seconds):
             while gate is not None:
-                await _Waiting(gate)
+                await Waiting(gate)
                 gate = run.close_gate()
     except TimeoutError:
         return False
