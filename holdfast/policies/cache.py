@@ -63,8 +63,6 @@ class CachePolicy:
     soft_timeout: float | None
     hard_timeout: float | None
     ttl_range: tuple[float, float] | None
-    soft_timeout: float | None
-    hard_timeout: float | None
     tags: tuple[str, ...]
     codec: Codec | None
     is_simple: bool = field(init=False, compare=False)
@@ -87,8 +85,6 @@ class CachePolicy:
         soft_timeout: Duration | None = None,
         hard_timeout: Duration | None = None,
         ttl_range: tuple[Duration, Duration] | None = None,
-        soft_timeout: Duration | None = None,
-        hard_timeout: Duration | None = None,
         tags: Iterable[str] = (),
         codec: Codec | None = None,
     ) -> None:
@@ -118,10 +114,6 @@ class CachePolicy:
                 on behind it and is stored. None: as long as it takes.
             ttl_range: Between which ttls, both included, an operator's override may lie while programs run (`holdfast.overrides`); None: any. The
                 ttl must lie there, too.
-            soft_timeout: How long a call waits for a new value before it takes the old one that ``stale_if_error`` lets it have; the computation
-                goes on behind it and is stored. None: as long as it takes.
-            hard_timeout: How long a call waits for a new value at all before it raises `NodeTimeoutError`, or takes that old one; the computation goes
-                on behind it and is stored. None: as long as it takes.
             tags: Words by which entries can be purged together.
             codec: An object with ``id``, ``encode`` and ``decode``; None chooses by the task's return annotation.
 
@@ -147,8 +139,6 @@ class CachePolicy:
             "soft_timeout": cache_fields.duration(soft_timeout, what="soft_timeout"),
             "hard_timeout": cache_fields.duration(hard_timeout, what="hard_timeout"),
             "ttl_range": cache_fields.bounds(ttl_range),
-            "soft_timeout": cache_fields.duration(soft_timeout, what="soft_timeout"),
-            "hard_timeout": cache_fields.duration(hard_timeout, what="hard_timeout"),
             "tags": cache_fields.words(tags, what="tags", example="weather"),
             "codec": cache_fields.codec(codec),
         }

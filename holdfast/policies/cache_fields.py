@@ -120,15 +120,6 @@ def check_together(values: Mapping[str, Any], *, is_throttled: bool) -> None:
     ttl, allowed = values["ttl"], values["ttl_range"]
     if allowed is not None and not allowed[0] <= ttl <= allowed[1]:
         raise PolicyError(f"ttl={spoken(ttl)} is beyond ttl_range, {spoken(allowed[0])} to {spoken(allowed[1])}: change one of them")
-    soft, hard = values["soft_timeout"], values["hard_timeout"]
-    if soft is not None and values["stale_if_error"] is None:
-        raise PolicyError(
-            f"soft_timeout={soft!r} does nothing where no old value may be served: add stale_if_error='1d', or give hard_timeout={soft!r}"
-        )
-    if soft is not None and hard is not None and hard <= soft:
-        raise PolicyError(
-            f"soft_timeout={soft!r} does nothing beside hard_timeout={hard!r}, which is over by then: give a longer hard_timeout"
-        )
     if is_throttled and all(values[name] is None for name in _THROTTLED):
         raise PolicyError(
             f"fail_safe_throttle={values['fail_safe_throttle']!r} does nothing where no old value may be served: add stale_if_error='1d', "
