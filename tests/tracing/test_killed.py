@@ -310,7 +310,7 @@ def test_what_hung_is_told(lives):
     healed = killed_while_it_hangs(lives, "hanging", {"fetch attempt 2", "run plan"})
 
     assert {"run plan", "fetch", "fetch attempt 2"} == set(healed)
-    assert all(span.time[1] - span.time[0] >= 10**9 for span in healed.values())
+    assert all(healed[name].time[1] - healed[name].time[0] >= 10**9 for name in ("run plan", "fetch"))  # of which the attempt is a part
     assert CLIENT == healed["fetch attempt 2"].kind
 
 
