@@ -21,7 +21,42 @@ ENOUGH = 3
 """Passages that make a report."""
 ROUNDS = 3
 """Times that the files are read, at most."""
-SMALL_WORDS = frozenset("a an and are as at be by do does for from how in is it long many much of on or that the this to what when where which who why".split())
+SMALL_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "do",
+        "does",
+        "for",
+        "from",
+        "how",
+        "in",
+        "is",
+        "it",
+        "long",
+        "many",
+        "much",
+        "of",
+        "on",
+        "or",
+        "that",
+        "the",
+        "this",
+        "to",
+        "what",
+        "when",
+        "where",
+        "which",
+        "who",
+        "why",
+    ]
+)
 
 
 class Passage(TypedDict):

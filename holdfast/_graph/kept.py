@@ -39,6 +39,10 @@ class Ended(NamedTuple):
     number: int
     ran: tuple[str, ...]
 
+    def shown(self) -> dict[str, Any]:
+        """The state, as observers see it."""
+        return self.values
+
 
 @dataclass(slots=True)
 class Start:

@@ -157,7 +157,10 @@ def close_call(call: Call, value: Any) -> None:
 
 def shown_result(plan: Plan, value: Any) -> Any:
     """What observers may see of what a body returned."""
-    return hidden(value) if plan.secrets and RESULT in plan.secrets else value
+    if plan.secrets and RESULT in plan.secrets:
+        return hidden(value)
+    said = getattr(value, "shown", None) if plan.is_node or plan.is_graph else None
+    return value if said is None else said()  # what a node wrote, the state that a graph left
 
 
 def broke(call: Call, error: BaseException) -> None:

@@ -64,8 +64,9 @@ def test_letters_of_a_diamond():
     """Rows from top to bottom, and an edge that passes a row has a place in it."""
     graph = graph_of("a bb c").add_edge(START, "a").add_edge("a", "bb").add_edge("a", "c").add_edge("bb", "c").add_edge("c", END)
 
-    assert text(
-        """
+    assert (
+        text(
+            """
         +-----------+
         | __start__ |
         +-----------+
@@ -93,7 +94,9 @@ def test_letters_of_a_diamond():
          | __end__ |
          +---------+
         """
-    ).splitlines() == drawn(graph).splitlines()
+        ).splitlines()
+        == drawn(graph).splitlines()
+    )
 
 
 def test_what_leads_back_is_listed():
