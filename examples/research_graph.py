@@ -162,7 +162,7 @@ def main() -> None:
     app = built(SqliteSaver("research.db"))
     thread = hashlib.sha256(f"{given.question}\0{given.folder}".encode()).hexdigest()[:12]
     stands = app.get_state(thread_id=thread)
-    start = None if stands.next else {"question": given.question, "folder": given.folder, "passages": []}
+    start: dict[str, object] | None = None if stands.next else {"question": given.question, "folder": given.folder, "passages": []}
     if start is not None and stands.values:  # asked before, and answered
         print(stands.values["report"])
         return
