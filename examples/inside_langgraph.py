@@ -26,7 +26,7 @@ SECONDS = 0.2
 """How long a service takes to answer."""
 
 
-class State(TypedDict, total=False):
+class State(TypedDict):
     """What the graph knows: the cities asked for, a line for each, and the letter."""
 
     cities: list[str]
@@ -64,7 +64,7 @@ def start(state: State) -> list[Send]:
     return [Send("ask", City(city=city)) for city in state["cities"]]
 
 
-def ask(state: City) -> State:
+def ask(state: City) -> dict[str, list[str]]:
     """Ask both services at once."""
     weather, quality = forecast(state["city"]), air(state["city"])
     line = f"{state['city']}: {weather.result()}, {quality.result()}"
@@ -80,7 +80,7 @@ def write(lines: list[str]) -> str:
     return "\n".join(["The weather:", *sorted(lines)])
 
 
-def approve(state: State) -> State:
+def approve(state: State) -> dict[str, str]:
     """Have the letter written, and ask a person. LangGraph executes this twice; the letter is written once."""
     letter = write(state["lines"]).result()
     answer = interrupt(letter)

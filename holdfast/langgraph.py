@@ -211,7 +211,7 @@ def _new_run(place: _Place, run_id: str) -> HostedRun:
         run.keep_in(_journal(InMemorySaver() if place.thread_id is None else _settings.checkpointer, facts))
     run.config = _public(place.config, run_id, thread_id)
     run.store, run.context, run.previous = place.runtime.store, place.runtime.context, place.runtime.previous
-    run.sink, run.ask = _tell, _ask
+    run.stream, run.ask = _tell, _ask
     return run
 
 
@@ -249,12 +249,11 @@ def _public(config: dict[str, Any], run_id: str, thread_id: str) -> dict[str, An
     }
 
 
-def _tell(mode: str, chunk: Any) -> None:
+def _tell(value: Any) -> None:
     """The stream of a task is that of the node it was called in."""
-    if mode == "custom":
-        from langgraph.config import get_stream_writer
+    from langgraph.config import get_stream_writer
 
-        get_stream_writer()(chunk)
+    get_stream_writer()(value)
 
 
 def _ask(value: Any, schema: Any) -> Any:

@@ -84,7 +84,9 @@ def scope_for(task: str) -> Scope:
     Raises:
         TaskContextError: No run is active here, or the one that was has ended, or the attempt was given up.
     """
-    scope = here()
+    scope = current.get()
+    if scope is None:
+        scope = outside()
     if scope is None:
         msg = (
             f"task {task!r} was called outside a run: call it in an @entrypoint, another task, or a node, task or entrypoint of LangGraph, or on its "

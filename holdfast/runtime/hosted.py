@@ -104,13 +104,23 @@ class HostedJournal(Journal):
 
 
 class HostedRun(Run):
-    """One run of nodes that are executed together, for as long as any of them is."""
+    """One run of nodes that are executed together, for as long as any of them is.
+
+    Attributes:
+        stream: Takes what bodies write; None: nobody does.
+    """
 
     def __init__(self, facts: RunFacts, *, cache: Callable[[], Cache], max_concurrency: int | None = None) -> None:
         """Open it; nothing is kept until `keep_in` says where."""
         super().__init__(facts, cache=cache, max_concurrency=max_concurrency)
         self._loops: dict[Call, asyncio.AbstractEventLoop | None] = {}
         self._kept: HostedJournal | None = None
+        self.stream: Callable[[Any], None] | None = None
+
+    def tell(self, value: Any) -> None:
+        """Send what a body has written to the stream of whoever conducts."""
+        if self.stream is not None:
+            self.stream(value)
 
     def keep_in(self, journal: HostedJournal) -> None:
         """Record finished steps in ``journal``, and take them from there."""

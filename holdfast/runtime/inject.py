@@ -161,8 +161,7 @@ class _Writer:
     run: Run
 
     def __call__(self, value: Any, /) -> None:
-        if self.run.sink is not None:
-            self.run.sink("custom", value)
+        self.run.tell(value)
 
 
 def get_stream_writer() -> StreamWriter:

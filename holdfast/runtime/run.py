@@ -102,6 +102,11 @@ class Run:
             self._left(call)
         return is_welcome
 
+    def tell(self, value: Any) -> None:
+        """Send what a body has written to whoever reads the stream."""
+        if self.sink is not None:
+            self.sink("custom", value)
+
     def avoid(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Run async bodies where they go on while ``loop``, on whose thread this run is waited for, is blocked."""
         self.level = max(self.level, level_above(loop))
