@@ -78,6 +78,7 @@ def assign_key(call: Call) -> None:
     if facts is not None and call.key is not None:
         facts.cache = "refresh" if plan.cache_mode == REFRESH else "miss"
         facts.cache_namespace, facts.cache_key = call.key
+        facts.cache_ordinal = "" if call.is_behind else witness.ordinal(call.key.namespace)
         policy = None if plan.cache is None else witness.in_force(plan.cache, call.cache, call.key)
         facts.cache_ttl_s = None if policy is None else policy.ttl
 

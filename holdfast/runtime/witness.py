@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
+from itertools import count
 from typing import TYPE_CHECKING
 
 from holdfast import clock
@@ -16,6 +19,26 @@ if TYPE_CHECKING:
 
 Asked = tuple[float, float]
 """When the source was asked: seconds since the epoch, and on the clock that never goes back."""
+
+
+_token = os.urandom(4).hex()
+"""Tells this process from others."""
+_ordinals: defaultdict[str, count[int]] = defaultdict(lambda: count(1))
+
+
+def ordinal(namespace: str) -> str:
+    """The next number of a task whose calls are observed, with what tells the process."""
+    return f"{_token}-{next(_ordinals[namespace])}"
+
+
+def _begin_anew() -> None:
+    global _token  # noqa: PLW0603 - a forked child is another process
+    _token = os.urandom(4).hex()
+    _ordinals.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def of(cache: Cache | None) -> Witness | None:

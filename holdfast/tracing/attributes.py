@@ -211,6 +211,8 @@ def _key(attributes: Attributes, call: CallFacts, salt: bytes) -> None:
     if call.cache_namespace:
         attributes[names.CACHE_NAMESPACE] = call.cache_namespace
     if call.cache_key:
+        if call.cache_ordinal:
+            attributes[names.CACHE_ORDINAL] = call.cache_ordinal
         attributes[names.CACHE_KEY_HASH] = blake2b(call.cache_key, key=salt, digest_size=6).hexdigest()
 
 

@@ -150,6 +150,13 @@ CACHE_NAMESPACE = _attribute(
 CACHE_KEY_HASH = _attribute(
     "holdfast.cache.key_hash", "str", "T", "12 hex digits that tell keys apart: a salted hash, never the key", "5be1d0a93c77"
 )
+CACHE_ORDINAL = _attribute(
+    "holdfast.cache.ordinal",
+    "str",
+    "T",
+    "Which of its process's calls of the task that asked the cache it is: a token of the process, and a number from 1. Where one is missing, its span is",
+    "5be1d0a9-17",
+)
 CACHE_TIER = _attribute("holdfast.cache.tier", "str", "T", "`memory` or `disk`, on a hit", "memory")
 CACHE_AGE_S = _attribute("holdfast.cache.age_s", "float", "T", "Age of the entry, on a hit, an old value included", "312.5")
 CACHE_TTL_S = _attribute("holdfast.cache.ttl_s", "float", "T", "Time to live in force; absent when entries never expire", "3600.0")

@@ -41,7 +41,7 @@ def read(path: str | PathLike[str]) -> Columns:
             except msgspec.DecodeError as error:
                 raise ValueError(f"it is not a JSON object of an access: {error}") from None
             if access.resourceSpans is not None:
-                raise ValueError("these are spans (OTLP): some calls have none, by sampling or limits, and hit ratios of the rest mislead")
+                raise ValueError("these are spans (OTLP): read them with Trace.from_otlp")
             time = time_column([name for name in TIMES if getattr(access, name) is not None])
             add(columns, Row(access.key, getattr(access, time), access.size, access.compute_s, access.fingerprint), time)
     return columns

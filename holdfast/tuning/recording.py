@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from heapq import merge
 from itertools import groupby
 from pathlib import Path
@@ -15,6 +14,7 @@ from holdfast.policies.duration import positive_seconds
 from holdfast.recording.packing import unpack_answers, unpack_times
 from holdfast.recording.store import ANSWERS, FILE, HOUR, TIMES, Reader
 from holdfast.recording.taps import ALL, Answer, Counts
+from holdfast.tuning._choice import chosen
 from holdfast.tuning._columns import Columns
 from holdfast.tuning.sightings import Sighting, Sightings
 from holdfast.tuning.trace import Trace
@@ -183,34 +183,6 @@ def _scaled(outcome: AnyOutcome, scale: float, gets: int) -> AnyOutcome:
             grown[name] = min(gets, round(getattr(outcome, name) * scale))
             left -= 0 if name == "calls" and hasattr(outcome, "blocking") else grown[name]
     return replace(outcome, gets=gets, hits=max(0, left), compute=outcome.compute * scale, **grown)
-
-
-def chosen(task: str | None, known: Sequence[str], where: str) -> str:
-    """The one task that is meant.
-
-    Args:
-        task: Its name or the end of it; None for the only one.
-        known: Those there are.
-        where: What they are recorded in, for errors.
-
-    Raises:
-        TraceError: None or more than one is meant; the text names what there is.
-    """
-    if not known:
-        raise TraceError(f"nothing is recorded in {where} yet", where=where)
-    meant = (
-        list(known) if task is None else [each for each in known if each == task] or [each for each in known if each.endswith(f".{task}")]
-    )
-    if len(meant) == 1:
-        return meant[0]
-    if meant:
-        raise TraceError(
-            f"{len(meant)} tasks are meant{'' if task is None else f' by {task!r}'}: say which, {', '.join(meant)}", where=where
-        )
-    close = get_close_matches(str(task), [*known, *(each.rpartition(".")[2] for each in known)], n=3, cutoff=0.5)
-    raise TraceError(
-        f"there is no task {task!r} in {where}: {'did you mean ' if close else 'it has '}{', '.join(close or known)}", where=where
-    )
 
 
 def _open(path: str | PathLike[str]) -> Reader:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.errors import HoldfastError, PolicyError, TraceError
 from holdfast.policies.duration import positive_seconds, spoken
-from holdfast.tuning import _csv, _json_lines, _oracle_general
+from holdfast.tuning import _csv, _json_lines, _oracle_general, _otlp_lines
 from holdfast.tuning._columns import Columns, hashed, microseconds, whole
 from holdfast.tuning._limited import Limited, Room
 from holdfast.tuning.outcomes import Outcome, RefreshOutcome
@@ -127,6 +127,23 @@ class Trace:
             OSError: It cannot be read.
         """
         return cls._of(_oracle_general.read(path))
+
+    @classmethod
+    def from_otlp(cls, path: str | PathLike[str], *, task: str | None = None) -> Trace:
+        """Read spans of cached calls: OTLP in JSON, one request on each line, as ``holdfast export`` and collectors write it; gzip is unpacked.
+
+        Args:
+            path: The file. Of a task whose spans are sampled some calls are missing, and it is refused: gaps between the rest would mislead.
+            task: Module and qualified name, or the end of it; None takes the only one there is.
+
+        Returns:
+            The trace. A call that computed has its duration, retries and waits included.
+
+        Raises:
+            TraceError: It is something else, spans are missing, or there is no such task; the text says which there are.
+            OSError: It cannot be read.
+        """
+        return cls._of(_otlp_lines.read(path, task))
 
     @classmethod
     def _of(cls, columns: Columns) -> Trace:
