@@ -39,7 +39,8 @@ TRIM_EVERY = 256
 PURGE_ROWS = 1000
 _OURS = "raw = 1 AND mode = 1 AND filename IS NULL AND typeof(value) = 'blob'"
 _BLOB = "CASE WHEN typeof(value) = 'blob' THEN value END"  # text is never decoded: it may be no UTF-8
-_READ = f"SELECT {_OURS}, {_BLOB}, CAST(tag AS BLOB) FROM Cache WHERE key = ?"  # noqa: S608 - constants
+_MAY_BE_INVALID = "CASE WHEN tag IS NOT NULL AND EXISTS (SELECT 1 FROM HoldfastMark) THEN CAST(tag AS BLOB) END"  # marks are swept soon
+_READ = f"SELECT {_OURS}, {_BLOB}, {_MAY_BE_INVALID} FROM Cache WHERE key = ?"  # noqa: S608 - constants
 _EVICTED = "SELECT entries, bytes FROM HoldfastCount WHERE cause = 'evicted'"
 _CHOOSE = "SELECT rowid, ifnull(length(value), 0) FROM Cache WHERE rowid <= ? AND {where} LIMIT ?"
 

@@ -72,6 +72,23 @@ def test_stats_of_each_task(command, filled):  # noqa: F811
     assert re.fullmatch(rf"{re.escape(str(filled))}: 5 entries, \d\d kB on disk\n", out.partition("\n\n")[2])
 
 
+def test_stats_say_what_was_evicted(command, filled):  # noqa: F811
+    """Once something was."""
+    with closing(sqlite3.connect(filled / "cache.db")) as connection, connection:
+        connection.execute("INSERT INTO HoldfastCount VALUES ('evicted', 1200, 3400000)")
+
+    assert command("cache", "stats", "--path", "c")[1].endswith("kB on disk; evicted so far: 1200 entries, 3.4 MB\n")
+    assert 1200 == json.loads(command("cache", "stats", "--path", "c", "--json")[1])["evicted"]
+
+
+def test_stats_of_a_cache_that_keeps_no_counts(command, filled):  # noqa: F811
+    """As an older holdfast made it."""
+    with closing(sqlite3.connect(filled / "cache.db")) as connection, connection:
+        connection.execute("DROP TABLE HoldfastCount")
+
+    assert STATS in command("cache", "stats", "--path", "c")[1]
+
+
 def test_stats_of_one_task_for_programs(command, filled):  # noqa: F811
     """By the end of its name; ages in seconds."""
     code, out, _ = command("cache", "stats", "forecast", "--path", "c", "--json")
@@ -173,11 +190,11 @@ def test_a_folder_without_a_cache(command, folder, name):  # noqa: F811
 
 def test_looking_leaves_nothing_behind(command, filled):  # noqa: F811
     """No file is made or changed."""
-    before = {path: path.read_bytes() for path in filled.iterdir()}
+    before = {path: path.read_bytes() for path in filled.rglob("*") if path.is_file()}
     command("cache", "stats", "--path", "c")
     command("cache", "keys", "--path", "c")
 
-    assert before == {path: path.read_bytes() for path in filled.iterdir()}
+    assert before == {path: path.read_bytes() for path in filled.rglob("*") if path.is_file()}
 
 
 def test_looking_while_a_program_writes(command, filled):  # noqa: F811

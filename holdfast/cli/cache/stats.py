@@ -71,7 +71,8 @@ def stats(task: str | None, path: str | None, *, as_json: bool) -> None:
         output.fail(f"nothing is kept in {total.path}")
     marks = ASCII if output.is_ascii() else UNICODE
     output.print_text(draw(_HEAD, [_row(each, marks) for each in found], right=_RIGHT, color=output.has_color()))
-    output.print_text(f"\n{total.path}: {count(total.entries, 'entry')}, {size(total.bytes)} on disk")
+    evicted = f"; evicted so far: {count(total.evicted, 'entry')}, {size(total.evicted_bytes)}" if total.evicted else ""
+    output.print_text(f"\n{total.path}: {count(total.entries, 'entry')}, {size(total.bytes)} on disk{evicted}")
 
 
 def figures(entries: Iterable[EntryInfo], now: float) -> list[TaskStats]:
@@ -101,6 +102,8 @@ def _in_json(found: Sequence[TaskStats], total: CacheStats) -> dict[str, Any]:
         "path": str(total.path),
         "entries": total.entries,
         "bytes": total.bytes,
+        "evicted": total.evicted,
+        "evicted_bytes": total.evicted_bytes,
         "tasks": [each._asdict() for each in found],
     }
 
