@@ -52,8 +52,8 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB, to be filled."""
-    with mounted(tmp_path / "small", "size=1m,mode=700") as folder:
+    """A file system of 2 MiB, to be filled."""
+    with mounted(tmp_path / "small", "size=2m,mode=700") as folder:
         yield folder
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,7 @@ def ask(command, folder):
     """What a `holdfast` command prints where the block above has run."""
     code = "import sys; sys.argv[0] = 'holdfast'; from holdfast.cli import main; main()"
     settings = os.environ | {"HOLDFAST_TRACES": str(folder / ".holdfast" / "traces.db"), "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}
-    words = command.partition("#")[0].split()[1:]
+    words = shlex.split(command.partition("#")[0])[1:]
     call = [sys.executable, "-c", code, *words]
     return subprocess.run(call, env=settings, cwd=folder, capture_output=True, encoding="utf-8", check=True).stdout
 
