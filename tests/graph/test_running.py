@@ -284,3 +284,24 @@ def test_nodes_may_end_the_graph():
     app = running(lambda state: Command(goto=[END], update={"n": 7}))
 
     assert {"n": 7, "log": []} == app.invoke({"n": 1})
+
+
+def test_a_join_waits_anew_in_each_round():
+    """When one of its sources runs again and the other does not, what it leads to does not run."""
+    graph = StateGraph(Log)
+    for name in "abc":
+        graph.add_node(name, says(name))
+    graph.add_edge(START, "a").add_edge(START, "b").add_edge(["a", "b"], "c").add_edge("c", "a")
+
+    assert ["a", "b", "c", "a"] == graph.compile().invoke({"n": 1})["log"]
+
+
+def test_deferred_nodes_run_together_when_nothing_else_is_left():
+    """And what they lead to comes after them."""
+    graph = StateGraph(Log)
+    for name in "abcde":
+        graph.add_node(name, says(name), defer=name in "bc")
+    for source, target in ((START, "a"), (START, "b"), (START, "c"), ("a", "d"), ("c", "e")):
+        graph.add_edge(source, target)
+
+    assert ["a", "d", "b", "c", "e"] == graph.compile().invoke({"n": 1})["log"]
