@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast import clock, events
 from holdfast._evidence import POLICIES_CHANGED
-from holdfast.errors import OverrideConflict, PolicyError, StoreError
+from holdfast.errors import OverrideConflict, PolicyError
 from holdfast.overrides import Overrides
 from holdfast.overrides.guard import Seen
 from holdfast.policies.duration import spoken
@@ -99,7 +99,7 @@ class Rules:
                 self._guards_due = time.monotonic() + GUARD_PERIOD
                 for rule in list(self._rules.values()):
                     self.guard(rule.override)
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - a damaged file, a row that somebody wrote by hand: nothing may end the thread that looks
             if "unreadable" not in self._told:
                 events.note(
                     "holdfast.override.unreadable", events.WARNING, f"overrides stay as they are: {error}", path=str(self._overrides.path)
