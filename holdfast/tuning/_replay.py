@@ -65,7 +65,7 @@ class Cells:
         self.span = columns.times[-1] - columns.times[0] + 1
         self.groups = 1 << _GROUP_BITS
         groups = self.of_keys(np.frombuffer(columns.keys, np.uint64))
-        self.gets = self.counted(groups, self.of_times(np.frombuffer(columns.times, np.int64) - columns.times[0]))
+        self.gets = self.counted(self.places(groups, self.of_times(np.frombuffer(columns.times, np.int64) - columns.times[0])))
 
     def of_keys(self, keys: NDArray[np.uint64]) -> Places:
         """Groups of keys."""
@@ -75,10 +75,14 @@ class Cells:
         """Blocks of times since the first access."""
         return (times.astype(float) * (BLOCKS / self.span)).astype(np.intp)
 
-    def counted(self, groups: Places, blocks: Places) -> Counts:
-        """How many there are of each."""
-        both = [np.bincount(groups, minlength=self.groups), np.bincount(blocks, minlength=BLOCKS)]
-        return np.concatenate(both).astype(float)
+    def places(self, groups: Places, blocks: Places) -> NDArray[np.int32]:
+        """Each pair of a group and a block as one number."""
+        return (groups * BLOCKS + blocks).astype(np.int32)
+
+    def counted(self, places: NDArray[np.int32]) -> Counts:
+        """How many there are of each group, and of each block."""
+        both = np.bincount(places, minlength=self.groups * BLOCKS).reshape(self.groups, BLOCKS)
+        return np.concatenate([both.sum(axis=1), both.sum(axis=0)]).astype(float)
 
 
 class Replay:
@@ -118,14 +122,15 @@ class _Played:
     ) -> None:
         self._line, self._cells = line, cells
         starts = line.chain.starts
-        self._ranks = starts // line.width
-        self._groups, self._blocks = cells.of_keys(line.keys)[self._ranks], cells.of_times(starts - self._ranks * line.width)
-        self._history = history = History(index, line, looks)
+        ranks = starts // line.width
+        self._places = cells.places(cells.of_keys(line.keys)[ranks], cells.of_times(starts - ranks * line.width))
+        history = History(index, line, looks)
         drawn = [history.drawn(mixture, chance) for _ in range(HISTORIES)] if mixture else []
         self._changes = [np.searchsorted(changes, starts, "right").astype(np.int32) for changes in drawn]
         ended = np.searchsorted(history.until, starts, "right")
         self._sure_before = np.append(-line.width, history.sure)[ended]
         self._maybe_after = np.append(history.since, np.int64(1 << 62))[ended]
+        self._is_early, self._is_late = starts < history.first[ranks], starts > history.last[ranks]
 
     def served(self, ttl: int, *, is_sliding: bool) -> Served:
         """What a TTL would have served on this line."""
@@ -135,18 +140,14 @@ class _Played:
         hits = np.flatnonzero((starts >= ready) & (owners != np.arange(len(starts))))
         fills = owners[hits]
         certain, possible = self._bounds(hits, fills)
-        stale = [self._counted(hits[changes[hits] > changes[fills]]) for changes in self._changes]
-        counts = self._counted(hits)
+        places = self._places[hits]
+        stale = [self._cells.counted(places[changes[hits] > changes[fills]]) for changes in self._changes]
+        counts = self._cells.counted(places)
         return Served(counts, np.array(stale).reshape(-1, len(counts)), certain, possible, starts[hits] - ready[hits])
-
-    def _counted(self, hits: Places) -> Counts:
-        return self._cells.counted(self._groups[hits], self._blocks[hits])
 
     def _bounds(self, hits: Places, fills: Places) -> tuple[int, int]:
         """Hits between whose call and themselves a change certainly was, and may have been: without any model of the source."""
-        starts, ranks, history = self._line.chain.starts, self._ranks[hits], self._history
-        since, until = starts[fills], starts[hits]
-        certain = self._sure_before[hits] >= since
-        unseen = (until > history.last[ranks]) | (since < history.first[ranks])
-        possible = unseen | (self._maybe_after[fills] < until)
+        starts = self._line.chain.starts
+        certain = self._sure_before[hits] >= starts[fills]
+        possible = self._is_late[hits] | self._is_early[fills] | (self._maybe_after[fills] < starts[hits])
         return int(np.count_nonzero(certain)), int(np.count_nonzero(possible))
