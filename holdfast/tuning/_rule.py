@@ -92,6 +92,8 @@ class Rule:
         budget, max_age = self._question.stale_budget, self._question.max_age
         if not point.is_near:
             return "extrapolated"
+        if point.ttl < (self._facts.least_ttl or 0) or point.ttl > (self._facts.most_ttl or math.inf):
+            return "outside ttl_range"
         if max_age is not None and point.ttl > max_age:
             return "older than max_age"
         if budget is not None and bound(point) > budget:
@@ -156,6 +158,8 @@ class Rule:
 
     def _detail(self, point: Point, objection: str) -> str:
         budget = self._question.stale_budget
+        if objection == "outside ttl_range":
+            return "the policy of the code does not allow it: see its ttl_range"
         if objection == "older than max_age":
             return f"answers could be older than {shown(self._question.max_age)}"
         if objection == "extrapolated":
@@ -190,8 +194,8 @@ class Rule:
     def _nothing(self, objections: dict[float, str]) -> tuple[str, ...]:
         lowest = next((point for point in self._points if point.is_near), self._points[0])
         said = f"no TTL within a factor of {MOST_MOVE:g} of the live one keeps to what was asked; the shortest, {shown(lowest.ttl)}"
-        if objections[lowest.ttl] == "older than max_age":
-            return (f"{said}, is longer than max_age",)
+        if objections[lowest.ttl] in {"older than max_age", "outside ttl_range"}:
+            return (f"{said}, is {objections[lowest.ttl]}",)
         live = self._at_live
         step = ". It is a step there: take it and measure again" if live is not None and bound(lowest) < bound(live) else ""
         return (

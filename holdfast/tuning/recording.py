@@ -69,12 +69,24 @@ class Recording:
         counters: What was counted, of all keys.
         rate: The share of the keys that was kept, at most 1.
         live_ttl: Seconds, of the policy in force at the last computation; None never expires, and is also said of a task that never computed.
+        ttl_range: The least and the most seconds that the policy lets the TTL be; None for no such bound.
         since: From when on, seconds since the epoch.
         until: The time of the last access kept.
     """
 
-    def __init__(self, task: str, trace: Trace, sightings: Sightings, counters: Counters, live_ttl: float | None, *, rate: float) -> None:
+    def __init__(
+        self,
+        task: str,
+        trace: Trace,
+        sightings: Sightings,
+        counters: Counters,
+        live_ttl: float | None,
+        *,
+        rate: float,
+        ttl_range: tuple[float | None, float | None] = (None, None),
+    ) -> None:
         self.task, self.trace, self.sightings, self.counters, self.live_ttl, self.rate = task, trace, sightings, counters, live_ttl, rate
+        self.ttl_range = ttl_range
         times = trace._columns.times  # noqa: SLF001 - one of our own
         self.since, self.until = (times[0] / 1e6, times[-1] / 1e6) if times else (0.0, 0.0)
 
@@ -220,7 +232,15 @@ def _read(reader: Reader, task: str, start: int) -> Recording:
     )
     live = reader.policy(task)
     counters = Counters(**{name: getattr(counted, name) for name in Counts.__struct_fields__})
-    return Recording(task, trace, sightings, counters, None if live is None else live[0], rate=0.5**shift)
+    return Recording(
+        task,
+        trace,
+        sightings,
+        counters,
+        None if live is None else live[0],
+        rate=0.5**shift,
+        ttl_range=(None, None) if live is None else live[1:],
+    )
 
 
 def _whole_from(times: Sequence[Segment], counts: Sequence[tuple[int, Counts]], start: int) -> int:

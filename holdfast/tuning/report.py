@@ -71,6 +71,8 @@ class Facts:
         changed: How often a look found another value than the one before it.
         probes: Hits chosen at random whose source was asked.
         stale_probes: How many of them were stale.
+        least_ttl: Seconds; no TTL below it is allowed by the policy. None for no such bound.
+        most_ttl: The same for TTLs above.
         volatile_interval: Seconds; where nearly every look finds another value, however soon it comes: how soon. None where fingerprints tell something.
     """
 
@@ -82,6 +84,8 @@ class Facts:
     probes: int
     stale_probes: int
     volatile_interval: float | None
+    least_ttl: float | None = None
+    most_ttl: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from holdfast.tuning.outcomes import Outcome, Staleness
 
 _DAY = 86400.0
+_SPANS = b'"resourceSpans"'
 _SQLITE = b"SQLite format 3\0"
 
 
@@ -46,9 +47,9 @@ def tune(
     budget of stale answers has to be kept by the 97.5 % quantile. A longer TTL than the live one takes 250 probes, or a hard bound within the budget.
 
     Args:
-        source: A recording; the folder of a disk cache, or the ``trace.db`` in it; a trace; or a file of accesses (CSV, JSON lines, libCacheSim's
-            oracleGeneral; gzip is unpacked).
-        task: Which one in a folder, its name or the end of it; the default, empty, for the only one. Of other sources, the name for the report.
+        source: A recording; the folder of a disk cache, or the ``trace.db`` in it; a trace; or a file of accesses (CSV, JSON lines, spans as OTLP in
+            JSON lines, libCacheSim's oracleGeneral; gzip is unpacked).
+        task: Which one in a folder or among spans, its name or the end of it; the default, empty, for the only one. Of other sources, the name for the report.
         sightings: Of its source, or a CSV file of them; None, the default, for those of the recording, or those that the trace itself has: accesses
             with a time of computing and a fingerprint.
         live_ttl: The TTL while it was recorded; None, the default, for the recording's own. Without one nothing can be recommended.
@@ -92,15 +93,18 @@ class _Known(NamedTuple):
     live_ttl: float | None
     counted: Recording | Trace
     rate: float
+    ttl_range: tuple[float | None, float | None] = (None, None)
 
 
 def _known(source: Recording | Trace | str | PathLike[str], sightings: Sightings | str | PathLike[str] | None, task: str) -> _Known:
     seen = Sightings.from_csv(sightings) if isinstance(sightings, str | os.PathLike) else sightings
     if isinstance(source, str | os.PathLike):
-        source = Recording.load(source, task=task or None) if is_recording(source) else read_trace(source)
+        source = Recording.load(source, task=task or None) if is_recording(source) else read_trace(source, task)
     if isinstance(source, Trace):
         return _Known(task, source, source.sightings() if seen is None else seen, None, source, 1.0)
-    return _Known(source.task, source.trace, source.sightings if seen is None else seen, source.live_ttl, source, source.rate)
+    return _Known(
+        source.task, source.trace, source.sightings if seen is None else seen, source.live_ttl, source, source.rate, source.ttl_range
+    )
 
 
 class _Tuner:
@@ -170,6 +174,8 @@ def _facts(known: _Known, source: Source) -> Facts:
         probes=looks.probes.asked,
         stale_probes=looks.probes.stale,
         volatile_interval=None if interval is None else interval / 1e6,
+        least_ttl=known.ttl_range[0],
+        most_ttl=known.ttl_range[1],
     )
 
 
@@ -181,11 +187,12 @@ def is_recording(path: str | PathLike[str]) -> bool:
         return file.read(len(_SQLITE)) == _SQLITE
 
 
-def read_trace(path: str | PathLike[str]) -> Trace:
-    """Read a file of accesses, whichever of the three kinds it is.
+def read_trace(path: str | PathLike[str], task: str) -> Trace:
+    """Read a file of accesses, whichever of the four kinds it is.
 
     Args:
-        path: CSV, JSON lines or libCacheSim's oracleGeneral, packed with gzip or not.
+        path: CSV, JSON lines, spans (OTLP in JSON lines) or libCacheSim's oracleGeneral, packed with gzip or not.
+        task: Which one, among spans; empty for the only one.
 
     Returns:
         The accesses.
@@ -197,6 +204,6 @@ def read_trace(path: str | PathLike[str]) -> Trace:
     with _files.reading(path, lambda: "byte 0") as file:
         head = file.read(4096)
     if head.lstrip().startswith(b"{"):
-        return Trace.from_json_lines(path)
+        return Trace.from_otlp(path, task=task or None) if _SPANS in head else Trace.from_json_lines(path)
     is_text = not head or not head.translate(None, bytes(range(32, 127)) + b"\t\r\n\xef\xbb\xbf" + bytes(range(128, 256)))
     return Trace.from_csv(path) if is_text else Trace.from_oracle_general(path)

@@ -11,7 +11,7 @@ import pytest
 from holdfast.errors import TraceError
 from holdfast.tracing.otlp_json import request
 from holdfast.tracing.store import TraceStore
-from holdfast.tuning import Trace
+from holdfast.tuning import Trace, tune
 
 PROGRAM = """
 import sys, time
@@ -145,3 +145,10 @@ def test_spans_without_numbers_are_refused(tmp_path, rows):
 
     with pytest.raises(TraceError, match=r"holdfast\.cache\.ordinal is missing"):
         Trace.from_otlp(path, task="fetch")
+
+
+def test_spans_can_be_tuned(tmp_path, rows):
+    """They are told from other lines of JSON by what is in them."""
+    report = tune(written(tmp_path, rows), task="fetch", live_ttl="1h", max_age="1h")
+
+    assert (4, 2) == (report.facts.gets, report.facts.keys)

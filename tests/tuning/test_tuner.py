@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from contextlib import closing
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 import holdfast
+from holdfast import CachePolicy, DiskCache, resilient
 from holdfast.errors import PolicyError, TraceError
 from holdfast.tuning import Access, Counters, Facts, Point, Prices, Recording, Sighting, Sightings, Trace, tune
 from holdfast.tuning._rule import Rule
@@ -127,6 +129,40 @@ def test_when_nothing_keeps_to_the_budget_it_says_so():
     assert "the shortest, 30m, has up to 1% of answers stale. It is a step there: take it and measure again" in advice.why[0]
     assert "invalidate entries when the source is written" in advice.why[1]
     assert {"over budget", "live, over budget"} == set(verdicts.values())
+
+
+def test_what_the_policy_does_not_allow_is_not_recommended():
+    """An override beyond its ttl_range would be refused."""
+    narrow = replace(FACTS, least_ttl=0.75 * HOUR, most_ttl=HOUR)
+    advice, verdicts = advised(facts=narrow, stale_budget=0.015)
+    loose, _ = advised(facts=narrow, stale_budget=0.5)
+
+    assert (None, "outside ttl_range", "outside ttl_range") == (advice.ttl, verdicts[0.5], verdicts[1.5])
+    assert "the shortest, 30m, is outside ttl_range" in advice.why[0]
+    assert "1h30m: the policy of the code does not allow it: see its ttl_range" in loose.why_not
+    assert HOUR == loose.ttl
+
+
+def test_a_recording_knows_what_its_policy_allows(tmp_path, monkeypatch, clock):
+    """Of a real function in a real cache."""
+    monkeypatch.setenv("HOLDFAST_RECORD", "on")
+    chance = random.Random(2)
+    with closing(DiskCache(tmp_path)) as cache:
+
+        @resilient(retry_policy=(), cache_policy=CachePolicy(ttl="2m", ttl_range=("90s", "3m")), cache=cache)
+        def fetch(number: int) -> int:
+            return number
+
+        for _ in range(300):
+            fetch(chance.randrange(5))
+            clock.advance(chance.expovariate(1 / 4))
+        cache.witness.look()
+    report = tune(tmp_path, max_age="1h")
+
+    assert (90.0, 180.0, 120.0) == (report.facts.least_ttl, report.facts.most_ttl, report.live_ttl)
+    assert {60.0: "outside ttl_range", 240.0: "outside ttl_range"} == {
+        each.ttl: each.verdict for each in report.curve if not 90 <= each.ttl <= 180
+    }
 
 
 def test_what_is_further_than_twice_is_shown_and_not_taken():

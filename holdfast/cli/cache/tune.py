@@ -53,7 +53,7 @@ class PriceList(click.ParamType[dict[str, float]]):
 @click.option("--max-age", metavar="AGE", help="No answer may be older: 15m, 2h.")
 @click.option("--reach", metavar="N", type=float, default=2.0, show_default=True, help="Look as far as N times the live TTL, and as short.")
 @click.option("--since", metavar="AGE", help="Only what was recorded since so long: 7d, 12h.")
-@click.option("--from", "file", metavar="FILE", help="Accesses from a file instead: CSV, JSON lines, oracleGeneral.")
+@click.option("--from", "file", metavar="FILE", help="Accesses from a file instead: CSV, JSON lines, spans, oracleGeneral.")
 @click.option("--sightings", metavar="FILE", help="With --from: a CSV file of what the source answered.")
 @click.option("--live-ttl", metavar="TTL", help="The TTL at that time; a recording knows its own.")
 @click.option("--html", metavar="FILE", help="Write the report as a page, too.")
