@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from holdfast.cache.default import check_cache, default_cache
+from holdfast.cache.disk import DiskCache
 from holdfast.errors import PolicyError
 from holdfast.runtime.inject import left_empty
+from holdfast.runtime.witness import in_force
 
 if TYPE_CHECKING:
     from holdfast.cache.explanation import KeyExplanation
     from holdfast.cache.keys import KeyMaker
+    from holdfast.cache.misses import MissExplanation
     from holdfast.policies.plan import Plan
     from holdfast.typing import Cache, CacheKey
 
@@ -42,6 +45,22 @@ def explanation_of(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     """What that key is made of."""
     plan, kwargs = left_empty(plan, args, kwargs)
     return key_maker(plan).explain(args, kwargs)
+
+
+def why_missed(plan: Plan, cache: Cache, args: tuple[Any, ...], kwargs: dict[str, Any]) -> MissExplanation:
+    """Why a call finds nothing in a cache.
+
+    Raises:
+        PolicyError: The cache keeps no record of that.
+    """
+    if not isinstance(cache, DiskCache):
+        msg = f"{type(cache).__name__} does not keep in mind why its entries went: a DiskCache does"
+        raise PolicyError(msg)
+    plan, kwargs = left_empty(plan, args, kwargs)
+    maker = key_maker(plan)
+    key = maker.make(args, kwargs)
+    policy = None if plan.cache is None else in_force(plan.cache, cache, key)
+    return cache.why_miss(key, ttl=None if policy is None else policy.ttl, parts=maker.digests(args, kwargs))
 
 
 def purge_all(plan: Plan, cache: Cache | None) -> int:

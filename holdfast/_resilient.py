@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
 from holdfast._frames import trims
-from holdfast._keys import explanation_of, given_or_default, key_of, purge_all
+from holdfast._keys import explanation_of, given_or_default, key_of, purge_all, why_missed
 from holdfast._methods import MISSING, check_owner, or_method
 from holdfast._plans import build_plan, check_cache_mode
 from holdfast.cache.default import check_cache
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from holdfast._plans import Retries, Seconds, Timeout
     from holdfast.cache.explanation import KeyExplanation
+    from holdfast.cache.misses import MissExplanation
     from holdfast.policies import CachePolicy
     from holdfast.policies.plan import Plan
     from holdfast.typing import Cache, CacheKey
@@ -96,6 +97,23 @@ class Resilient(Protocol[P, R_co]):
         Raises:
             PolicyError: The function has no cache policy.
             TypeError, NotKeyable, KeyFuncError: As for `key`.
+        """
+        ...
+
+    def why_miss(self, *args: P.args, **kwargs: P.kwargs) -> MissExplanation:
+        """Explain why a call finds nothing in the cache: never stored, expired, evicted, forgotten, or of another version.
+
+        Args:
+            *args: As for the function.
+            **kwargs: As for the function.
+
+        Returns:
+            The cause, to be printed; the parameters in which the nearest keys differ, where it was never stored.
+
+        Raises:
+            PolicyError: The function has no cache policy, or the cache keeps no record of that.
+            TypeError, NotKeyable, KeyFuncError: As for `key`.
+            StoreError: The cache cannot be read.
         """
         ...
 
@@ -249,6 +267,11 @@ def _equip(wrapper: Any, plan: Plan, kept: Cache | None) -> Any:
         return explanation_of(plan, args, kwargs)
 
     @trims
+    def why_miss(*args: Any, **kwargs: Any) -> MissExplanation:
+        check_owner(wrapper, plan, args, kwargs)
+        return why_missed(plan, given_or_default(kept), args, kwargs)
+
+    @trims
     def forget(*args: Any, **kwargs: Any) -> bool:
         return given_or_default(kept).delete(key(*args, **kwargs))
 
@@ -261,7 +284,7 @@ def _equip(wrapper: Any, plan: Plan, kept: Cache | None) -> Any:
         return _wrap(plan.replace(cache_mode=check_cache_mode(cache, plan.cache, plan.fn)), kept)
 
     wrapper.plan = plan
-    for extra in (key, explain_key, options, forget, purge):
+    for extra in (key, explain_key, why_miss, options, forget, purge):
         extra.__doc__ = getattr(Resilient, extra.__name__).__doc__  # what help(fetch.key) shows
         setattr(wrapper, extra.__name__, extra)
     return wrapper

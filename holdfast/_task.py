@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from holdfast._frames import trimmed, trims
-from holdfast._keys import explanation_of, key_of, purge_all
+from holdfast._keys import explanation_of, key_of, purge_all, why_missed
 from holdfast._methods import MISSING, or_method
 from holdfast._plans import AT_LEAST_ONCE, AT_MOST_ONCE, build_plan
 from holdfast._references import ByReference
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from holdfast._entrypoint import Entrypoint
     from holdfast._plans import Retries, Seconds, Timeout
     from holdfast.cache.explanation import KeyExplanation
+    from holdfast.cache.misses import MissExplanation
     from holdfast.policies import CachePolicy
     from holdfast.policies.plan import Plan
     from holdfast.runtime.future import TaskFuture
@@ -203,6 +204,24 @@ class Task(ByReference, Generic[P, R_co]):
             TypeError, NotKeyable, KeyFuncError: As for `key`.
         """
         return explanation_of(self.plan, self._bound + args, kwargs)
+
+    @trims
+    def why_miss(self, *args: P.args, **kwargs: P.kwargs) -> MissExplanation:
+        """Explain why a call finds nothing in the default cache: never stored, expired, evicted, forgotten, or of another version.
+
+        Args:
+            *args: As for the function.
+            **kwargs: As for the function.
+
+        Returns:
+            The cause, to be printed; the parameters in which the nearest keys differ, where it was never stored.
+
+        Raises:
+            PolicyError: The task has no cache policy, or the cache keeps no record of that.
+            TypeError, NotKeyable, KeyFuncError: As for `key`.
+            StoreError: The cache cannot be read.
+        """
+        return why_missed(self.plan, default_cache(), self._bound + args, kwargs)
 
     @trims
     def purge(self, *, cache: Cache | None = None) -> int:

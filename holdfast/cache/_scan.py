@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.cache import _fates
 from holdfast.cache._folder import DATABASE
-from holdfast.cache._names import key_of, range_of, tags_from_text
+from holdfast.cache._names import key_of, range_of, row_name, tags_from_text
 from holdfast.cache._table import File
 from holdfast.cache._trouble import Trouble, telling
 from holdfast.cache.info import CacheStats, EntryInfo, matches
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from holdfast.typing import CacheKey
     from holdfast.values._sqlite import Connection
 
 _DAY = 86_400.0
@@ -83,6 +84,14 @@ class Look:
             evicted = _fates.totals(connection).get("evicted", (0, 0)) if self._has_fates(connection) else (0, 0)
             entries, size = connection.execute(COUNT).fetchone()
             return CacheStats(self.folder, entries, size, *evicted)
+
+    def known_keys(self, start: str) -> list[CacheKey]:
+        """The keys that are stored or remembered, and whose digest begins so, in hexadecimal; the latest first."""
+        with self.reading() as connection:
+            fates = _fates.between(connection, b"", b"\xff") if self._has_fates(connection) else []
+        names = [fate.name for fate in fates] + [row_name(info.key) for info in self.entries()]
+        keys = (key_of(name) for name in dict.fromkeys(names))
+        return [key for key in keys if key is not None and key.digest.hex().startswith(start)]
 
     @contextmanager
     def reading(self) -> Generator[Connection]:

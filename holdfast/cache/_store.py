@@ -5,7 +5,7 @@ Imported on first use, since it loads diskcache and SQLite. Every method raises 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from holdfast.cache._folder import DATABASE, GENERATIONS, LEASES, exclusive, is_ours, prepare, set_aside
 from holdfast.cache._generations import Generations, bucket_of
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from holdfast.cache._sweep import Swept
     from holdfast.cache.info import EntryInfo
     from holdfast.typing import CacheKey
+    from holdfast.values._sqlite import Connection
+
+T = TypeVar("T")
 
 
 class Store:
@@ -82,6 +85,11 @@ class Store:
     def lease(self, key: CacheKey, known: int | None) -> Lease:
         """A turn at computing a key; ``known`` is the word that stood when it was last looked for in vain, if that is known."""
         return Lease(*self._leases.place_of(key), lambda: known is None or self.words[bucket_of(key)] != known)
+
+    def ask(self, question: Callable[[Connection], T]) -> T:
+        """Ask something of a connection that only reads."""
+        with self._rows.reading() as connection:
+            return question(connection)
 
     def discard(self, key: CacheKey, sealed: bytes | None) -> None:
         """Remove a value that cannot be used, if it is still there; None stands for one that was not written by us."""

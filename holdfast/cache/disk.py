@@ -14,6 +14,8 @@ changed, moved to another key or written by somebody else is a miss and a note, 
 
 from __future__ import annotations
 
+import time
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast import clock
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from holdfast.cache._leases import Lease
     from holdfast.cache._store import Store
+    from holdfast.cache.misses import MissExplanation
     from holdfast.policies.duration import Duration
 
 N = TypeVar("N")
@@ -41,6 +44,11 @@ MOST_MISSED = 10_000
 """Keys looked for in vain that are remembered, so that whoever then computes one need not look again."""
 SMALLEST = 1 << 16
 LARGEST = 256 << 20
+
+
+def salted(parts: dict[str, bytes] | None, secret: bytes) -> dict[str, bytes] | None:
+    """Digests that tell nothing to whoever does not have the secret: else a short text could be found by trying."""
+    return None if parts is None else {name: blake2b(digest, key=secret[:64], digest_size=8).digest() for name, digest in parts.items()}
 
 
 class DiskCache(KeptStore):
@@ -82,6 +90,9 @@ class DiskCache(KeptStore):
     def is_blocking(self) -> bool:
         """True: `get` and `set` touch the disk."""
         return True
+
+    keeps_parts = True
+    """Whether `set` wants to know the parts of a key."""
 
     @property
     def largest(self) -> int:
@@ -148,8 +159,19 @@ class DiskCache(KeptStore):
         negative: bool = False,
         tags: tuple[str, ...] = (),
         origin: tuple[str, str] = ("", ""),
+        parts: dict[str, bytes] | None = None,
     ) -> int | None:
         """Store a value on disk and in memory; see `holdfast.typing.Cache.set`.
+
+        Args:
+            key: As there.
+            value: As there.
+            codec: As there.
+            ttl: As there.
+            negative: As there.
+            tags: As there.
+            origin: As there.
+            parts: A digest of each argument, to tell later in what a key differs from this one; None keeps none. They are salted first.
 
         Returns:
             Its size in bytes; None when it did not reach the disk (this process may still find it in memory).
@@ -174,7 +196,7 @@ class DiskCache(KeptStore):
         bucket, word = store.generation(key)
         rest = (stored_at, ttl, size, "memory", negative, *origin, None if self.witness is None else self.witness.tap(key, payload))
         try:
-            now = store.write(key, sealed, ttl=ttl, tags=tags)
+            now = store.write(key, sealed, ttl=ttl, tags=tags, parts=salted(parts, store.secret))
         except Trouble as trouble:  # no longer on disk than it takes, and until somebody changes the entry, memory serves
             self._handle(store, trouble, key)
             self._memory.put(key, hold(value, payload, codec.id, rest, tags, bucket, word))
@@ -198,6 +220,27 @@ class DiskCache(KeptStore):
         if known is None and (held := self._memory.get(key)) is not None:  # expired, as it seems
             known = held.word
         return None if store is None else store.lease(key, known)
+
+    def why_miss(self, key: CacheKey, *, ttl: float | None, parts: dict[str, bytes] | None = None) -> MissExplanation:
+        """Explain why nothing is found under a key.
+
+        Args:
+            key: The key.
+            ttl: Seconds that an entry is judged by; None for ever.
+            parts: As for `set`, of the call that is asked about: then the nearest keys are named, too. None where they are not known.
+
+        Returns:
+            The cause, to be printed.
+
+        Raises:
+            StoreError: The cache cannot be read.
+        """
+        from holdfast.cache.misses import explain  # few programs ask
+
+        now = time.time()  # as the times of rows
+        return self._forget(
+            lambda store: store.ask(lambda connection: explain(connection, key, now, ttl=ttl, parts=salted(parts, store.secret)))
+        )
 
     @trims
     def delete(self, key: CacheKey, /) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import KeyFuncError, NotKeyable, PolicyError
 from holdfast.typing import CacheKey
-from holdfast.values.canonical import encode, encode_arguments
+from holdfast.values.canonical import digest, encode, encode_arguments
 from holdfast.values.fingerprint import fingerprint
 from holdfast.values.names import place, qualified_name
 
@@ -130,6 +130,13 @@ class KeyMaker:
             injected=tuple(name for name in self._names if name in self._skipped),
             key=key,
         )
+
+    def digests(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, bytes] | None:
+        """A digest of each value that counts in the key of a call; None where a ``key_func`` makes it. Raises what `make` raises."""
+        if self._key_func is not None:
+            return None
+        bound = dict(zip(self._names, self._bind(*args, **kwargs), strict=True)) | self._owned
+        return {name: digest(encode(bound[name], where=name)) for name in self._counted}
 
     def _content(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         values = self._bind(*args, **kwargs)

@@ -300,8 +300,11 @@ def write(call: Call, value: Any) -> None:
         ttl, value = policy.negative_ttl, call.error
     facts = call.facts
     origin = ("", "") if facts is None else (facts.trace_id, facts.span_id)
+    more = _parts(call) if getattr(call.cache, "keeps_parts", False) else {}
     try:
-        size = call.cache.set(call.key, value, call.plan.codec, ttl=ttl, negative=call.error is not None, tags=policy.tags, origin=origin)
+        size = call.cache.set(
+            call.key, value, call.plan.codec, ttl=ttl, negative=call.error is not None, tags=policy.tags, origin=origin, **more
+        )
     except NotSerializable as error:
         events.note(
             "holdfast.cache.not_serializable",
@@ -313,6 +316,15 @@ def write(call: Call, value: Any) -> None:
         return
     if facts is not None and size is not None:
         facts.cache_stored, facts.cache_size = True, size
+
+
+def _parts(call: Call) -> dict[str, Any]:
+    """What the call's key is made of, for a cache that can explain misses."""
+    digests = getattr(call.plan.keys, "digests", None)  # the keys of a graph's nodes are made of other things
+    try:
+        return {} if digests is None else {"parts": digests(call.args, call.kwargs)}
+    except Exception:  # noqa: BLE001 - the body has changed its arguments: nothing to compare with later, and no reason to fail
+        return {}
 
 
 def _is_wanted(call: Call, value: Any) -> bool:

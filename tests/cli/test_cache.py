@@ -45,7 +45,7 @@ def filled(folder):
     return folder / "c"
 
 
-@pytest.mark.parametrize("name", ["stats", "keys", "purge"])
+@pytest.mark.parametrize("name", ["stats", "keys", "why", "purge"])
 def test_the_documentation_is_what_is_printed(command, folder, name):  # noqa: F811
     """docs/cli.md shows the help of each command, and the tables of these tests."""
     code, out, _ = command("cache", name, "--help")
@@ -202,3 +202,36 @@ def test_looking_while_a_program_writes(command, filled):  # noqa: F811
     with closing(sqlite3.connect(filled / "cache.db", isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         assert STATS in command("cache", "stats", "--path", "c")[1]
+
+
+def test_why_says_what_became_of_a_key(command, filled):  # noqa: F811
+    """In each version of the task; for one that is gone, too, and changing nothing."""
+    with closing(DiskCache(filled)) as cache:
+        cache.delete(key_of(f"{FORECAST}@1", 0))
+    before = (filled / "cache.db").read_bytes()
+    forgotten = command("cache", "why", "forecast", "0000", "--path", "c")
+    expired = json.loads(command("cache", "why", FORECAST, "0101", "--path", "c", "--json")[1])
+    found = command("cache", "why", "forecast", "03", "--path", "c")[1]
+
+    assert re.fullmatch(
+        rf"{FORECAST}@1  00000000\n  invalidated: stored 1h\S* ago, and forgotten since, by purge, forget or invalidate, \d+s ago\n",
+        forgotten[1],
+    )
+    assert [("expired", 7200.0)] == [(each["cause"], each["ttl"]) for each in expired]
+    assert found.startswith(f"{FORECAST}@2  03030303\n  found: nothing is missing: stored 4h")
+    assert before == (filled / "cache.db").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("task", "key", "said"),
+    [
+        ("forecast", "ff", "no key of forecast begins with 'ff': never stored, or so long ago that it is not remembered"),
+        ("forecast", "0", "4 keys begin with '0': "),
+        ("forcast", "00", "nothing is kept of a task 'forcast'; did you mean app.weather.forecast?"),
+    ],
+)
+def test_why_of_what_is_not_there(command, filled, task, key, said):  # noqa: F811
+    """What there is instead."""
+    code, out, err = command("cache", "why", task, key, "--path", "c")
+
+    assert (1, "", True) == (code, out, err.startswith(f"Error: {said}"))

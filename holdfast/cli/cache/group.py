@@ -9,6 +9,7 @@ from holdfast.cli.cache.purge import purge
 from holdfast.cli.cache.stats import stats
 from holdfast.cli.cache.ttl import ttl
 from holdfast.cli.cache.tune import tune
+from holdfast.cli.cache.why import why
 
 
 @click.group(
@@ -20,9 +21,9 @@ from holdfast.cli.cache.tune import tune
 def cache() -> None:
     """Look at what a disk cache keeps, and forget some of it.
 
-    stats, keys and tune change nothing, and disturb nobody at work.
+    stats, keys, why and tune change nothing, and disturb nobody at work.
     """
 
 
-for command in (stats, keys, tune, ttl, purge):
+for command in (stats, keys, why, tune, ttl, purge):
     cache.add_command(command)

@@ -1,0 +1,127 @@
+"""Why a call found nothing in a disk cache: judged from its row, from what is remembered of its key, and from the keys that are most like it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from holdfast.cache import _fates, _marks
+from holdfast.cache._names import row_name
+from holdfast.policies.duration import spoken
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdfast.cache._fates import Fate
+    from holdfast.typing import CacheKey
+    from holdfast.values._sqlite import Connection
+
+NEAREST = 2
+_DIGEST = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A key of the same task that is like the one that was missed.
+
+    Attributes:
+        key: Its digest, hexadecimal.
+        differs: The parameters whose values are other ones.
+        stored_s: Seconds since it was stored.
+    """
+
+    key: str
+    differs: tuple[str, ...]
+    stored_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class MissExplanation:
+    """Why a call finds nothing. ``str()`` of it is for people.
+
+    Attributes:
+        cause: ``cold`` (not stored, as far as is remembered), ``expired``, ``evicted``, ``invalidated``, ``version`` (stored by other code), ``error``
+            (it could not be read), or ``""``: it would be found.
+        namespace: The task and its version.
+        key: The digest, hexadecimal.
+        stored_s: Seconds since it was stored; None if it never was.
+        gone_s: Seconds since it went; None while it is there.
+        ttl: The ttl that it was judged by, seconds; None for ever.
+        other: The other version that there is, or was, a value of; ``""`` but for ``version``.
+        nearest: The keys that are most like it, for a ``cold`` one.
+    """
+
+    cause: str
+    namespace: str
+    key: str
+    stored_s: float | None = None
+    gone_s: float | None = None
+    ttl: float | None = None
+    other: str = ""
+    nearest: tuple[Near, ...] = ()
+
+    def __str__(self) -> str:
+        stored, gone = (None if value is None else _spoken(value) for value in (self.stored_s, self.gone_s))
+        said = {
+            "": f"nothing is missing: stored {stored} ago",
+            "cold": "not stored yet, as far as is remembered",
+            "expired": f"stored {stored} ago, and its ttl is over" + ("" if self.ttl is None else f": {spoken(self.ttl)}"),
+            "evicted": f"stored {stored} ago; it had to make room for others {gone} ago",
+            "invalidated": f"stored {stored} ago, and forgotten since, by purge, forget or invalidate" + (f", {gone} ago" if gone else ""),
+            "version": f"stored {stored} ago by another version of the task, {self.other}",
+            "error": f"stored {stored} ago; it could not be read, and was removed {gone} ago",
+        }[self.cause]
+        near = [f"near: {each.key[:8]}, stored {_spoken(each.stored_s)} ago, differs in {', '.join(each.differs)}" for each in self.nearest]
+        return "\n".join([f"{self.cause or 'found'}: {said}", *near])
+
+
+def _spoken(seconds: float) -> str:
+    return spoken(max(1, round(seconds)))
+
+
+def explain(connection: Connection, key: CacheKey, now: float, *, ttl: float | None, parts: dict[str, bytes] | None) -> MissExplanation:
+    """Why a key is missed.
+
+    Args:
+        connection: Reads the cache's database.
+        key: The key.
+        now: Seconds since the epoch.
+        ttl: Seconds, that entries are judged by; None for ever.
+        parts: Salted digests of the call's arguments; None where they are not known.
+    """
+    about: dict[str, Any] = {"namespace": key.namespace, "key": key.digest.hex()}
+    name = row_name(key)
+    row = connection.execute("SELECT store_time, CAST(tag AS BLOB) FROM Cache WHERE key = ?", (name,)).fetchone()
+    fate = _fates.fate_of(connection, name)
+    if row is not None:
+        stored_s = max(0.0, now - row[0])
+        is_invalid = row[1] is not None and _marks.is_invalid(connection, row[1])
+        cause = "invalidated" if is_invalid else "expired" if ttl is not None and stored_s >= ttl else ""
+        return MissExplanation(cause, **about, stored_s=stored_s, ttl=ttl)
+    if fate is not None and fate.cause and fate.gone_at is not None:
+        return MissExplanation(fate.cause, **about, stored_s=max(0.0, now - fate.stored_at), gone_s=max(0.0, now - fate.gone_at), ttl=ttl)
+    task = f"{key.namespace.rpartition('@')[0]}@".encode()
+    other = _of_another_version(connection, key, task)
+    if other is not None:
+        version = other.name[len(task) : -_DIGEST - 1].decode(errors="replace")
+        return MissExplanation("version", **about, stored_s=max(0.0, now - other.stored_at), ttl=ttl, other=version)
+    near = () if parts is None else _nearest(parts, _fates.between(connection, task, task + b"\xff"), now)
+    return MissExplanation("cold", **about, ttl=ttl, nearest=near)
+
+
+def _of_another_version(connection: Connection, key: CacheKey, task: bytes) -> Fate | None:
+    """What is known of a call with the same arguments of a task whose rows' names begin so."""
+    name = row_name(key)
+    found = _fates.with_digest(connection, key.digest)
+    return next((fate for fate in found if fate.name.startswith(task) and fate.name != name), None)
+
+
+def _nearest(parts: dict[str, bytes], fates: Sequence[Fate], now: float) -> tuple[Near, ...]:
+    """The keys with the fewest differences, the newest first."""
+    found: list[Near] = []
+    for fate in fates:
+        if fate.parts is not None:
+            differs = tuple(name for name in dict.fromkeys((*parts, *fate.parts)) if parts.get(name) != fate.parts.get(name))
+            if differs:
+                found.append(Near(fate.name[-_DIGEST:].hex(), differs, max(0.0, now - fate.stored_at)))
+    return tuple(sorted(found, key=lambda near: len(near.differs))[:NEAREST])
