@@ -41,6 +41,7 @@ from holdfast.errors import (
     UnknownInterruptError,
 )
 from holdfast.policies import CachePolicy, RetryPolicy, StopReason, TimeoutPolicy
+from holdfast.runtime.cache_entry import CacheEntry, get_cache_entry
 from holdfast.runtime.ending import final
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.idempotency import get_idempotency_key
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 __all__ = [
     "END",
     "START",
+    "CacheEntry",
     "CachePolicy",
     "Command",
     "CompiledStateGraph",
@@ -107,6 +109,7 @@ __all__ = [
     "entrypoint",
     "final",
     "flush",
+    "get_cache_entry",
     "get_config",
     "get_idempotency_key",
     "get_stream_writer",

@@ -182,3 +182,20 @@ class Pruned(NamedTuple):
     threads: tuple[str, ...]
     steps: int
     size: int
+
+
+class Terms(NamedTuple):
+    """What a computation said of its own result; see `holdfast.CacheEntry`.
+
+    Attributes:
+        ttl: Seconds it is fresh, whatever the policy says; None leaves it to that.
+        etag: The source's name for this version of it, or ``""``.
+        modified: When the source last changed it, seconds since the epoch; None when unknown.
+    """
+
+    ttl: float | None = None
+    etag: str = ""
+    modified: float | None = None
+
+
+NO_TERMS = Terms()

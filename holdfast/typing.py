@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
-from holdfast._records import UNFINISHED, Commit, Lease, Pruned, RunRecord, StepId, StepRecord, ThreadInfo
+from holdfast._records import NO_TERMS, UNFINISHED, Commit, Lease, Pruned, RunRecord, StepId, StepRecord, Terms, ThreadInfo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +40,9 @@ class Entry(NamedTuple):
         origin_trace_id: Trace that produced it, 32 hex digits, or ``""``.
         origin_span_id: Span that produced it, 16 hex digits, or ``""``.
         tap: Where a hit is noted for the recorder of evidence; None when nobody records.
+        own_ttl: Seconds it is fresh, whatever the policy says; None leaves it to that. This and the next two are its `Terms`.
+        etag: See there.
+        modified: See there.
     """
 
     value: Any
@@ -51,6 +54,9 @@ class Entry(NamedTuple):
     origin_trace_id: str = ""
     origin_span_id: str = ""
     tap: Tap | None = None
+    own_ttl: float | None = None
+    etag: str = ""
+    modified: float | None = None
 
 
 @runtime_checkable
@@ -135,6 +141,7 @@ class Cache(Protocol):
         negative: bool = False,
         tags: tuple[str, ...] = (),
         origin: tuple[str, str] = ("", ""),
+        terms: Terms = NO_TERMS,
     ) -> int | None:
         """Store a value in every tier.
 
@@ -142,10 +149,11 @@ class Cache(Protocol):
             key: Names the entry; what was there is replaced.
             value: The value; with ``negative``, an exception.
             codec: Encodes it.
-            ttl: Seconds it is meant to stay fresh, for the store to evict it by; None for ever.
+            ttl: Seconds it may be of use, for the store to evict it by; None for ever.
             negative: True for a remembered failure.
             tags: Words by which it can be purged.
             origin: Trace and span id of what produced it, in hex digits; empty texts where nothing traced.
+            terms: What the computation said of it; left out where it said nothing.
 
         Returns:
             Its size in bytes; None when it could not be stored.
@@ -359,6 +367,7 @@ class Checkpointer(Protocol):
 
 
 __all__ = [
+    "NO_TERMS",
     "UNFINISHED",
     "Cache",
     "CacheKey",
@@ -371,5 +380,6 @@ __all__ = [
     "RunRecord",
     "StepId",
     "StepRecord",
+    "Terms",
     "ThreadInfo",
 ]

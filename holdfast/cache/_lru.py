@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from holdfast._evidence import Tap
 
-Rest = tuple[float, float | None, int, str, bool, str, str, "Tap | None"]
+Rest = tuple[float, float | None, int, str, bool, str, str, "Tap | None", float | None, str, float | None]
 """All fields of `Entry` but the first."""
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 new_entry: Callable[[type[Entry], tuple[Any, ...]], Entry] = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]

@@ -26,7 +26,7 @@ from holdfast.cache._trouble import Trouble, not_forgotten
 from holdfast.cache.info import CacheStats, EntryInfo
 from holdfast.cache.places import default_folder, given_folder
 from holdfast.policies.duration import seconds
-from holdfast.typing import CacheKey, Codec, Entry
+from holdfast.typing import NO_TERMS, CacheKey, Codec, Entry, Terms
 from holdfast.values import envelope
 
 if TYPE_CHECKING:
@@ -141,12 +141,14 @@ class DiskCache(KeptStore):
             self._notes.corrupt(key, error)
             self._discard(store, key, sealed)
             return None
-        payload, _, stored_at, ttl, negative, (trace_id, span_id) = record
+        payload, _, stored_at, ttl, negative, (trace_id, span_id), terms = record
         size, tap = len(payload), None if self.witness is None else self.witness.tap(key)
         if self._memory.max_entries:
-            rest = (stored_at, ttl, size, "memory", negative, trace_id, span_id, tap)
+            rest = (stored_at, ttl, size, "memory", negative, trace_id, span_id, tap, terms.ttl, terms.etag, terms.modified)
             self._memory.put(key, hold(value, payload, record.codec, rest, (), bucket, word))
-        return new_entry(Entry, (value, stored_at, ttl, size, "disk", negative, trace_id, span_id, tap))
+        return new_entry(
+            Entry, (value, stored_at, ttl, size, "disk", negative, trace_id, span_id, tap, terms.ttl, terms.etag, terms.modified)
+        )
 
     def set(
         self,
@@ -160,6 +162,7 @@ class DiskCache(KeptStore):
         tags: tuple[str, ...] = (),
         origin: tuple[str, str] = ("", ""),
         parts: dict[str, bytes] | None = None,
+        terms: Terms = NO_TERMS,
     ) -> int | None:
         """Store a value on disk and in memory; see `holdfast.typing.Cache.set`.
 
@@ -171,6 +174,7 @@ class DiskCache(KeptStore):
             negative: As there.
             tags: As there.
             origin: As there.
+            terms: What the body said of its result: a ttl of its own, an ETag, when the source last changed it.
             parts: A digest of each argument, to tell later in what a key differs from this one; None keeps none. They are salted first.
 
         Returns:
@@ -191,10 +195,19 @@ class DiskCache(KeptStore):
             return None
         stored_at = clock.current.time()
         sealed = envelope.seal(
-            payload, secret=store.secret, key=key, codec=codec.id, stored_at=stored_at, ttl=ttl, negative=negative, origin=origin
+            payload,
+            secret=store.secret,
+            key=key,
+            codec=codec.id,
+            stored_at=stored_at,
+            ttl=ttl,
+            negative=negative,
+            origin=origin,
+            terms=terms,
         )
         bucket, word = store.generation(key)
-        rest = (stored_at, ttl, size, "memory", negative, *origin, None if self.witness is None else self.witness.tap(key, payload))
+        tap = None if self.witness is None else self.witness.tap(key, payload)
+        rest = (stored_at, ttl, size, "memory", negative, *origin, tap, terms.ttl, terms.etag, terms.modified)
         try:
             now = store.write(key, sealed, ttl=ttl, tags=tags, parts=salted(parts, store.secret))
         except Trouble as trouble:  # no longer on disk than it takes, and until somebody changes the entry, memory serves

@@ -12,12 +12,13 @@ from holdfast.cache._notes import Notes
 from holdfast.cache.info import CacheStats, EntryInfo, matches
 from holdfast.errors import PolicyError
 from holdfast.policies.duration import seconds
+from holdfast.typing import NO_TERMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from holdfast.policies.duration import Duration
-    from holdfast.typing import CacheKey, Codec, Entry
+    from holdfast.typing import CacheKey, Codec, Entry, Terms
 
 
 class InMemoryCache:
@@ -88,10 +89,11 @@ class InMemoryCache:
         negative: bool = False,
         tags: tuple[str, ...] = (),
         origin: tuple[str, str] = ("", ""),
+        terms: Terms = NO_TERMS,
     ) -> int | None:
         """Keep a value; see `holdfast.typing.Cache.set`."""
         payload = encode(value, codec, negative=negative)
-        rest = (clock.current.time(), ttl, len(payload), "memory", negative, *origin, None)
+        rest = (clock.current.time(), ttl, len(payload), "memory", negative, *origin, None, terms.ttl, terms.etag, terms.modified)
         if self._memory.put(key, hold(value, payload, codec.id, rest, tags, 0, self._newest)):
             return len(payload)
         text = f"a value of {len(payload)} bytes was not cached: the largest kept is {self._memory.largest}"

@@ -147,30 +147,36 @@ class CachePolicy:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
-    def is_fresh(self, stored_at: float, ttl_stored: float | None, now: float, negative: bool = False) -> bool:  # noqa: FBT001, FBT002 - a field of the entry
+    def is_fresh(self, stored_at: float, own_ttl: float | None, now: float, negative: bool = False) -> bool:  # noqa: FBT001, FBT002 - a field of the entry
         """Say whether an entry may be served.
 
-        The policy's own ttl decides, not the one the entry was stored with, so that a changed ttl acts at once.
+        The policy's present ttl decides, so that a changed ttl acts at once; unless the computation gave its result one of its own.
 
         Args:
             stored_at: When the entry was stored, seconds since the epoch.
-            ttl_stored: The ttl it was stored with: what its store may evict it by. It has no say here.
+            own_ttl: What the computation gave it, seconds; None leaves it to the policy.
             now: The present, seconds since the epoch.
             negative: True for a remembered failure, judged by ``negative_ttl``.
 
         Returns:
             False as well for an entry from more than `CLOCK_SLACK` seconds in the future: the clock was set back, its age is unknown.
         """
-        del ttl_stored
         if negative and self.negative_ttl is None:
             return False
-        ttl = self.negative_ttl if negative else self.ttl
+        ttl = own_ttl if own_ttl is not None else self.negative_ttl if negative else self.ttl
         return ttl is None or -CLOCK_SLACK <= now - stored_at < ttl
 
-    @property
-    def longest(self) -> float | None:
-        """Seconds after which an entry is of no use whatever happens, for the store to evict it by; None for ever."""
-        return None if self.ttl is None else self.ttl + max(self.stale_while_revalidate or 0.0, self.stale_if_error or 0.0)
+    def longest(self, own_ttl: float | None = None) -> float | None:
+        """Say for how long a value may be of use, for its store to evict it by.
+
+        Args:
+            own_ttl: What the computation gave it, seconds; None leaves it to the policy.
+
+        Returns:
+            Seconds, up to the end of the last window; None for ever.
+        """
+        ttl = self.ttl if own_ttl is None else own_ttl
+        return None if ttl is None else ttl + max(self.stale_while_revalidate or 0.0, self.stale_if_error or 0.0)
 
     def replace(self, **changes: Any) -> CachePolicy:
         """The same policy with some fields changed.

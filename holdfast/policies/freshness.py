@@ -40,7 +40,9 @@ class Freshness(Enum):
     """Compute."""
 
 
-def judge(policy: CachePolicy, digest: bytes, stored_at: float, now: float, *, negative: bool = False) -> Freshness:
+def judge(
+    policy: CachePolicy, digest: bytes, stored_at: float, now: float, *, negative: bool = False, own_ttl: float | None = None
+) -> Freshness:
     """Say what may be done with an entry.
 
     Args:
@@ -49,13 +51,14 @@ def judge(policy: CachePolicy, digest: bytes, stored_at: float, now: float, *, n
         stored_at: When the entry was stored, seconds since the epoch.
         now: The present, seconds since the epoch.
         negative: True for a remembered failure, which is fresh or expired.
+        own_ttl: What the computation gave it, seconds; None leaves it to the policy.
 
     Returns:
         EXPIRED as well for an entry from more than `CLOCK_SLACK` seconds in the future: the clock was set back, its age is unknown.
     """
     if negative and policy.negative_ttl is None:
         return Freshness.EXPIRED
-    ttl = policy.negative_ttl if negative else policy.ttl
+    ttl = own_ttl if own_ttl is not None else policy.negative_ttl if negative else policy.ttl
     if ttl is None:
         return Freshness.FRESH
     age = now - stored_at

@@ -10,7 +10,7 @@ from holdfast._frames import trimmed
 from holdfast._secrets import hidden
 from holdfast.errors import Divergence, NodeTimeoutError, RunInterrupted
 from holdfast.policies.retry import AttemptState, Retry, Stop, StopReason, decide, explain
-from holdfast.runtime import stream
+from holdfast.runtime import cache_entry, stream
 from holdfast.runtime.context import current
 from holdfast.runtime.foreign import add_note, described, shown
 from holdfast.runtime.signals import is_signal
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 def begin(call: Call) -> None:
     """Number the attempt and tell the observer, in the context the body is about to run in."""
     call.number += 1
+    if call.plan.cache is not None:
+        cache_entry.begin(call)
     if call.started is None and (call.plan.retry or call.plan.deadline is not None):
         call.started = clock.current.monotonic()
     if call.observer is not None and call.facts is not None:

@@ -14,7 +14,7 @@ from holdfast.runtime import witness
 from holdfast.runtime.attempts import is_given_up
 from holdfast.runtime.foreign import described, shown
 from holdfast.runtime.holdoff import hold_off, is_held_off, let_go
-from holdfast.typing import Entry
+from holdfast.typing import NO_TERMS, Entry
 
 if TYPE_CHECKING:
     from holdfast.events import CallFacts
@@ -116,9 +116,9 @@ def _fresh(plan: Plan, cache: Cache, key: CacheKey, entry: Entry | None) -> Entr
         policy = witness.in_force(policy, cache, key)
     now = clock.current.time()
     if policy.is_simple:
-        if not policy.is_fresh(entry.stored_at, entry.ttl, now, entry.negative):
+        if not policy.is_fresh(entry.stored_at, entry.own_ttl, now, entry.negative):
             return None
-    elif judge(policy, key.digest, entry.stored_at, now, negative=entry.negative) is not Freshness.FRESH:
+    elif judge(policy, key.digest, entry.stored_at, now, negative=entry.negative, own_ttl=entry.own_ttl) is not Freshness.FRESH:
         return None
     tap = entry.tap
     if tap is not None:  # written out: a function would take as long again
@@ -134,13 +134,17 @@ def _servable(call: Call, entry: Entry | None) -> Entry | None:
     policy, key, cache = call.plan.cache, call.key, call.cache
     if entry is None or policy is None or key is None or cache is None:
         return None
+    if not entry.negative:
+        call.previous = entry
     if call.plan.cache_mode == REFRESH and not call.is_behind:
         call.spare = entry
         return None
     if policy.is_simple:
         return _fresh(call.plan, cache, key, entry)
     now = clock.current.time()
-    freshness = judge(witness.in_force(policy, cache, key), key.digest, entry.stored_at, now, negative=entry.negative)
+    freshness = judge(
+        witness.in_force(policy, cache, key), key.digest, entry.stored_at, now, negative=entry.negative, own_ttl=entry.own_ttl
+    )
     if freshness is Freshness.EXPIRED:
         return None
     call.spare = entry
@@ -181,6 +185,8 @@ def _record_hit(call: Call, entry: Entry) -> None:
     if facts.run is not None:
         facts.run.cache_hits += 1
     facts.cache_tier = entry.tier
+    if entry.own_ttl is not None:
+        facts.cache_ttl_s = entry.own_ttl
     facts.cache_age_s = max(0.0, clock.current.time() - entry.stored_at)
     facts.cache_size = entry.size
     facts.origin_trace_id = entry.origin_trace_id
@@ -213,7 +219,7 @@ def fallback(call: Call) -> Entry | None:
     if spare is None or is_given_up(call) or not isinstance(error, Exception) or call.plan.cache_mode == REFRESH:
         return None
     policy = witness.in_force(policy, cache, key)
-    freshness = judge(policy, key.digest, spare.stored_at, clock.current.time(), negative=spare.negative)
+    freshness = judge(policy, key.digest, spare.stored_at, clock.current.time(), negative=spare.negative, own_ttl=spare.own_ttl)
     return spare if freshness is Freshness.IN_NEED else None  # it may have become too old during the attempts
 
 
@@ -283,7 +289,7 @@ def is_worth_storing(call: Call) -> bool:
     if spare is None or spare.negative:
         return True
     policy = witness.in_force(policy, call.cache, call.key)
-    return judge(policy, call.key.digest, spare.stored_at, clock.current.time()) is Freshness.EXPIRED
+    return judge(policy, call.key.digest, spare.stored_at, clock.current.time(), own_ttl=spare.own_ttl) is Freshness.EXPIRED
 
 
 def write(call: Call, value: Any) -> None:
@@ -293,18 +299,22 @@ def write(call: Call, value: Any) -> None:
         return
     policy = witness.in_force(policy, call.cache, call.key)
     if call.error is None:
-        ttl = policy.longest
+        terms = NO_TERMS if call.said is None else call.said.terms()
+        ttl = policy.longest(terms.ttl)
+        if terms.ttl == 0:
+            return
         if not _is_wanted(call, value):
             return
     else:
-        ttl, value = policy.negative_ttl, call.error
+        ttl, value, terms = policy.negative_ttl, call.error, NO_TERMS
     facts = call.facts
     origin = ("", "") if facts is None else (facts.trace_id, facts.span_id)
-    more = _parts(call) if getattr(call.cache, "keeps_parts", False) else {}
+    more: dict[str, Any] = _parts(call) if getattr(call.cache, "keeps_parts", False) else {}
     try:
-        size = call.cache.set(
-            call.key, value, call.plan.codec, ttl=ttl, negative=call.error is not None, tags=policy.tags, origin=origin, **more
-        )
+        if terms != NO_TERMS:  # a cache of the user's own may not know of it
+            more["terms"] = terms
+        tags = policy.tags if call.said is None else (*policy.tags, *call.said.tags)
+        size = call.cache.set(call.key, value, call.plan.codec, ttl=ttl, negative=call.error is not None, tags=tags, origin=origin, **more)
     except NotSerializable as error:
         events.note(
             "holdfast.cache.not_serializable",

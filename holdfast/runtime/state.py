@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from holdfast.events import AttemptFacts, CallFacts, Observer
     from holdfast.policies.freshness import Freshness
     from holdfast.policies.plan import Plan
+    from holdfast.runtime.cache_entry import CacheEntry
     from holdfast.runtime.context import Scope
     from holdfast.runtime.dispatch import Slots
     from holdfast.runtime.future import TaskFuture
@@ -42,6 +43,8 @@ class Call:
         is_behind: Whether it computes behind another call's back; see `holdfast.runtime.behind`.
         replaces: The entry that it was begun to replace, which is no answer to it; None for any other call.
         freshness: What may be done with the entry that was found last; None before, and where that was fresh.
+        previous: The value that is stored, fresh or not; None without one, or when nobody has looked for more than a fresh one.
+        said: What its present attempt says of its result; None without a cache policy.
         spare: An entry that is served if computing fails; None without one.
         turn: Its turn at computing its key among other processes; None unless it had to ask.
         future: What the caller holds; None for ``@resilient`` and bodies.
@@ -91,8 +94,10 @@ class Call:
         "observer",
         "parent",
         "plan",
+        "previous",
         "replaces",
         "run",
+        "said",
         "slots",
         "spare",
         "started",
@@ -117,6 +122,8 @@ class Call:
         self.is_missing = self.is_behind = False
         self.replaces: Entry | None = None
         self.spare: Entry | None = None
+        self.previous: Entry | None = None
+        self.said: CacheEntry | None = None
         self.freshness: Freshness | None = None
         self.turn: Turn | None = None
         self.future: TaskFuture[Any] | None = None
@@ -208,7 +215,7 @@ class Call:
         """Let go of everything that is not needed once the outcome is out: contexts and errors lead back here."""
         self.args, self.kwargs = (), {}
         self.run = self.parent = self.context = self.slots = self.asyncio_task = self.future = self.error = self.facts = None
-        self.replaces = self.spare = None
+        self.replaces = self.spare = self.previous = self.said = None
 
     def remaining(self) -> float | None:
         """Seconds left of the deadline; None without one."""

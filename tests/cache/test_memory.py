@@ -52,7 +52,7 @@ def test_entry_tells_when_and_how(cache, clock, codec, key):
     clock.advance(5)
     entry = cache.get(key, codec)
 
-    assert (stored_at, 60, size, "memory", False, "ab" * 16, "cd" * 8) == entry[1:-1]
+    assert (stored_at, 60, size, "memory", False, "ab" * 16, "cd" * 8) == entry[1:8]
     assert len(codec.encode([1, 2])) == size
 
 

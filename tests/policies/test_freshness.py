@@ -95,8 +95,8 @@ def test_jitter_is_the_same_in_every_process() -> None:
 def test_how_long_a_store_should_keep_it() -> None:
     """Until no window is open any more."""
     assert [None, 60.0, 70.0, 90.0] == [
-        CachePolicy().longest,
-        CachePolicy(ttl=60).longest,
-        CachePolicy(ttl=60, stale_while_revalidate=10).longest,
-        CachePolicy(ttl=60, stale_while_revalidate=10, stale_if_error=30).longest,
+        CachePolicy().longest(),
+        CachePolicy(ttl=60).longest(),
+        CachePolicy(ttl=60, stale_while_revalidate=10).longest(),
+        CachePolicy(ttl=60, stale_while_revalidate=10, stale_if_error=30).longest(),
     ]

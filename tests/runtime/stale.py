@@ -61,7 +61,7 @@ class Source:
 class Sync:
     """The sync colour, for tests that are about threads."""
 
-    is_async, run = False, staticmethod(lambda function, *args: function(*args))
+    is_async, run, define = False, staticmethod(lambda function, *args: function(*args)), staticmethod(lambda body: body)
 
 
 class Setup:

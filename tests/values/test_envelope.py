@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.errors import CorruptRecord
-from holdfast.typing import CacheKey
+from holdfast.typing import NO_TERMS, CacheKey, Terms
 from holdfast.values.envelope import Envelope, seal, unseal
 
 KEY = CacheKey("app.forecast:1", b"k" * 16)
@@ -31,18 +31,20 @@ def sealed(payload=b"payload", *, secret=SECRET, key=KEY, **options):
     st.booleans(),
     st.sampled_from([("", ""), ORIGIN, (ORIGIN[0], ""), ("", ORIGIN[1])]),
     st.text(),
+    st.builds(Terms, st.none() | st.floats(allow_nan=False), st.text(max_size=50), st.none() | st.floats(allow_nan=False)),
 )
-def test_opens_as_it_was_sealed(payload, codec, stored_at, ttl, negative, origin, namespace):
+def test_opens_as_it_was_sealed(payload, codec, stored_at, ttl, negative, origin, namespace, terms):
     """Every field comes back."""
     key = CacheKey(namespace, b"d" * 16)
-    record = sealed(payload, key=key, codec=codec, stored_at=stored_at, ttl=ttl, negative=negative, origin=origin)
+    record = sealed(payload, key=key, codec=codec, stored_at=stored_at, ttl=ttl, negative=negative, origin=origin, terms=terms)
 
-    assert Envelope(payload, codec, stored_at, ttl, negative, origin) == unseal(record, secret=SECRET, key=key)
+    assert Envelope(payload, codec, stored_at, ttl, negative, origin, terms) == unseal(record, secret=SECRET, key=key)
 
 
-def test_every_flipped_bit_is_noticed():
-    """Header, origin, seal and payload are all covered."""
-    record = sealed()
+@pytest.mark.parametrize("terms", [NO_TERMS, Terms(5.0, "etag", 7.0)])
+def test_every_flipped_bit_is_noticed(terms):
+    """Header, origin, terms, seal and payload are all covered."""
+    record = sealed(terms=terms)
     for at in range(len(record)):
         for bit in range(8):
             damaged = bytearray(record)
@@ -51,9 +53,15 @@ def test_every_flipped_bit_is_noticed():
                 unseal(bytes(damaged), secret=SECRET, key=KEY)
 
 
-def test_every_cut_and_addition_is_noticed():
+def test_a_record_of_which_nothing_was_said_is_as_it_always_was():
+    """An older holdfast beside this one reads it; of another it says that it is of another format, and computes."""
+    assert (1, 2) == (sealed()[2], sealed(terms=Terms(etag="x"))[2])
+
+
+@pytest.mark.parametrize("terms", [NO_TERMS, Terms(5.0, "etag", 7.0)])
+def test_every_cut_and_addition_is_noticed(terms):
     """A record cut short anywhere, or longer than it was, does not open."""
-    record = sealed()
+    record = sealed(terms=terms)
     for damaged in [*(record[:length] for length in range(len(record))), record + b"\0", b"\0" + record, b""]:
         with pytest.raises(CorruptRecord):
             unseal(damaged, secret=SECRET, key=KEY)
@@ -94,7 +102,7 @@ def test_long_secrets_work():
 def test_another_version_does_not_open():
     """A record of a later holdfast is told apart before anything else is read."""
     record = bytearray(sealed())
-    record[2] = 2
+    record[2] = 3
     with pytest.raises(CorruptRecord, match="another format"):
         unseal(bytes(record), secret=SECRET, key=KEY)
 

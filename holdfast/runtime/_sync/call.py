@@ -16,7 +16,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from holdfast.policies.plan import REFRESH
-from holdfast.runtime import _ports, attempts, flight, lookup, witness
+from holdfast.runtime import _ports, attempts, cache_entry, flight, lookup, witness
 from holdfast.runtime.context import Scope, current
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def perform(call: Call) -> Any:
         value = None
         if call.key is not None:
             flight.leave(call)
+    if call.said is not None:
+        cache_entry.end(call.said)
     if call.step is None and call.observer is not None:  # a step is over when it is journaled
         attempts.close_call(call, value)
     if call.freshness is not None:

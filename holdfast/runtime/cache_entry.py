@@ -1,0 +1,173 @@
+"""`get_cache_entry`: what a body says of the result that it is about to return, and what it may know of the one that is stored."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from holdfast.errors import PolicyError, TaskContextError
+from holdfast.policies.duration import seconds
+from holdfast.typing import NO_TERMS, Terms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from holdfast.policies.duration import Duration
+    from holdfast.runtime.state import Call
+    from holdfast.typing import Entry
+
+LONGEST_ETAG = 1000
+_current: ContextVar[CacheEntry | None] = ContextVar("holdfast_cache_entry", default=None)
+
+
+class Previous(NamedTuple):
+    """The value that is stored when a body runs, fresh or not.
+
+    Attributes:
+        value: The value. It may be served yet, so leave it as it is.
+        stored_at: When it was stored, or last found not modified, seconds since the epoch.
+        etag: The source's name for this version of it; ``""`` when nobody gave one.
+        modified: When the source last changed it, seconds since the epoch; None when nobody said.
+    """
+
+    value: Any
+    stored_at: float
+    etag: str
+    modified: float | None
+
+
+class CacheEntry:
+    """The entry that the result of a running body becomes. What is not set is as the policy says; outside a cached call nothing is kept.
+
+    Attributes:
+        tags: Words by which it can be purged, beside those of the policy.
+    """
+
+    def __init__(self, call: Call | None = None, outer: CacheEntry | None = None) -> None:
+        """Describe the entry of a call; use `get_cache_entry`."""
+        self.outer = outer
+        self.tags: tuple[str, ...] = ()
+        self._call = call
+        self._terms = NO_TERMS
+        self._is_unmodified = False
+
+    @property
+    def previous(self) -> Previous | None:
+        """The value that is stored now, also one that is too old to be served; None when there is none, or only a remembered failure."""
+        entry = self._stored()
+        return None if entry is None else Previous(entry.value, entry.stored_at, entry.etag, entry.modified)
+
+    @property
+    def ttl(self) -> float | None:
+        """Seconds for which this result is fresh, whatever the policy says; 0 leaves it unstored; None leaves it to the policy.
+
+        Set it to seconds, a timedelta or text such as ``"5m"``.
+        """
+        return self._terms.ttl
+
+    @ttl.setter
+    def ttl(self, value: Duration | None) -> None:
+        self._terms = self._terms._replace(ttl=None if value is None else seconds(value, what="ttl"))
+
+    @property
+    def etag(self) -> str:
+        """The source's name for this version of the result, to ask it next time whether there is a newer one; ``""`` for none."""
+        return self._terms.etag
+
+    @etag.setter
+    def etag(self, value: str) -> None:
+        if not isinstance(value, str) or len(value) > LONGEST_ETAG:
+            raise PolicyError(f"etag={value!r:.100}: give a text of at most {LONGEST_ETAG} characters")
+        self._terms = self._terms._replace(etag=value)
+
+    @property
+    def modified(self) -> float | None:
+        """When the source last changed it, seconds since the epoch; None when unknown. Set it to that, to a datetime or a ``Last-Modified``."""
+        return self._terms.modified
+
+    @modified.setter
+    def modified(self, value: float | datetime | str | None) -> None:
+        self._terms = self._terms._replace(modified=None if value is None else _moment(value))
+
+    def not_modified(self) -> Any:
+        """Say that the stored value still holds: it is stored anew, with today's date and its etag.
+
+        Returns:
+            That value, for the body to return.
+
+        Raises:
+            TaskContextError: There is none: ask the source for a value, without a condition.
+        """
+        stored = self._stored()
+        if stored is None:
+            raise TaskContextError("not_modified() was called where no value is stored: look at `previous` first, which is None then")
+        self._is_unmodified = True
+        return stored.value
+
+    def add_tags(self, words: Iterable[str]) -> None:
+        """Add words by which the entry can be purged.
+
+        Args:
+            words: The words.
+        """
+        from holdfast.policies.cache_fields import words as checked
+
+        self.tags = (*self.tags, *checked(words, what="tags", example="weather"))
+
+    def terms(self) -> Terms:
+        """What is kept with the value: what was set and, of one that was not modified, what it had."""
+        stored = self._stored() if self._is_unmodified else None
+        if stored is None:
+            return self._terms
+        own = self._terms
+        modified = stored.modified if own.modified is None else own.modified
+        return Terms(stored.own_ttl if own.ttl is None else own.ttl, own.etag or stored.etag, modified)
+
+    def _stored(self) -> Entry | None:
+        call = self._call
+        if call is None or call.cache is None or call.key is None or call.plan.codec is None:
+            return None
+        if call.previous is None and call.is_missing:  # nothing fresh was found, and what was not fresh was let go
+            found = call.cache.get(call.key, call.plan.codec)
+            call.previous = None if found is None or found.negative else found
+        return call.previous
+
+
+def get_cache_entry() -> CacheEntry:
+    """The entry that the result of the cached function running here becomes: for a ttl, tags and an etag that only its body knows.
+
+    Returns:
+        That of the innermost function with a cache policy; each attempt has one of its own. Outside of any, and in a call that passes the cache
+        by, one of which nothing is kept, so that the body can be called as it is.
+
+    >>> get_cache_entry().previous is None
+    True
+    """
+    return _current.get() or CacheEntry()
+
+
+def begin(call: Call) -> None:
+    """An attempt begins, in the context its body will run in."""
+    outer = _current.get() if call.said is None else call.said.outer
+    call.said = CacheEntry(call, outer)
+    _current.set(call.said)
+
+
+def end(said: CacheEntry) -> None:
+    """The call has ended, in the same context."""
+    _current.set(said.outer)
+
+
+def _moment(value: float | datetime | str) -> float:
+    from datetime import UTC, datetime  # these two cost more than all of this module, and few need them
+    from email.utils import parsedate_to_datetime
+
+    try:
+        if isinstance(value, str):
+            value = parsedate_to_datetime(value)
+        if isinstance(value, datetime):
+            return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise PolicyError(f"modified={value!r}: give seconds since the epoch, a datetime or the text of a Last-Modified header") from None
