@@ -119,15 +119,21 @@ class Rows:
         if row is None:
             return None
         is_ours, value, tags = row
-        if tags is not None and self._is_invalid(tags):
+        if tags is not None and (value := self._unless_invalid(name)) is None:
             return None
         if is_ours != 1 or type(value) is not bytes:
             raise Trouble("poisoned", "a row of the cache was not written by holdfast")
         return value
 
-    def _is_invalid(self, tags: bytes) -> bool:
+    def _unless_invalid(self, name: bytes) -> bytes | None:
+        """The value of a row, unless a tag of it was invalidated. In one snapshot: a sweep may remove the row, and then the mark that tells of it."""
         with self.reading() as connection:
-            return _marks.is_invalid(connection, tags)
+            connection.execute("BEGIN")
+            try:
+                _, value, tags = connection.execute(_READ, (name,)).fetchone() or (1, None, None)
+                return None if tags is not None and _marks.is_invalid(connection, tags) else value
+            finally:
+                connection.execute("COMMIT")
 
     def count(self) -> tuple[int, int, int, int]:
         """How many rows there are, how many bytes the database has, and how many rows and bytes were evicted since it was made."""

@@ -153,6 +153,24 @@ def test_invalidating_takes_no_time_for_many(cache, codec, new_key, swept):
     assert [7] == [n for n in range(50) if cache.get(new_key(f"t{n}"), codec) is not None]
 
 
+def test_a_row_that_is_swept_while_it_is_read_is_not_served(open_cache, codec, key, monkeypatch, swept):
+    """Its mark goes with it; whoever looked for the row before and for the mark afterwards would take it for valid."""
+    cache = open_cache(memory_entries=0)
+    cache.set(key, 1, codec, ttl=60, tags=("t",))
+    rows = cache._store._rows
+    monkeypatch.setattr(rows, "_request_sweep", lambda: None)
+    cache.invalidate("t")
+    unless_invalid = rows._unless_invalid
+
+    def interrupted(name):
+        rows._sweep()
+        return unless_invalid(name)
+
+    monkeypatch.setattr(rows, "_unless_invalid", interrupted)
+
+    assert cache.get(key, codec) is None
+
+
 def test_room_of_what_was_invalidated_is_given_back(open_cache, sql, codec, new_key, swept):
     """And then the mark goes, but its number is never used again."""
     cache = open_cache(memory_entries=0)
