@@ -53,27 +53,16 @@ class Cached(RuleBasedStateMachine):
         if hasattr(self, "clock"):
             self.clock.__exit__(None, None, None)
 
-    @rule(seconds=st.sampled_from([0.5, 1, 2, 3, 5, 8, 21]))
-    def wait(self, seconds: float) -> None:
+    @rule(
+        seconds=st.sampled_from([0, 1, 3, 5, 8, 11, 16, 25]),
+        is_down=st.booleans(),
+        mode=st.sampled_from(["use", "use", "use", "use", "refresh", "bypass"]),
+    )
+    def call(self, seconds: float, is_down: bool, mode: str) -> None:
         self.clock.advance(seconds)
-
-    @rule()
-    def goes_down(self) -> None:
-        self.is_down = True
-
-    @rule()
-    def comes_up(self) -> None:
-        self.is_down = False
-
-    @rule()
-    def call(self) -> None:
-        expected = self.model("use")
-        assert expected == self.outcome(self.fetch)
-
-    @rule(mode=st.sampled_from(["bypass", "refresh"]))
-    def call_in_a_mode(self, mode: str) -> None:
+        self.is_down = is_down
         expected = self.model(mode)
-        assert expected == self.outcome(self.fetch.options(cache=mode))
+        assert expected == self.outcome(self.fetch if mode == "use" else self.fetch.options(cache=mode))
 
     @precondition(lambda self: self.value is not None)
     @rule()
