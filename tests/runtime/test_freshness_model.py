@@ -138,7 +138,7 @@ class Cached(RuleBasedStateMachine):
 
 
 Cached.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 TestCached = Cached.TestCase
 TestCached.__doc__ = "All options at once, in any order of events."
