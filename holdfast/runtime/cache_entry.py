@@ -124,6 +124,10 @@ class CacheEntry:
         modified = stored.modified if own.modified is None else own.modified
         return Terms(stored.own_ttl if own.ttl is None else own.ttl, own.etag or stored.etag, modified)
 
+    def leave(self) -> None:
+        """Let go of the call, which knows this entry, too."""
+        self._call = None
+
     def _stored(self) -> Entry | None:
         call = self._call
         if call is None or call.cache is None or call.key is None or call.plan.codec is None:
@@ -155,8 +159,9 @@ def begin(call: Call) -> None:
 
 
 def end(said: CacheEntry) -> None:
-    """The call has ended, in the same context."""
+    """The call has ended, in the same context; what its body may still hold keeps neither it nor its arguments alive."""
     _current.set(said.outer)
+    said.leave()
 
 
 def _moment(value: float | datetime | str) -> float:
