@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast.tuning._words import shown
+from holdfast.tuning._words import shown, shown_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +25,8 @@ def doubts(best: Point | None, points: Sequence[Point], live: float | None, fact
     found = [
         _about_evidence(about, facts),
         _about_steadiness(about),
-        f"the traffic is of {_span(facts.span)}: other days may differ" if facts.span < _NEARLY_A_WEEK else "",
-        f"the trace is only {facts.span / longest:.1f} times as long as {shown(longest)}: first accesses weigh as calls, so hits look rarer than they will be"
+        f"the traffic is of {shown_time(facts.span)}: other days may differ" if facts.span < _NEARLY_A_WEEK else "",
+        f"the traffic lasted less than {_LONG_ENOUGH} times {shown(longest)}: first accesses weigh as calls, so hits look rarer than they will be"
         if facts.span < _LONG_ENOUGH * longest
         else "",
         f"{facts.keys} keys only: one of them can move every figure" if facts.keys < _FEW_KEYS else "",
@@ -48,7 +48,3 @@ def _about_steadiness(point: Point) -> str:
     if point.hits_high - point.hits_low <= _UNSTEADY:
         return ""
     return f"hits are unsteady: from {100 * point.hits_low:.0f}% to {100 * point.hits_high:.0f}%, by keys and by parts of the time"
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds / 86400:.1f} days" if seconds >= 86400 else f"{seconds / 3600:.1f} hours"  # noqa: PLR2004 - a day
