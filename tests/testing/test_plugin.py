@@ -25,7 +25,8 @@ def session(pytester, monkeypatch):
     """Run a test file in a pytest session of its own, with the plugin loaded as for any user; return the result."""
     for name in STORES:
         monkeypatch.delenv(name, raising=False)  # this session's own isolation
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:cacheprovider -p no:hypothesispytest -W error")  # hypothesis takes a second to load
+    others = "-p no:hypothesispytest -p no:langsmith_plugin"  # they load what we do not
+    monkeypatch.setenv("PYTEST_ADDOPTS", f"-p no:cacheprovider {others} -W error")
 
     def run(code, *options, subprocess=False):
         pytester.makepyfile(code)
