@@ -25,13 +25,13 @@ TABLES = (
     "CREATE INDEX IF NOT EXISTS HoldfastFateDigest ON HoldfastFate (digest)",
     "CREATE TABLE IF NOT EXISTS HoldfastCount (cause TEXT PRIMARY KEY, entries INTEGER NOT NULL, bytes INTEGER NOT NULL)",
 )
-_STORED = "INSERT OR REPLACE INTO HoldfastFate (key, digest, parts, stored_at, cause) VALUES (?1, substr(?1, -16), ?2, ?3, '')"
+_STORED = "INSERT OR REPLACE INTO HoldfastFate (key, digest, parts, stored_at, cause) VALUES (?, ?, ?, ?, '')"
 _GONE = (
     "INSERT OR REPLACE INTO HoldfastFate (key, digest, parts, stored_at, cause, gone_at)"
     " SELECT row.key, substr(row.key, -16), fate.parts, row.store_time, ?, ?"
     " FROM Cache AS row LEFT JOIN HoldfastFate AS fate ON fate.key = row.key WHERE row.rowid = ?"
 )
-_COUNT = "INSERT INTO HoldfastCount VALUES (?1, ?2, ?3) ON CONFLICT (cause) DO UPDATE SET entries = entries + ?2, bytes = bytes + ?3"
+_COUNT = "INSERT INTO HoldfastCount VALUES (?, ?, ?) ON CONFLICT (cause) DO UPDATE SET entries = entries + excluded.entries, bytes = bytes + excluded.bytes"
 _TRIM = "DELETE FROM HoldfastFate WHERE id <= (SELECT max(id) FROM HoldfastFate) - ?"
 _COLUMNS = "SELECT key, parts, stored_at, cause, gone_at FROM HoldfastFate"
 
@@ -61,7 +61,7 @@ def most_of(size_limit: int) -> int:
 
 def note_stored(connection: Connection, name: bytes, parts: dict[str, bytes] | None) -> None:
     """A row is stored. Call it in the transaction."""
-    connection.execute(_STORED, (name, None if parts is None else msgspec.msgpack.encode(parts), time.time()))
+    connection.execute(_STORED, (name, name[-16:], None if parts is None else msgspec.msgpack.encode(parts), time.time()))
 
 
 def note_gone(connection: Connection, rowids: Sequence[int], cause: str, size: int) -> None:
