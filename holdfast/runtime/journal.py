@@ -48,6 +48,7 @@ class _Late(Item):
     """A change that nobody waits for."""
 
     __slots__ = ("_journal",)
+    is_awaited = False
 
     def __init__(self, change: Commit, journal: Journal) -> None:
         super().__init__(change)

@@ -12,12 +12,15 @@ Rules:
 2. At most one worker waits for the turn (``_is_called``). It takes that mark away before it empties the line, so what comes later calls
    the next one, and nothing is left lying.
 3. On the user's own threads a writer takes nobody else's changes along: Ctrl-C strikes there.
+4. What nobody waits for gathers for `GATHERING` seconds after a transaction, so that a run whose steps are written behind wakes a thread
+   for every hundredth step and not for each. The first one is written at once, and so is all of it as soon as somebody waits.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from collections import deque
 from functools import partial
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 MOST_AT_ONCE = 256
 """Commits in one transaction: more would keep the first ones waiting."""
+GATHERING = 0.005
+"""Seconds from one transaction to the next, as long as nobody waits for it."""
 
 
 class Item:
@@ -43,9 +48,11 @@ class Item:
         change: What is to be written.
         error: Why it was not; None before it is, and when it was.
         loop: Where it is told; None for the thread that wrote it.
+        is_awaited: Whether somebody waits for it.
     """
 
     __slots__ = ("change", "error", "loop")
+    is_awaited = True
 
     def __init__(self, change: Commit, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Describe it; nothing is written yet."""
@@ -92,6 +99,8 @@ class Writer:
         self._line: deque[Item] = deque()
         self._turn = threading.Lock()
         self._is_called = False  # a worker is about to take the turn
+        self._hurry = threading.Event()  # somebody waits, or enough has gathered
+        self._last = float("-inf")  # when the last transaction in company ended
 
     @property
     def is_idle(self) -> bool:
@@ -145,6 +154,8 @@ class Writer:
     def put(self, item: Item) -> None:
         """Have ``item`` written soon by a worker thread, and told."""
         self._line.append(item)
+        if (item.is_awaited or self.is_behind) and not self._hurry.is_set():
+            self._hurry.set()
         self._call()
 
     def _call(self) -> None:
@@ -158,6 +169,9 @@ class Writer:
                 tell(self._write_some())
 
     def _serve(self) -> None:
+        left = self._last + GATHERING - time.monotonic()  # real time on purpose: it is the disk that is spared
+        if left > 0:
+            self._hurry.wait(left)
         batch = self._write_some()
         if self._line:  # more than one transaction takes, or it came in between
             self._call()
@@ -167,10 +181,14 @@ class Writer:
         batch: deque[Item] = deque()
         with self._turn:
             self._is_called = False
+            self._hurry.clear()
             while self._line and len(batch) < MOST_AT_ONCE:
                 batch.append(self._line.popleft())
+            if self._line:  # more than one transaction takes: somebody may wait for it
+                self._hurry.set()
             if batch:
                 self._write(batch)
+                self._last = time.monotonic()
         return batch
 
     def _write(self, batch: deque[Item] | list[Item]) -> BaseException | None:

@@ -230,6 +230,54 @@ def test_all_that_is_put_in_line_is_written() -> None:
     assert len(store.batches) <= 3
 
 
+class Late(Told):
+    """One that nobody waits for."""
+
+    is_awaited = False
+
+
+@pytest.fixture
+def gathering(monkeypatch: pytest.MonkeyPatch) -> Writer:
+    """A writer that has just written, and now gathers for as long as a test may take."""
+    monkeypatch.setattr(writer, "GATHERING", 1e9)
+    line = Writer(Store())  # type: ignore[arg-type]
+    first = Late(0)
+    line.put(first)
+    assert first.is_told.wait(10), "what comes first is written at once"
+    return line
+
+
+def test_what_nobody_waits_for_gathers_until_somebody_waits(gathering: Writer) -> None:
+    """Then all of it is written at once, in one transaction and in its order."""
+    store: Any = gathering._saver
+    for n in range(1, 5):
+        gathering.put(Late(n))
+    assert [["0"]] == store.batches
+
+    gathering.commit(commit_of(5))
+    assert [["0"], ["1", "2", "3", "4", "5"]] == store.batches
+
+
+def test_what_nobody_waits_for_gathers_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written soon, though nothing else comes."""
+    monkeypatch.setattr(writer, "GATHERING", 0.01)
+    line = Writer(Store())  # type: ignore[arg-type]
+    items = [Late(0), Late(1)]
+    for item in items:
+        line.put(item)
+        assert item.is_told.wait(10)
+
+
+def test_what_is_enough_for_a_transaction_does_not_gather(gathering: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that only grows would take memory, and lose much when the process dies."""
+    monkeypatch.setattr(writer, "MOST_AT_ONCE", 4)
+    items = [Late(n) for n in range(1, 5)]
+    for item in items:
+        gathering.put(item)
+
+    assert all(item.is_told.wait(10) for item in items)
+
+
 def test_a_loop_is_told_on_its_own_thread() -> None:
     """All of its items in their order, and each loop its own, though one transaction took them all."""
 
