@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from holdfast.policies.cache import CachePolicy
 
-FILE = "trace.db"
+FILE = "recording.db"
 BUDGET = 64 << 20
 """Bytes of segments: seven million accesses."""
 HOUR = 3600

@@ -117,7 +117,7 @@ class Recording:
         """Read what is recorded of a task.
 
         Args:
-            path: The folder of the cache, or the file ``trace.db`` in it.
+            path: The folder of the cache, or the file ``recording.db`` in it.
             task: Module and qualified name, or the end of it (``fetch`` for ``app.weather.fetch``); None takes the only one there is.
             since: How long ago to begin: seconds, timedelta or text such as ``"7d"``; None takes all. It begins with a full hour, by which
                 things are counted.

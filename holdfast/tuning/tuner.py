@@ -47,7 +47,7 @@ def tune(
     budget of stale answers has to be kept by the 97.5 % quantile. A longer TTL than the live one takes 250 probes, or a hard bound within the budget.
 
     Args:
-        source: A recording; the folder of a disk cache, or the ``trace.db`` in it; a trace; or a file of accesses (CSV, JSON lines, spans as OTLP in
+        source: A recording; the folder of a disk cache, or the ``recording.db`` in it; a trace; or a file of accesses (CSV, JSON lines, spans as OTLP in
             JSON lines, libCacheSim's oracleGeneral; gzip is unpacked).
         task: Which one in a folder or among spans, its name or the end of it; the default, empty, for the only one. Of other sources, the name for the report.
         sightings: Of its source, or a CSV file of them; None, the default, for those of the recording, or those that the trace itself has: accesses

@@ -38,7 +38,7 @@ class Evidence:
     """What is in the file of a cache."""
 
     def __init__(self, folder):
-        self.reader = Reader(folder / "trace.db")
+        self.reader = Reader(folder / "recording.db")
 
     @property
     def task(self):

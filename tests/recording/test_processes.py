@@ -31,7 +31,7 @@ def start(folder, code):
 
 def gets(folder):
     """How many were counted, by task."""
-    reader = Reader(folder / "trace.db")
+    reader = Reader(folder / "recording.db")
     found = {task: sum(counts.gets for _, counts in reader.counts(task, 0)) for task in reader.tasks()}
     reader.close()
     return found
@@ -55,7 +55,7 @@ def test_a_killed_process_loses_a_second_at_most(tmp_path):
     process = start(folder, "fetch(1); fetch(2); print(flush=True); time.sleep(60)\n")
     process.stdout.readline()
     deadline = time.monotonic() + 20
-    while not (folder / "trace.db").exists() or not gets(folder):
+    while not (folder / "recording.db").exists() or not gets(folder):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
@@ -138,7 +138,7 @@ def test_the_thread_writes_without_being_asked(fetch, cache):
     """Within two seconds everything is on disk, while the process lives."""
     fetch("Oslo")
     deadline = time.monotonic() + 10
-    while not (cache.path / "trace.db").exists() or not gets(cache.path):
+    while not (cache.path / "recording.db").exists() or not gets(cache.path):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 

@@ -115,7 +115,7 @@ def test_no_key_can_be_read_or_guessed(cache, fetch, evidence):
     fetch("a-patient-name")
     evidence()
     key = fetch.key("a-patient-name")
-    data = b"".join(path.read_bytes() for path in cache.path.glob("trace.db*"))
+    data = b"".join(path.read_bytes() for path in cache.path.glob("recording.db*"))
     ((hashed, _),) = evidence().times()
 
     assert b"a-patient-name" not in data
@@ -129,7 +129,7 @@ def test_the_file_is_private(cache, fetch, evidence):
     fetch("Oslo")
     evidence()
 
-    assert {0o600} == {path.stat().st_mode & 0o777 for path in cache.path.glob("trace.db*")}
+    assert {0o600} == {path.stat().st_mode & 0o777 for path in cache.path.glob("recording.db*")}
 
 
 @pytest.mark.parametrize("word", ["off", "0", " False ", "no"])
@@ -153,7 +153,7 @@ def test_one_cache_can_be_left_out(tmp_path, clock):
     other.witness.look()
 
     assert [] == files
-    assert list(other.path.glob("trace.db"))
+    assert list(other.path.glob("recording.db"))
     silent.close()
     other.close()
 
@@ -265,7 +265,7 @@ def test_a_deleted_file_is_begun_anew(cache, fetch, evidence, clock):
     """Nothing is written to a file that nobody can find any more."""
     fetch("Oslo")
     evidence().reader.close()
-    for path in cache.path.glob("trace.db*"):
+    for path in cache.path.glob("recording.db*"):
         path.unlink()
     clock.advance(1)
     fetch("Oslo")
@@ -278,7 +278,7 @@ def test_a_damaged_file_is_set_aside(cache, fetch, evidence, clock, notes):
     fetch("Oslo")
     evidence()
     cache.witness.recorder.close()
-    path = cache.path / "trace.db"
+    path = cache.path / "recording.db"
     path.write_bytes(path.read_bytes()[:100] + b"\xff" * (path.stat().st_size - 100))
     clock.advance(1)
     fetch("Oslo")
@@ -287,7 +287,7 @@ def test_a_damaged_file_is_set_aside(cache, fetch, evidence, clock, notes):
     fetch("Oslo")
     cache.witness.look()
 
-    assert list(cache.path.glob("trace.db.broken-1"))
+    assert list(cache.path.glob("recording.db.broken-1"))
     assert ["holdfast.recording.failed"] == [note.event for note in notes]
     assert "set aside" in notes[0].text
     assert 1 == len(evidence().times())
@@ -296,7 +296,7 @@ def test_a_damaged_file_is_set_aside(cache, fetch, evidence, clock, notes):
 def test_somebody_elses_file_is_left_alone(cache, fetch, evidence, notes):
     """Calls go on, and one line tells."""
     cache.stats()
-    path = cache.path / "trace.db"
+    path = cache.path / "recording.db"
     path.write_text("my own notes")
     path.chmod(0o600)
 
@@ -318,7 +318,7 @@ def test_two_functions_are_two_tasks(cache, fetch, clock):
     other("Oslo")
     cache.witness.look()
 
-    assert 2 == len(store.Reader(cache.path / "trace.db").tasks())
+    assert 2 == len(store.Reader(cache.path / "recording.db").tasks())
 
 
 def test_counts_wait_for_better_times(cache, fetch, evidence, monkeypatch, notes):

@@ -165,7 +165,7 @@ def test_hashes_of_an_earlier_secret_are_left_out(tmp_path, clock):
         ledger.write([(store.segment_of_times("app.fetch", salt, 0, [(5, clock.time() + salt)]), ())], [], clock.time())
     ledger.close()
 
-    assert [clock.time() + 2] == [each.time for each in Recording.load(tmp_path / "trace.db").trace]
+    assert [clock.time() + 2] == [each.time for each in Recording.load(tmp_path / "recording.db").trace]
 
 
 def test_a_task_is_named_by_its_end(tmp_path, clock):
@@ -210,7 +210,7 @@ def test_damage_is_named(tmp_path, cache, fetch):
     """Which part of the file is damaged, and not a wrong figure."""
     fetch("Oslo")
     load(cache)
-    with closing(sqlite3.connect(cache.path / "trace.db")) as connection, connection:
+    with closing(sqlite3.connect(cache.path / "recording.db")) as connection, connection:
         connection.execute("UPDATE segments SET data = substr(data, 1, 12) WHERE what = 'times'")
 
     with pytest.raises(TraceError, match="damaged"):
