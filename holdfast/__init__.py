@@ -12,15 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast import _wiring as _wiring
-from holdfast._entrypoint import Entrypoint
 from holdfast._resilient import Resilient, resilient
 from holdfast._secrets import Secret
-from holdfast._snapshots import SnapshotTask, StateSnapshot
-from holdfast._task import Task, task
-from holdfast._typed import entrypoint
 from holdfast.cache.disk import DiskCache
-from holdfast.cache.memory import InMemoryCache
-from holdfast.checkpoint.memory import InMemorySaver
 from holdfast.errors import (
     CorruptRecord,
     Divergence,
@@ -42,24 +36,37 @@ from holdfast.errors import (
 )
 from holdfast.policies import CachePolicy, RetryPolicy, StopReason, TimeoutPolicy
 from holdfast.runtime.cache_entry import CacheEntry, get_cache_entry
-from holdfast.runtime.ending import final
-from holdfast.runtime.future import TaskFuture
-from holdfast.runtime.idempotency import get_idempotency_key
-from holdfast.runtime.inject import Runtime, StreamWriter, get_config, get_stream_writer
-from holdfast.runtime.interrupt import Command, Input, interrupt
-from holdfast.runtime.questions import Interrupt
-from holdfast.values.codec import register
 
 if TYPE_CHECKING:
+    from holdfast._entrypoint import Entrypoint as Entrypoint
     from holdfast._graph.builder import StateGraph as StateGraph
     from holdfast._graph.compiled import CompiledStateGraph as CompiledStateGraph
     from holdfast._graph.nodes import NodeError as NodeError
     from holdfast._graph.routes import END as END
     from holdfast._graph.routes import START as START
     from holdfast._graph.routes import Send as Send
+    from holdfast._snapshots import SnapshotTask as SnapshotTask
+    from holdfast._snapshots import StateSnapshot as StateSnapshot
+    from holdfast._task import Task as Task
+    from holdfast._task import task as task
+    from holdfast._typed import entrypoint as entrypoint
+    from holdfast.cache.memory import InMemoryCache as InMemoryCache
+    from holdfast.checkpoint.memory import InMemorySaver as InMemorySaver
     from holdfast.checkpoint.sqlite import SqliteSaver as SqliteSaver
+    from holdfast.runtime.ending import final as final
+    from holdfast.runtime.future import TaskFuture as TaskFuture
+    from holdfast.runtime.idempotency import get_idempotency_key as get_idempotency_key
+    from holdfast.runtime.inject import Runtime as Runtime
+    from holdfast.runtime.inject import StreamWriter as StreamWriter
+    from holdfast.runtime.inject import get_config as get_config
+    from holdfast.runtime.inject import get_stream_writer as get_stream_writer
+    from holdfast.runtime.interrupt import Command as Command
+    from holdfast.runtime.interrupt import Input as Input
+    from holdfast.runtime.interrupt import interrupt as interrupt
+    from holdfast.runtime.questions import Interrupt as Interrupt
     from holdfast.tracing import flush as flush
     from holdfast.tuning import tune as tune
+    from holdfast.values.codec import register as register
 
 __all__ = [
     "END",
@@ -122,34 +129,38 @@ __all__ = [
 
 
 _IN = {
-    "CompiledStateGraph": "holdfast._graph.compiled",
-    "END": "holdfast._graph.routes",
-    "NodeError": "holdfast._graph.nodes",
-    "START": "holdfast._graph.routes",
-    "Send": "holdfast._graph.routes",
-    "StateGraph": "holdfast._graph.builder",
+    "holdfast._entrypoint": ("Entrypoint",),
+    "holdfast._graph.builder": ("StateGraph",),
+    "holdfast._graph.compiled": ("CompiledStateGraph",),
+    "holdfast._graph.nodes": ("NodeError",),
+    "holdfast._graph.routes": ("END", "START", "Send"),
+    "holdfast._snapshots": ("SnapshotTask", "StateSnapshot"),
+    "holdfast._task": ("Task", "task"),
+    "holdfast._typed": ("entrypoint",),
+    "holdfast.cache.memory": ("InMemoryCache",),
+    "holdfast.checkpoint.memory": ("InMemorySaver",),
+    "holdfast.checkpoint.sqlite": ("SqliteSaver",),
+    "holdfast.runtime.ending": ("final",),
+    "holdfast.runtime.future": ("TaskFuture",),
+    "holdfast.runtime.idempotency": ("get_idempotency_key",),
+    "holdfast.runtime.inject": ("Runtime", "StreamWriter", "get_config", "get_stream_writer"),
+    "holdfast.runtime.interrupt": ("Command", "Input", "interrupt"),
+    "holdfast.runtime.questions": ("Interrupt",),
+    "holdfast.tracing": ("flush",),
+    "holdfast.tuning": ("tune",),
+    "holdfast.values.codec": ("register",),
 }
-"""Where the names of state graphs are, which most programs do not use."""
+"""Where the names are that a function decorated with `resilient` does not need: loaded on first use."""
+_PLACES = {name: module for module, names in _IN.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    """Load on first use what pulls in OpenTelemetry or SQLite, what few programs need, and the version."""
-    if name in _IN:
+    """Load what runs, graphs, checkpoints, traces and tuning need, and the version, on first use."""
+    if name in _PLACES:
         from importlib import import_module
 
-        return getattr(import_module(_IN[name]), name)
-    if name == "SqliteSaver":
-        from holdfast.checkpoint.sqlite import SqliteSaver
-
-        return SqliteSaver
-    if name == "flush":
-        from holdfast.tracing import flush
-
-        return flush
-    if name == "tune":
-        from holdfast.tuning import tune
-
-        return tune
+        found = globals()[name] = getattr(import_module(_PLACES[name]), name)
+        return found
     if name == "__version__":
         from importlib.metadata import version
 

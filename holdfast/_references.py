@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import sys
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Self
@@ -24,6 +23,8 @@ class ByReference:
         """
         module, name = self.func.__module__, getattr(self.func, "__qualname__", type(self.func).__qualname__)
         if _found(module, name) is not self:
+            import pickle  # here it is loaded; `import holdfast` need not
+
             kind = type(self).__name__.lower()
             msg = f"{kind} {name} cannot be pickled, as {module}.{name} is not this very {kind}: define it there, and pickle it without options()"
             raise pickle.PicklingError(msg)

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from holdfast import _evidence, events
-from holdfast.runtime import behind, context, lookup
+from holdfast.runtime import context, lookup
 from holdfast.tracing.detect import detect
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from holdfast._evidence import Witness
     from holdfast.runtime.context import Scope
+    from holdfast.runtime.flight import Landed
+    from holdfast.runtime.future import TaskFuture
+    from holdfast.runtime.state import Call
+    from holdfast.typing import Entry
 
 
 def _warn(note: events.Note) -> None:
@@ -44,8 +48,16 @@ def _node() -> Scope | None:
     return scope_here()
 
 
+def _start_behind(call: Call, entry: Entry | None, *, is_asked_for: bool = False) -> TaskFuture[Landed] | None:
+    """Load what computes behind a caller's back, with all that a run needs, when something first does, and step aside."""
+    from holdfast.runtime import behind
+
+    lookup.start_behind = behind.start
+    return behind.start(call, entry, is_asked_for=is_asked_for)
+
+
 _evidence.open_witness = _attend
 context.outside = _node
 events.detect = detect
 events.fallback = _warn
-lookup.start_behind = behind.start
+lookup.start_behind = _start_behind

@@ -27,7 +27,13 @@ HEAVY = (
     "langgraph",
     "langchain_core",
     "holdfast.langgraph",
+    "holdfast._entrypoint",
+    "holdfast._graph",
+    "holdfast.checkpoint",
+    "holdfast.runtime.behind",
+    "holdfast.runtime.run",
     "pathlib",
+    "pickle",
     "holdfast.cache.explanation",
     "holdfast.tuning",
     "numpy",
@@ -103,6 +109,6 @@ def test_import_is_light(module, loaded):
 
 @pytest.fixture(scope="module")
 def loaded() -> set[str]:
-    """Modules that ``import holdfast`` brings into a fresh interpreter."""
-    code = "import sys; before = set(sys.modules); import holdfast; print(*set(sys.modules) - before)"
+    """Modules that ``import holdfast``, and a function decorated with ``@resilient``, bring into a fresh interpreter."""
+    code = "import sys; before = set(sys.modules); import holdfast; holdfast.resilient(len); print(*set(sys.modules) - before)"
     return set(subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True).stdout.split())
