@@ -23,8 +23,7 @@ import holdfast.tracing
 from holdfast import CachePolicy, DiskCache, RetryPolicy, entrypoint, get_stream_writer, task
 from holdfast.cache.default import set_default_cache
 from holdfast.cli.app import app as holdfast_command
-from holdfast.tracing.choice import Choice
-from holdfast.tracing.store import RunSummary, TraceStore
+from holdfast.tracing.store import Choice, RunSummary, TraceStore
 
 if TYPE_CHECKING:
     from holdfast.policies.retry import AttemptState, Retry

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from holdfast import _evidence, events
 from holdfast.runtime import context, lookup
-from holdfast.tracing.detect import detect
+from holdfast.tracing.setup.detect import detect
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def _warn(note: events.Note) -> None:
     """Load what writes warnings when there is a first one, and step aside: this import costs 1 us each time it is passed."""
-    from holdfast.tracing.text import warn
+    from holdfast.tracing.logs.text import warn
 
     if events.fallback is _warn:
         events.fallback = warn

@@ -313,7 +313,7 @@ def _drop(note: Note) -> None:
 
 
 fallback = _drop
-"""Takes warnings and errors while nobody observes; ``holdfast`` points it at stderr (`holdfast.tracing.lines.warn`)."""
+"""Takes warnings and errors while nobody observes; ``holdfast`` points it at stderr (`holdfast.tracing.logs.lines.warn`)."""
 
 
 def note(event: str, level: int, text: str, *, call: CallFacts | None = None, **fields: Any) -> None:

@@ -57,7 +57,7 @@ FROM_OUTSIDE = (
     "tests/examples",
     "tests/testing/test_kit.py",
     "tests/testing/test_plugin.py",
-    "tests/tracing/test_configure.py",
+    "tests/tracing/setup/test_configure.py",
 )
 # holdfast.testing needs pytest, which whoever tests has; to import a __main__ is to run it.
 IMPORTS = """

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import holdfast, holdfast.tracing
 from holdfast import CachePolicy, DiskCache, RetryPolicy, SqliteSaver, entrypoint, resilient, task
-from holdfast.tracing.store import TraceStore
+from holdfast.tracing.store.database import TraceStore
 
 warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)  # what is tested
 faulthandler.dump_traceback_later(100, exit=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 import holdfast.tracing
 from holdfast import CachePolicy, DiskCache, resilient
 from holdfast.cache import _keeper
-from holdfast.tracing.store import TraceStore
+from holdfast.tracing.store.database import TraceStore
 
 folder = Path(sys.argv[1])
 ballast = folder / "ballast"

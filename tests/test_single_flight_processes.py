@@ -260,7 +260,7 @@ def test_a_call_that_waited_is_told_from_a_hit(start, tell):
         + """say("asks")
 print(load(1))
 holdfast.flush()
-from holdfast.tracing.store import TraceStore
+from holdfast.tracing.store.database import TraceStore
 for span in TraceStore(folder / 'traces.db').all_spans():
     if "holdfast.cache.result" in span.attributes: print(span.attributes["holdfast.cache.result"])
 """

@@ -8,13 +8,13 @@ import msgspec
 
 from holdfast.cli.marks import age, cells, count, plain, shown_id, took
 from holdfast.tracing import convention as names
-from holdfast.tracing.choice import JUST_NOW_NS
+from holdfast.tracing.store.choice import JUST_NOW_NS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from holdfast.cli.marks import Marks
-    from holdfast.tracing.tree import Node
+    from holdfast.tracing.store.tree import Node
 
 _LONGEST_ARGUMENTS = 30  # cells
 _SHORTEST_QUEUE = 0.1  # seconds; less is not worth a word

@@ -12,14 +12,14 @@ import click
 from holdfast.cli import output, traces
 from holdfast.cli.marks import count
 from holdfast.errors import HoldfastError, PolicyError
-from holdfast.tracing import _backends, otlp_json
-from holdfast.tracing.choice import EVERYTHING
+from holdfast.tracing.export import _backends, otlp_json
+from holdfast.tracing.store.choice import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast.tracing.records import SpanRow
-    from holdfast.tracing.store import TraceStore
+    from holdfast.tracing.spans.records import SpanRow
+    from holdfast.tracing.store.database import TraceStore
 
 _DATABASE = b"SQLite format 3\0"
 """How every file of SQLite begins (https://www.sqlite.org/fileformat.html#magic_header_string)."""
@@ -85,7 +85,7 @@ def _traces(store: TraceStore, run: str, *, everything: bool) -> list[list[SpanR
 
 
 def _send(rows: Sequence[SpanRow], target: str, protocol: str | None) -> None:
-    from holdfast.tracing import resend  # the SDK, only when used
+    from holdfast.tracing.export import resend  # the SDK, only when used
 
     backend, endpoint = (target, None) if target in _backends.NAMES else ("otlp", target)
     try:

@@ -8,12 +8,12 @@ import msgspec
 
 from holdfast.cli.describe import queued
 from holdfast.tracing import convention as names
-from holdfast.tracing import tree
+from holdfast.tracing.store import tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from holdfast.tracing.tree import Node
+    from holdfast.tracing.store.tree import Node
 
 SHOWN = 3
 """How many of a group of equal siblings are drawn, when there are at least two more."""

@@ -12,9 +12,9 @@ from holdfast.cli import output
 from holdfast.cli.marks import age, plain
 from holdfast.errors import PolicyError, StoreError
 from holdfast.tracing import convention as names
-from holdfast.tracing import detect
-from holdfast.tracing.choice import JUST_NOW_NS
-from holdfast.tracing.store import TraceStore
+from holdfast.tracing.setup import detect
+from holdfast.tracing.store.choice import JUST_NOW_NS
+from holdfast.tracing.store.database import TraceStore
 
 if TYPE_CHECKING:
     from holdfast.events import Remains
@@ -79,7 +79,7 @@ def _heal_saver(path: str, *, dry_run: bool) -> list[str]:
 def _healed(path: str, found: list[Remains]) -> list[Remains]:
     """Those that were healed here."""
     from holdfast.tracing import configure, flush  # the SDK: only when there is something to heal
-    from holdfast.tracing.heal import heal as give_end
+    from holdfast.tracing.killed.heal import heal as give_end
 
     try:
         for name in detect.backends() or ["auto"]:

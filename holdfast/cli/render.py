@@ -12,14 +12,14 @@ from rich.text import Text
 from holdfast.cli import describe, groups
 from holdfast.cli.groups import More
 from holdfast.cli.marks import ASCII, UNICODE, cells, count, took
-from holdfast.tracing import tree
+from holdfast.tracing.store import tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from holdfast.cli.marks import Marks
-    from holdfast.tracing.records import SpanRow
-    from holdfast.tracing.tree import Node, SpanKey, Summary
+    from holdfast.tracing.spans.records import SpanRow
+    from holdfast.tracing.store.tree import Node, SpanKey, Summary
 
 _TOOK_WIDTH = 11  # cells for "2 min 05 s" and a space before it
 _BAR_WIDTH = 24
@@ -67,7 +67,7 @@ def render_run(
         expand: Draw every one of many equal siblings.
         errors_only: Draw only what failed, and the way to it.
         is_ascii: Use ASCII signs.
-        durations: What cached values took to compute, by trace and span id, as `holdfast.tracing.store.TraceStore.durations` knows it.
+        durations: What cached values took to compute, by trace and span id, as `holdfast.tracing.store.database.TraceStore.durations` knows it.
         now_ns: Nanoseconds since the epoch, to tell what is running from what was killed; 0 leaves that open.
 
     Returns:

@@ -13,12 +13,12 @@ from holdfast import clock
 from holdfast.cli import output, traces
 from holdfast.cli.moments import Since
 from holdfast.cli.table import render_runs, short_ids
-from holdfast.tracing.choice import EVERYTHING, STATUSES, Choice
+from holdfast.tracing.store.choice import EVERYTHING, STATUSES, Choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from holdfast.tracing.store import RunSummary, TraceStore
+    from holdfast.tracing.store.database import RunSummary, TraceStore
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _LATE_NS = 60 * 10**9  # the end of a run may stand in the store so much later than it was

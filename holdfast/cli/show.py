@@ -12,13 +12,13 @@ from holdfast.cli import output, traces
 from holdfast.cli.marks import plain
 from holdfast.cli.render import render_run
 from holdfast.tracing import convention as names
-from holdfast.tracing import tree
+from holdfast.tracing.store import tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from holdfast.tracing.records import SpanRow
-    from holdfast.tracing.store import RunSummary, TraceStore
+    from holdfast.tracing.spans.records import SpanRow
+    from holdfast.tracing.store.database import RunSummary, TraceStore
 
 
 @click.command(

@@ -9,13 +9,13 @@ from rich.text import Text
 
 from holdfast.cli.marks import ASCII, UNICODE, age, cells, plain, took
 from holdfast.cli.render import write
-from holdfast.tracing.choice import JUST_NOW_NS
+from holdfast.tracing.store.choice import JUST_NOW_NS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdfast.cli.marks import Marks
-    from holdfast.tracing.store import RunSummary
+    from holdfast.tracing.store.database import RunSummary
 
 LONGEST_NAME = 24
 """Cells of a name in a table; what is longer is cut."""

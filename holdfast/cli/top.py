@@ -12,14 +12,14 @@ from holdfast.cli import output, traces
 from holdfast.cli.marks import ASCII, UNICODE, cells, plain, took
 from holdfast.cli.moments import Since
 from holdfast.cli.table import LONGEST_NAME, Row, draw, fitted
-from holdfast.tracing import figures
-from holdfast.tracing.choice import Choice
+from holdfast.tracing.store import figures
+from holdfast.tracing.store.choice import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from holdfast.cli.marks import Marks
-    from holdfast.tracing.figures import TaskFigures
+    from holdfast.tracing.store.figures import TaskFigures
 
 _ORDERS: dict[str, Callable[[TaskFigures], Any]] = {
     "flaky": lambda each: (each.flaky_share, each.flaky),

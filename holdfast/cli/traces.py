@@ -9,7 +9,7 @@ import msgspec
 
 from holdfast.cli import output
 from holdfast.cli.table import shared_length
-from holdfast.tracing.store import RunSummary, TraceStore
+from holdfast.tracing.store.database import RunSummary, TraceStore
 
 _NEARBY = 3
 _MOST_ALIKE = 20

@@ -14,9 +14,9 @@ from structlog.contextvars import merge_contextvars
 from holdfast import events
 from holdfast.testing.recording import RecordingObserver, observing
 from holdfast.tracing import convention as names
-from holdfast.tracing.lines import LineObserver
-from holdfast.tracing.settings import Settings
-from holdfast.tracing.spans import SpanObserver
+from holdfast.tracing.logs.lines import LineObserver
+from holdfast.tracing.observers.settings import Settings
+from holdfast.tracing.observers.spans import SpanObserver
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, MutableMapping

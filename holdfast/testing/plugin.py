@@ -84,7 +84,7 @@ def _holdfast_stores(_holdfast_folder: Path) -> Iterator[None]:
 def pytest_runtest_call() -> Generator[None]:
     """Let what the test made holdfast write leave while pytest still captures for this test."""
     yield
-    firewall = sys.modules.get("holdfast.tracing.firewall")
+    firewall = sys.modules.get("holdfast.tracing.safety.firewall")
     if firewall is not None:
         firewall.flush(_FLUSH_SECONDS)
 

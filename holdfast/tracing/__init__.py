@@ -14,26 +14,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from holdfast.tracing._configure import configure, measure
-    from holdfast.tracing._session import Handle
-    from holdfast.tracing.firewall import flush
-    from holdfast.tracing.log_processor import OTelLogProcessor
-    from holdfast.tracing.propagation import carried, child_env
-    from holdfast.tracing.sampling import KeepInteresting
-    from holdfast.tracing.text import warn
+    from holdfast.tracing.logs.log_processor import OTelLogProcessor
+    from holdfast.tracing.logs.text import warn
+    from holdfast.tracing.safety.firewall import flush
+    from holdfast.tracing.sampling.interesting import KeepInteresting
+    from holdfast.tracing.setup._configure import configure, measure
+    from holdfast.tracing.setup._session import Handle
+    from holdfast.tracing.spans.propagation import carried, child_env
 
 __all__ = ["Handle", "KeepInteresting", "OTelLogProcessor", "carried", "child_env", "configure", "flush", "measure", "warn"]
 
 _HOMES = {
-    "Handle": "_session",
-    "KeepInteresting": "sampling",
-    "OTelLogProcessor": "log_processor",
-    "carried": "propagation",
-    "child_env": "propagation",
-    "configure": "_configure",
-    "flush": "firewall",
-    "measure": "_configure",
-    "warn": "text",
+    "Handle": "setup._session",
+    "KeepInteresting": "sampling.interesting",
+    "OTelLogProcessor": "logs.log_processor",
+    "carried": "spans.propagation",
+    "child_env": "spans.propagation",
+    "configure": "setup._configure",
+    "flush": "safety.firewall",
+    "measure": "setup._configure",
+    "warn": "logs.text",
 }
 
 

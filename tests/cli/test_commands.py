@@ -19,8 +19,8 @@ import msgspec
 import pytest
 
 from holdfast.cli import main
-from holdfast.tracing.records import SpanRow, decode, encode
-from holdfast.tracing.store import TraceStore
+from holdfast.tracing.spans.records import SpanRow, decode, encode
+from holdfast.tracing.store.database import TraceStore
 
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 CALL = "from holdfast.cli import main; main()"

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from holdfast.cli.marks import ASCII, age, count, plain, took
 from holdfast.cli.render import render_run
-from holdfast.tracing.records import SpanRow
+from holdfast.tracing.spans.records import SpanRow
 
 TRACE = "0198c0de7d3a7c1b9a4e0c8f3c3f7a10"
 RUN = "0198c0de-7d3a-7c1b-9a4e-0c8f3c3f7a10"

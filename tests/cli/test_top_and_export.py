@@ -10,10 +10,10 @@ import threading
 
 import pytest
 
-from holdfast.tracing.records import SpanRow
-from holdfast.tracing.store import TraceStore
+from holdfast.tracing.spans.records import SpanRow
+from holdfast.tracing.store.database import TraceStore
 from tests.cli.test_commands import FIRST, SECOND, command, filled, path, run_rows, terminal  # noqa: F401 - fixtures
-from tests.tracing.test_otlp import closed_port, http_collector
+from tests.tracing.export.test_otlp import closed_port, http_collector
 
 
 @contextlib.contextmanager

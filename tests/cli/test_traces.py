@@ -7,9 +7,9 @@ from click.testing import CliRunner
 from msgspec.structs import replace
 
 from holdfast.cli.app import app
-from holdfast.tracing.crashed import crashed
-from holdfast.tracing.records import SpanRow
-from holdfast.tracing.store import TraceStore
+from holdfast.tracing.killed.crashed import crashed
+from holdfast.tracing.spans.records import SpanRow
+from holdfast.tracing.store.database import TraceStore
 
 RUN_ID = "0198c0de-0001-7c1b-9a4e-0c8f3c3f7a10"
 FIRST = RUN_ID.replace("-", "")

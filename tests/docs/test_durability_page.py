@@ -31,7 +31,7 @@ BROKEN_BY = {
         FAULTS,
         "runtime/test_journal.py::test_a_checkpointer_that_breaks_ends_the_run_and_is_not_its_outcome",
         "cache/test_faults.py::test_a_full_disk",
-        "tracing/test_firewall.py::test_a_hanging_sink_delays_nobody",
+        "tracing/safety/test_firewall.py::test_a_hanging_sink_delays_nobody",
     ],
     9: [FAULTS, "test_durable.py::test_a_signal_leaves_a_run_that_can_be_resumed"],
     10: [

@@ -75,7 +75,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
         ],
     },
     "A collector that hangs": {
-        "tests/tracing/test_firewall.py": ["test_a_hanging_sink_delays_nobody", "test_exit_is_bounded_and_says_what_was_lost"]
+        "tests/tracing/safety/test_firewall.py": ["test_a_hanging_sink_delays_nobody", "test_exit_is_bounded_and_says_what_was_lost"]
     },
     "The demo's figures": {"tests/examples/test_flaky_api.py": ["test_the_server_counted_the_same"]},
 }

@@ -22,7 +22,7 @@ import holdfast.langgraph
 from holdfast import InMemorySaver, PolicyError, SqliteSaver, TaskContextError, ThreadBusyError, resilient, task
 from holdfast.testing import recorded
 from holdfast.testing.recording import observing
-from holdfast.tracing.spans import SpanObserver
+from holdfast.tracing.observers.spans import SpanObserver
 from tests.langgraph_.graphs import CONFIG, Collected, State
 
 

@@ -12,7 +12,7 @@ import pytest
 # Loaded here, so that the sessions below share them: pytester forgets what is first imported inside one.
 import holdfast.cache.disk
 import holdfast.testing.capture
-import holdfast.tracing.lines  # noqa: F401
+import holdfast.tracing.logs.lines  # noqa: F401
 
 pytest_plugins = ["pytester"]
 

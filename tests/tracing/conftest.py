@@ -20,11 +20,14 @@ from opentelemetry.util._once import Once
 
 from holdfast import events
 from holdfast.events import AttemptFacts, CallFacts, RunFacts
-from holdfast.tracing import _session, detect, exporters, firewall, ids
-from holdfast.tracing.light import LightObserver
-from holdfast.tracing.light_span import Outlet
-from holdfast.tracing.settings import Settings
-from holdfast.tracing.spans import SpanObserver
+from holdfast.tracing.export import exporters
+from holdfast.tracing.observers.light import LightObserver
+from holdfast.tracing.observers.settings import Settings
+from holdfast.tracing.observers.spans import SpanObserver
+from holdfast.tracing.safety import firewall
+from holdfast.tracing.setup import _session, detect
+from holdfast.tracing.spans import ids
+from holdfast.tracing.spans.light_span import Outlet
 
 RUN_ID = "01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10"
 RESOURCE = Resource({"service.name": "tests"})

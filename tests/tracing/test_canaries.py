@@ -11,7 +11,7 @@ import structlog
 
 import holdfast.tracing
 from holdfast import CachePolicy, InMemoryCache, InMemorySaver, RetryPolicy, Secret, _secrets, entrypoint, resilient, task
-from holdfast.tracing import firewall
+from holdfast.tracing.safety import firewall
 
 CANARY = "kanari-7"
 Key = Annotated[str, Secret]

@@ -31,8 +31,8 @@ from holdfast import (
 )
 from holdfast.events import WARNING
 from holdfast.tracing import convention, happenings
-from holdfast.tracing.guard import Guarded
-from holdfast.tracing.lines import LineObserver
+from holdfast.tracing.logs.lines import LineObserver
+from holdfast.tracing.safety.guard import Guarded
 
 KINDS = {"str": str, "int": int, "float": float, "bool": bool}
 PAGE = (Path(__file__).parents[2] / "docs" / "tracing.md").read_text(encoding="utf-8")

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from holdfast.errors import TraceError
-from holdfast.tracing.otlp_json import request
-from holdfast.tracing.store import TraceStore
+from holdfast.tracing.export.otlp_json import request
+from holdfast.tracing.store.database import TraceStore
 from holdfast.tuning import Trace, tune
 
 PROGRAM = """

@@ -1,0 +1,3 @@
+"""Lines: one per event worth it, for structlog, for stderr and for OpenTelemetry's logs."""
+
+from __future__ import annotations

@@ -1,0 +1,253 @@
+"""LightObserver: light spans from facts, where the tracer provider is ours alone.
+
+It makes the same spans as `holdfast.tracing.observers.spans.SpanObserver`, where the tree is explained; the same tests run against both. What
+differs is the cost, so that a `LightSpan` is all there is: it is the ``memo`` of its facts, the current span, and what the backends get.
+A call's span is made when work on the call begins, and left out if nobody wants it. Attributes are put into a dict at the end, or, for a
+good call that captures nothing, on the backend's thread; only what may change until then, captured arguments, is at the start.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, cast
+
+from msgspec.structs import replace
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+
+from holdfast import clock
+from holdfast.tracing.killed import under_way
+from holdfast.tracing.observers import spans
+from holdfast.tracing.spans import attributes, carrier, ids, links, propagation
+from holdfast.tracing.spans.light_span import NONE, SPAN_KEY, LightSpan, Trace, with_span
+
+if TYPE_CHECKING:
+    from contextvars import Token
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import SpanContext
+
+    from holdfast.events import AttemptFacts, CallFacts, Note, Remains, RunFacts
+    from holdfast.tracing.observers.settings import Settings
+    from holdfast.tracing.spans.light_span import Deferred, Outlet
+
+_INTERNAL = SpanKind.INTERNAL
+
+
+class LightRun(LightSpan):
+    """The span of a run, and what its calls share, under the names that `SpanObserver` reads too."""
+
+    body: CallFacts | None = None
+    body_token: Token[Context] | None = None
+
+    def __init__(self, name: str, trace_: Trace, above: LightSpan | SpanContext | None, start_time: int) -> None:
+        super().__init__(name, trace_, above, _INTERNAL, start_time)
+        self.shared: attributes.Attributes = NONE
+        self.hits = itertools.count()
+        self.failures: list[BaseException] = []
+
+
+_NOWHERE = otel_context.Context()
+"""Where a call behind another one's back is: inside nothing."""
+_OURS = frozenset({LightSpan, LightRun})
+
+
+class LightObserver:
+    """Makes light spans from facts; see the module.
+
+    Args:
+        outlet: Where they go.
+        settings: Options.
+    """
+
+    def __init__(self, outlet: Outlet, settings: Settings) -> None:
+        self.outlet = outlet
+        self.settings = settings
+
+    def run_started(self, run: RunFacts) -> None:
+        """Open the run's span, unless it is open by now, and make it current."""
+        current = otel_context.get_current()
+        span = run.memo if type(run.memo) is LightRun else self._open_run(run, current)
+        span.shared = attributes.of_run(run)
+        mode = run.capture or self.settings.capture
+        if mode != "none":
+            span.opening = attributes.run_started(run, span.shared, mode)
+        span.token = otel_context.attach(with_span(span, current))
+        under_way.begin(run)
+
+    def run_opened(self, run: RunFacts) -> None:
+        """Open the run's span, so that the record can name it."""
+        run.trace = carrier.of_span(run, self._open_run(run, otel_context.get_current()))
+
+    def run_died(self, remains: Remains) -> None:
+        """Give the spans that its process left open their end."""
+        from holdfast.tracing.killed.heal import heal  # rarely needed
+
+        heal(remains)
+
+    def run_ended(self, run: RunFacts) -> None:
+        """Close the run's span; ERROR only if the run raised."""
+        span: LightRun | None = run.memo
+        if span is None or span.token is None:
+            return
+        under_way.end(run)
+        otel_context.detach(span.token)
+        known = span.closing_of(attributes.run_started(run, span.shared, "none") if span.opening is NONE else span.opening)
+        omitted = next(span.hits) - self.settings.max_hit_spans
+        attributes.run_ended(known, run, span.body, omitted, run.capture or self.settings.capture)
+        if run.origin is not None:
+            span.links = (*links.of_run(run), *span.links)
+        _close(span, run, known)
+        span.body = None  # or run, span and call would be a circle
+        span.failures.clear()
+
+    def call_started(self, call: CallFacts) -> None:
+        """Open the call's span; a run's own body has the run's."""
+        run_span: LightRun | None = None if call.run is None else call.run.memo
+        span: LightSpan
+        if call.is_body and run_span is not None:
+            run_span.body = call
+            span = run_span
+        else:
+            trace_, above = self._place(_NOWHERE if call.is_behind else otel_context.get_current(), 0)
+            span = LightSpan(call.name, trace_, above, _INTERNAL, call.started_ns)
+        call.memo = span
+        if call.cache:  # whoever stores the result tells where it came from
+            call.trace_id, call.span_id = span.ids()
+
+    def call_ended(self, call: CallFacts) -> None:
+        """Close the call's span, unless it is one hit too many; ERROR only if the call raised."""
+        span: LightSpan | None = call.memo
+        if span is None:
+            return
+        run_span: LightRun | None = None if call.run is None else call.run.memo
+        if call.error is not None:
+            if run_span is not None:
+                spans.remember_failure(run_span.failures, call.error)
+            spans.tell_exhausted(span, call)
+        if span is run_span:
+            return
+        if not call.attempts:
+            if run_span is not None and attributes.is_answered(call) and next(run_span.hits) >= self.settings.max_hit_spans:
+                call.memo = None
+                return
+            spans.record(span, call, with_stack=False)
+        if call.origin_trace_id:
+            span.links = (*spans.links_of(call), *span.links)
+        _close(span, call, self._closing(span, call))
+
+    def attempt_started(self, attempt: AttemptFacts) -> None:
+        """Make the attempt's span current: its own, or that of the call or run when there can be but one attempt."""
+        call = attempt.call
+        above: LightSpan | None = call.memo
+        if above is None:
+            return
+        if above.opening is NONE and (call.capture or self.settings.capture) != "none":
+            above.opening = self._opening(call)  # before the body can change its arguments
+        kind = _INTERNAL if call.kind == "internal" else spans.kind_of(call)
+        if call.max_attempts == 1 and self.settings.attempt_spans != "always":
+            span, above.attempt = above, attempt
+            if not call.is_body:
+                above.kind = kind
+        elif self.settings.attempt_spans == "failures":
+            span = above
+            if not call.is_body:
+                above.kind = kind
+        else:
+            span = LightSpan(spans.name_of(call.name, attempt.number), above.trace, above, kind, attempt.started_ns)
+        attempt.memo = span
+        current = otel_context.get_current()
+        if current.get(SPAN_KEY) is not span:
+            span.attempt_token = otel_context.attach(with_span(span, current))
+
+    def attempt_ended(self, attempt: AttemptFacts) -> None:
+        """Restore the context; record the failure and the decision."""
+        span: LightSpan | None = attempt.memo
+        call = attempt.call
+        above: LightSpan | None = call.memo
+        if span is None or above is None:
+            return
+        if span.attempt_token is not None:
+            otel_context.detach(span.attempt_token)
+            span.attempt_token = None
+        if attempt.outcome != "ok":
+            if attributes.has_failed(attempt):
+                if span is above and above.attempt is None:  # attempt_spans="failures"
+                    name = spans.name_of(call.name, attempt.number)
+                    span = attempt.memo = LightSpan(name, above.trace, above, _INTERNAL, attempt.started_ns)
+                if span.is_recording():
+                    above.error_types = spans.record_failure(span, attempt, above.error_types)
+            if attempt.will_retry:
+                spans.tell_retry(above, attempt)
+        if span is not above:
+            known = span.closing_of(attributes.attempt_span(attempt, NONE if call.run is None else spans.shared_of(call)))
+            attributes.attempt_ended(known, attempt)
+            _close(span, attempt, known)
+
+    def noted(self, note: Note) -> None:
+        """Add the note as an event to the span of its call, else to the current span."""
+        span: trace.Span | None = None if note.call is None else note.call.memo
+        if span is None:
+            span = trace.get_current_span()
+        if span.is_recording():
+            span.add_event(note.event, attributes.note(note), clock.current.time_ns())
+
+    def _open_run(self, run: RunFacts, current: Context) -> LightRun:
+        trace_, above = self._place(current, ids.of_execution(run))
+        run.memo = span = LightRun(f"run {run.name}", trace_, above, run.started_ns)
+        return span
+
+    def _place(self, current: Context, trace_id: int) -> tuple[Trace, LightSpan | SpanContext | None]:
+        """The trace and the parent of a span that begins where ``current`` is; a new trace has this id, 0 leaves it to chance."""
+        above = current.get(SPAN_KEY)
+        if above is None and propagation.inherited() is None:
+            return Trace(self.outlet, trace_id or ids.draw(128) or 1), None
+        if type(above) in _OURS:  # isinstance asks the abstract base class, which takes 0.3 us
+            ours = cast("LightSpan", above)
+            return ours.trace, ours
+        own = trace.get_current_span(current).get_span_context()
+        parent = own if own.is_valid else propagation.inherited()
+        if parent is not None:
+            return Trace(self.outlet, parent.trace_id, parent.trace_flags, parent.trace_state), parent
+        return Trace(self.outlet, trace_id or ids.draw(128) or 1), None
+
+    def _opening(self, call: CallFacts) -> attributes.Attributes:
+        """What is known when a call begins."""
+        shared = NONE if call.run is None else spans.shared_of(call)
+        return attributes.call_started(call, shared, call.capture or self.settings.capture, self.settings.salt)
+
+    def _closing(self, span: LightSpan, call: CallFacts) -> attributes.Attributes | Deferred:
+        """What is known when a call has ended; worked out later if that keeps nothing of the user's alive."""
+        mode = call.capture or self.settings.capture
+        attempt = span.attempt
+        if mode == "none" and call.error is None and span.added is None and (attempt is None or attempt.error is None):
+            shared = NONE if call.run is None else spans.shared_of(call)
+            return _of_good_call, (_bare(call), None if attempt is None else _bare_attempt(attempt), shared, self.settings.salt)
+        known = span.closing_of(self._opening(call) if span.opening is NONE else span.opening)
+        attributes.call_ended(known, call, mode)
+        return known
+
+
+def _bare(call: CallFacts) -> CallFacts:
+    """A copy that nobody changes, and that holds no values of the user's: they may be large, and a queue is long."""
+    return replace(call, run=None, memo=None, result=None, arguments=())
+
+
+def _bare_attempt(attempt: AttemptFacts) -> AttemptFacts:
+    return replace(attempt, call=None, memo=None)  # its own call is next to it
+
+
+def _of_good_call(call: CallFacts, attempt: AttemptFacts | None, shared: attributes.Attributes, salt: bytes) -> attributes.Attributes:
+    known = attributes.call_started(call, shared, "none", salt)
+    if attempt is not None:
+        attributes.attempt_started(known, attempt)
+        attributes.attempt_ended(known, attempt)
+    attributes.call_ended(known, call, "none")
+    return known
+
+
+def _close(span: LightSpan, facts: RunFacts | CallFacts | AttemptFacts, known: attributes.Attributes | Deferred) -> None:
+    if facts.outcome != "ok" and span.end_time is None:
+        spans.set_status(span, facts)
+    span.close(known, facts.ended_ns)

@@ -1,0 +1,397 @@
+"""SpanObserver: OpenTelemetry spans from facts.
+
+    run plan                        current while the run's body runs
+    |-- forecast                    the task: lookup, attempts, waits
+    |   |-- forecast attempt 1      current while the body runs, so that the user's own spans nest here
+    |   `-- forecast attempt 2
+    `-- summarize                   a task that can have one attempt only is its own attempt
+
+A task's span is created at its first attempt, or at its end when it needed none: facts carry the times, so nothing is lost, all
+attributes known by then go in with one dict, and a cache hit costs one short span or, past `max_hit_spans`, none.
+
+Costs decide the calls used here. With a tracer of the SDK a span costs 16 us and 0.8 us per attribute, so that each span gets its
+attributes in two dicts, one at its start and one at its end; a context manager would add 10 us, ``record_exception`` 32 to 120 (ours: 2
+to 6). `holdfast.tracing.observers.light` has the observer for providers that are ours alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, StatusCode
+
+from holdfast import clock
+from holdfast.events import AttemptFacts
+from holdfast.tracing import convention as names
+from holdfast.tracing.killed import under_way
+from holdfast.tracing.logs import exception_logs
+from holdfast.tracing.observers.settings import Settings
+from holdfast.tracing.safety.redact import message
+from holdfast.tracing.spans import attributes, carrier, ids, links, propagation, stack
+from holdfast.tracing.spans.light_span import SPAN_KEY, with_span
+
+if TYPE_CHECKING:
+    from contextvars import Token
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Link, Span, Tracer
+
+    from holdfast.events import CallFacts, Note, Remains, RunFacts
+
+_NUMBERED_ATTEMPTS = 10
+_REMEMBERED_FAILURES = 16
+_LINKS = {
+    (False, "coalesced"): names.LINK_COALESCED_WITH,
+    (True, "refresh"): names.LINK_BEHIND,
+    (True, "miss"): names.LINK_BEHIND,
+}
+_NONE: attributes.Attributes = {}
+
+
+class _State:
+    """What is remembered of a run, call or attempt between its start and its end (their ``memo``)."""
+
+    __slots__ = ("span",)
+
+    span: Any  # a Span; of a call also None, until it has one
+
+    def ids(self) -> tuple[str, str]:
+        """Trace and span id in hex; empty without a span."""
+        return ("", "") if self.span is None else _ids(self.span)
+
+
+class _RunState(_State):
+    __slots__ = ("body", "context", "failures", "hits", "shared", "token")
+
+    def __init__(self, context: Context, span: Span, shared: attributes.Attributes) -> None:
+        self.context = context
+        self.span: Span = span
+        self.token: Token[Context] | None = None  # until the run starts
+        self.shared = shared
+        self.body: CallFacts | None = None
+        self.hits = itertools.count()
+        self.failures: list[BaseException] = []
+
+
+class _CallState(_State):
+    """Of a call; ``attempt`` is what is known of the attempt that has no span of its own."""
+
+    __slots__ = ("attempt", "context", "error_types", "is_attempt", "notes")
+
+    def __init__(self, context: Context, span: Span | None, *, is_attempt: bool) -> None:
+        self.context = context  # the parent's until there is a span
+        self.span = span
+        self.is_attempt = is_attempt
+        self.attempt: attributes.Attributes = {}
+        self.error_types: tuple[str, ...] = ()
+        self.notes: tuple[tuple[Note, int], ...] = ()
+
+
+class _AttemptState(_State):
+    __slots__ = ("token",)
+
+    def __init__(self, span: Span, token: Token[Context] | None) -> None:
+        self.span: Span = span
+        self.token = token
+
+
+class SpanObserver:
+    """Makes spans from facts; see the module.
+
+    Args:
+        tracer: Where spans are made; None for the one of the global tracer provider.
+        settings: Options; None for the defaults.
+    """
+
+    def __init__(self, tracer: Tracer | None = None, settings: Settings | None = None) -> None:
+        self.tracer = tracer if tracer is not None else trace.get_tracer(names.SCOPE, schema_url=names.SCHEMA_URL)
+        self.settings = settings if settings is not None else Settings()
+        self._is_awake = tracer is not None
+
+    def run_started(self, run: RunFacts) -> None:
+        """Open the run's span, unless it is open by now, and make it current."""
+        if not (self._is_awake or self._wakes()):
+            return
+        state = run.memo if isinstance(run.memo, _RunState) else self._open_run(run)
+        state.token = otel_context.attach(state.context)
+        under_way.begin(run)
+
+    def run_opened(self, run: RunFacts) -> None:
+        """Open the run's span, so that the record can name it."""
+        if self._is_awake or self._wakes():
+            run.trace = carrier.of_span(run, self._open_run(run).span)
+
+    def _open_run(self, run: RunFacts) -> _RunState:
+        parent = propagation.current()
+        shared = attributes.of_run(run)
+        known = attributes.run_started(run, shared, self.settings.mode(run.capture))
+        ids.wanted.trace_id = ids.of_execution(run)
+        try:
+            span = self.tracer.start_span(f"run {run.name}", parent, SpanKind.INTERNAL, known, links.of_run(run), run.started_ns)
+        finally:
+            ids.wanted.trace_id = 0
+        run.memo = state = _RunState(with_span(span, parent), span, shared)
+        return state
+
+    def run_died(self, remains: Remains) -> None:
+        """Give the spans that its process left open their end."""
+        from holdfast.tracing.killed.heal import heal  # rarely needed
+
+        heal(remains)
+
+    def run_ended(self, run: RunFacts) -> None:
+        """Close the run's span; ERROR only if the run raised."""
+        state: _RunState | None = run.memo
+        if state is None or state.token is None:
+            return
+        under_way.end(run)
+        otel_context.detach(state.token)
+        if state.span.is_recording():
+            body: _CallState | None = None if state.body is None else state.body.memo
+            known = {} if body is None else body.attempt
+            omitted = next(state.hits) - self.settings.max_hit_spans
+            attributes.run_ended(known, run, state.body, omitted, self.settings.mode(run.capture))
+            _close(state.span, run, known)
+        state.failures.clear()
+        state.body = None  # or run, state and call would be a circle
+
+    def call_started(self, call: CallFacts) -> None:
+        """Remember whose child the call is; its span comes with the first attempt or the end."""
+        run_state = run_state_of(call)
+        is_attempt = self.settings.is_own_attempt(call.max_attempts)
+        if run_state is None:
+            if self._is_awake or self._wakes():
+                inside = otel_context.Context() if call.is_behind else propagation.current()
+                call.memo = _CallState(inside, None, is_attempt=is_attempt)
+        elif call.is_body:
+            if isinstance(run_state, _RunState):  # else it is a light run, and the observer has changed before its body began
+                call.memo = state = _CallState(run_state.context, run_state.span, is_attempt=is_attempt)
+                run_state.body = call
+                call.trace_id, call.span_id = state.ids()
+        else:
+            call.memo = _CallState(otel_context.get_current(), None, is_attempt=is_attempt)
+
+    def call_ended(self, call: CallFacts) -> None:
+        """Close the call's span, or make and close it when no attempt was needed; ERROR only if the call raised."""
+        state: _CallState | None = call.memo
+        if state is None:
+            return
+        run_state = run_state_of(call)
+        if run_state is not None and call.error is not None:
+            remember_failure(run_state.failures, call.error)
+        span = state.span
+        if span is None:
+            if run_state is None or not attributes.is_answered(call) or next(run_state.hits) < self.settings.max_hit_spans:
+                self._open_and_close(call, state)
+            return
+        tell_exhausted(span, call)
+        if not call.is_body and span.is_recording():
+            attributes.call_ended(state.attempt, call, self.settings.mode(call.capture))
+            _close(span, call, state.attempt)
+
+    def attempt_started(self, attempt: AttemptFacts) -> None:
+        """Make the attempt's span current: its own, or that of the call or run when there can be but one attempt."""
+        call = attempt.call
+        state: _CallState | None = call.memo
+        if state is None:
+            return
+        span = state.span
+        if not state.is_attempt and self.settings.attempt_spans != "failures":
+            span = self._open_attempt(attempt, state)
+        elif span is None:
+            more: attributes.Attributes = {}
+            if state.is_attempt:
+                attributes.attempt_started(more, attempt)
+            span = self._open(call, state, more, kind_of(call))
+        elif state.is_attempt:
+            attributes.attempt_started(state.attempt, attempt)
+        current = otel_context.get_current()
+        is_current = current.get(SPAN_KEY) is span  # that of a run whose body can have one attempt only
+        attempt.memo = _AttemptState(span, None if is_current else otel_context.attach(with_span(span, current)))
+
+    def attempt_ended(self, attempt: AttemptFacts) -> None:
+        """Restore the context; record the failure and the decision."""
+        state: _AttemptState | None = attempt.memo
+        call_state: _CallState | None = attempt.call.memo
+        if state is None or call_state is None:
+            return
+        if state.token is not None:
+            otel_context.detach(state.token)
+        has_own = call_state.is_attempt or state.span is not call_state.span
+        if not has_own and attributes.has_failed(attempt):  # attempt_spans="failures"
+            state.span, has_own = self._open_attempt(attempt, call_state, SpanKind.INTERNAL), True
+        span = state.span
+        if has_own and span.is_recording():
+            if attributes.has_failed(attempt):
+                call_state.error_types = record_failure(span, attempt, call_state.error_types)
+            if call_state.is_attempt:
+                attributes.attempt_ended(call_state.attempt, attempt)
+            else:
+                known: attributes.Attributes = {}
+                attributes.attempt_ended(known, attempt)
+                _close(span, attempt, known)
+        if attempt.will_retry and call_state.span is not None:
+            tell_retry(call_state.span, attempt)
+
+    def noted(self, note: Note) -> None:
+        """Add the note as an event to the span of its call, else to the current span."""
+        state: _CallState | None = None if note.call is None else note.call.memo
+        now = clock.current.time_ns()
+        if state is not None and state.span is None:
+            state.notes = (*state.notes, (note, now))
+            return
+        span = trace.get_current_span() if state is None or state.span is None else state.span
+        if span.is_recording():
+            span.add_event(note.event, attributes.note(note), now)
+
+    def _wakes(self) -> bool:
+        """Whether a tracer provider has been set by now: before, nothing can be recorded, so that nothing is done."""
+        self._is_awake = getattr(trace, "_TRACER_PROVIDER", self) is not None  # the public getter reads the environment each time
+        return self._is_awake
+
+    def _open_and_close(self, call: CallFacts, state: _CallState) -> None:
+        known: attributes.Attributes = {}
+        attributes.call_ended(known, call, self.settings.mode(call.capture))
+        span = self._open(call, state, known)
+        record(span, call, with_stack=False)
+        _close(span, call, _NONE)
+
+    def _open(self, call: CallFacts, state: _CallState, more: attributes.Attributes, kind: SpanKind = SpanKind.INTERNAL) -> Span:
+        known = attributes.call_started(call, shared_of(call), self.settings.mode(call.capture), self.settings.salt)
+        known.update(more)
+        span = self.tracer.start_span(call.name, state.context, kind, known, links_of(call), call.started_ns)
+        state.span = span
+        call.trace_id, call.span_id = _ids(span)
+        for note, noted_ns in state.notes:
+            span.add_event(note.event, attributes.note(note), noted_ns)
+        return span
+
+    def _open_attempt(self, attempt: AttemptFacts, state: _CallState, kind: SpanKind | None = None) -> Span:
+        call = attempt.call
+        above = self._open(call, state, _NONE) if state.span is None else state.span
+        if state.context.get(SPAN_KEY) is not above:
+            state.context = with_span(above, state.context)
+        known = attributes.attempt_span(attempt, shared_of(call))
+        kind = kind_of(call) if kind is None else kind
+        return self.tracer.start_span(name_of(call.name, attempt.number), state.context, kind, known, (), attempt.started_ns)
+
+
+def _close(span: Span, facts: RunFacts | CallFacts | AttemptFacts, known: attributes.Attributes) -> None:
+    if len(known) == 1:
+        span.set_attribute(*next(iter(known.items())))  # 1 us less
+    elif known:
+        span.set_attributes(known)
+    set_status(span, facts)
+    span.end(facts.ended_ns or None)
+
+
+def _ids(span: Span) -> tuple[str, str]:
+    context = span.get_span_context()
+    return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else ("", "")
+
+
+# -- the same for light spans -----------------------------------------------------------------------------------------------------------
+
+
+def run_state_of(call: CallFacts) -> Any:
+    """What is remembered of the call's run; None without one."""
+    return None if call.run is None else call.run.memo
+
+
+def shared_of(call: CallFacts) -> attributes.Attributes:
+    """What all spans of the call's run carry."""
+    state = run_state_of(call)
+    if state is not None:
+        return state.shared  # type: ignore[no-any-return]
+    return _NONE if call.run is None else attributes.of_run(call.run)  # a run that somebody else conducts has no span of ours
+
+
+def kind_of(call: CallFacts) -> SpanKind:
+    """Whose body talks to another service is a client, on the span that is the attempt: retries are not calls of their own."""
+    return SpanKind.CLIENT if call.kind == "client" else SpanKind.INTERNAL
+
+
+@lru_cache(maxsize=1024)
+def name_of(task: str, number: int) -> str:
+    """The name of an attempt's span; bounded in number, for backends that index names."""
+    return f"{task} attempt {number}" if number <= _NUMBERED_ATTEMPTS else f"{task} attempt {_NUMBERED_ATTEMPTS}+"
+
+
+def links_of(call: CallFacts) -> tuple[Link, ...]:
+    """To the span that computed what the cache, or another call under way, answered with."""
+    if not call.origin_trace_id:
+        return ()
+    return (links.link(call.origin_trace_id, call.origin_span_id, _LINKS.get((call.is_behind, call.cache), names.LINK_CACHED_FROM)),)
+
+
+def set_status(span: Span, facts: RunFacts | CallFacts | AttemptFacts) -> None:
+    """ERROR on a failure, else UNSET, which means fine (OK is for users to set)."""
+    if attributes.has_failed(facts):
+        span.set_status(StatusCode.ERROR, None if facts.error is None else message(facts.error))
+
+
+def remember_failure(failures: list[BaseException], error: BaseException) -> None:
+    """So that whoever lets it through does not record it again."""
+    failures.append(error)
+    del failures[:-_REMEMBERED_FAILURES]
+
+
+def record_failure(span: Span, attempt: AttemptFacts, error_types: tuple[str, ...]) -> tuple[str, ...]:
+    """One exception event per failed attempt; none for an exception that a call inside has recorded already.
+
+    Args:
+        span: Of the attempt.
+        attempt: What failed.
+        error_types: Of the call's failures so far.
+
+    Returns:
+        The same with this one's: each type has its stack once, and on the last attempt.
+    """
+    if attempt.outcome == "timeout":
+        limit = {} if attempt.timeout_s is None else {names.TIMEOUT_LIMIT_S: attempt.timeout_s}
+        span.add_event(names.EVENT_TASK_TIMEOUT, limit, attempt.ended_ns or None)
+    run_state = run_state_of(attempt.call)
+    if run_state is not None and any(attempt.error is known for known in run_state.failures):
+        return error_types
+    kind = attributes.error_type(attempt)
+    record(span, attempt, with_stack=not attempt.will_retry or kind not in error_types)
+    return (*error_types, kind)
+
+
+def record(span: Span, facts: CallFacts | AttemptFacts, *, with_stack: bool) -> None:
+    """Tell of the exception, as an event (ours instead of ``record_exception`` because of its cost) or as a log record."""
+    error = facts.error
+    if error is None or not attributes.has_failed(facts):
+        return
+    known: attributes.Attributes = {names.EXCEPTION_TYPE: stack.type_name(error), names.EXCEPTION_MESSAGE: message(error)}
+    if with_stack:
+        known[names.EXCEPTION_STACKTRACE] = stack.render(error)
+    wanted = exception_logs.signals()
+    if wanted.events:
+        span.add_event(names.EVENT_EXCEPTION, known, facts.ended_ns or None)
+    if wanted.logs:
+        _log(span, facts, known)
+
+
+def _log(span: Span, facts: CallFacts | AttemptFacts, known: attributes.Attributes) -> None:
+    when, event, is_unhandled = facts.ended_ns or None, exception_logs.OF_TASK, False
+    if isinstance(facts, AttemptFacts):
+        event, is_unhandled = exception_logs.OF_ATTEMPT, facts.call.is_body and not facts.will_retry
+    exception_logs.emit(span, event, known, when, is_unhandled=is_unhandled)
+
+
+def tell_retry(span: Span, attempt: AttemptFacts) -> None:
+    """The event on the call's span that marks a wait."""
+    if span.is_recording():
+        span.add_event(names.EVENT_RETRY_SCHEDULED, attributes.retry_scheduled(attempt), attempt.ended_ns or None)
+
+
+def tell_exhausted(span: Span, call: CallFacts) -> None:
+    """The event that says that no attempt is left."""
+    if attributes.is_exhausted(call) and span.is_recording():
+        known: attributes.Attributes = {names.ATTEMPT_COUNT: call.attempts, names.RETRY_STOP_REASON: str(call.stop_reason)}
+        span.add_event(names.EVENT_RETRY_EXHAUSTED, known, call.ended_ns or None)
