@@ -34,7 +34,7 @@ from holdfast.errors import (
     ThreadBusyError,
     UnknownInterruptError,
 )
-from holdfast.policies import CachePolicy, RetryPolicy, StopReason, TimeoutPolicy
+from holdfast.policies import CachePolicy, Probe, RetryPolicy, StopReason, TimeoutPolicy
 from holdfast.runtime.cache_entry import CacheEntry, get_cache_entry
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ __all__ = [
     "NotKeyable",
     "NotSerializable",
     "PolicyError",
+    "Probe",
     "ReplayedError",
     "Resilient",
     "RetryPolicy",

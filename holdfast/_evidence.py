@@ -46,6 +46,18 @@ class Tap(Protocol):
         """Count a hit, and keep its time."""
         ...
 
+    def passes(self, probe: Any) -> bool:
+        """Whether the source is not to be asked behind the next hit, which then is over.
+
+        Args:
+            probe: What the policy asks for.
+        """
+        ...
+
+    def take(self) -> bool:
+        """After `passes` was False: whether it is to be asked behind this one, and not another thread's."""
+        ...
+
 
 class Witness(Protocol):
     """Attends one cache: records what it is asked for and what the source answers, and knows which policies are overridden. Never raises."""
@@ -55,11 +67,11 @@ class Witness(Protocol):
 
         Args:
             key: The key.
-            payload: What is about to be stored for it; None when it was read. `computed` follows, if the call comes to an end.
+            payload: What is about to be stored for it, or was found by a probe; None when it was read. `computed` follows, if the call comes to an end.
         """
         ...
 
-    def computed(self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, policy: Any) -> None:
+    def computed(self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, modified: float | None, policy: Any) -> None:
         """The source was asked.
 
         Args:
@@ -67,7 +79,8 @@ class Witness(Protocol):
             began: When, seconds since the epoch.
             seconds: How long it took, all attempts and waits included.
             ok: Whether it answered with a value.
-            kind: ``fill`` while a caller waited, ``refresh`` behind a caller's back.
+            kind: ``fill`` while a caller waited, ``refresh`` behind a caller's back, ``probe`` only to see what it would answer.
+            modified: When it says that it last changed the value, seconds since the epoch; None when it does not.
             policy: The cache policy in force.
         """
         ...

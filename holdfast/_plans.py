@@ -126,7 +126,7 @@ def _check_once(plan: Plan) -> None:
 
 def _check_foreground(cache: CachePolicy, name: str) -> None:
     """Refuse what would begin runs that nobody asked for: of which thread, and with whose answers to its questions?"""
-    for field in ("stale_while_revalidate", "refresh_ahead", "soft_timeout", "hard_timeout"):
+    for field in ("stale_while_revalidate", "refresh_ahead", "soft_timeout", "hard_timeout", "probe"):
         if getattr(cache, field) is not None:
             msg = f"entrypoint {name} has {field}, which computes behind the caller's back, and a run is nothing to begin there: give it to the tasks"
             raise PolicyError(msg)

@@ -56,8 +56,16 @@ def _start_behind(call: Call, entry: Entry | None, *, is_asked_for: bool = False
     return behind.start(call, entry, is_asked_for=is_asked_for)
 
 
+def _start_probe(call: Call, entry: Entry) -> None:
+    """Load what probes, when something first is to be, and step aside."""
+    from holdfast.runtime import probing
+
+    lookup.start_probe = probing.start
+    probing.start(call, entry)
+
+
 _evidence.open_witness = _attend
 context.outside = _node
 events.detect = detect
 events.fallback = _warn
-lookup.start_behind = _start_behind
+lookup.start_behind, lookup.start_probe = _start_behind, _start_probe

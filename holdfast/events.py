@@ -148,10 +148,10 @@ class CallFacts(msgspec.Struct, kw_only=True):
         waited_s: Seconds spent waiting between attempts.
         stop_reason: Why no further attempt was made after a failure; see `holdfast.policies.StopReason`.
         is_body: True for an entrypoint's own body: its attempts are children of the run itself.
-        is_behind: True for one that renews an entry behind the back of the call that is named by ``origin_trace_id`` and ``origin_span_id``.
+        is_behind: True for one that renews an entry, or looks whether it is stale, behind the back of the call that is named by ``origin_trace_id`` and ``origin_span_id``.
         cache: ``hit``, ``miss``, ``coalesced``, ``negative``, ``stale`` (an old value, while a new one is computed), ``stale_if_error`` (an
-            old value, because computing failed), ``refresh`` (computed although there was a value), ``bypass`` (not looked into), ``error``, or ``""`` when the task has
-            no cache policy.
+            old value, because computing failed), ``refresh`` (computed although there was a value), ``probe`` (computed behind a hit only to see whether it was
+            stale), ``bypass`` (not looked into), ``error``, or ``""`` when the task has no cache policy.
         cache_namespace: See `CacheKey`.
         cache_key: The digest.
         cache_ordinal: Which of all calls of the task that asked the cache it is: a token of the process, and a number from 1 on. By these it is seen

@@ -152,6 +152,8 @@ def _cache(node: Node) -> Iterator[str]:
         yield f"stale, {age(float(node.get(names.CACHE_AGE_S, 0.0)))} old, instead of a failure"
     elif result == "refresh":
         yield "renews what is cached"
+    elif result == "probe":
+        yield "probes whether a hit was stale"
     elif result == "bypass":
         yield "past the cache"
     elif result == "negative":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from holdfast.policies.cache import CachePolicy
 from holdfast.policies.classify import Verdict, classify, is_transient
+from holdfast.policies.probe import Probe
 from holdfast.policies.retry import AttemptState, Retry, RetryPolicy, Stop, StopReason
 from holdfast.policies.timeout import TimeoutPolicy
 
 __all__ = [
     "AttemptState",
     "CachePolicy",
+    "Probe",
     "Retry",
     "RetryPolicy",
     "Stop",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from holdfast.policies.duration import Duration
+    from holdfast.policies.probe import Probe
     from holdfast.typing import Codec
 
 _DURATIONS = frozenset(
@@ -41,9 +42,10 @@ class CachePolicy:
         hard_timeout: Seconds that a caller waits for a new value in any case; None: as long as it takes.
         ttl_jitter: By which part of the ttl, at most, entries expire early, each by its own; None: all at the same age.
         ttl_range: Least and most seconds that an operator may override the ttl with; None: any.
+        probe: How often the source is asked only to see whether a hit was stale; None never.
         tags: Words by which entries can be purged together.
         codec: Turns results into bytes and back; None chooses by the return annotation.
-        is_simple: True when an entry is either fresh or of no use.
+        is_simple: True when an entry is either fresh or of no use, and nothing else is to be done about it.
 
     >>> CachePolicy(ttl="1h", ignore=("client",))
     CachePolicy(ttl=1h, ignore=('client',))
@@ -63,6 +65,7 @@ class CachePolicy:
     soft_timeout: float | None
     hard_timeout: float | None
     ttl_range: tuple[float, float] | None
+    probe: Probe | None
     tags: tuple[str, ...]
     codec: Codec | None
     is_simple: bool = field(init=False, compare=False)
@@ -85,6 +88,7 @@ class CachePolicy:
         soft_timeout: Duration | None = None,
         hard_timeout: Duration | None = None,
         ttl_range: tuple[Duration, Duration] | None = None,
+        probe: Probe | None = None,
         tags: Iterable[str] = (),
         codec: Codec | None = None,
     ) -> None:
@@ -114,6 +118,8 @@ class CachePolicy:
                 on behind it and is stored. None: as long as it takes.
             ttl_range: Between which ttls, both included, an operator's override may lie while programs run (`holdfast.overrides`); None: any. The
                 ttl must lie there, too.
+            probe: For a function that only reads: has its source asked behind a few hits, to measure how many answers are stale (`Probe`). Needs a
+                `DiskCache` that records. None: never.
             tags: Words by which entries can be purged together.
             codec: An object with ``id``, ``encode`` and ``decode``; None chooses by the task's return annotation.
 
@@ -139,6 +145,7 @@ class CachePolicy:
             "soft_timeout": cache_fields.duration(soft_timeout, what="soft_timeout"),
             "hard_timeout": cache_fields.duration(hard_timeout, what="hard_timeout"),
             "ttl_range": cache_fields.bounds(ttl_range),
+            "probe": cache_fields.probe(probe),
             "tags": cache_fields.words(tags, what="tags", example="weather"),
             "codec": cache_fields.codec(codec),
         }
@@ -201,7 +208,7 @@ class CachePolicy:
 
 
 _FIELDS = tuple(each.name for each in fields(CachePolicy) if each.init)
-_MORE = ("stale_while_revalidate", "stale_if_error", "refresh_ahead", "ttl_jitter", "soft_timeout", "hard_timeout")
+_MORE = ("stale_while_revalidate", "stale_if_error", "refresh_ahead", "ttl_jitter", "soft_timeout", "hard_timeout", "probe")
 
 
 def _is_given(name: str, value: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast.errors import PolicyError
 from holdfast.policies.callables import name_of
 from holdfast.policies.duration import positive_seconds, spoken
+from holdfast.policies.probe import Probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,7 +29,7 @@ _INSTEAD = {
     "fail_safe_throttle": "give for example '1s' to ask a failing source often",
 }
 _PAIR = 2
-_NEEDS_TTL = ("stale_while_revalidate", "stale_if_error", "refresh_ahead", "ttl_jitter", "ttl_range")
+_NEEDS_TTL = ("stale_while_revalidate", "stale_if_error", "refresh_ahead", "ttl_jitter", "ttl_range", "probe")
 _THROTTLED = ("stale_while_revalidate", "stale_if_error", "refresh_ahead")
 
 
@@ -56,6 +57,13 @@ def bounds(value: Any) -> tuple[float, float] | None:
     if least > most:
         raise PolicyError(f"ttl_range={value!r} begins after its end: give the smaller one first")
     return least, most
+
+
+def probe(value: Any) -> Probe | None:
+    """Check that it is one, or None."""
+    if value is None or isinstance(value, Probe):
+        return value
+    raise PolicyError(f"probe={value!r} is no Probe: give for example probe=Probe(share=0.005, max_per_hour=60)")
 
 
 def words(value: Iterable[str], *, what: str, example: str) -> tuple[str, ...]:

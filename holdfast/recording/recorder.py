@@ -89,25 +89,29 @@ class Recorder:
                 self._complain(error)
         return self._shifts
 
-    def computed(self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, policy: CachePolicy) -> None:
+    def computed(
+        self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, modified: float | None, policy: CachePolicy
+    ) -> None:
         """See `holdfast._evidence.Witness.computed`."""
         tap = self._taps.get(key) or self._new_tap(key)
         log, (fingerprint, size) = tap.log, self._stored.pop(key, (0, -1))
         counts = log.counts
         if kind == "refresh":
             counts.refreshes += 1
+        elif kind == "probe":
+            counts.probes += 1
         else:
             counts.fills += 1
             log.gets += 1
         counts.seconds += seconds
         counts.errors += not ok
-        counts.bytes += max(0, size)
+        counts.bytes += max(0, size) if kind != "probe" else 0
         log.policy = policy
         if tap.key:
-            if kind != "refresh":
+            if kind == "fill":
                 log.times.append((tap.key, began))
                 tap.until = began + RESOLUTION
-            log.answers.append(Answer(tap.key, began, seconds, fingerprint, size, None, kind, ok))
+            log.answers.append(Answer(tap.key, began, seconds, fingerprint, size, modified, kind, ok))
 
     @property
     def is_full(self) -> bool:
@@ -124,6 +128,7 @@ class Recorder:
                 return
             try:
                 self._write()
+                self._permit_probes()
             except Exception as error:  # noqa: BLE001 - nothing may reach the program whose calls are recorded
                 self._rest_until = time.monotonic() + REST
                 self._complain(error)
@@ -154,6 +159,16 @@ class Recorder:
         for each in counted:
             self._logs[each.task].written(each.counts)
         self._has_complained = False
+
+    def _permit_probes(self) -> None:
+        """Let a hit be chosen, of each task whose turn it is among all processes."""
+        now = clock.current.time()
+        for log in list(self._logs.values()):
+            chooser = log.chooser
+            if chooser.probe is not None and chooser.is_due(now) and self.folder.is_dir():
+                is_mine, chooser.rest_until = self._ledger.take_turn(log.task, now, chooser.probe.interval)
+                if is_mine:
+                    chooser.permit()
 
     def _additions(self, log: TaskLog) -> list[Addition]:
         times, answers = log.take()

@@ -7,6 +7,7 @@ the budget goes, oldest first.
 from __future__ import annotations
 
 import contextlib
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.recording import packing
@@ -56,7 +57,14 @@ SCHEMA = Schema(
         CREATE TABLE size (bytes INTEGER NOT NULL);
         INSERT INTO size VALUES (0);
         """,
+        """
+        CREATE TABLE turns (                           -- when the source of a task may next be asked only to look
+            task TEXT PRIMARY KEY, next REAL NOT NULL  -- seconds since the epoch
+        ) WITHOUT ROWID;
+        ALTER TABLE policies ADD COLUMN since REAL NOT NULL DEFAULT 0; -- from when on it has had this ttl
+        """,
     ),
+    views=MappingProxyType({1: "CREATE TEMP VIEW policies AS SELECT *, 0.0 AS since FROM main.policies;"}),
 )
 _COUNT = "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (task, hour) DO UPDATE SET " + ", ".join(  # noqa: S608 - constants
     f"{name} = {name} + excluded.{name}" for name in Counts.__struct_fields__
@@ -64,7 +72,8 @@ _COUNT = "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tas
 
 
 _POLICY = (
-    "INSERT INTO policies VALUES (?, ?, ?, ?, ?) ON CONFLICT (task) DO UPDATE SET"
+    "INSERT INTO policies VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (task) DO UPDATE SET"
+    " since = CASE WHEN ttl IS excluded.ttl THEN since ELSE excluded.since END,"
     " ttl = excluded.ttl, least = excluded.least, most = excluded.most, seen = excluded.seen"
 )
 
@@ -179,6 +188,24 @@ class Ledger:
         connection.execute("UPDATE size SET bytes = bytes - ?", (freed,))
         connection.execute("DELETE FROM counts WHERE hour < ?", (hour - KEPT_HOURS * HOUR,))
 
+    def take_turn(self, task: str, now: float, interval: float) -> tuple[bool, float]:
+        """Take the turn at asking a task's source only to look, if it is anybody's now.
+
+        Args:
+            task: Module and qualified name.
+            now: Seconds since the epoch.
+            interval: Seconds between two turns.
+
+        Returns:
+            Whether it is the caller's, and when the next one is, seconds since the epoch.
+        """
+        with self._file.transaction() as connection:
+            row = connection.execute("SELECT next FROM turns WHERE task = ?", (task,)).fetchone()
+            if row is not None and now < row[0] <= now + interval:  # later than that, and the clock was set back
+                return False, row[0]
+            connection.execute("INSERT OR REPLACE INTO turns VALUES (?, ?)", (task, now + interval))
+        return True, now + interval
+
     def shifts(self, since: float) -> dict[str, int]:
         """How thinly each task's keys were kept since then, seconds since the epoch."""
         with self._file.snapshot() as connection:
@@ -209,9 +236,9 @@ def _identity_of(path: Path) -> tuple[int, int] | None:
     return info.st_dev, info.st_ino
 
 
-def _policy_row(task: str, policy: CachePolicy, now: float) -> tuple[str, float | None, float | None, float | None, float]:
+def _policy_row(task: str, policy: CachePolicy, now: float) -> tuple[str, float | None, float | None, float | None, float, float]:
     least, most = policy.ttl_range or (None, None)
-    return task, policy.ttl, least, most, now
+    return task, policy.ttl, least, most, now, now
 
 
 def _row(counts: Counts) -> tuple[int | float, ...]:
@@ -275,6 +302,12 @@ class Reader:
                 if connection is None
                 else connection.execute("SELECT ttl, least, most FROM policies WHERE task = ?", (task,)).fetchone()
             )
+
+    def ttl_since(self, task: str) -> float:
+        """From when on a task's policy has had the time to live of `policy`, seconds since the epoch; 0 where that is not known."""
+        with self._looking() as connection:
+            row = None if connection is None else connection.execute("SELECT since FROM policies WHERE task = ?", (task,)).fetchone()
+        return 0.0 if row is None else row[0]
 
     def close(self) -> None:
         """Close the file."""

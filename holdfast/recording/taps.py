@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
+from holdfast.recording.choosing import Chooser
+
 if TYPE_CHECKING:
     from holdfast.policies.cache import CachePolicy
+    from holdfast.policies.probe import Probe
 
 T = TypeVar("T")
 
@@ -93,9 +96,10 @@ class TaskLog:
         times: Kept times, seconds since the epoch, with the hashes of their keys.
         answers: Of the source.
         dull: The tap of all keys that are not kept.
+        chooser: Chooses the hits behind which the source is asked.
     """
 
-    __slots__ = ("_room", "_written", "answers", "counts", "dull", "gets", "policy", "shift", "task", "times")
+    __slots__ = ("_room", "_written", "answers", "chooser", "counts", "dull", "gets", "policy", "shift", "task", "times")
 
     def __init__(self, task: str, shift: int = 0) -> None:
         self.task = task
@@ -109,6 +113,7 @@ class TaskLog:
         self.times: list[tuple[int, float]] = []
         self.answers: list[Answer] = []
         self.dull = KeyTap(self, 0, NEVER)
+        self.chooser = Chooser()
         self._room = float(BURST)
 
     @property
@@ -183,3 +188,11 @@ class KeyTap:
         if now >= self.until:
             self.until = now + RESOLUTION
             log.times.append((self.key, now))
+
+    def passes(self, probe: Probe) -> bool:
+        """Whether the source is not to be asked behind a hit: whatever is seen of a key that is not kept says nothing."""
+        return not self.key or self.log.chooser.passes(probe)
+
+    def take(self) -> bool:
+        """Whether it is to be asked behind this one."""
+        return self.log.chooser.take()

@@ -33,8 +33,12 @@ def _nothing(call: Call, entry: Entry | None, *, is_asked_for: bool = False) -> 
     return None
 
 
-start_behind = _nothing
-"""`holdfast.runtime.behind.start`, which stands on the driver that stands on this module. Set by ``holdfast``."""
+def _no_probe(call: Call, entry: Entry) -> None:
+    del call, entry
+
+
+start_behind, start_probe = _nothing, _no_probe
+"""`holdfast.runtime.behind.start` and `holdfast.runtime.probing.start`, which stand on the driver that stands on this module. Set by ``holdfast``."""
 
 
 def make_key(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], *, facts: CallFacts | None = None) -> CacheKey | None:
@@ -122,6 +126,8 @@ def _fresh(plan: Plan, cache: Cache, key: CacheKey, entry: Entry | None) -> Entr
         return None
     tap = entry.tap
     if tap is not None:  # written out: a function would take as long again
+        if policy.probe is not None and not entry.negative and not tap.passes(policy.probe):
+            return None  # to be found again by the whole call that this becomes, behind which the source is asked
         if now < tap.until:
             tap.log.gets += 1
         else:
@@ -168,12 +174,20 @@ def serve(call: Call, entry: Entry) -> Any:
 
 
 def renew(call: Call) -> None:
-    """Have an old value, which the call was answered with, replaced behind its back; not if its source has failed a moment ago."""
-    entry, cache, key = call.spare, call.cache, call.key
-    if entry is None or cache is None or key is None or call.is_behind:
+    """Have an old value, which the call was answered with, replaced behind its back; not if its source has failed a moment ago.
+
+    Behind few others the source is asked all the same, for the record.
+    """
+    entry, cache, key, policy = call.spare, call.cache, call.key, call.plan.cache
+    if entry is None or cache is None or key is None or policy is None or call.is_behind:
         return
-    if (call.freshness is Freshness.STALE or call.freshness is Freshness.AHEAD) and not is_held_off(cache, key):
-        start_behind(call, entry)
+    if call.freshness is Freshness.STALE or call.freshness is Freshness.AHEAD:
+        if not is_held_off(cache, key):
+            start_behind(call, entry)
+    elif call.freshness is Freshness.FRESH and policy.probe is not None and not entry.negative:
+        tap = entry.tap
+        if tap is not None and not tap.passes(policy.probe) and tap.take():
+            start_probe(call, entry)
 
 
 def _record_hit(call: Call, entry: Entry) -> None:

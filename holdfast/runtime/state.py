@@ -41,6 +41,7 @@ class Call:
         key: Names its result in the cache.
         is_missing: Whether its result was looked for in the whole cache already, and not found.
         is_behind: Whether it computes behind another call's back; see `holdfast.runtime.behind`.
+        is_probe: Whether it only looks what the source would answer now; see `holdfast.runtime.probing`.
         replaces: The entry that it was begun to replace, which is no answer to it; None for any other call.
         freshness: What may be done with the entry that was found last; None before, and where that was fresh.
         previous: The value that is stored, fresh or not; None without one, or when nobody has looked for more than a fresh one.
@@ -86,6 +87,7 @@ class Call:
         "is_cancelled",
         "is_missing",
         "is_past",
+        "is_probe",
         "is_sent",
         "key",
         "kwargs",
@@ -119,7 +121,7 @@ class Call:
         self.history = b""
         self.cache: Cache | None = None
         self.key: CacheKey | None = None
-        self.is_missing = self.is_behind = False
+        self.is_missing = self.is_behind = self.is_probe = False
         self.replaces: Entry | None = None
         self.spare: Entry | None = None
         self.previous: Entry | None = None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import defaultdict
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
 from holdfast._evidence import POLICIES_CHANGED
+from holdfast.errors import NotSerializable
 from holdfast.runtime.attempts import is_given_up
 
 if TYPE_CHECKING:
@@ -65,5 +67,19 @@ def computed(call: Call, asked: Asked, *, kind: str = "fill") -> None:
         return
     began, started = asked
     attending.computed(
-        call.key, began, clock.current.monotonic() - started, ok=call.error is None, kind=kind, policy=attending.in_force(policy, call.key)
+        call.key,
+        began,
+        clock.current.monotonic() - started,
+        ok=call.error is None,
+        kind=kind,
+        modified=None if call.said is None or call.error is not None else call.said.terms().modified,
+        policy=attending.in_force(policy, call.key),
     )
+
+
+def found(call: Call, value: Any) -> None:
+    """A probe has its answer: note what tells it from others. A value that the codec refuses could not have been stored either."""
+    attending = of(call.cache)
+    if attending is not None and call.key is not None and call.plan.codec is not None and call.error is None:
+        with contextlib.suppress(NotSerializable):
+            attending.tap(call.key, call.plan.codec.encode(value))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _TYPE, _NAMESPACE, _KEY, _ORDINAL = "holdfast.span.type", "holdfast.cache.namespace", "holdfast.cache.key_hash", "holdfast.cache.ordinal"
 _RESULT, _SIZE, _OMITTED = "holdfast.cache.result", "holdfast.cache.size_bytes", "holdfast.run.spans_omitted"
 _COMPUTED = frozenset({"miss", "stale_if_error"})
-_NO_ACCESS = frozenset({"refresh"})
+_NO_ACCESS = frozenset({"refresh", "probe"})
 _SHOWN = 3
 
 
@@ -104,7 +104,7 @@ def _refuse_gaps(calls: list[_Call], omitted: int, path: str | PathLike[str]) ->
     """Refuse spans between which there are others that the file does not have."""
     numbers: dict[tuple[str, str], list[int]] = {}
     for call in calls:
-        if call.result == "refresh" and not call.ordinal:  # behind a caller's back
+        if call.result in _NO_ACCESS and not call.ordinal:  # behind a caller's back
             continue
         token, _, number = call.ordinal.rpartition("-")
         if not number.isdecimal():

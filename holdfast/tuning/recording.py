@@ -65,7 +65,7 @@ class Recording:
         task: Module and qualified name.
         trace: The accesses that were kept: those of a share of the keys, and of a key no more than a hundred a second. For figures of the whole
             task ask `hits` and `swr` here instead of there.
-        sightings: What the source answered, for the same keys.
+        sightings: What the source answered, for the same keys; of probes, which tell how stale hits are at a TTL, those since the live one is.
         counters: What was counted, of all keys.
         rate: The share of the keys that was kept, at most 1.
         live_ttl: Seconds, of the policy in force at the last computation; None never expires, and is also said of a task that never computed.
@@ -214,7 +214,13 @@ def _read(reader: Reader, task: str, start: int) -> Recording:
     counted = sum_of([each for hour, each in counts if hour + HOUR > start])
     shift = max((each.shift for each in (*times, *answers)), default=0)
     limit, first = ALL >> shift, start * 1_000_000
-    seen = [each for segment in answers for each in _answers(segment) if each.key < limit and each.began >= start]
+    since = reader.ttl_since(task)
+    seen = [
+        each
+        for segment in answers
+        for each in _answers(segment)
+        if each.key < limit and each.began >= start and (each.kind != "probe" or each.began >= since)
+    ]
     accesses = merge(*[sorted(_times(segment), key=lambda each: each[1]) for segment in times], key=lambda each: each[1])
     trace = Trace._of(_columns(((key, time) for key, time in accesses if key < limit and time >= first), seen))  # noqa: SLF001
     sightings = Sightings(

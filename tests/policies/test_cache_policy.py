@@ -46,7 +46,9 @@ def test_the_default_remembers_every_result_for_ever():
     """As in LangGraph, where ttl is None too."""
     policy = CachePolicy()
 
-    assert (None, None, (), None, None, None, None, None, 30.0, None, None, None, None, None, (), None, True) == dataclasses.astuple(policy)
+    assert (None, None, (), None, None, None, None, None, 30.0, None, None, None, None, None, None, (), None, True) == dataclasses.astuple(
+        policy
+    )
 
 
 @pytest.mark.parametrize(

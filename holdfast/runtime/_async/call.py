@@ -44,6 +44,8 @@ async def perform(call: Call) -> Any:
 
 async def answer(call: Call) -> Any:
     """Take the result from the cache, or from whoever is computing it, or compute it."""
+    if call.is_probe:
+        return await probe(call)
     entry = None if call.is_missing else await _ports.store_call_async(lookup.may_block(call), lookup.read, call)
     while entry is None:
         limit = lookup.patience(call)
@@ -76,6 +78,15 @@ async def compute(call: Call) -> Any:
     if spare is not None:
         value = lookup.fall_back(call, spare)
     flight.land(call, value)
+    return value
+
+
+async def probe(call: Call) -> Any:
+    """Run the body only to see what it returns now, and store nothing."""
+    asked = witness.begin()
+    value = await run_attempts(call)
+    await _ports.store_call_async(lookup.may_block(call), witness.found, call, value)
+    witness.computed(call, asked, kind="probe")
     return value
 
 

@@ -47,6 +47,8 @@ def perform(call: Call) -> Any:
 
 def answer(call: Call) -> Any:
     """Take the result from the cache, or from whoever is computing it, or compute it."""
+    if call.is_probe:
+        return probe(call)
     entry = None if call.is_missing else _ports.store_call_sync(lookup.may_block(call), lookup.read, call)
     while entry is None:
         limit = lookup.patience(call)
@@ -79,6 +81,15 @@ def compute(call: Call) -> Any:
     if spare is not None:
         value = lookup.fall_back(call, spare)
     flight.land(call, value)
+    return value
+
+
+def probe(call: Call) -> Any:
+    """Run the body only to see what it returns now, and store nothing."""
+    asked = witness.begin()
+    value = run_attempts(call)
+    _ports.store_call_sync(lookup.may_block(call), witness.found, call, value)
+    witness.computed(call, asked, kind="probe")
     return value
 
 
