@@ -85,6 +85,11 @@ class Behind:
         """Whether its loop has stopped with it: nobody will ever hear of it."""
         return self._loop is not None and not (self._is_home or self._is_over or self._loop.is_running())
 
+    def joined_by(self, call: Call) -> TaskFuture[Landed] | None:
+        """Let a call wait for it, which then gets its failure, too; None where the call would wait for itself."""
+        self.is_asked_for = True
+        return self.landed if joins(call, self.made) else None
+
     def give_up(self) -> None:
         """Count on it no more; whoever waits for it looks for itself."""
         self._is_over = True
@@ -202,20 +207,13 @@ def start(call: Call, entry: Entry | None, *, is_asked_for: bool = False) -> Tas
         The future of its outcome; None when too many are under way, the system allows no more threads, or the call would wait for itself.
     """
     name = name_of(call)
-    found = _under_way.get(name)
-    if found is not None and not found.is_stranded:
-        if not is_asked_for:
-            return found.landed
-        found.is_asked_for = True
-        return found.landed if joins(call, found.made) else None
-    if len(_under_way) >= MOST and not is_asked_for:
-        return None
-    behind = Behind(call, entry, is_asked_for=is_asked_for)
     with _lock:
         found = _under_way.get(name)
         if found is not None and not found.is_stranded:
-            return found.landed
-        _under_way[name] = behind
+            return found.joined_by(call) if is_asked_for else found.landed
+        if len(_under_way) >= MOST and not is_asked_for:
+            return None
+        behind = _under_way[name] = Behind(call, entry, is_asked_for=is_asked_for)
         _register()
     if found is not None:
         found.give_up()
