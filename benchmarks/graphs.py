@@ -110,6 +110,32 @@ def looped(library: str, size: int, synchronous: str = "NORMAL", durability: str
     return make
 
 
+def bare(size: int, synchronous: str) -> Make:
+    """What the disk takes: SQLite alone, one transaction for each superstep with a row as small as ours and an index."""
+
+    def make(stack: ExitStack) -> Measure:
+        file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "bare.db"
+        connection = import_module("sqlite3").connect(file, isolation_level=None)
+        stack.callback(connection.close)
+        for statement in (
+            "PRAGMA journal_mode=WAL",
+            f"PRAGMA synchronous={synchronous}",
+            "CREATE TABLE steps (name BLOB UNIQUE, result BLOB)",
+        ):
+            connection.execute(statement)
+        names = count()
+
+        def run() -> None:
+            for _ in range(size):
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("INSERT INTO steps VALUES (?, ?)", (b"%016d" % next(names), bytes(150)))
+                connection.execute("COMMIT")
+
+        return once(run)
+
+    return make
+
+
 def stored(library: str, size: int) -> Make:
     """By how many bytes a loop makes the file grow."""
 
@@ -182,11 +208,17 @@ ROWS = [
         )
         for size in LOOPS
     ],
-    Row(
-        name="state graph, a loop of 100 supersteps, SqliteSaver, each written before the next, each",
-        most_rounds=5,
-        contestants=_both(lambda name: looped(name, 100, "NORMAL", "sync"), 100),
-    ),
+    *[
+        Row(
+            name=f"state graph, a loop of 100 supersteps, SqliteSaver {synchronous}, each written before the next, each",
+            most_rounds=5,
+            contestants={
+                **_both(lambda name, synchronous=synchronous: looped(name, 100, synchronous, "sync"), 100),
+                "sqlite3 alone": Contestant(bare(100, synchronous), 100),
+            },
+        )
+        for synchronous in ("NORMAL", "FULL")
+    ],
     GROWTH_ROW,
     Row(
         name="state graph, bytes on disk for each superstep of a loop of 1,000",

@@ -22,7 +22,7 @@ from holdfast.runtime.context import scope_for
 from holdfast.runtime.interrupt import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from holdfast._graph.parts import Parts
     from holdfast._graph.walk import Job
@@ -108,7 +108,8 @@ class Body:
         walk, parts = self.walk, self._parts
         if self._made >= self._limit:
             raise self._too_many()
-        self._pause(BEFORE, self._start.before, [job.node for job in walk.jobs])
+        if self._start.before:
+            self._pause(BEFORE, self._start.before, [job.node for job in walk.jobs])
         self._made += 1
         futures: list[TaskFuture[Any]] = []
         is_alone = len(walk.jobs) == 1
@@ -143,16 +144,16 @@ class Body:
         Raises:
             RunPaused: The run is to stop after one of them.
         """
-        ran = [job.node for job in self.walk.jobs]
         self.walk.land(results)
-        self._tell()
-        if self.walk.jobs:
-            self._pause(AFTER, self._start.after, ran)
+        if self._is_heard:
+            self._tell()
+        if self._start.after and self.walk.jobs:
+            self._pause(AFTER, self._start.after, self.walk.ran)
 
-    def _pause(self, which: str, wanted: frozenset[str], nodes: list[str]) -> None:
+    def _pause(self, which: str, wanted: frozenset[str], nodes: Sequence[str]) -> None:
         """Stop at a breakpoint, unless this run has stopped there before."""
         journal, number = self._journal, str(self.walk.number)
-        if not wanted or not ("*" in wanted or any(node in wanted for node in nodes)):
+        if not ("*" in wanted or any(node in wanted for node in nodes)):
             return
         if journal is None or self._kept is None:
             msg = f"interrupt_{which[1:]}: the graph {self._parts.name} keeps nothing, so it could not go on: compile(checkpointer=SqliteSaver('runs.db'))"

@@ -102,6 +102,9 @@ def applied(channels: dict[str, Channel], values: dict[str, Any], writes: Sequen
     """
     if not writes:
         return values
+    if len(writes) == 1:
+        ((node, key, value),) = writes
+        return {**values, key: channels[key].written(values.get(key, MISSING), [(node, value)])}
     by_key: dict[str, list[Write]] = {}
     for node, key, value in writes:
         by_key.setdefault(key, []).append((node, value))

@@ -9,7 +9,7 @@ from holdfast._graph.routes import Send, Written
 from holdfast.errors import CorruptRecord, NotSerializable
 from holdfast.runtime.naming import node_step
 from holdfast.typing import StepRecord
-from holdfast.values.codec import MsgpackCodec
+from holdfast.values.codec import MsgpackCodec, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -98,6 +98,9 @@ class GraphCodec:
         Raises:
             NotSerializable: A part of it would not come back the same; the text names node and key.
         """
+        quick = _packed(value) if isinstance(value, Written) else None
+        if quick is not None:
+            return quick
         try:
             return self._inner.encode(_parts(value))
         except NotSerializable as error:
@@ -132,6 +135,12 @@ class GraphCodec:
                 )
                 return NotSerializable(f"key {key!r} of the state: {where}{text}", where=where)
         return error
+
+
+def _packed(written: Written) -> bytes | None:
+    """What the codec would make of it, without a walk through tuples and names that are plain anyway; None when there is more in it."""
+    update, goto, is_handled, is_for_parent = written
+    return packed(("w", update, goto, is_handled + 2 * is_for_parent), [*[value for _, value in update], *goto])
 
 
 def _parts(value: Any) -> list[Any]:

@@ -119,7 +119,8 @@ def node_plan(inner: Plan, routes: Sequence[Route], ways: Ways, *, is_graph: boo
         here = written(fn(given.state, **injected))
         if routes:
             values = _after(here, name, given, ways)
-            here = here._replace(goto=here.goto + tuple(target for route in routes for target in route.follow(values)))
+            for route in routes:
+                here = here.going(route.follow(values))
         return here
 
     @functools.wraps(fn)
@@ -129,7 +130,7 @@ def node_plan(inner: Plan, routes: Sequence[Route], ways: Ways, *, is_graph: boo
         if routes:
             values = _after(here, name, given, ways)
             for route in routes:
-                here = here._replace(goto=here.goto + await route.follow_async(values))
+                here = here.going(await route.follow_async(values))
         return here
 
     is_async = inner.is_async or any(route.is_async for route in routes)

@@ -48,6 +48,10 @@ class Written(NamedTuple):
     is_handled: bool = False
     is_for_parent: bool = False
 
+    def going(self, goto: tuple[str | Send, ...]) -> Written:
+        """The same, with more places to go to."""
+        return Written(self.update, self.goto + goto, self.is_handled, self.is_for_parent)
+
     def shown(self) -> dict[str, Any] | None:
         """The update as streams tell it."""
         return dict(self.update) if self.update else None

@@ -107,23 +107,29 @@ class Walk:
         if self.is_input:
             self.take_input(results[0])
             return
-        jobs = self.jobs
-        own = [(job.node, written) for job, written in zip(jobs, results, strict=True) if not written.is_for_parent]
-        self._write([(node, key, value) for node, written in own for key, value in written.update])
-        self.for_parent = next((written for written in results if written.is_for_parent), None)
-        self._land([job.node for job in jobs], results)
+        for_parent: Written | None = None
+        writes: list[tuple[str, str, Any]] = []
+        for job, written in zip(self.jobs, results, strict=True):
+            if written.is_for_parent:
+                for_parent = for_parent or written
+            else:
+                writes += [(job.node, key, value) for key, value in written.update]
+        self._write(writes)
+        self.for_parent = for_parent
+        self._land([job.node for job in self.jobs], results)
 
     def _write(self, writes: list[tuple[str, str, Any]]) -> None:
         self.values = applied(self._parts.channels, self.values, writes)
 
     def _land(self, nodes: list[str], results: Sequence[Written]) -> None:
-        parts = self._parts
+        edges, joins = self._parts.edges, self._parts.joins_of
         names: set[str] = set()
         sends: list[Send] = []
         for node, written in zip(nodes, results, strict=True):
             if not written.is_handled:
-                names.update(parts.edges.get(node, ()))
-                names.update(self._joined(node))
+                names.update(edges.get(node, ()))
+                if joins:
+                    names.update(self._joined(node))
             for target in written.goto:
                 if isinstance(target, Send):
                     sends.append(target)
@@ -149,8 +155,10 @@ class Walk:
         if self._parts.deferred:
             names = self._without_deferred(names, has_sends=bool(sends))
         place = str(self.number)
-        pulled = [Job(name, place) for name in sorted(names)]
-        return (*pulled, *(Job(send.node, f"{place}.{index}", send.arg) for index, send in enumerate(sends)))
+        pulled = [Job(name, place) for name in (sorted(names) if len(names) > 1 else names)]
+        return (
+            tuple(pulled) if not sends else (*pulled, *(Job(send.node, f"{place}.{index}", send.arg) for index, send in enumerate(sends)))
+        )
 
     def _without_deferred(self, names: set[str], *, has_sends: bool) -> set[str]:
         self._deferred |= names & self._parts.deferred

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from holdfast.typing import Commit, Lease, RunRecord, StepId, StepRecord
     from holdfast.values._sqlite import Connection
 
+_WRITER_AND_RUN = """
+    SELECT threads.epoch, threads.owner, runs.id, runs.thread_id FROM threads LEFT JOIN runs ON runs.run_id = ? WHERE threads.thread_id = ?
+"""
 _INSERT_RUN = """
     INSERT INTO runs (status, base, created, updated, checksum, entry, code, trace, input, output, saved, error, run_id, thread_id, steps, size)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)
@@ -73,16 +76,16 @@ class Writer:
         """Make one commit's changes, or say why none of them is made. `finish` completes them."""
         run = self._admitted.get((commit.lease, commit.run_id))
         if run is None or commit.run is not None:
-            problem = self._check_lease(commit.lease) or misplaced(commit)
+            problem = misplaced(commit) or self._check(commit.lease, commit.run_id)
             if problem is not None:
                 return problem
-            run = self._run(commit.run_id)
+            run = self._runs.get(commit.run_id)
             if run is None and commit.run is None:
                 return unknown(commit.run_id)
             if run is not None and run.thread_id != commit.lease.thread_id:
                 return foreign(commit.run_id, run.thread_id, commit.lease.thread_id)
         try:
-            _check(commit)
+            _check_sizes(commit)
         except HoldfastError as error:
             return error
         self._write(run, commit)
@@ -93,24 +96,16 @@ class Writer:
         for run in list(self._steps):
             self._flush(run)
 
-    def _check_lease(self, lease: Lease) -> HoldfastError | None:
-        if lease not in self._leases:
-            row = self._connection.execute("SELECT epoch, owner FROM threads WHERE thread_id = ?", (lease.thread_id,)).fetchone()
-            if row is None:
-                self._leases[lease] = stale(lease, None, None)
-            elif row != (lease.epoch, lease.owner) or lease.owner != self._token:
-                self._leases[lease] = stale(lease, row[0], None if row[1] is None else self._name_of(row[1]))
-            else:
-                self._leases[lease] = None
+    def _check(self, lease: Lease, run_id: str) -> HoldfastError | None:
+        """Why a lease is no good; finds the run as well: with two queries the smallest transaction took a tenth more."""
+        if lease not in self._leases or run_id not in self._runs:
+            row = self._connection.execute(_WRITER_AND_RUN, (run_id, lease.thread_id)).fetchone()
+            epoch, owner, at, thread_id = (None, None, None, "") if row is None else row
+            is_good = (epoch, owner, owner) == (lease.epoch, lease.owner, self._token)
+            self._leases[lease] = None if is_good else stale(lease, epoch, None if owner is None else self._name_of(owner))
+            if at is not None:
+                self._runs[run_id] = _Run(at, run_id, thread_id)
         return self._leases[lease]
-
-    def _run(self, run_id: str) -> _Run | None:
-        run = self._runs.get(run_id)
-        if run is None:
-            row = self._connection.execute("SELECT id, run_id, thread_id FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-            if row is not None:
-                run = self._runs[run_id] = _Run(*row)
-        return run
 
     def _write(self, run: _Run | None, commit: Commit) -> None:
         if commit.run is not None:
@@ -202,7 +197,7 @@ class Writer:
         return (0, 0) if found is None else (int(found[0]), int(found[1]))
 
 
-def _check(commit: Commit) -> None:
+def _check_sizes(commit: Commit) -> None:
     """Refuse what the tables cannot hold, before anything of the commit is written.
 
     Raises:

@@ -89,21 +89,17 @@ class Database:
         if self._connection is not None:
             self._connection.close()
 
-    @contextlib.contextmanager
-    def transaction(self, *, is_lasting: bool = True) -> Generator[Connection]:
+    def transaction(self, *, is_lasting: bool = True) -> contextlib.AbstractContextManager[Connection]:
         """Hold the write lock: commit when the block ends, roll back when it raises. Do not nest.
 
         Args:
             is_lasting: False for what power loss may undo until the next lasting transaction, which keeps both: nobody waits for the disk.
         """
-        with self._borrow(_FOR_WRITING, self._synchronous if is_lasting else "NORMAL") as connection:
-            yield connection
+        return self._borrow(_FOR_WRITING, self._synchronous if is_lasting else "NORMAL")
 
-    @contextlib.contextmanager
-    def snapshot(self) -> Generator[Connection]:
+    def snapshot(self) -> contextlib.AbstractContextManager[Connection]:
         """See one unchanging state of the file for the length of the block. Do not nest."""
-        with self._borrow("BEGIN") as connection:
-            yield connection
+        return self._borrow("BEGIN")
 
     def close(self) -> None:
         """Close the connection, if any; the next use opens another one."""
@@ -126,7 +122,11 @@ class Database:
 
     @contextlib.contextmanager
     def _borrow(self, begin: str, level: str = "") -> Generator[Connection]:
-        with self._turn():
+        with self._next:
+            lock = self._lock
+            lock.acquire()
+        try:
+            self._owner = threading.get_ident()
             connection = self._connection
             if connection is None:
                 connection = self._connection = self._connect()
@@ -142,6 +142,9 @@ class Database:
             except BaseException:
                 self._roll_back(connection)
                 raise
+        finally:
+            self._owner = 0
+            lock.release()
 
     def _begin(self, connection: Connection, begin: str) -> None:
         """Wait for other processes as long as was asked; for the write lock in short steps, or one that never rests keeps us out."""
@@ -169,18 +172,6 @@ class Database:
         if level and level != self._level:
             connection.execute(f"PRAGMA synchronous = {level}")
             self._level = level
-
-    @contextlib.contextmanager
-    def _turn(self) -> Generator[None]:
-        with self._next:
-            lock = self._lock
-            lock.acquire()
-        try:
-            self._owner = threading.get_ident()
-            yield
-        finally:
-            self._owner = 0
-            lock.release()
 
     def _refuse_after_fork(self, connection: Connection) -> None:
         if connection is not self._connection:

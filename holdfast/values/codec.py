@@ -19,11 +19,13 @@ import msgspec
 from holdfast.errors import CorruptRecord, NotSerializable, PolicyError
 from holdfast.values.kinds import BY_CODE, kind_of
 from holdfast.values.names import a_class
-from holdfast.values.plain import is_plain
+from holdfast.values.plain import are_plain, is_plain
 from holdfast.values.refusal import MAX_DEPTH, Refused, told_of, too_deep
 from holdfast.values.registry import Table, class_kind, register, registered
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from holdfast.typing import Codec
     from holdfast.values.kinds import Kind
     from holdfast.values.registry import ClassKind
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["MsgpackCodec", "PickleCodec", "codec_for", "register"]
 
 _CLASS = 100
+_FRAME = 8  # levels of tuples that `packed` allows around contents
 _INT_RANGE = range(-(2**63), 2**64)
 _UNCHANGED = frozenset({bool, type(None), float, bytes})
 _ANNOTATE = re.compile(r"(name \S+ in )the task's return annotation, or ")
@@ -58,6 +61,19 @@ def codec_for(annotation: Any = Any) -> Codec:
 @lru_cache(maxsize=1024)
 def _codec_for(annotation: Any) -> Codec:
     return MsgpackCodec(annotation)
+
+
+def packed(frame: tuple[Any, ...], contents: Iterable[Any]) -> bytes | None:
+    """What any codec makes of ``frame``, and quicker; None when only `MsgpackCodec.encode` can say.
+
+    Args:
+        frame: Tuples, exact text and numbers that the caller has put around ``contents``; tuples come back as lists.
+        contents: What is to be looked at.
+    """
+    try:
+        return _pack(frame) if are_plain(contents, MAX_DEPTH - _FRAME) else None
+    except _BEYOND_MSGPACK:
+        return None
 
 
 class MsgpackCodec:
