@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 
 from holdfast.cache.disk import DiskCache
 from holdfast.cli.cache import place
+from holdfast.recording.store import Counted, Ledger
+from holdfast.recording.taps import Counts
 from holdfast.typing import CacheKey
 from holdfast.values.codec import codec_for
 from tests.cli.conftest import command  # noqa: F401 - a fixture
@@ -79,6 +82,33 @@ def test_stats_say_what_was_evicted(command, filled):  # noqa: F811
 
     assert command("cache", "stats", "--path", "c")[1].endswith("kB on disk; evicted so far: 1200 entries, 3.4 MB\n")
     assert 1200 == json.loads(command("cache", "stats", "--path", "c", "--json")[1])["evicted"]
+
+
+def test_stats_of_what_was_asked(command, filled):  # noqa: F811
+    """As far as it was recorded; PROBES and FAILED only where there were any."""
+    now = time.time()
+    counted = [
+        Counted(FORECAST, None, Counts(gets=1000, fills=40, refreshes=9, probes=1, errors=2, seconds=100.0, bytes=7)),
+        Counted(PRICE, None, Counts(gets=2)),
+    ]
+    ledger = Ledger(filled)
+    ledger.write([], counted, now - 2 * 86400)
+    ledger.close()
+    told = command("cache", "stats", "--path", "c")[1].split("\n\n")[1]
+    one = json.loads(command("cache", "stats", "price", "--path", "c", "--json")[1])["asked"]
+    both = json.loads(command("cache", "stats", "--path", "c", "--json")[1])["asked"]
+
+    assert (
+        """\
+   TASK                  GETS  HITS  CALLS  PROBES  FAILED    EACH  SPARED    SINCE
+·  app.weather.forecast  1000   96%     50       1       2  2.00 s  31 min  2 d ago
+·  app.shop.price           2  100%      0                             0 s  2 d ago"""
+        == told
+    )
+    assert [(PRICE, 2, 0, 0.0)] == [(each["task"], each["gets"], each["calls"], each["spared_s"]) for each in one]
+    assert [(1000, 40, 9, 1, 50, 1900.0), (2, 0, 0, 0, 0, 0.0)] == [
+        tuple(each[name] for name in ("gets", "fills", "refreshes", "probes", "calls", "spared_s")) for each in both
+    ]
 
 
 def test_stats_of_a_cache_that_keeps_no_counts(command, filled):  # noqa: F811

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from holdfast.cache._scan import Look
 from holdfast.cache.places import default_folder
 from holdfast.cli import output
+from holdfast.errors import HoldfastError
+from holdfast.recording.store import FILE, Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from holdfast.cache.info import EntryInfo
+
+T = TypeVar("T")
 
 _NEARBY = 3
 
@@ -30,6 +34,17 @@ def folder_of(given: str | None) -> Path:
 def look(given: str | None) -> Look:
     """The cache to look at; its methods raise StoreError, and so end the command, when there is none."""
     return Look(folder_of(given))
+
+
+def recorded(folder: Path, ask: Callable[[Reader], T], otherwise: T) -> T:
+    """What the recording beside a cache says; ``otherwise`` where there is none, or it cannot be read: it only helps."""
+    reader = Reader(folder / FILE)
+    try:
+        return ask(reader)
+    except HoldfastError:
+        return otherwise
+    finally:
+        reader.close()
 
 
 def task_of(namespace: str) -> str:

@@ -9,7 +9,7 @@ import click
 
 from holdfast import clock
 from holdfast.cli import output
-from holdfast.cli.cache import place
+from holdfast.cli.cache import asked, place
 from holdfast.cli.marks import ASCII, UNICODE, age, count, plain, size
 from holdfast.cli.table import Row, draw
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from holdfast.cache.info import CacheStats, EntryInfo
+    from holdfast.cli.cache.asked import Asked
     from holdfast.cli.marks import Marks
 
 _HEAD = ("", "TASK", "VERSIONS", "ENTRIES", "EXPIRED", "SIZE", "NEWEST", "MEDIAN", "OLDEST")
@@ -52,10 +53,12 @@ class TaskStats(NamedTuple):
 @output.as_json
 @place.path
 def stats(task: str | None, path: str | None, *, as_json: bool) -> None:
-    """Say what is kept of each task, or of TASK.
+    """Say what is kept of each task, or of TASK, and what it was asked for.
 
     The largest come first. EXPIRED are past the ttl they were stored with; they stay for a
-    while, because a ttl may be raised.
+    while, because a ttl may be raised. What was asked is what the cache has recorded:
+    HITS are all that did not wait for a call, SPARED is the time that their calls would
+    have taken.
     """
     look = place.look(path)
     now = clock.current.time()
@@ -64,13 +67,16 @@ def stats(task: str | None, path: str | None, *, as_json: bool) -> None:
         meant = place.tasks_meant((each.task for each in found), task)
         found = [each for each in found if each.task in meant]
     total = look.stats()
+    was_asked = asked.of_tasks(look.folder, task)
     if as_json:
-        output.print_json(_in_json(found, total))
+        output.print_json(_in_json(found, total, was_asked))
         return
     if not found:
         output.fail(f"nothing is kept in {total.path}")
     marks = ASCII if output.is_ascii() else UNICODE
     output.print_text(draw(_HEAD, [_row(each, marks) for each in found], right=_RIGHT, color=output.has_color()))
+    if was_asked:
+        output.print_text("\n" + asked.drawn(was_asked, now, marks, color=output.has_color()))
     evicted = f"; evicted so far: {count(total.evicted, 'entry')}, {size(total.evicted_bytes)}" if total.evicted else ""
     output.print_text(f"\n{total.path}: {count(total.entries, 'entry')}, {size(total.bytes)} on disk{evicted}")
 
@@ -97,7 +103,7 @@ def _figures(task: str, infos: Sequence[EntryInfo], now: float) -> TaskStats:
     )
 
 
-def _in_json(found: Sequence[TaskStats], total: CacheStats) -> dict[str, Any]:
+def _in_json(found: Sequence[TaskStats], total: CacheStats, was_asked: Sequence[Asked]) -> dict[str, Any]:
     return {
         "path": str(total.path),
         "entries": total.entries,
@@ -105,6 +111,7 @@ def _in_json(found: Sequence[TaskStats], total: CacheStats) -> dict[str, Any]:
         "evicted": total.evicted,
         "evicted_bytes": total.evicted_bytes,
         "tasks": [each._asdict() for each in found],
+        "asked": [asked.in_json(each) for each in was_asked],
     }
 
 

@@ -15,7 +15,7 @@ from holdfast.cli.table import Row, draw
 from holdfast.errors import HoldfastError
 from holdfast.overrides import Overrides
 from holdfast.policies.duration import seconds, spoken
-from holdfast.recording.store import FILE, Reader
+from holdfast.recording.store import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -200,27 +200,17 @@ def _task(folder: Path, given: str) -> str:
     """The one task that a name means, among those that have entries, a recording or a history."""
     known = {place.task_of(info.key.namespace) for info in place.look(str(folder)).entries()}
     known.update(each.task for each in _guarded(Overrides(folder).history))
-    known.update(_recorded(folder, Reader.tasks, []))
+    known.update(place.recorded(folder, Reader.tasks, []))
     meant = place.tasks_meant(known, given)
     if len(meant) > 1:
         output.fail(f"{given!r} means {len(meant)} tasks, {', '.join(meant)}: give more of the name")
     return meant[0]
 
 
-def _recorded(folder: Path, ask: Callable[[Reader], T], otherwise: T) -> T:
-    reader = Reader(folder / FILE)
-    try:
-        return ask(reader)
-    except HoldfastError:  # what is recorded only helps
-        return otherwise
-    finally:
-        reader.close()
-
-
 def _check_range(folder: Path, task: str, ttl: str) -> None:
     """End the command when the task's policy would not take it, as far as that is recorded; running programs check it anyway."""
     wanted = _guarded(lambda: seconds(ttl, what="ttl"))
-    _, least, most = _recorded(folder, lambda reader: reader.policy(task), None) or (None, None, None)
+    _, least, most = place.recorded(folder, lambda reader: reader.policy(task), None) or (None, None, None)
     if least is not None and most is not None and not least <= wanted <= most:
         output.fail(f"ttl {ttl} is beyond the ttl_range of {task}, {spoken(least)} to {spoken(most)}")
 
@@ -246,7 +236,7 @@ def _ttl_before(folder: Path, task: str, before: Sequence[Override]) -> str:
     """What is known of the ttl until now."""
     if before:
         return f"{_ttl(before[0])} before"
-    live = _recorded(folder, lambda reader: reader.policy(task), None)
+    live = place.recorded(folder, lambda reader: reader.policy(task), None)
     if live is None:
         return "its policy's before"
     return f"{'without end' if live[0] is None else spoken(live[0])} before"

@@ -1,0 +1,87 @@
+"""What a cache was asked for, as it has recorded: the second table of ``holdfast cache stats``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from holdfast.cli.cache import place
+from holdfast.cli.marks import age, plain, took
+from holdfast.cli.table import Row, draw, fitted
+from holdfast.tuning.recording import sum_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from holdfast.cli.marks import Marks
+    from holdfast.recording.store import Reader
+    from holdfast.recording.taps import Counts
+
+_HEAD = ("", "TASK", "GETS", "HITS", "CALLS", "PROBES", "FAILED", "EACH", "SPARED", "SINCE")
+_RIGHT = frozenset(_HEAD[2:])
+
+
+class Asked(NamedTuple):
+    """What was counted of one task.
+
+    Attributes:
+        task: Its name.
+        since: The hour in which it was first counted, seconds since the epoch.
+        counts: All of it.
+    """
+
+    task: str
+    since: int
+    counts: Counts
+
+    @property
+    def calls(self) -> int:
+        """Calls of the source, for whatever reason."""
+        return self.counts.fills + self.counts.refreshes + self.counts.probes
+
+    @property
+    def spared_s(self) -> float:
+        """Seconds that the calls would have taken which hits spared, as long as those there were; less what was called behind."""
+        return (self.counts.gets - self.calls) * self.counts.seconds / self.calls if self.calls else 0.0
+
+
+def of_tasks(folder: Path, given: str | None) -> list[Asked]:
+    """What was counted of all tasks, or of those that a name means; the one that was asked for most often first."""
+    found = place.recorded(folder, _read, list[Asked]())
+    return sorted(
+        (each for each in found if given is None or place.is_meant(each.task, given)), key=lambda each: (-each.counts.gets, each.task)
+    )
+
+
+def _read(reader: Reader) -> list[Asked]:
+    counted = [(task, reader.counts(task, 0)) for task in reader.tasks()]
+    return [Asked(task, hours[0][0], sum_of(counts for _, counts in hours)) for task, hours in counted if hours]
+
+
+def drawn(found: Sequence[Asked], now: float, marks: Marks, *, color: bool) -> str:
+    """The table."""
+    head, rows = fitted(_HEAD, [_row(each, now, marks) for each in found], ("PROBES", "FAILED"), 1 << 16)
+    return draw(head, rows, right=_RIGHT, color=color)
+
+
+def _row(each: Asked, now: float, marks: Marks) -> Row:
+    counts = each.counts
+    texts = (
+        marks.dot,
+        plain(each.task),
+        str(counts.gets),
+        f"{1 - counts.fills / counts.gets:.0%}" if counts.gets else "",
+        str(each.calls),
+        str(counts.probes or ""),
+        str(counts.errors or ""),
+        took(counts.seconds / each.calls, marks) if each.calls else "",
+        age(max(0.0, each.spared_s)),
+        f"{age(now - each.since)} ago",
+    )
+    return Row(texts, "red" if counts.errors == each.calls and counts.errors else "green")
+
+
+def in_json(each: Asked) -> dict[str, Any]:
+    """For programs."""
+    counts = {name: getattr(each.counts, name) for name in each.counts.__struct_fields__}
+    return {"task": each.task, "since": each.since, **counts, "calls": each.calls, "spared_s": each.spared_s}
