@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from holdfast import _wiring as _wiring
 from holdfast._resilient import Resilient, resilient
 from holdfast._secrets import Secret
-from holdfast.cache.disk import DiskCache
 from holdfast.errors import (
     CorruptRecord,
     Divergence,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from holdfast._task import Task as Task
     from holdfast._task import task as task
     from holdfast._typed import entrypoint as entrypoint
+    from holdfast.cache.disk import DiskCache as DiskCache
     from holdfast.cache.memory import InMemoryCache as InMemoryCache
     from holdfast.checkpoint.memory import InMemorySaver as InMemorySaver
     from holdfast.checkpoint.sqlite import SqliteSaver as SqliteSaver
@@ -138,6 +138,7 @@ _IN = {
     "holdfast._snapshots": ("SnapshotTask", "StateSnapshot"),
     "holdfast._task": ("Task", "task"),
     "holdfast._typed": ("entrypoint",),
+    "holdfast.cache.disk": ("DiskCache",),
     "holdfast.cache.memory": ("InMemoryCache",),
     "holdfast.checkpoint.memory": ("InMemorySaver",),
     "holdfast.checkpoint.sqlite": ("SqliteSaver",),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from holdfast.cache.default import check_cache, default_cache
-from holdfast.cache.disk import DiskCache
 from holdfast.errors import PolicyError
 from holdfast.runtime.inject import left_empty
 from holdfast.runtime.witness import in_force
@@ -53,6 +52,8 @@ def why_missed(plan: Plan, cache: Cache, args: tuple[Any, ...], kwargs: dict[str
     Raises:
         PolicyError: The cache keeps no record of that.
     """
+    from holdfast.cache.disk import DiskCache  # loaded with the first cache, not with this package
+
     if not isinstance(cache, DiskCache):
         msg = f"{type(cache).__name__} does not keep in mind why its entries went: a DiskCache does"
         raise PolicyError(msg)

@@ -8,7 +8,6 @@ import typing
 from typing import TYPE_CHECKING, Any
 
 from holdfast import events
-from holdfast.cache.keys import KeyMaker
 from holdfast.errors import PolicyError
 from holdfast.policies import CachePolicy, RetryPolicy, TimeoutPolicy
 from holdfast.policies.duration import positive_seconds
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import timedelta
 
+    from holdfast.cache.keys import KeyMaker
     from holdfast.typing import Codec
 
     Retries = RetryPolicy | Sequence[RetryPolicy] | None
@@ -133,6 +133,8 @@ def _check_foreground(cache: CachePolicy, name: str) -> None:
 
 
 def _keys(fn: Any, binder: Binder, cache: CachePolicy, injected: tuple[str, ...]) -> KeyMaker:
+    from holdfast.cache.keys import KeyMaker  # what makes keys costs as much to load as all else that a function needs that is only retried
+
     keys = KeyMaker(fn, binder, cache, skip=frozenset(injected))
     if keys.private and cache.key_func is None:
         events.note(

@@ -32,11 +32,18 @@ HEAVY = (
     "holdfast.checkpoint",
     "holdfast.runtime.behind",
     "holdfast.runtime.run",
+    "holdfast._facts",
+    "holdfast.cache.disk",
+    "holdfast.cache.keys",
+    "holdfast.values.codec",
+    "msgspec",
     "pathlib",
     "pickle",
     "holdfast.cache.explanation",
     "holdfast.tuning",
     "numpy",
+    "typing_extensions",
+    "uuid",
 )
 
 

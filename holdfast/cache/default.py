@@ -7,7 +7,6 @@ import threading
 from typing import Any
 
 from holdfast._frames import trims
-from holdfast.cache.disk import DiskCache
 from holdfast.errors import PolicyError
 from holdfast.typing import Cache
 
@@ -21,6 +20,8 @@ def default_cache() -> Cache:
     if _current is None:
         with _lock:
             if _current is None:
+                from holdfast.cache.disk import DiskCache  # a program whose calls are only retried has none
+
                 _current = DiskCache()
     return _current
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from hashlib import blake2b
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
 
 from holdfast.errors import TaskContextError
 from holdfast.runtime.context import current
@@ -46,6 +46,8 @@ def key_of(run: Run, call: Call) -> str:
 
 def key_in(run_id: str, name: bytes = b"") -> str:
     """The key of a call of that name; without one that of the run's own body."""
+    from uuid import UUID  # finds out about the platform when it is loaded
+
     digest = blake2b(run_id.encode("utf-8", "surrogatepass"), digest_size=16, person=b"holdfast-effect")
     digest.update(b"\0" + name)
     return str(UUID(bytes=digest.digest()))
@@ -58,5 +60,5 @@ def _name(call: Call) -> bytes:
         return call.step.digest()
     with _lock:  # without a checkpointer a call has no name of its own: nothing will ever resume it
         if call.nonce is None:
-            call.nonce = uuid4().bytes
+            call.nonce = os.urandom(16)
         return call.nonce

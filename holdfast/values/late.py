@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from holdfast.values.annotations import return_annotation
-from holdfast.values.codec import MsgpackCodec, codec_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +17,8 @@ class LateCodec:
 
     __slots__ = ("_codec", "_fn")
 
-    id: int = MsgpackCodec.id
-    """One byte that names the codec in an envelope; `codec_for` knows no other."""
+    id: int = 1
+    """One byte that names the codec in an envelope: that of `holdfast.values.codec.MsgpackCodec`, as `codec_for` knows no other."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         """Remember the function."""
@@ -29,6 +28,8 @@ class LateCodec:
     def chosen(self) -> Codec:
         """The codec, chosen now if it was not yet."""
         if self._codec is None:
+            from holdfast.values.codec import codec_for  # a function that is only retried never needs one
+
             self._codec = codec_for(return_annotation(self._fn))
         return self._codec
 
