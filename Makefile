@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venvs/bench
 UV_VERSION := 0.13.8
+# Tests wait for processes and sockets more than they compute; each has files, ports and processes of its own. -n0 in ARGS runs them in a row.
+SIDE_BY_SIDE := --numprocesses=logical --maxprocesses=4 --dist=worksteal
 # No other environment, active in this shell, may get in the way; no Python is ever downloaded.
 UV_IN = env -u VIRTUAL_ENV UV_PROJECT_ENVIRONMENT=$(1) UV_PYTHON_DOWNLOADS=never $(BIN)/uv --quiet
 UV := $(call UV_IN,$(VENV))
@@ -25,10 +27,10 @@ demo: $(VENV)/.demo ## a really flaky API: retried, cached, and its trace drawn
 	@$(BIN)/python examples/flaky_api.py $(ARGS)
 
 test: $(VENV)/.dev ## the whole suite
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 test-all: $(VENV)/.dev ## the suite on each Python of 3.11, 3.12, 3.13 that is installed
-	@$(BIN)/python scripts/test_all.py $(ARGS)
+	@$(BIN)/python scripts/test_all.py $(SIDE_BY_SIDE) $(ARGS)
 
 lint: $(VENV)/.dev ## ruff: rules and format
 	@$(BIN)/ruff check --quiet .
@@ -69,7 +71,7 @@ metrics-check: $(VENV)/.dev ## a real Prometheus scrapes the example and answers
 	@$(BIN)/python scripts/metrics_check.py
 
 wheel-test: $(VENV)/.dev ## build the wheel, compare it with the sources, and test it installed, from outside
-	@$(BIN)/python scripts/wheel_test.py
+	@$(BIN)/python scripts/wheel_test.py $(SIDE_BY_SIDE)
 
 check: lint types layers sync-check test bench-smoke wheel-test ## every gate
 

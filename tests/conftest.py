@@ -11,6 +11,7 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from holdfast import InMemorySaver, SqliteSaver
@@ -20,6 +21,10 @@ from holdfast.testing import flaky as flaky_function
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+# How long one example of a property takes says more about the machine than about the property.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # A shell that begins the suite in the background lets it ignore Ctrl-C, and then every program that a test begins would, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -177,14 +177,14 @@ def check_history(program: list[Any], saver: Any) -> None:
         player.check()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(operations, max_size=14))
 def test_a_thread_is_what_a_list_says(program: list[Any]) -> None:
     """Status and saved value of every checkpoint, and no finished task is done again."""
     check_history(program, InMemorySaver())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(operations, min_size=6, max_size=14))
 def test_so_is_one_in_a_file(program: list[Any]) -> None:
     """The same, opened anew."""

@@ -10,6 +10,7 @@ import pytest
 from holdfast import events
 from holdfast.cache import _rows, _sweep
 from holdfast.cache.memory import InMemoryCache
+from tests.waiting import until
 
 SMALL = 1 << 17
 
@@ -88,30 +89,46 @@ def test_trouble_while_making_room_is_told(open_cache, codec, new_key, reasons, 
     assert ["full"] == reasons()
 
 
-def test_closing_ends_a_sweep(open_cache, codec, new_key, swept, monkeypatch):
-    """After the batch that is under way: nothing opens the files again."""
-    cache = open_cache(size_limit=SMALL)
-    cache.get(new_key("a"), codec)
-    begun, go, batches = threading.Event(), threading.Event(), []
+@pytest.fixture
+def endless(open_cache, codec, new_key, monkeypatch):
+    """A cache on a thread that writes to it, whose sweep finds something to remove for as long as it is asked; the batches it has made."""
+    batches, begun = [], threading.Event()
 
-    def endless(table, _):
+    def sweep(table, _):
         batches.append(table)
         begun.set()
-        go.wait(30)
+        time.sleep(0.01)  # at work without the interpreter's lock, as SQLite is
         return _sweep.Swept("expired", 1, 1, 0.0)
 
-    monkeypatch.setattr(_rows, "sweep", endless)
-    fill(cache, codec, new_key, 2)
+    cache = open_cache(size_limit=SMALL)
+    monkeypatch.setattr(_rows, "sweep", sweep)
+    writing = threading.Thread(target=fill, args=(cache, codec, new_key, 2))
+    writing.start()
     assert begun.wait(30)
-    closing = threading.Thread(target=cache.close)
-    closing.start()
-    go.set()
-    closing.join(30)
+    yield cache, batches, writing
+    cache.close()
+    writing.join(30)
+
+
+def test_closing_ends_a_sweep(endless, swept):
+    """After the batch that is under way: nothing opens the files again."""
+    cache, batches, _ = endless
+    cache.close()
     swept()
     number = len(batches)
 
-    assert not closing.is_alive()
+    assert not [thread for thread in threading.enumerate() if thread.name == "holdfast-sweep"]
     assert number == len(batches)
+
+
+def test_a_writer_waits_for_a_batch_and_not_for_a_sweep(endless):
+    """A thread that gives a lock back and takes it at once lets nobody else have it."""
+    _, batches, writing = endless
+    writing.join(30)
+    number = len(batches)
+
+    assert not writing.is_alive()
+    until(lambda: len(batches) > number)
 
 
 @pytest.mark.parametrize("after_s", [n / 50 for n in range(12)])

@@ -88,7 +88,7 @@ def as_run(run_id: str, thread_id: str, status: str, base: str, updated: float, 
     return a_run(run_id, thread_id, status=status, base=base, updated=updated)._replace(output=output)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(operations, max_size=25))
 def test_both_answer_alike(program):
     """Any sequence of claims, batches, deletions and prunings leaves both with the same answers and the same contents."""

@@ -313,7 +313,6 @@ TestModel = Model.TestCase
 TestModel.settings = hypothesis.settings(
     max_examples=EXAMPLES or 40,
     stateful_step_count=12,
-    deadline=None,
     derandomize=not EXAMPLES,
     database=None,
     suppress_health_check=list(hypothesis.HealthCheck),

@@ -91,7 +91,7 @@ def finished(program: Program, **options: Any) -> list[Any] | None:
     return [(state.values, state.next) for state in app.get_state_history(thread_id="t")]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(shape=st.tuples(edges, joins, sends), fails_at=failures, wanted=stops)
 def test_failures_and_breakpoints_change_nothing(shape, fails_at, wanted):
     """The uninterrupted run is the oracle: the same states in the same order, and each node done as often."""

@@ -73,7 +73,7 @@ def test_answers_and_questions_are_in_the_checkpointer() -> None:
     assert {"answered": 1, "asked": 1, "ok": 1} == Counter(record.kind for record in saver.steps(run.run_id))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     widths=st.lists(st.integers(0, 3), min_size=1, max_size=4),
     seed=st.integers(0, 2**32),

@@ -206,7 +206,7 @@ def test_what_was_rerun_is_the_record_from_then_on() -> None:
     assert {} == lives.notes
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     script=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), max_size=8),
     cut=st.integers(0, 8),
@@ -220,7 +220,7 @@ def test_the_same_script_never_diverges(script: list[tuple[str, int]], cut: int)
     assert {} == lives.notes
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     first=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 1)), max_size=5),
     second=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 1)), max_size=5),

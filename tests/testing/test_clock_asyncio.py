@@ -31,7 +31,7 @@ async def sleeper(clock, lengths, log, who=None):
         log.append((clock.now, who))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.integers(0, 50), min_size=1, max_size=4), min_size=1, max_size=20))
 def test_tasks_wake_in_the_order_of_their_deadlines(programs):
     """Each wakes at the running sums of its lengths, and the log is in order of time."""

@@ -50,7 +50,7 @@ def wake_moments(programs):
     return sorted((moment / 10, who) for who, lengths in enumerate(programs) for moment in itertools.accumulate(lengths))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.integers(1, 50), min_size=1, max_size=4), min_size=1, max_size=8))
 def test_threads_wake_in_the_order_of_their_deadlines(programs):
     """Any number of threads, any lengths: everybody wakes at the very moment, and the log is in order of time."""

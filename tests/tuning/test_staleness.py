@@ -275,7 +275,7 @@ def test_those_who_wait_get_what_is_fresh():
     assert 5 == found.oldest
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(worlds())
 def test_hits_are_those_of_the_curve(made):
     """One replay, two questions."""

@@ -217,7 +217,7 @@ def test_a_wrapper_carries_what_it_wraps():
         (int.__add__, {"builtin": "builtins.int.__add__"}),
         ((1).__add__, {"builtin": "builtins.int.__add__", "__self__": ("kept", 1)}),
     ],
-    ids=repr,
+    ids=["len", "[1].append", "dict.fromkeys", "str.upper", "int.__add__", "(1).__add__"],
 )
 def test_what_has_no_python_code_goes_by_name(fn, expected):
     """And by the object it is bound to; a module is none."""

@@ -52,7 +52,7 @@ def test_what_comes_back_as_it_is(value):
     assert are_plain((1, value), 1)
 
 
-@pytest.mark.parametrize("value", OTHER, ids=repr)
+@pytest.mark.parametrize("value", OTHER, ids=[type(value).__name__ for value in OTHER])
 def test_what_would_come_back_as_something_else(value):
     """Or not at all, or as other bytes each time; one such part is enough."""
     assert not is_plain(value, 9)

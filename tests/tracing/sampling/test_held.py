@@ -9,7 +9,7 @@ import threading
 import weakref
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -132,7 +132,6 @@ TREES = st.integers(1, 12).flatmap(
 )
 
 
-@settings(deadline=None)
 @given(TREES)
 def test_whatever_the_order_of_ends(tree):
     """Oracle: a span leaves when, at the first interesting end of its trace, it or anything it is in had yet to end."""
@@ -214,7 +213,6 @@ def test_a_root_that_has_become_slow_is_kept(holding, said, ticking):
 SPANS = st.tuples(st.integers(1, 6), st.integers(2, 40), st.sampled_from([None, 1, 2, 3]), st.sampled_from([False] * 6 + [True]))
 
 
-@settings(deadline=None)
 @given(st.lists(SPANS, max_size=120), st.integers(1, 3), st.integers(1, 3), st.integers(1, 6))
 def test_no_more_is_held_than_may_be(spans, traces, each, remembered):
     """Whatever comes, and in whatever order; the count is what is held."""
