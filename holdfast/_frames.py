@@ -23,8 +23,8 @@ E = TypeVar("E", bound=BaseException)
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_PACKAGE = __file__.rpartition("_frames")[0]  # without pathlib, which would be 4 of the 90 ms that importing holdfast takes
-_TESTING = _PACKAGE + "testing/"  # scripted failures stand for functions of the user's
+PACKAGE = __file__.rpartition("_frames")[0]  # without pathlib, which would be 4 of the 90 ms that importing holdfast takes
+_TESTING = PACKAGE + "testing/"  # scripted failures stand for functions of the user's
 
 
 def trimmed(error: E) -> E:
@@ -101,7 +101,7 @@ def _past_ours(traceback: TracebackType | None) -> TracebackType | None:
 
 @functools.lru_cache(maxsize=1024)
 def _is_ours(path: str) -> bool:
-    return path.startswith(_PACKAGE) and not path.startswith(_TESTING)
+    return path.startswith(PACKAGE) and not path.startswith(_TESTING)
 
 
 def _last(traceback: TracebackType | None) -> TracebackType | None:

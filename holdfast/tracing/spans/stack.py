@@ -6,9 +6,10 @@ The standard library's formatter reads the source lines of each frame: 32 us for
 from __future__ import annotations
 
 import sys
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from holdfast._frames import PACKAGE
 from holdfast.tracing.safety import redact
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ MAX_FRAMES = 50
 MAX_CHAIN = 5
 MAX_MEMBERS = 5
 
-_OURS = str(Path(__file__).resolve().parent.parent) + "/"
 _FOREIGN = ("/site-packages/", "/dist-packages/", f"{sys.base_prefix}/lib/python", "<frozen ")
 
 
@@ -50,7 +50,7 @@ def location(error: BaseException) -> str:
 
 
 def _is_own(path: str) -> bool:
-    return not path.startswith(_OURS) and not any(part in path for part in _FOREIGN)
+    return not path.startswith(PACKAGE) and not any(part in path for part in _FOREIGN)
 
 
 def render(error: BaseException) -> str:

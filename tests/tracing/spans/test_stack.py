@@ -8,6 +8,7 @@ import traceback
 
 import pytest
 
+from holdfast.policies.duration import positive_seconds
 from holdfast.tracing.spans import stack
 
 
@@ -105,6 +106,16 @@ def test_the_location_is_in_the_users_own_code():
 
 def raise_in_json():
     json.loads("{")
+
+
+def test_the_location_is_never_in_holdfast():
+    """A value that is refused below the user's call is a matter of that call."""
+
+    def save():
+        positive_seconds(0, what="ttl", instead="leave it out")
+
+    line = save.__code__.co_firstlineno + 1
+    assert f"test_stack.py:{line} in save" == stack.location(caught(save))
 
 
 def test_without_a_stack_there_is_no_location():
