@@ -16,10 +16,11 @@ from holdfast._graph.past import AFTER, BEFORE, STOPPED, advance, begun
 from holdfast._graph.routes import START, Written
 from holdfast._graph.schema import taken_apart
 from holdfast._graph.shown import chunk_of
-from holdfast.errors import Divergence, GraphRecursionError, InvalidUpdateError, PolicyError, RunPaused, TaskContextError
+from holdfast.errors import Divergence, GraphRecursionError, InvalidUpdateError, PolicyError, RunInterrupted, RunPaused, TaskContextError
 from holdfast.runtime import steps
 from holdfast.runtime.context import scope_for
 from holdfast.runtime.interrupt import Command
+from holdfast.runtime.stream import INTERRUPT, nodes_around
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,7 +46,8 @@ class Body:
         self._journal = self._scope.run.journal
         self._kept = None if self._journal is None else Kept(self._scope.step, self._journal.recorded, parts.codec, self._claim)
         self._limit = _limit(self._scope.run.config)
-        self._is_heard = self._scope.call.is_body and self._scope.run.sink is not None
+        sink = self._scope.run.sink
+        self._is_heard = sink is not None and (self._scope.call.is_body or sink.shows_inner)
         self._made = 0
         self._failed: list[tuple[str, str]] = []
         self.walk = start.walk = begun(parts, start, self._scope.run.previous if self._scope.call.is_body else None)
@@ -129,8 +131,10 @@ class Body:
         given = node.given(self.walk.values, job.arg)
         return steps.submit(self._scope, node.handler, (given, NodeError(job.node, error)), {}, job.place)
 
-    def stopped(self) -> None:
+    def stopped(self, error: BaseException) -> None:
         """Note where the run stops, for whoever looks at it: which nodes are at work, and which has failed."""
+        if self._is_heard and isinstance(error, RunInterrupted):
+            self._tell_questions()
         if self._journal is not None and self.walk.jobs:
             told = Start(tuple(self._failed), tuple(job.node for job in self.walk.jobs))
             self._journal.hold(self._note(STOPPED, [told]))
@@ -185,12 +189,24 @@ class Body:
         """Tell a stream of the state."""
         sink = self._scope.run.sink
         if self._is_heard and sink is not None:
-            sink("values", self._parts.public(self.walk.values))
+            sink("values", self._parts.public(self.walk.values), self._inside())
             self._tell_checkpoint()
+
+    def _inside(self) -> tuple[str, ...]:
+        """In which nodes this graph is, of those around it."""
+        return () if self._scope.call.is_body else nodes_around(self._scope)
+
+    def _tell_questions(self) -> None:
+        """Tell a stream what an inner graph waits for. What all of the run waits for is told at its end."""
+        journal, sink, step = self._journal, self._scope.run.sink, self._scope.call.step
+        questions = () if journal is None or step is None else tuple(journal.questions.waiting(step))
+        if questions and sink is not None:
+            sink("updates", {INTERRUPT: questions}, self._inside())
+            sink("values", {**self._parts.public(self.walk.values), INTERRUPT: questions}, self._inside())
 
     def _tell_checkpoint(self) -> None:
         run = self._scope.run
-        if self._is_heard and run.sink is not None and self._journal is not None:
+        if self._scope.call.is_body and run.sink is not None and self._journal is not None:
             run.sink("checkpoints", chunk_of(self._parts, self.walk, run.facts.thread_id, run.facts.run_id))
 
 
@@ -248,7 +264,7 @@ def body_sync(parts: Parts) -> Callable[[Start], Ended]:
                 futures = body.launch()
                 body.land([_outcome_sync(body, job, future) for job, future in zip(body.walk.jobs, futures, strict=True)])
         except BaseException as error:
-            body.stopped()
+            body.stopped(error)
             if isinstance(error, Exception):
                 wait(futures)  # what its siblings return is kept
             raise
@@ -269,7 +285,7 @@ def body_async(parts: Parts) -> Callable[[Start], Any]:
                 futures = body.launch()
                 body.land([await _outcome_async(body, job, future) for job, future in zip(body.walk.jobs, futures, strict=True)])
         except BaseException as error:
-            body.stopped()
+            body.stopped(error)
             if isinstance(error, Exception) and futures:
                 import asyncio
 

@@ -22,8 +22,8 @@ from holdfast._runs import Options, open_run
 from holdfast._settings import Settings
 from holdfast._streams import stream_async, stream_sync
 from holdfast.errors import PolicyError
-from holdfast.runtime.ending import INTERRUPT
 from holdfast.runtime.interrupt import NOTHING, Command, Input
+from holdfast.runtime.stream import INTERRUPT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -164,6 +164,7 @@ class CompiledStateGraph(GraphStates, Entrypoint[dict[str, Any]]):
         config: Config | None = None,
         *,
         stream_mode: str | Sequence[str] = "updates",
+        subgraphs: bool = False,
         thread_id: str | None = None,
         context: Any = None,
         run_id: str | None = None,
@@ -181,6 +182,8 @@ class CompiledStateGraph(GraphStates, Entrypoint[dict[str, Any]]):
                 superstep), ``"custom"`` (what `get_stream_writer` was given), ``"tasks"`` (a start and an end for each node),
                 ``"checkpoints"`` (what `get_state` shows after each superstep), ``"debug"`` (the last two, with type and time); a list
                 yields ``(mode, chunk)`` pairs.
+            subgraphs: Tell what happens in graphs inside this one, too. Then each chunk comes as ``(nodes, chunk)`` or ``(nodes, mode, chunk)``:
+                ``nodes`` are those in which that graph runs, the outermost first, as ``"name:id"``; ``()`` for this one.
             thread_id: As for `invoke`.
             context: As for `invoke`.
             run_id: As for `invoke`.
@@ -190,7 +193,7 @@ class CompiledStateGraph(GraphStates, Entrypoint[dict[str, Any]]):
             durability: As for `invoke`.
 
         Yields:
-            Chunks, of one mode as they are; of a list of modes as ``(mode, chunk)``.
+            Chunks, of one mode as they are; of a list of modes as ``(mode, chunk)``; with ``subgraphs`` also with where they come from.
 
         Raises:
             PolicyError: There is no such mode.
@@ -198,7 +201,7 @@ class CompiledStateGraph(GraphStates, Entrypoint[dict[str, Any]]):
         """
         given = Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait)
         options = self._options(given, interrupt_before, interrupt_after, durability)
-        return stream_sync(self, input, stream_mode, options)
+        return stream_sync(self, input, stream_mode, options, shows_inner=subgraphs)
 
     @trims
     def astream(
@@ -207,6 +210,7 @@ class CompiledStateGraph(GraphStates, Entrypoint[dict[str, Any]]):
         config: Config | None = None,
         *,
         stream_mode: str | Sequence[str] = "updates",
+        subgraphs: bool = False,
         thread_id: str | None = None,
         context: Any = None,
         run_id: str | None = None,
@@ -218,7 +222,7 @@ class CompiledStateGraph(GraphStates, Entrypoint[dict[str, Any]]):
         """`stream` for async code."""
         given = Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait)
         options = self._options(given, interrupt_before, interrupt_after, durability)
-        return stream_async(self, input, stream_mode, options)
+        return stream_async(self, input, stream_mode, options, shows_inner=subgraphs)
 
     def _options(self, given: Options, before: Any, after: Any, durability: str | None) -> GraphOptions:
         return GraphOptions(

@@ -14,8 +14,8 @@ from holdfast.cli.job import Exit, busy, end, job_of, run_of
 from holdfast.cli.marks import ASCII, UNICODE, count, shown_id, took
 from holdfast.cli.prompt import ask
 from holdfast.errors import HoldfastError, InDoubt, RunInterrupted, ThreadBusyError, UnknownInterruptError
-from holdfast.runtime.ending import INTERRUPT
 from holdfast.runtime.interrupt import Command
+from holdfast.runtime.stream import INTERRUPT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from holdfast.runtime.run import Run
+    from holdfast.runtime.stream import Chunk
 
 _END = "end"
 
@@ -25,12 +26,12 @@ _END = "end"
 class ChunksSync:
     """The chunks of a run that goes on a worker thread; leaving the ``with`` block early stops the run."""
 
-    def __init__(self, run: Run, modes: tuple[str, ...]) -> None:
-        """Collect the chunks of ``modes``."""
+    def __init__(self, run: Run, modes: tuple[str, ...], *, shows_inner: bool = False) -> None:
+        """Collect the chunks of ``modes``, and with ``shows_inner`` those of graphs inside others."""
         self._run = run
-        self._chunks: Inbox[tuple[str, Any]] = Inbox()
+        self._chunks: Inbox[Chunk] = Inbox()
         self._outcome: TaskFuture[Any] = TaskFuture()
-        run.sink = Choice(modes, self._chunks.put)
+        run.sink = Choice(modes, self._chunks.put, shows_inner=shows_inner)
 
     def start(self, fn: Callable[[], Any]) -> None:
         """Run ``fn`` on a worker thread."""
@@ -39,7 +40,7 @@ class ChunksSync:
             try:
                 return fn()
             finally:
-                self._chunks.put((_END, None))
+                self._chunks.put((_END, None, ()))
 
         try:
             threads.run_in_thread(job, self._outcome)
@@ -47,13 +48,13 @@ class ChunksSync:
             self._outcome.cancel()  # there is no thread to be had, and nobody else will settle it
             raise
 
-    def __iter__(self) -> Iterator[tuple[str, Any]]:
+    def __iter__(self) -> Iterator[Chunk]:
         """Yield chunks until the run ends; raise what it raised."""
         while True:
-            mode, chunk = self._chunks.take()
-            if mode == _END:
+            chunk = self._chunks.take()
+            if chunk[0] == _END:
                 break
-            yield mode, chunk
+            yield chunk
         wait([self._outcome])
         self._outcome.result()
 
@@ -72,24 +73,24 @@ class ChunksSync:
 class ChunksAsync:
     """The chunks of a run that goes on this loop; leaving the ``async with`` block early cancels the run."""
 
-    def __init__(self, run: Run, modes: tuple[str, ...]) -> None:
-        """Collect the chunks of ``modes``."""
+    def __init__(self, run: Run, modes: tuple[str, ...], *, shows_inner: bool = False) -> None:
+        """Collect the chunks of ``modes``, and with ``shows_inner`` those of graphs inside others."""
         import asyncio
 
         self._loop = asyncio.get_running_loop()
-        self._arrived: deque[tuple[str, Any]] = deque()
-        self._queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+        self._arrived: deque[Chunk] = deque()
+        self._queue: asyncio.Queue[Chunk] = asyncio.Queue()
         self._task: asyncio.Task[Any] | None = None
-        run.sink = Choice(modes, self._put)
+        run.sink = Choice(modes, self._put, shows_inner=shows_inner)
 
-    def _put(self, item: tuple[str, Any]) -> None:
+    def _put(self, item: Chunk) -> None:
         self._arrived.append(item)
         if running_loop() is self._loop:
             self._deliver(self._arrived)
         else:
             post(self._loop, self._deliver, self._arrived)
 
-    def _deliver(self, arrived: deque[tuple[str, Any]]) -> None:
+    def _deliver(self, arrived: deque[Chunk]) -> None:
         """Pass on what has come so far, in the order in which it came: also what a thread has put, and the loop has not got round to."""
         while arrived:
             self._queue.put_nowait(arrived.popleft())
@@ -97,15 +98,15 @@ class ChunksAsync:
     def start(self, body: Coroutine[Any, Any, Any]) -> None:
         """Run ``body`` as a task of this loop."""
         self._task = self._loop.create_task(body)
-        self._task.add_done_callback(lambda _: self._loop.call_soon(self._put, (_END, None)))
+        self._task.add_done_callback(lambda _: self._loop.call_soon(self._put, (_END, None, ())))
 
-    async def __aiter__(self) -> AsyncIterator[tuple[str, Any]]:
+    async def __aiter__(self) -> AsyncIterator[Chunk]:
         """Yield chunks until the run ends; raise what it raised."""
         while True:
-            mode, chunk = await self._queue.get()
-            if mode == _END:
+            chunk = await self._queue.get()
+            if chunk[0] == _END:
                 break
-            yield mode, chunk
+            yield chunk
         if self._task is not None:
             await self._task
 

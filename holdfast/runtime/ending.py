@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 V_co = TypeVar("V_co", covariant=True)
 S_co = TypeVar("S_co", covariant=True)
 
-INTERRUPT = "__interrupt__"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class final(Generic[V_co, S_co]):  # noqa: N801 - LangGraph's name, entrypoint.final
@@ -72,10 +70,12 @@ def _tell(run: Run, call: Call, value: Any) -> None:
     if run.sink is None or call.plan.is_graph:  # a graph tells of its state itself
         return
     is_interrupted = run.facts.outcome == "interrupted"
-    stream.body_ended(call, value, run.error, value[INTERRUPT] if is_interrupted else ())
+    stream.body_ended(call, value, run.error, value[stream.INTERRUPT] if is_interrupted else ())
     if run.error is not None:
         return
-    chunk = {INTERRUPT: tuple(value[INTERRUPT])} if is_interrupted else value  # a tuple in streams, a list from invoke: as in LangGraph
+    chunk = (
+        {stream.INTERRUPT: tuple(value[stream.INTERRUPT])} if is_interrupted else value
+    )  # a tuple in streams, a list from invoke: as in LangGraph
     run.sink("updates", chunk if is_interrupted else {call.plan.name: value})
     run.sink("values", chunk)
 
@@ -101,7 +101,7 @@ def _record(run: Run, journal: Journal, call: Call, value: Any, saved: Any) -> A
         _tell_error(run, call)
         run.error, run.facts.outcome = None, "interrupted"  # whatever the body made of it
         _end(run, journal, "interrupted")
-        return {INTERRUPT: list(questions)}
+        return {stream.INTERRUPT: list(questions)}
     output = state = None
     if run.error is None:
         try:

@@ -19,6 +19,7 @@ from holdfast.runtime.foreign import shown
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.loops import post, running_loop
 from holdfast.runtime.signals import is_signal
+from holdfast.runtime.stream import tell_custom
 
 if TYPE_CHECKING:
     import asyncio
@@ -105,7 +106,7 @@ class Run:
     def tell(self, value: Any) -> None:
         """Send what a body has written to whoever reads the stream."""
         if self.sink is not None:
-            self.sink("custom", value)
+            tell_custom(self.sink, current.get(), value)
 
     def avoid(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Run async bodies where they go on while ``loop``, on whose thread this run is waited for, is blocked."""
