@@ -27,6 +27,8 @@ class SnapshotTask(NamedTuple):
         interrupts: The questions it has asked that wait for an answer, of all its tasks.
         doubts: The at-most-once tasks in it that were under way when its process died: it goes on when `Entrypoint.resolve` was told of them.
         result: Of a state graph's node that has finished while others of its superstep have not: what it wrote; else None.
+        state: Of a node that is a graph itself and has not finished: how far that graph is, for ``get_state(subgraphs=True)``, else the config for
+            which `CompiledStateGraph.get_state` shows that; None for any other task.
     """
 
     id: str
@@ -35,6 +37,7 @@ class SnapshotTask(NamedTuple):
     interrupts: tuple[Interrupt, ...] = ()
     doubts: tuple[Doubt, ...] = ()
     result: dict[str, Any] | None = None
+    state: StateSnapshot | Config | None = None
 
 
 class StateSnapshot(NamedTuple):

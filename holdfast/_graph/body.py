@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from holdfast import clock
 from holdfast._graph.kept import Ended, Kept, Start, handler_name, noted
 from holdfast._graph.nodes import NodeError
-from holdfast._graph.past import AFTER, BEFORE, STOPPED, advance, begun
+from holdfast._graph.past import AFTER, BEFORE, STOPPED, advance, begun, start_inside
 from holdfast._graph.routes import START, Written
-from holdfast._graph.schema import taken_apart
 from holdfast._graph.shown import chunk_of
 from holdfast.errors import Divergence, GraphRecursionError, InvalidUpdateError, PolicyError, RunInterrupted, RunPaused, TaskContextError
 from holdfast.runtime import steps
@@ -215,8 +214,9 @@ def node_of(parts: Parts, before: frozenset[str], after: frozenset[str]) -> Call
     inner, inner_async = body_sync(parts), body_async(parts)
 
     def start_of(state: Any) -> Start:
-        known = tuple((key, value) for key, value in taken_apart(state, parts.name) if key in parts.shape.input.keys)
-        return Start(known, before=before, after=after)
+        start = start_inside(parts, state)
+        start.before, start.after = before, after
+        return start
 
     def result_of(start: Start, ended: Ended) -> dict[str, Any] | Command[Any]:
         said = None if start.walk is None else start.walk.for_parent

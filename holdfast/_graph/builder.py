@@ -22,6 +22,7 @@ from holdfast.values.annotations import return_annotation, unwrapped_partial
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from holdfast._graph.parts import Parts
     from holdfast._plans import Retries, Timeout
     from holdfast.policies import CachePolicy
     from holdfast.typing import Cache
@@ -118,10 +119,10 @@ class StateGraph:
         self._drawing.destinations[name] = ends
         speaks = _may_command(hints.get("return", Any), action) or (error_handler is not None and _may_command(Any, error_handler))
         self._may_go_anywhere = self._may_go_anywhere or (ends is None and speaks)
-        is_graph = isinstance(action, CompiledStateGraph)
         function: Any = action
+        inner: Parts | None = None
         if isinstance(action, CompiledStateGraph):
-            function, own = action.as_node(), None
+            function, inner, own = action.as_node(), action.parts, None
         self._nodes[name] = NodeOptions(
             function=function,
             schema=self._shape.state if own is None else self._schema(own),
@@ -130,7 +131,7 @@ class StateGraph:
             timeout=timeout,
             error_handler=error_handler,
             is_deferred=defer,
-            is_graph=is_graph,
+            inner=inner,
         )
         return self
 

@@ -83,6 +83,11 @@ class CompiledStateGraph(GraphStates, Entrypoint[dict[str, Any]]):
         super().__init__(settings)
         self._twin = Entrypoint[Any](replace(settings, plan=body_plan(parts, body_async(parts))))
 
+    @property
+    def parts(self) -> Parts:
+        """What it is made of, for a graph of which it is a node."""
+        return self._parts
+
     def __repr__(self) -> str:
         """Its name and nodes."""
         return f"<CompiledStateGraph {self._parts.name}: {', '.join(self._parts.nodes)}>"

@@ -214,9 +214,17 @@ class Kept:
         self._lookup = lookup
         self._codec = codec
 
+    def step(self, name: str, place: str) -> StepId:
+        """Names a node's call, or a note."""
+        return node_step(self._scope, name, place)
+
     def record(self, name: str, place: str) -> StepRecord | None:
-        """The record of a node's call, or of a note."""
-        return self._lookup(node_step(self._scope, name, place))
+        """The record of it."""
+        return self._lookup(self.step(name, place))
+
+    def within(self, scope: bytes, codec: Codec) -> Kept:
+        """What is recorded of the graph that is one of this graph's nodes."""
+        return Kept(scope, self._lookup, codec)
 
     def result(self, name: str, place: str) -> Written | None:
         """What a node has written; None when it has not run."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from holdfast._graph.channels import Channel
     from holdfast._graph.layout import Branch
+    from holdfast._graph.parts import Parts
     from holdfast._graph.schema import Schema
     from holdfast.policies.plan import Keys, Plan
     from holdfast.typing import Codec
@@ -64,6 +65,7 @@ class Node(NamedTuple):
         routes: Its conditional edges.
         handler: Runs its error handler; None without one.
         is_deferred: Whether it waits until nothing else is left to run.
+        inner: The graph that it is; None for a function.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Node(NamedTuple):
     routes: tuple[Route, ...] = ()
     handler: Plan | None = None
     is_deferred: bool = False
+    inner: Parts | None = None
 
     def given(self, values: dict[str, Any], arg: Any) -> Given:
         """What its function gets: the state, or what a `Send` carries."""

@@ -31,7 +31,7 @@ class NodeOptions:
     timeout: Timeout = None
     error_handler: Callable[..., Any] | None = None
     is_deferred: bool = False
-    is_graph: bool = False
+    inner: Parts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,10 +124,10 @@ def _node(name: str, options: NodeOptions, drawing: Drawing, ways: Ways) -> Node
         timeout=options.timeout,
     )
     routes = _routes(name, drawing, options.schema, ways)
-    plan = node_plan(inner, routes, ways, is_graph=options.is_graph)
+    plan = node_plan(inner, routes, ways, is_graph=options.inner is not None)
     handler = options.error_handler
     handling = None if handler is None else handler_plan(build_plan(handler, decorator="node", name=handler_name(name)), name, ways)
-    return Node(name, plan, options.schema, routes, handling, options.is_deferred)
+    return Node(name, plan, options.schema, routes, handling, options.is_deferred, options.inner)
 
 
 def _routes(name: str, drawing: Drawing, schema: Schema, ways: Ways) -> tuple[Route, ...]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast._graph.kept import Ended, Kept, Start
 from holdfast._graph.routes import Written
+from holdfast._graph.schema import taken_apart
 from holdfast._graph.walk import Walk
 from holdfast._ownership import checkpoint
 from holdfast.errors import CorruptRecord, PolicyError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from holdfast._graph.parts import Parts
+    from holdfast._graph.walk import Job
     from holdfast.typing import Checkpointer, RunRecord, StepRecord
 
 BEFORE, AFTER, COMMAND, STOPPED = ":before", ":after", ":command", ":stopped"
@@ -27,6 +29,11 @@ def begun(parts: Parts, start: Start, previous: Ended | None) -> Walk:
     if previous is None:
         return Walk(parts, start, {}, start.step)
     return Walk(parts, start, previous.values, previous.step + 1)
+
+
+def start_inside(parts: Parts, state: Any) -> Start:
+    """What a graph begins with that is a node, and gets this state."""
+    return Start(tuple((key, value) for key, value in taken_apart(state, parts.name) if key in parts.shape.input.keys))
 
 
 def advance(parts: Parts, walk: Walk, kept: Kept) -> bool:
@@ -77,6 +84,16 @@ class Past(NamedTuple):
             raise
         except Exception:  # noqa: BLE001 - of a reducer of the user's; the run itself has raised it, and shall show its last good state
             return False
+
+    def inner(self, walk: Walk, job: Job) -> Past | None:
+        """The graph that a node is which has not ended, at its beginning; None while nothing is recorded of it."""
+        node = self.parts.nodes[job.node]
+        scope = self.kept.step(job.node, job.place).digest()
+        if node.inner is None or not any(step.step.scope == scope for step in self.steps):
+            return None
+        start = start_inside(node.inner, node.given(walk.values, job.arg).state)
+        kept = self.kept.within(scope, node.inner.codec)
+        return Past(self.record, self.steps, kept, begun(node.inner, start, None), node.inner)
 
     def at(self, number: int | None) -> Walk:
         """The walk at one checkpoint; None: where the run stands.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from holdfast._graph.past import STOPPED, Past, ended, name_of, past
+from holdfast._graph.past import STOPPED, Past, ended, name_of
 from holdfast._graph.routes import START
-from holdfast._snapshots import SnapshotTask, StateSnapshot, as_chunk, config_of
+from holdfast._snapshots import SnapshotTask, StateSnapshot, as_chunk, config_of, empty_snapshot
 from holdfast.runtime import once
 from holdfast.runtime.idempotency import key_in
 from holdfast.runtime.naming import node_step
@@ -18,32 +18,38 @@ from holdfast.values.failure import decode_failure
 if TYPE_CHECKING:
     from holdfast._graph.kept import Ended
     from holdfast._graph.parts import Parts
+    from holdfast._graph.routes import Written
     from holdfast._graph.walk import Job, Walk
-    from holdfast.errors import Doubt
+    from holdfast._runs import Config
     from holdfast.typing import Checkpointer, RunRecord
+
+
+NAMESPACE = "checkpoint_ns"
+"""In a config, which of the graphs inside is meant: ``node:id``, with ``|`` between those of several levels."""
 
 
 class Shown:
     """The checkpoints of one recorded run."""
 
-    def __init__(self, parts: Parts, saver: Checkpointer, record: RunRecord) -> None:
-        """Read what is recorded of it."""
-        self._parts = parts
+    def __init__(self, run: Past, saver: Checkpointer, *, with_inner: bool = False) -> None:
+        """Look at what is recorded of it; ``with_inner`` also at graphs inside."""
+        record = run.record
+        self._run = run
         self._record = record
-        self._past: Past = past(parts, saver, record)
-        self._times = {step.step: step.at for step in self._past.steps}
+        self._with_inner = with_inner
+        self._times = {step.step: step.at for step in run.steps}
         self._is_owned = record.status == "running" and saver.is_owned(record.thread_id)
-        self._asked = _asked(self._past)
-        self._doubts = () if self._is_owned else tuple(once.doubt(record.run_id, each) for each in once.in_doubt(self._past.steps))
+        self._asked = _asked(run)
+        self._doubts = () if self._is_owned else tuple(once.doubt(record.run_id, each) for each in once.in_doubt(run.steps))
 
     def all(self) -> list[StateSnapshot]:
         """All of them, the oldest first."""
         shown: list[StateSnapshot] = []
         at = self._record.created
         jobs: tuple[Job, ...] = ()
-        for walk in self._past.checkpoints():
-            at = max([at, *(self._times.get(node_step(b"", job.node, job.place), at) for job in jobs)])
-            shown.append(self._shown(walk, at))
+        for walk in self._run.checkpoints():
+            at = max([at, *(self._times.get(self._run.kept.step(job.node, job.place), at) for job in jobs)])
+            shown.append(self._shown(self._run, walk, at, self._named(walk)))
             jobs = walk.jobs
         return shown
 
@@ -53,44 +59,69 @@ class Shown:
         Raises:
             PolicyError: There is no such checkpoint.
         """
-        walk = self._past.at(number)
-        return self._shown(walk, self._record.updated if number is None else max([self._record.created, *self._times.values()]))
+        walk = self._run.at(number)
+        at = self._record.updated if number is None else max([self._record.created, *self._times.values()])
+        return self._shown(self._run, walk, at, self._named(walk))
 
-    def _shown(self, walk: Walk, at: float) -> StateSnapshot:
-        done = [(job, self._past.kept.result(job.node, job.place)) for job in walk.jobs]
+    def _named(self, walk: Walk) -> Config:
+        return config_of(self._record.thread_id, name_of(self._record, walk.number))
+
+    def _shown(self, run: Past, walk: Walk, at: float, named: Config) -> StateSnapshot:
+        """Where a graph is: the run's own, or one inside it."""
+        done = [(job, run.kept.result(job.node, job.place)) for job in walk.jobs]
         left = [job for job, written in done if written is None]
-        tasks = () if walk.is_input else tuple(self._task(walk, job, written) for job, written in done)
+        tasks = () if walk.is_input else tuple(self._task(run, walk, job, written, named) for job, written in done)
         is_last = bool(left) or not walk.jobs
-        values = self._parts.ordered(walk.values)
+        values = run.parts.ordered(walk.values)
         return StateSnapshot(
             values=values,
             next=(START,) if walk.is_input else tuple(job.node for job in left or walk.jobs),
-            config=config_of(self._record.thread_id, name_of(self._record, walk.number)),
+            config=named,
             metadata=_metadata(self._record, walk.source, walk.step, is_owned=self._is_owned and is_last),
             created_at=timestamp(at),
-            parent_config=self._parent(walk),
+            parent_config=self._parent(walk) if run is self._run else None,
             tasks=tasks,
             interrupts=tuple(question for task in tasks for question in task.interrupts),
             saved=values,
         )
 
-    def _task(self, walk: Walk, job: Job, written: Any) -> SnapshotTask:
-        step = node_step(b"", job.node, job.place)
-        digest = step.digest()
-        told = self._past.kept.note(STOPPED, str(walk.number)) if written is None else None
+    def _task(self, run: Past, walk: Walk, job: Job, written: Written | None, around: Config) -> SnapshotTask:
+        digest = run.kept.step(job.node, job.place).digest()
+        told = run.kept.note(STOPPED, str(walk.number)) if written is None else None
         failure = self._record.error if told and (job.node, job.place) in told[0].update else None
-        error = None if failure is None else decode_failure(failure)
-        asked = tuple(question for question, around in self._asked if digest in around)
-        doubts: tuple[Doubt, ...] = self._doubts if written is None else ()
+        name = key_in(self._record.run_id, digest)
+        is_graph = run.parts.nodes[job.node].inner is not None
         return SnapshotTask(
-            key_in(self._record.run_id, digest), job.node, error, asked, doubts, None if written is None else written.shown()
+            id=name,
+            name=job.node,
+            error=None if failure is None else decode_failure(failure),
+            interrupts=tuple(question for question, places in self._asked if digest in places),
+            doubts=self._doubts if written is None else (),
+            result=None if written is None else written.shown(),
+            state=None if written is not None or not is_graph else self._inner(run, walk, job, inside(around, job.node, name)),
         )
+
+    def _inner(self, run: Past, walk: Walk, job: Job, named: Config) -> StateSnapshot | Config:
+        """How far a graph is that is a node, or what names it."""
+        if not self._with_inner:
+            return named
+        inner = run.inner(walk, job)
+        if inner is None:
+            return empty_snapshot(self._record.thread_id)._replace(config=named)
+        return self._shown(inner, inner.at(None), self._record.updated, named)
 
     def _parent(self, walk: Walk) -> Any:
         if walk.number > (-1 if walk.start.goto is None else 0):
             return config_of(self._record.thread_id, name_of(self._record, walk.number - 1))
         before = walk.start.parent or self._record.base
         return config_of(self._record.thread_id, before) if before else None
+
+
+def inside(around: Config, node: str, name: str) -> Config:
+    """Names the graph that is a node of another one, with LangGraph's key for it."""
+    named = around["configurable"]
+    before = f"{named[NAMESPACE]}|" if NAMESPACE in named else ""
+    return {"configurable": {**named, NAMESPACE: f"{before}{node}:{name}"}}
 
 
 def _asked(run: Past) -> list[tuple[Interrupt, list[bytes]]]:

@@ -11,10 +11,10 @@ from holdfast._graph.kept import Ended, Start
 from holdfast._graph.past import begun, found, name_of, past
 from holdfast._graph.routes import END, START, Written, check_keys
 from holdfast._graph.schema import taken_apart
-from holdfast._graph.shown import Shown, finished
+from holdfast._graph.shown import NAMESPACE, Shown, finished
 from holdfast._ownership import refuse_anothers
 from holdfast._runs import patiently
-from holdfast._snapshots import config_of, empty_snapshot
+from holdfast._snapshots import SnapshotTask, StateSnapshot, config_of, empty_snapshot
 from holdfast._states import Pages, States, Thread
 from holdfast.errors import InvalidUpdateError, PolicyError
 from holdfast.policies.duration import seconds
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from holdfast._plans import Seconds
     from holdfast._runs import Config
     from holdfast._settings import Settings
-    from holdfast._snapshots import StateSnapshot
     from holdfast.typing import RunRecord
 
 
@@ -44,6 +43,32 @@ class GraphStates(States):
             msg = "a graph looks at threads of graphs"
             raise TypeError(msg)
         return GraphPages(thread, before, limit)
+
+    @trims
+    def get_state(self, config: Config | None = None, *, thread_id: str | None = None, subgraphs: bool = False) -> StateSnapshot:
+        """Look at a thread: its newest checkpoint, or the one that ``config`` names. Nothing is claimed or changed.
+
+        Args:
+            config: ``{"configurable": {"thread_id": ..., "checkpoint_id": ...}}``; without a checkpoint id it is the newest. What `SnapshotTask.state`
+                of a node has that is a graph shows that graph.
+            thread_id: The thread, instead of in ``config``.
+            subgraphs: Also show how far those nodes are that are graphs, in `SnapshotTask.state`.
+
+        Returns:
+            The checkpoint; an empty one for a thread of which nothing is kept.
+
+        Raises:
+            PolicyError: The graph has no checkpointer, no thread is named, or the thread has no such checkpoint or inner graph.
+            CorruptRecord: What is kept of it is damaged.
+        """
+        return self._thread("get_state", config, thread_id).state(subgraphs=subgraphs)
+
+    @trims
+    async def aget_state(self, config: Config | None = None, *, thread_id: str | None = None, subgraphs: bool = False) -> StateSnapshot:
+        """`get_state` for async code."""
+        thread = self._thread("aget_state", config, thread_id)
+        look = partial(thread.state, subgraphs=subgraphs)
+        return await _ports.store_call_async(thread.is_blocking, look)  # type: ignore[no-any-return]
 
     @trims
     def update_state(
@@ -87,21 +112,41 @@ class GraphThread(Thread):
     def __init__(self, parts: Parts, settings: Settings, method: str, config: Config | None, thread_id: str | None) -> None:
         super().__init__(settings, method, config, thread_id)
         self._parts = parts
+        named: dict[str, Any] = (config or {}).get("configurable") or {}
+        self._inside = str(named.get(NAMESPACE) or "")
+        if self._inside and not method.endswith("get_state"):
+            msg = f"{NAMESPACE}={self._inside!r} is a graph inside {parts.name}: get_state shows it, and only the outer graph's state is changed or gone back to"
+            raise PolicyError(msg)
 
-    def state(self) -> StateSnapshot:
-        """The checkpoint that is named, else the newest."""
+    def state(self, *, subgraphs: bool = False) -> StateSnapshot:
+        """The checkpoint that is named, else the newest; of a graph inside when one is named."""
+        if not self._inside:
+            return self._state(with_inner=subgraphs)
+        state = self._state(with_inner=True)
+        for place in self._inside.split("|"):
+            inner = next((task.state for task in state.tasks if f"{task.name}:{task.id}" == place), None)
+            if not isinstance(inner, StateSnapshot):
+                msg = f"{NAMESPACE}={self._inside!r}: no such graph is under way in thread {self.id!r} at that checkpoint"
+                raise PolicyError(msg)
+            state = inner
+        return state if subgraphs else state._replace(tasks=tuple(map(_without_state, state.tasks)))
+
+    def _state(self, *, with_inner: bool) -> StateSnapshot:
         latest = self.saver.latest(self.id) if self.checkpoint_id is None else None
         if self.checkpoint_id is None and latest is None:
             return empty_snapshot(self.id)
         record, number = (latest, None) if latest is not None else found(self.saver, self.id, self.checkpoint_id or "")
         refuse_anothers(record, self._parts.name)
         quick = finished(self._parts, record) if number is None else None
-        return Shown(self._parts, self.saver, record).at(number) if quick is None else quick
+        return self._shown(record, with_inner=with_inner).at(number) if quick is None else quick
+
+    def _shown(self, record: RunRecord, *, with_inner: bool = False) -> Shown:
+        return Shown(past(self._parts, self.saver, record), self.saver, with_inner=with_inner)
 
     def shown_all(self, record: RunRecord) -> list[StateSnapshot]:
         """All checkpoints of a run, the newest first."""
         refuse_anothers(record, self._parts.name)
-        return Shown(self._parts, self.saver, record).all()[::-1]
+        return self._shown(record).all()[::-1]
 
     def _config(self, record: RunRecord) -> Config:
         return config_of(self.id, name_of(record, 0))
@@ -129,6 +174,11 @@ class GraphThread(Thread):
             raise PolicyError(msg)
         walk = past(self._parts, self.saver, record).at(number)
         return name_of(record, walk.number), walk
+
+
+def _without_state(task: SnapshotTask) -> SnapshotTask:
+    """With what names an inner graph instead of how far that is."""
+    return task._replace(state=task.state.config) if isinstance(task.state, StateSnapshot) else task
 
 
 def _writer(walk: Walk, as_node: str | None, parts: Parts) -> str:

@@ -502,7 +502,9 @@ EXPECTED: dict[Callable[[Any], Any], Any] = {
 def langgraph() -> Any:
     """LangGraph's names in one namespace."""
     from langgraph.checkpoint.memory import InMemorySaver
+    from langgraph.config import get_stream_writer
     from langgraph.errors import NodeError
+    from langgraph.func import task
     from langgraph.graph import END, START, StateGraph
     from langgraph.runtime import Runtime
     from langgraph.types import Command, RetryPolicy, Send, interrupt
@@ -518,4 +520,6 @@ def langgraph() -> Any:
         Runtime=Runtime,
         RetryPolicy=RetryPolicy,
         NodeError=NodeError,
+        get_stream_writer=get_stream_writer,
+        task=task,
     )

@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 import re
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import holdfast
+from tests.flows.graph_programs import langgraph
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 IDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|\b[0-9a-f]{32}\b")
-
-
-def langgraph() -> Any:
-    """LangGraph's names, where holdfast has its own."""
-    from langgraph import types
-    from langgraph.checkpoint.memory import InMemorySaver
-    from langgraph.config import get_stream_writer
-    from langgraph.func import task
-    from langgraph.graph import END, START, StateGraph
-
-    return SimpleNamespace(
-        StateGraph=StateGraph,
-        START=START,
-        END=END,
-        InMemorySaver=InMemorySaver,
-        get_stream_writer=get_stream_writer,
-        task=task,
-        interrupt=types.interrupt,
-        Command=types.Command,
-        Send=types.Send,
-    )
 
 
 def plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypedDict
 
 import pytest
 
+import holdfast
 from tests.graph.both import plain, same
 
 
@@ -97,8 +98,6 @@ def test_a_stream_of_tasks_tells_which_graph_they_are_of():
 
 def test_the_id_of_a_node_around_is_the_one_its_tasks_have():
     """So that a reader of the stream finds where a chunk belongs."""
-    import holdfast
-
     chunks = list(nested(holdfast, asks=False).stream({"n": 1, "log": []}, THREAD, stream_mode="tasks", subgraphs=True))
     ids = {f"{chunk['name']}:{chunk['id']}" for _, chunk in chunks}
     assert ids > {node for place, _ in chunks for node in place}
@@ -122,3 +121,99 @@ def test_a_breakpoint_in_an_inner_graph_is_no_question_of_its():
     app = app.compile(checkpointer=api.InMemorySaver())
     told = [plain(chunk) for chunk in app.stream({"n": 1}, THREAD, stream_mode=["updates", "values"], subgraphs=True)]
     assert [((), "updates", {"__interrupt__": ()})] == [each for each in told if each[1] == "updates"]
+
+
+def places(state: Any) -> Any:
+    """What a state and those inside it say of where the graphs are."""
+    inner = [
+        (task.name, [each.value for each in task.interrupts], places(task.state)) for task in state.tasks if hasattr(task.state, "tasks")
+    ]
+    return state.values, state.next, inner
+
+
+def asking(api: Any) -> Any:
+    """The nested graphs, where the innermost one has asked."""
+    app = nested(api)
+    app.invoke({"n": 1, "log": []}, THREAD)
+    return app
+
+
+def test_a_state_shows_how_far_inner_graphs_are():
+    """With ``subgraphs``, on each level, down to the node that asks."""
+    _, _, [(_, _, (_, _, [(name, questions, (values, left, _))]))] = same(lambda api: places(asking(api).get_state(THREAD, subgraphs=True)))
+    assert ("inner", ["go on?"], ("second",)) == (name, questions, left)
+    assert {"n": 101, "own": "1010", "log": ["first"]} == values
+
+
+def test_without_subgraphs_a_state_names_inner_graphs():
+    """By a config, which shows that graph when it is given back; also of the one inside it."""
+
+    def program(api: Any) -> Any:
+        app = asking(api)
+        [middle] = app.get_state(THREAD).tasks
+        [inner] = app.get_state(middle.state).tasks
+        assert {"ID"} == {plain(each.id) for each in (middle, inner)}
+        return middle.state["configurable"]["checkpoint_ns"], app.get_state(inner.state).values, app.get_state(inner.state).next
+
+    assert ("middle:ID", {"n": 101, "own": "1010", "log": ["first"]}, ("second",)) == same(program)
+
+
+def test_async_states_show_inner_graphs():
+    """As those for sync code do."""
+    app = asking(holdfast)
+    assert app.get_state(THREAD, subgraphs=True) == asyncio.run(app.aget_state(THREAD, subgraphs=True))
+
+
+def test_a_finished_graph_has_no_inner_state():
+    """Its results are the outer graph's."""
+
+    def program(api: Any) -> Any:
+        app = nested(api, asks=False)
+        app.invoke({"n": 1, "log": []}, THREAD)
+        return places(app.get_state(THREAD, subgraphs=True))
+
+    assert [] == same(program)[2]
+
+
+def test_an_inner_graph_that_has_not_begun_is_empty():
+    """The outer one stops before it."""
+
+    def program(api: Any) -> Any:
+        app = nested(api)
+        app.invoke({"n": 1, "log": []}, THREAD, interrupt_before=["middle"])
+        return places(app.get_state(THREAD, subgraphs=True))
+
+    assert [("middle", [], ({}, (), []))] == same(program)[2]
+
+
+def test_a_failure_in_an_inner_graph_is_shown_where_it_happened():
+    """At the node that raised, and at the one around it; what was done before stands."""
+    api = holdfast
+
+    def fails(state: Outer) -> None:
+        raise ValueError(state["n"])
+
+    inner = api.StateGraph(Outer).add_node("plus", lambda state: {"n": state["n"] + 1}).add_node("fails", fails)
+    inner = inner.add_edge(api.START, "plus").add_edge("plus", "fails").compile()
+    app = api.StateGraph(Outer).add_node("inner", inner).add_edge(api.START, "inner").compile(checkpointer=api.InMemorySaver())
+    with pytest.raises(ValueError, match="2"):
+        app.invoke({"n": 1}, THREAD)
+    [task] = app.get_state(THREAD, subgraphs=True).tasks
+    assert ("ValueError(2)", {"n": 2, "log": []}, ("fails",)) == (repr(task.error), task.state.values, task.state.next)
+    assert "ValueError(2)" == repr(task.state.tasks[0].error)
+
+
+@pytest.mark.parametrize("namespace", ["middle:other", "middle", "invokes:1|x:2"])
+def test_a_graph_that_is_not_under_way_cannot_be_looked_at(namespace):
+    """The error names what was asked for."""
+    with pytest.raises(holdfast.PolicyError, match="no such graph is under way") as caught:
+        asking(holdfast).get_state({"configurable": {"thread_id": "t", "checkpoint_ns": namespace}})
+    assert namespace in str(caught.value)
+
+
+def test_the_state_of_an_inner_graph_cannot_be_changed():
+    """Only looked at: it follows from the outer one's."""
+    app = asking(holdfast)
+    [task] = app.get_state(THREAD).tasks
+    with pytest.raises(holdfast.PolicyError, match="only the outer graph's state is changed"):
+        app.update_state(task.state, {"n": 2})
