@@ -71,7 +71,9 @@ class Witness(Protocol):
         """
         ...
 
-    def computed(self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, modified: float | None, policy: Any) -> None:
+    def computed(
+        self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, cause: str, modified: float | None, policy: Any
+    ) -> None:
         """The source was asked.
 
         Args:
@@ -80,6 +82,7 @@ class Witness(Protocol):
             seconds: How long it took, all attempts and waits included.
             ok: Whether it answered with a value.
             kind: ``fill`` while a caller waited, ``refresh`` behind a caller's back, ``probe`` only to see what it would answer.
+            cause: Of a fill, why the cache had nothing, as in `holdfast.events.CallFacts.cache_cause`; ``""`` when that is not known.
             modified: When it says that it last changed the value, seconds since the epoch; None when it does not.
             policy: The cache policy in force.
         """

@@ -141,6 +141,8 @@ class CallFacts(msgspec.Struct, kw_only=True):
         cache_key: The digest.
         cache_ordinal: Which of all calls of the task that asked the cache it is: a token of the process, and a number from 1 on. By these it is seen
             whether spans are missing.
+        cache_cause: Why nothing was found in a disk cache: ``cold``, ``expired``, ``evicted``, ``invalidated``, ``version`` or ``error``; ``""`` when
+            something was, or it is not known.
         cache_tier: ``memory`` or ``disk`` on a hit.
         cache_age_s: Age of the entry on a hit.
         cache_ttl_s: Time to live in force; None never expires.
@@ -177,6 +179,7 @@ class CallFacts(msgspec.Struct, kw_only=True):
     cache_namespace: str = ""
     cache_key: bytes = b""
     cache_ordinal: str = ""
+    cache_cause: str = ""
     cache_tier: str = ""
     cache_age_s: float = 0.0
     cache_ttl_s: float | None = None

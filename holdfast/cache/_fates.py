@@ -86,6 +86,23 @@ def fate_of(connection: Connection, name: bytes) -> Fate | None:
     return next(_fates(connection.execute(f"{_COLUMNS} WHERE key = ?", (name,))), None)
 
 
+def miss_cause(connection: Connection, name: bytes, namespace: bytes) -> str:
+    """Why no valid row of this name was found, in one look: what `holdfast.cache.misses.explain` says, in a word.
+
+    Args:
+        connection: Reads the cache's database.
+        name: Of the row; its end is the digest.
+        namespace: What the names of its task's rows begin with, whatever the version.
+    """
+    cause = "cold"
+    for other, why in connection.execute("SELECT key, cause FROM HoldfastFate WHERE digest = ?", (name[-16:],)):
+        if other == name:
+            return why or "invalidated"  # it is there, under a tag that was
+        if other.startswith(namespace):
+            cause = "version"
+    return cause
+
+
 def with_digest(connection: Connection, digest: bytes) -> list[Fate]:
     """What is known about calls with the same arguments, of all tasks and versions, the newest first."""
     return list(_fates(connection.execute(f"{_COLUMNS} WHERE digest = ? ORDER BY id DESC", (digest,))))

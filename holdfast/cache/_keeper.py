@@ -40,6 +40,7 @@ class KeptStore:
         self._memory = memory
         self._is_recorded = is_recorded
         self._missed: dict[CacheKey, int] = {}  # the word of each key that was looked for in vain, until it is computed
+        self._causes: dict[CacheKey, str] = {}  # why they were looked for in vain, until they are computed
         self._notes = StoreNotes(path)
         self._lock = threading.Lock()
         self._store: Store | None = None
@@ -129,9 +130,13 @@ class KeptStore:
                 return False
             self._store = None
             self._memory.clear()
-            self._missed.clear()
+            self._forget_misses()
             store.close()
             return True
+
+    def _forget_misses(self) -> None:
+        self._missed.clear()
+        self._causes.clear()
 
     def _set_aside(self, store: Store) -> Path | None:
         if not self._leave(store):
@@ -159,7 +164,7 @@ class KeptStore:
         self._lock = threading.Lock()
         self._memory.after_fork_in_child()
         self._memory.clear()
-        self._missed.clear()
+        self._forget_misses()
         store, self._store = self._store, None
         self._is_orphan = self._is_orphan or not self._is_closed
         if store is not None:

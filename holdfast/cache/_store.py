@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from holdfast.cache import _fates
 from holdfast.cache._folder import DATABASE, GENERATIONS, LEASES, exclusive, is_ours, prepare, set_aside
 from holdfast.cache._generations import Generations, bucket_of
 from holdfast.cache._leases import Lease, Leases
@@ -63,6 +64,11 @@ class Store:
         bucket = bucket_of(key)
         word = self.words[bucket]  # before the row: a write in between is then seen at the next look
         return self._rows.read(row_name(key)), bucket, word
+
+    def miss_cause(self, key: CacheKey) -> str:
+        """Why `read` found nothing: ``cold``, ``expired``, ``evicted``, ``invalidated``, ``version`` or ``error``."""
+        namespace = f"{key.namespace.rpartition('@')[0]}@".encode()
+        return self.ask(lambda connection: _fates.miss_cause(connection, row_name(key), namespace))
 
     def generation(self, key: CacheKey) -> tuple[int, int]:
         """The key's bucket and the word that stands there now."""

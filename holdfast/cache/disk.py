@@ -125,14 +125,13 @@ class DiskCache(KeptStore):
             sealed, bucket, word = store.read(key)
         except Trouble as trouble:
             self._handle(store, trouble, key)
+            self._note_cause(key, "error")
             return None
         if sealed is None:
             if store.has_moved():
                 self._leave(store)
             else:
-                if len(self._missed) >= MOST_MISSED:
-                    self._missed.clear()
-                self._missed[key] = word
+                self._note_miss(store, key, word)
             return None
         try:
             record = envelope.unseal(sealed, secret=store.secret, key=key)
@@ -140,6 +139,7 @@ class DiskCache(KeptStore):
         except Exception as error:  # noqa: BLE001 - decoding builds the user's classes
             self._notes.corrupt(key, error)
             self._discard(store, key, sealed)
+            self._note_cause(key, "error")
             return None
         payload, _, stored_at, ttl, negative, (trace_id, span_id), terms = record
         size, tap = len(payload), None if self.witness is None else self.witness.tap(key)
@@ -149,6 +149,32 @@ class DiskCache(KeptStore):
         return new_entry(
             Entry, (value, stored_at, ttl, size, "disk", negative, trace_id, span_id, tap, terms.ttl, terms.etag, terms.modified)
         )
+
+    def _note_miss(self, store: Store, key: CacheKey, word: int) -> None:
+        if len(self._missed) >= MOST_MISSED:
+            self._missed.clear()
+        self._missed[key] = word
+        try:
+            self._note_cause(key, store.miss_cause(key))
+        except Trouble as trouble:
+            self._notes.passed_by(trouble, namespace=key.namespace)
+            self._note_cause(key, "")
+
+    def _note_cause(self, key: CacheKey, cause: str) -> None:
+        if len(self._causes) >= MOST_MISSED:
+            self._causes.clear()
+        self._causes[key] = cause
+
+    def miss_cause(self, key: CacheKey, /) -> str:
+        """Why a key was looked for in vain a moment ago. Asked once, before it is computed.
+
+        Args:
+            key: The key.
+
+        Returns:
+            ``cold``, ``expired``, ``evicted``, ``invalidated``, ``version`` or ``error``; ``""`` when that is not known.
+        """
+        return self._causes.pop(key, "expired")  # there was something, and it was not served
 
     def set(
         self,
@@ -185,6 +211,7 @@ class DiskCache(KeptStore):
         """
         payload = encode(value, codec, negative=negative)
         size = len(payload)
+        self._causes.pop(key, None)  # of another thread, that waited for this
         if size > self.largest:
             self._notes.warn(
                 "too_large", f"a value of {size} bytes was not cached: the largest kept is {self.largest}", namespace=key.namespace

@@ -142,26 +142,25 @@ def _fate(node: Node, now_ns: int) -> Iterator[str]:
         yield "abandoned, its thread ran on"
 
 
+_CACHE = {
+    "hit": "cache hit, {age} old",
+    "stale": "stale, {age} old, renewed behind",
+    "stale_if_error": "stale, {age} old, instead of a failure",
+    "refresh": "renews what is cached",
+    "probe": "probes whether a hit was stale",
+    "bypass": "past the cache",
+    "negative": "remembered failure, {age} old",
+    "coalesced": "shared with an equal call",
+    "error": "cache failed",
+}
+
+
 def _cache(node: Node) -> Iterator[str]:
-    result = node.get(names.CACHE_RESULT)
-    if result == "hit":
-        yield f"cache hit, {age(float(node.get(names.CACHE_AGE_S, 0.0)))} old"
-    elif result == "stale":
-        yield f"stale, {age(float(node.get(names.CACHE_AGE_S, 0.0)))} old, renewed behind"
-    elif result == "stale_if_error":
-        yield f"stale, {age(float(node.get(names.CACHE_AGE_S, 0.0)))} old, instead of a failure"
-    elif result == "refresh":
-        yield "renews what is cached"
-    elif result == "probe":
-        yield "probes whether a hit was stale"
-    elif result == "bypass":
-        yield "past the cache"
-    elif result == "negative":
-        yield f"remembered failure, {age(float(node.get(names.CACHE_AGE_S, 0.0)))} old"
-    elif result == "coalesced":
-        yield "shared with an equal call"
-    elif result == "error":
-        yield "cache failed"
+    result, cause = node.get(names.CACHE_RESULT), str(node.get(names.CACHE_MISS_CAUSE, "cold"))
+    if result in _CACHE:
+        yield _CACHE[str(result)].format(age=age(float(node.get(names.CACHE_AGE_S, 0.0))))
+    elif result == "miss" and cause != "cold":
+        yield f"cache miss ({plain(cause)})"
 
 
 def _arguments(node: Node) -> str:

@@ -68,10 +68,12 @@ class Attendant:
         self.rules.look()
         forks.protect(self)
 
-    def computed(self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, modified: float | None, policy: Any) -> None:
+    def computed(
+        self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, cause: str, modified: float | None, policy: Any
+    ) -> None:
         """See `Witness.computed`."""
         if self.recorder is not None:
-            self.recorder.computed(key, began, seconds, ok=ok, kind=kind, modified=modified, policy=policy)
+            self.recorder.computed(key, began, seconds, ok=ok, kind=kind, cause=cause, modified=modified, policy=policy)
 
     def in_force(self, policy: Any, key: CacheKey) -> Any:
         """See `Witness.in_force`."""

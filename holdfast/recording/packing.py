@@ -8,7 +8,7 @@ from array import array
 from operator import sub
 from typing import TYPE_CHECKING
 
-from holdfast.recording.taps import Answer
+from holdfast.recording.taps import CAUSES, Answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 KINDS = ("fill", "refresh", "probe")
 _LEVEL = 1  # a higher one takes twice the time for a tenth less
 _UNKNOWN = -(1 << 62)
-_OK = 4
+_OK, _CAUSE = 4, 8
 
 
 def pack_times(times: Sequence[tuple[int, float]]) -> bytes:
@@ -49,7 +49,7 @@ def pack_answers(answers: Sequence[Answer]) -> bytes:
         array("Q", [each.fingerprint for each in answers]),
         array("q", [each.size for each in answers]),
         array("q", [_UNKNOWN if each.modified is None else round(each.modified * 1e6) for each in answers]),
-        array("B", [KINDS.index(each.kind) | (_OK if each.ok else 0) for each in answers]),
+        array("B", [KINDS.index(each.kind) | (_OK if each.ok else 0) | _CAUSE * CAUSES.index(each.cause) for each in answers]),
     )
     return _packed(*columns)
 
@@ -71,6 +71,7 @@ def unpack_answers(data: bytes, number: int) -> list[Answer]:
             None if modified == _UNKNOWN else modified / 1e6,
             KINDS[word & 3],
             bool(word & _OK),
+            CAUSES[word // _CAUSE],
         )
         for key, began, took, fingerprint, size, modified, word in zip(*columns, strict=True)
     ]

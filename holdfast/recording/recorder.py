@@ -90,7 +90,7 @@ class Recorder:
         return self._shifts
 
     def computed(
-        self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, modified: float | None, policy: CachePolicy
+        self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, cause: str, modified: float | None, policy: CachePolicy
     ) -> None:
         """See `holdfast._evidence.Witness.computed`."""
         tap = self._taps.get(key) or self._new_tap(key)
@@ -103,6 +103,7 @@ class Recorder:
         else:
             counts.fills += 1
             log.gets += 1
+            counts.note_miss(cause)
         counts.seconds += seconds
         counts.errors += not ok
         counts.bytes += max(0, size) if kind != "probe" else 0
@@ -111,7 +112,7 @@ class Recorder:
             if kind == "fill":
                 log.times.append((tap.key, began))
                 tap.until = began + RESOLUTION
-            log.answers.append(Answer(tap.key, began, seconds, fingerprint, size, modified, kind, ok))
+            log.answers.append(Answer(tap.key, began, seconds, fingerprint, size, modified, kind, ok, cause))
 
     @property
     def is_full(self) -> bool:

@@ -30,6 +30,8 @@ ROW = 64
 BUSY_TIMEOUT = 1.0
 """Seconds that the recording's own thread waits for another process's."""
 TIMES, ANSWERS = "times", "answers"
+_CAUSES = ("cold", "expired", "evicted", "invalidated", "other_version", "unreadable")
+_NO_CAUSES = f"CREATE TEMP VIEW counts AS SELECT *, {', '.join(f'0 AS {name}' for name in _CAUSES)} FROM main.counts;"  # noqa: S608 - constants
 SCHEMA = Schema(
     name="recording",
     application_id=0x48465245,  # "HFRE"
@@ -63,11 +65,14 @@ SCHEMA = Schema(
         ) WITHOUT ROWID;
         ALTER TABLE policies ADD COLUMN since REAL NOT NULL DEFAULT 0; -- from when on it has had this ttl
         """,
+        "\n".join(f"ALTER TABLE counts ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0;" for name in _CAUSES),
     ),
-    views=MappingProxyType({1: "CREATE TEMP VIEW policies AS SELECT *, 0.0 AS since FROM main.policies;"}),
+    views=MappingProxyType({1: f"CREATE TEMP VIEW policies AS SELECT *, 0.0 AS since FROM main.policies;\n{_NO_CAUSES}", 2: _NO_CAUSES}),  # noqa: S608 - constants
 )
-_COUNT = "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (task, hour) DO UPDATE SET " + ", ".join(  # noqa: S608 - constants
-    f"{name} = {name} + excluded.{name}" for name in Counts.__struct_fields__
+_COUNTED = Counts.__struct_fields__
+_COUNT = (
+    f"INSERT INTO counts (task, hour, {', '.join(_COUNTED)}) VALUES (?, ?{', ?' * len(_COUNTED)}) ON CONFLICT (task, hour) DO UPDATE SET "  # noqa: S608 - constants
+    + ", ".join(f"{name} = {name} + excluded.{name}" for name in _COUNTED)
 )
 
 

@@ -28,6 +28,11 @@ MOST_WAITING = 1 << 17
 """Times and answers that wait to be written; while the file cannot be, what is beyond is dropped."""
 
 
+CAUSES = ("", "cold", "expired", "evicted", "invalidated", "version", "error")
+"""Why a cache had nothing; ``""`` where that is not known. A byte of each answer has room for one more."""
+_COUNTED_AS = {"version": "other_version", "error": "unreadable"}
+
+
 class Answer(NamedTuple):
     """One real call of the source.
 
@@ -40,6 +45,7 @@ class Answer(NamedTuple):
         modified: When the source last changed the value, seconds since the epoch; None when it does not say.
         kind: ``fill``, ``refresh`` or ``probe``.
         ok: Whether it answered with a value.
+        cause: Of a fill, why the cache had nothing, one of `CAUSES`.
     """
 
     key: int
@@ -50,6 +56,7 @@ class Answer(NamedTuple):
     modified: float | None
     kind: str
     ok: bool
+    cause: str = ""
 
 
 class Counts(msgspec.Struct):
@@ -63,6 +70,12 @@ class Counts(msgspec.Struct):
         errors: How many of those failed.
         seconds: How long they all took.
         bytes: How much they stored.
+        cold: Of the fills, those whose key was not stored, as far as was remembered.
+        expired: Those whose entry was too old.
+        evicted: Those whose entry had made room for others.
+        invalidated: Those whose entry had been forgotten by purge, forget or invalidate.
+        other_version: Those for whose arguments there was an entry of other code.
+        unreadable: Those whose entry could not be read.
     """
 
     gets: int = 0
@@ -72,6 +85,24 @@ class Counts(msgspec.Struct):
     errors: int = 0
     seconds: float = 0.0
     bytes: int = 0
+    cold: int = 0
+    expired: int = 0
+    evicted: int = 0
+    invalidated: int = 0
+    other_version: int = 0
+    unreadable: int = 0
+
+    def note_miss(self, cause: str) -> None:
+        """Count a fill by why it was one, one of `CAUSES`."""
+        if cause:
+            name = _COUNTED_AS.get(cause, cause)
+            setattr(self, name, getattr(self, name) + 1)
+
+    @property
+    def misses(self) -> dict[str, int]:
+        """How many fills there were of each cause, as far as it was known; only causes that came up."""
+        found = {cause: getattr(self, _COUNTED_AS.get(cause, cause)) for cause in CAUSES if cause}
+        return {cause: number for cause, number in found.items() if number}
 
     def minus(self, other: Counts) -> Counts:
         """What was counted since ``other`` was."""

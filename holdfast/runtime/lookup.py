@@ -163,6 +163,17 @@ def _servable(call: Call, entry: Entry | None) -> Entry | None:
     return entry
 
 
+def miss_cause(call: Call) -> str:
+    """Why a call that is about to compute found nothing, where its cache knows; ``""`` where it does not, and where nothing was looked for."""
+    ask = getattr(call.cache, "miss_cause", None)  # a cache of the user's own has none
+    if ask is None or call.is_behind or call.plan.cache_mode != USE:
+        return ""
+    cause: str = ask(call.key)
+    if call.facts is not None:
+        call.facts.cache_cause = cause
+    return cause
+
+
 def serve(call: Call, entry: Entry) -> Any:
     """Make the entry the call's outcome."""
     if call.facts is not None:

@@ -59,7 +59,7 @@ def begin() -> Asked:
     return clock.current.time(), clock.current.monotonic()
 
 
-def computed(call: Call, asked: Asked, *, kind: str = "fill") -> None:
+def computed(call: Call, asked: Asked, *, kind: str = "fill", cause: str = "") -> None:
     """The source was asked, and the call has its outcome; one that was given up says nothing about the source."""
     attending = of(call.cache)
     policy = call.plan.cache
@@ -72,6 +72,7 @@ def computed(call: Call, asked: Asked, *, kind: str = "fill") -> None:
         clock.current.monotonic() - started,
         ok=call.error is None,
         kind=kind,
+        cause=cause,
         modified=None if call.said is None or call.error is not None else call.said.terms().modified,
         policy=attending.in_force(policy, call.key),
     )

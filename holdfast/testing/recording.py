@@ -21,7 +21,19 @@ if TYPE_CHECKING:
 
 _LEVELS = {events.DEBUG: "debug", events.INFO: "info", events.WARNING: "warning", events.ERROR: "error"}
 _RUN = ("name", "outcome", "error", "resumed", "calls", "cache_hits", "replayed")
-_CALL = ("outcome", "error", "result", "attempts", "waited_s", "stop_reason", "cache", "cache_tier", "cache_age_s", "cache_stored")
+_CALL = (
+    "outcome",
+    "error",
+    "result",
+    "attempts",
+    "waited_s",
+    "stop_reason",
+    "cache",
+    "cache_cause",
+    "cache_tier",
+    "cache_age_s",
+    "cache_stored",
+)
 _ATTEMPT = ("number", "outcome", "error", "timeout_s", "deadline_s", "will_retry", "wait_s", "reason", "policy", "abandoned")
 
 _inside: ContextVar[_Node | None] = ContextVar("holdfast_testing_inside", default=None)

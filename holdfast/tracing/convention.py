@@ -140,8 +140,8 @@ CACHE_RESULT = _attribute(
     "str",
     "T",
     "`hit`, `miss`, `coalesced` (an equal call was waited for), `negative` (a remembered failure), `stale` (an old value, while a new one is "
-    "computed), `stale_if_error` (an old value, because computing failed), `refresh` (computed although there was a value), `bypass` "
-    "(not looked into) or `error`",
+    "computed), `stale_if_error` (an old value, because computing failed), `refresh` (computed although there was a value), "
+    "`probe` (computed behind a hit only to see whether that was stale), `bypass` (not looked into) or `error`",
     "hit",
 )
 CACHE_NAMESPACE = _attribute(
@@ -156,6 +156,14 @@ CACHE_ORDINAL = _attribute(
     "T",
     "Which of its process's calls of the task that asked the cache it is: a token of the process, and a number from 1. Where one is missing, its span is",
     "5be1d0a9-17",
+)
+CACHE_MISS_CAUSE = _attribute(
+    "holdfast.cache.miss_cause",
+    "str",
+    "T",
+    "Why nothing was found, of a disk cache: `cold` (not stored, as far as is remembered), `expired`, `evicted`, `invalidated`, `version` (stored by other "
+    "code) or `error` (could not be read)",
+    "expired",
 )
 CACHE_TIER = _attribute("holdfast.cache.tier", "str", "T", "`memory` or `disk`, on a hit", "memory")
 CACHE_AGE_S = _attribute("holdfast.cache.age_s", "float", "T", "Age of the entry, on a hit, an old value included", "312.5")

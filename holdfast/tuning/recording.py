@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from heapq import merge
 from itertools import groupby
 from pathlib import Path
@@ -42,6 +42,7 @@ class Counters:
         errors: Of those calls of the source, how many failed.
         seconds: How long they all took together.
         bytes: How much they stored.
+        misses: How many of the fills there were for each cause that was known: ``cold``, ``expired``, ``evicted``, ``invalidated``, ``version``, ``error``.
     """
 
     gets: int
@@ -51,6 +52,7 @@ class Counters:
     errors: int
     seconds: float
     bytes: int
+    misses: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
     def hit_ratio(self) -> float:
@@ -237,7 +239,7 @@ def _read(reader: Reader, task: str, start: int) -> Recording:
         for each in seen
     )
     live = reader.policy(task)
-    counters = Counters(**{name: getattr(counted, name) for name in Counts.__struct_fields__})
+    counters = Counters(**{each.name: getattr(counted, each.name) for each in fields(Counters)})
     return Recording(
         task,
         trace,

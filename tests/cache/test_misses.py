@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import closing, nullcontext
 
 import pytest
 
 from holdfast import CachePolicy, InMemoryCache, PolicyError, StoreError, resilient, task
 from holdfast.cache import _fates
 from holdfast.cache.default import set_default_cache
+from holdfast.recording.store import FILE
+from holdfast.testing import recorded
+from holdfast.tuning import Recording
 
 
 @pytest.fixture
@@ -66,6 +71,12 @@ def test_evicted(open_cache, swept):
     swept()
 
     assert "evicted" == fn.why_miss("Oslo").cause
+    cache.close()  # memory has it yet
+    assert cache.get(fn.key("Oslo"), None) is None
+    assert "evicted" == cache.miss_cause(fn.key("Oslo"))
+    assert cache.get(fn.key("Oslo"), None) is None
+    fn("Oslo")
+    assert {} == cache._causes  # what a thread found out that only waited is not left for a later miss
 
 
 def test_expired_long_ago(cache, sql, swept, codec, new_key):
@@ -171,6 +182,53 @@ def test_tasks_explain_their_misses(cache):
     assert "cold" == fn.why_miss("Oslo").cause
     fn.invoke("Oslo")
     assert "" == fn.why_miss("Oslo").cause
+
+
+CAUSES = {
+    "cold": lambda cache, fn: fn("Lima"),
+    "expired": lambda cache, fn: (fn("Oslo"), time.sleep(0.06)),
+    "invalidated": lambda cache, fn: (fn("Oslo"), fn.forget("Oslo")),
+    "marked": lambda cache, fn: (fn("Oslo"), cache.invalidate("t")),
+    "version": lambda cache, fn: fetch(cache, version="0")("Oslo"),
+    "error": lambda cache, fn: (fn("Oslo"), spoiled(cache)),
+}
+
+
+def spoiled(cache):
+    """Its rows hold something else."""
+    cache.close()
+    with closing(sqlite3.connect(cache.path / "cache.db")) as connection, connection:
+        connection.execute("UPDATE Cache SET value = x'00'")
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize("is_observed", [True, False])
+@pytest.mark.parametrize("memory_entries", [0, 100])
+def test_a_call_that_computes_says_why(open_cache, monkeypatch, cause, is_observed, memory_entries):
+    """To whoever observes it, and to the recording: without another question, and only if nothing was found."""
+    monkeypatch.setenv("HOLDFAST_RECORD", "on")
+    cache = open_cache(memory_entries=memory_entries)
+    fn = fetch(cache, ttl=0.05 if cause == "expired" else "1h", tags=("t",))
+    CAUSES[cause](cache, fn)
+    before = misses(cache)
+    with recorded() if is_observed else nullcontext() as told:
+        fn("Oslo")
+        fn("Oslo")
+    expected = "invalidated" if cause == "marked" else cause
+
+    assert {expected: before.get(expected, 0) + 1} == {
+        name: number for name, number in misses(cache).items() if number != before.get(name, 0)
+    }
+    if told is not None:
+        assert [expected, ""] == [each.get("cache_cause", "") for each in told.facts if each["kind"] == "call"]
+
+
+def misses(cache):
+    """As they are recorded."""
+    if cache.witness is None:
+        cache.stats()
+    cache.witness.look()
+    return Recording.load(cache.path, task="fetch").counters.misses if (cache.path / FILE).exists() else {}
 
 
 def test_caches_that_keep_no_record(tmp_path, open_cache):

@@ -228,7 +228,7 @@ def test_a_failed_run_says_why_once(rows):
 
 
 def test_draws_the_other_fates(rows):
-    """Replayed, remembered failure, broken cache, cancelled, abandoned."""
+    """Replayed, remembered failure, broken cache, cancelled, abandoned; and misses, of which a cold one is nothing to tell."""
     run = rows.run(100, holdfast__run__resumed=True, holdfast__run__outcome="interrupted")
     rows.task("a", 1, 1, run, holdfast__task__outcome="replayed")
     rows.task("b", 2, 1, run, error="x.Gone", text="gone", holdfast__cache__result="negative", holdfast__cache__age_s=90.0)
@@ -236,6 +236,8 @@ def test_draws_the_other_fates(rows):
     task = rows.task("d", 4, 1, run, error="timeout", text="too late")
     rows.attempt(1, 4, 1, task, error="timeout", text="too late", holdfast__attempt__abandoned=True)
     rows.task("e", 5, 1, run, holdfast__task__outcome="cancelled")
+    rows.task("f", 6, 1, run, holdfast__cache__result="miss", holdfast__cache__miss_cause="expired")
+    rows.task("g", 7, 1, run, holdfast__cache__result="miss", holdfast__cache__miss_cause="cold")
 
     assert [
         "■  run plan · resumed · interrupted",
@@ -243,8 +245,10 @@ def test_draws_the_other_fates(rows):
         "├─ ✗  b · remembered failure, 1 min old · Gone: gone",
         "├─ ✓  c · cache failed",
         "├─ ✗  d · abandoned, its thread ran on · timeout: too late",
-        "└─ ■  e · cancelled",
-    ] == [line[:-11].rstrip() for line in render_run(rows.rows, width=91).splitlines()[:6]]
+        "├─ ■  e · cancelled",
+        "├─ ✓  f · cache miss (expired)",
+        "└─ ✓  g",
+    ] == [line[:-11].rstrip() for line in render_run(rows.rows, width=91).splitlines()[:8]]
 
 
 def test_a_single_attempt_is_folded_into_its_task(rows):

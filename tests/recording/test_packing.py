@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.recording.packing import pack_answers, pack_times, unpack_answers, unpack_times
-from holdfast.recording.taps import ALL, Answer
+from holdfast.recording.taps import ALL, CAUSES, Answer
 
 KEYS = st.integers(1, ALL - 1)
 MOMENTS = st.integers(0, 10**16).map(lambda number: number / 1e6)
@@ -33,6 +33,7 @@ def test_times_come_back(times):
             modified=st.sampled_from([None, 0.0, -3.5]),
             kind=st.sampled_from(["fill", "refresh", "probe"]),
             ok=st.booleans(),
+            cause=st.sampled_from(CAUSES),
         ),
         min_size=1,
     )

@@ -36,7 +36,7 @@ class Witness:
     def tap(self, key, payload=None):
         return self.only
 
-    def computed(self, key, began, seconds, *, ok, kind, modified, policy):
+    def computed(self, key, began, seconds, *, ok, kind, cause, modified, policy):
         self.asked.append((began, seconds, ok, kind))
 
     def in_force(self, policy, key):

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import contextlib
 import re
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ import holdfast.tracing
 from holdfast import (
     CachePolicy,
     Command,
+    DiskCache,
     InDoubt,
     InMemoryCache,
     InMemorySaver,
@@ -72,7 +74,8 @@ class Tasks:
 def run_everything(colour):
     """Runs of every kind, with all kinds of calls."""
     tasks, saver = Tasks(colour), InMemorySaver()
-    calm_and_failing(tasks, InMemoryCache())
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(DiskCache(folder)) as cache:
+        calm_and_failing(tasks, cache)
     resumed(tasks, saver)
     slow(colour)
     with contextlib.suppress(ConnectionError):

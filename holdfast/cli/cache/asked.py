@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from holdfast.recording.store import Reader
     from holdfast.recording.taps import Counts
 
-_HEAD = ("", "TASK", "GETS", "HITS", "CALLS", "PROBES", "FAILED", "EACH", "SPARED", "SINCE")
-_RIGHT = frozenset(_HEAD[2:])
+_HEAD = ("", "TASK", "GETS", "HITS", "CALLS", "PROBES", "FAILED", "EACH", "SPARED", "SINCE", "MISSES")
+_RIGHT = frozenset(_HEAD[2:-1])
 
 
 class Asked(NamedTuple):
@@ -60,7 +60,7 @@ def _read(reader: Reader) -> list[Asked]:
 
 def drawn(found: Sequence[Asked], now: float, marks: Marks, *, color: bool) -> str:
     """The table."""
-    head, rows = fitted(_HEAD, [_row(each, now, marks) for each in found], ("PROBES", "FAILED"), 1 << 16)
+    head, rows = fitted(_HEAD, [_row(each, now, marks) for each in found], ("PROBES", "FAILED", "MISSES"), 1 << 16)
     return draw(head, rows, right=_RIGHT, color=color)
 
 
@@ -77,11 +77,12 @@ def _row(each: Asked, now: float, marks: Marks) -> Row:
         took(counts.seconds / each.calls, marks) if each.calls else "",
         age(max(0.0, each.spared_s)),
         f"{age(now - each.since)} ago",
+        ", ".join(f"{number} {cause}" for cause, number in sorted(counts.misses.items(), key=lambda item: -item[1])),
     )
     return Row(texts, "red" if counts.errors == each.calls and counts.errors else "green")
 
 
 def in_json(each: Asked) -> dict[str, Any]:
     """For programs."""
-    counts = {name: getattr(each.counts, name) for name in each.counts.__struct_fields__}
+    counts = {name: getattr(each.counts, name) for name in ("gets", "fills", "refreshes", "probes", "errors", "seconds", "bytes", "misses")}
     return {"task": each.task, "since": each.since, **counts, "calls": each.calls, "spared_s": each.spared_s}

@@ -72,12 +72,12 @@ def compute(call: Call) -> Any:
     if entry is not None:
         flight.leave(call)
         return lookup.serve(call, entry)
-    asked = witness.begin()
+    cause, asked = lookup.miss_cause(call), witness.begin()
     value = run_attempts(call)
     spare = lookup.fallback(call)
     if spare is None and lookup.is_worth_storing(call):
         _ports.store_call_sync(lookup.may_block(call), lookup.write, call, value)
-    witness.computed(call, asked, kind="refresh" if call.is_behind else "fill")
+    witness.computed(call, asked, kind="refresh" if call.is_behind else "fill", cause=cause)
     if spare is not None:
         value = lookup.fall_back(call, spare)
     flight.land(call, value)

@@ -47,6 +47,7 @@ _REMEMBERED_FAILURES = 16
 _LINKS = {
     (False, "coalesced"): names.LINK_COALESCED_WITH,
     (True, "refresh"): names.LINK_BEHIND,
+    (True, "probe"): names.LINK_BEHIND,
     (True, "miss"): names.LINK_BEHIND,
 }
 _NONE: attributes.Attributes = {}

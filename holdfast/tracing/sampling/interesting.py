@@ -21,7 +21,7 @@ MAX_TRACES = 1_000
 MAX_SPANS = 2_000
 MAX_AGE_S = 3600.0
 _CHANCES = 2**56
-_EVERYDAY = frozenset({None, "hit", "miss", "coalesced", "stale", "refresh", "bypass"})
+_EVERYDAY = frozenset({None, "hit", "miss", "coalesced", "stale", "refresh", "probe", "bypass"})
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)

@@ -222,6 +222,8 @@ def _cache(attributes: Attributes, call: CallFacts) -> None:
         attributes[names.CACHE_TTL_S] = call.cache_ttl_s
     if call.cache_size:
         attributes[names.CACHE_SIZE_BYTES] = call.cache_size
+    if call.cache_cause:
+        attributes[names.CACHE_MISS_CAUSE] = call.cache_cause
     if call.cache_stored:
         attributes[names.CACHE_STORED] = True
     if call.cache not in _HIT_RESULTS:
