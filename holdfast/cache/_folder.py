@@ -1,4 +1,4 @@
-"""The folder of a disk cache: private, ours, changed by one process at a time, and what is broken in it set aside."""
+"""The folder of a disk cache: private, ours, made and mended by one process at a time, and what is broken in it set aside."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from holdfast.values import _aside
 from holdfast.values._private import check_file, check_folder, create_file, make_folder, make_private
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 DATABASE = "cache.db"
 GENERATIONS = "generations"
 LEASES = "leases"
 LOCK = "lock"
-PATIENCE = 0.25
-"""Seconds to wait for another process that is opening or repairing the same cache."""
+GENERATIONS_SIZE = 1 << 15
+"""Bytes of the file of generations."""
+PATIENCE = 0.75
+"""Seconds to wait for another process that is making or repairing the same cache."""
 
 
 def prepare(folder: Path) -> None:
@@ -53,33 +56,55 @@ def open_private(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
-@contextlib.contextmanager
-def exclusive(folder: Path) -> Generator[None]:
-    """Be the only process that opens or repairs the cache in ``folder``, for the length of the block.
+def alone(folder: Path) -> AbstractContextManager[bool]:
+    """Be the only process that makes, opens or repairs the cache in ``folder``, for the length of the block.
 
-    The kernel drops the lock when its holder dies. Raises Trouble when another process holds it for longer than `PATIENCE`.
+    The kernel drops the lock when its holder dies. Raises Trouble when others hold it for longer than `PATIENCE`.
     """
+    return _locked(folder, lambda: True)
+
+
+def opening(folder: Path) -> AbstractContextManager[bool]:
+    """Have nobody else make or repair the cache in ``folder``, for the length of the block; raises like `alone`.
+
+    What is whole is opened by many processes at once: those that start together would else stand in line, until some do without. The value of the
+    context is True where it is not whole: then this process is the only one.
+    """
+    return _locked(folder, lambda: not _is_whole(folder))
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, is_alone: Callable[[], bool]) -> Generator[bool]:
     fd = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         give_up = time.monotonic() + PATIENCE  # real time on purpose: another process holds the lock
         while True:
+            wants_all = is_alone()
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(fd, (fcntl.LOCK_EX if wants_all else fcntl.LOCK_SH) | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if time.monotonic() > give_up:
-                    raise Trouble("locked", f"another process is opening the cache in {folder}") from None
+                    raise Trouble("locked", f"another process is making the cache in {folder}") from None
                 time.sleep(0.002)
-        yield
+        yield wants_all
     finally:
         os.close(fd)
 
 
 def set_aside(folder: Path) -> Path:
-    """Rename a broken database; see `holdfast.values._aside.set_aside`. Call it inside `exclusive`."""
+    """Rename a broken database; see `holdfast.values._aside.set_aside`. Call it inside `alone`."""
     return _aside.set_aside(folder / DATABASE)
 
 
 def is_ours(folder: Path) -> bool:
     """Whether a cache of holdfast's was open in ``folder`` before. Where none was, a strange file is somebody else's, not a broken one of ours."""
     return (folder / GENERATIONS).exists()
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a cache of holdfast's is in ``folder``, with nothing missing; whether it is broken shows when it is opened."""
+    try:
+        return (folder / GENERATIONS).stat().st_size >= GENERATIONS_SIZE and (folder / DATABASE).exists()
+    except FileNotFoundError:
+        return False

@@ -17,16 +17,15 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
-from holdfast.cache._folder import open_private
+from holdfast.cache._folder import GENERATIONS_SIZE, open_private
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from holdfast.typing import CacheKey
 
-BUCKETS = 4096  # 12 bits of the digest
 _WORD = 8
-_SIZE = BUCKETS * _WORD
+BUCKETS = GENERATIONS_SIZE // _WORD  # 4096, 12 bits of the digest
 _MASK = (1 << 64) - 1
 
 
@@ -51,7 +50,7 @@ class Generations:
         self._fd = _open(path)
         self._close = weakref.finalize(self, os.close, self._fd)
         self._lock = threading.Lock()
-        mapping = mmap.mmap(self._fd, _SIZE, prot=mmap.PROT_READ)
+        mapping = mmap.mmap(self._fd, GENERATIONS_SIZE, prot=mmap.PROT_READ)
         self.words = memoryview(mapping).cast("Q")
         self._fresh = itertools.count(int.from_bytes(os.urandom(8), "little"))
 
@@ -87,8 +86,8 @@ def _open(path: Path) -> int:
     fd = open_private(path)
     try:
         size = os.fstat(fd).st_size
-        if size < _SIZE:
-            os.pwrite(fd, bytes(_SIZE - size), size)
+        if size < GENERATIONS_SIZE:
+            os.pwrite(fd, bytes(GENERATIONS_SIZE - size), size)
     except BaseException:
         os.close(fd)
         raise

@@ -84,9 +84,10 @@ class Rows:
         self._paused: list[threading.Lock] = []
         self._tables: list[Table] = []  # the one table, once it is set up
         self._finalizer = weakref.finalize(self, _disconnect, self._tables, self._readers)
-        self._set_up_unless_locked()
         with telling(self._file.path):
-            self._identity = _identity(self._file.path)
+            found = _identity(self._file.path)
+            self._set_up_unless_locked()
+            self._identity = found or _identity(self._file.path)  # replaced since: then the next look leaves it
 
     def _set_up_unless_locked(self) -> None:
         """Set up the table for writing; where another process holds the write lock, a file that can be read is enough to begin with."""

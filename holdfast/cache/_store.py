@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from holdfast.cache import _fates
-from holdfast.cache._folder import DATABASE, GENERATIONS, LEASES, exclusive, is_ours, prepare, set_aside
+from holdfast.cache._folder import DATABASE, GENERATIONS, LEASES, alone, is_ours, opening, prepare, set_aside
 from holdfast.cache._generations import Generations, bucket_of
 from holdfast.cache._leases import Lease, Leases
 from holdfast.cache._names import range_of, row_name
@@ -48,13 +48,26 @@ class Store:
         with telling(folder):
             prepare(folder)
             self.secret = load_secret()
-            with exclusive(folder):
-                self._rows, self.repaired = _open_rows(folder, size_limit, tell)
-                self._generations = Generations(folder / GENERATIONS)
-                self.words = self._generations.words
-                self._leases = Leases(folder / LEASES)
-                if self.repaired is not None:
-                    self._generations.bump_all()
+            with opening(folder) as is_alone:
+                is_open = self._open_files(size_limit, tell, may_mend=is_alone)
+            if not is_open:
+                with alone(folder):  # another process may have mended it meanwhile
+                    self._open_files(size_limit, tell, may_mend=True)
+
+    def _open_files(self, size_limit: int, tell: Callable[[Swept | Trouble], None], *, may_mend: bool) -> bool:
+        """Open what is there, and make what is not; False where that is broken and may not be set aside."""
+        try:
+            self._rows, self.repaired = _open_rows(self.folder, size_limit, tell, may_mend=may_mend)
+        except Trouble as trouble:
+            if may_mend or trouble.reason != "broken":
+                raise
+            return False
+        self._generations = Generations(self.folder / GENERATIONS)
+        self.words = self._generations.words
+        self._leases = Leases(self.folder / LEASES)
+        if self.repaired is not None:
+            self._generations.bump_all()
+        return True
 
     def read(self, key: CacheKey) -> tuple[bytes | None, int, int]:
         """The sealed value of a key, or None; with its bucket, and the word there for as long as the value is current.
@@ -149,7 +162,7 @@ class Store:
 
     def set_aside(self) -> Path | None:
         """Rename the database, once closed, unless another process was faster; return its new path."""
-        with telling(self.folder), exclusive(self.folder):
+        with telling(self.folder), alone(self.folder):
             return None if self._rows.has_moved() else set_aside(self.folder)
 
     def pause(self) -> bool:
@@ -172,12 +185,14 @@ class Store:
             return self._generations.bump(bucket)
 
 
-def _open_rows(folder: Path, size_limit: int, tell: Callable[[Swept | Trouble], None]) -> tuple[Rows, tuple[Trouble, Path] | None]:
-    """The rows, and what was wrong with those that were found, if anything. Call it inside `exclusive`."""
+def _open_rows(
+    folder: Path, size_limit: int, tell: Callable[[Swept | Trouble], None], *, may_mend: bool
+) -> tuple[Rows, tuple[Trouble, Path] | None]:
+    """The rows, and what was wrong with those that were found, if anything; mended only inside `alone`."""
     try:
         return Rows(folder, size_limit, tell), None
     except Trouble as trouble:
-        if trouble.reason != "broken":
+        if trouble.reason != "broken" or not may_mend:
             raise
         if not is_ours(folder):
             text = f"{folder / DATABASE} is not a cache of holdfast's and is left as it is: give the cache a folder of its own"

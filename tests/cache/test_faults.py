@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -14,6 +15,7 @@ import pytest
 from holdfast.cache import _folder as folder_module
 from holdfast.cache import _keeper
 from holdfast.cache import _rows as rows_module
+from holdfast.cache._trouble import Trouble
 from holdfast.errors import StoreError
 from holdfast.values import secret as secret_module
 
@@ -117,7 +119,7 @@ def test_a_broken_database_that_cannot_be_set_aside_is_not_said_to_be(open_cache
     cache.get(key, codec)
     sql("DROP TABLE Cache")
     monkeypatch.setattr(folder_module, "PATIENCE", 0.0)
-    with folder_module.exclusive(folder):
+    with folder_module.alone(folder):
         cache.get(key, codec)
 
     assert [("locked", False), ("broken", False)] == [(note.fields["reason"], "set_aside" in note.fields) for note in notes]
@@ -451,8 +453,6 @@ def test_a_purge_is_of_the_files_that_are_there(open_cache, folder, codec, key):
 
 def test_a_lock_file_that_is_held_does_not_delay_a_call(folder, open_cache, codec, key, reasons):
     """Another process that hangs while it opens the cache is passed by."""
-    import fcntl
-
     folder.mkdir(mode=0o700)
     with (folder / "lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -461,6 +461,41 @@ def test_a_lock_file_that_is_held_does_not_delay_a_call(folder, open_cache, code
 
     assert time.perf_counter() - started < PROMPT
     assert ["locked"] == reasons()
+
+
+def test_a_process_that_hangs_while_it_opens_what_is_whole_is_in_nobodys_way(filled, open_cache, codec, new_key, reasons):
+    """Many open it at once; only who makes or mends it has to be alone."""
+    with folder_module.opening(filled) as is_alone:
+        assert not is_alone
+        assert open_cache().get(new_key("7"), codec) is not None
+
+    assert [] == reasons()
+
+
+def test_who_makes_a_cache_is_alone(folder, monkeypatch):
+    """Others wait for it."""
+    folder.mkdir(mode=0o700)
+    (folder / "lock").touch()
+    monkeypatch.setattr(folder_module, "PATIENCE", 0.0)
+    with folder_module.opening(folder) as is_alone:
+        assert is_alone
+        with pytest.raises(Trouble, match="another process is making the cache"), folder_module.opening(folder):
+            pytest.fail("two of them")
+
+
+def test_who_waits_for_a_cache_to_be_made_opens_it_with_all_others(folder, monkeypatch):
+    """Not one after the other, each alone, until the last have no more patience: here another one never ends."""
+    folder.mkdir(mode=0o700)
+
+    def made(_):
+        (folder / "cache.db").touch()
+        (folder / "generations").write_bytes(bytes(1 << 15))
+
+    monkeypatch.setattr(folder_module.time, "sleep", made)
+    with (folder / "lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        with folder_module.opening(folder) as is_alone:
+            assert not is_alone
 
 
 def test_a_short_generations_file_is_filled_up(filled, open_cache, codec, new_key):
