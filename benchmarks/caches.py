@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ CITY = "Oslo"
 RECORD = {"city": "Oslo", "sky": "clear", "degrees": 21.5, "hours": [6, 12, 18]}
 TEXT = "clear " * 16
 HOUR = 3600
+AT_ONCE = 64
 STORES = 200
 """Calls in one measurement of a miss: each writes an entry."""
 
@@ -171,6 +173,22 @@ def hit(cached: Cached, fn: Callable[..., Any], *, is_async: bool) -> Make:
     return make
 
 
+def hits_at_once(cached: Cached, number: int) -> Make:
+    """The same call so many times at once, awaited together, over and over."""
+
+    def make(stack: ExitStack) -> Measure:
+        decorated = cached(stack)(record_async)
+
+        async def gathered() -> None:
+            await asyncio.gather(*[decorated(CITY) for _ in range(number)])
+
+        measure = async_loop(stack, gathered)
+        measure(1)
+        return lambda count: measure(count // number)
+
+    return make
+
+
 def miss(cached: Cached, fn: Callable[..., Any], *, is_async: bool) -> Make:
     """A new argument at each call."""
 
@@ -227,6 +245,10 @@ ROWS = [
         contestants=_hits(SYNC_DISK, record, is_async=False),
     ),
     Row(name="hit on disk, a small dict, async", target=60, contestants=_hits(ASYNC_DISK, record_async, is_async=True)),
+    Row(
+        name=f"hit on disk, a small dict, async, {AT_ONCE} at once",
+        contestants={name: Contestant(hits_at_once(cached, AT_ONCE), 10 * AT_ONCE) for name, cached in ASYNC_DISK.items()},
+    ),
     Row(
         name="miss and store, a small dict, sync",
         guards=(Guard("diskcache.memoize", 2),),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast import clock
 from holdfast.errors import NodeTimeoutError
 from holdfast.runtime import lookup
+from holdfast.runtime.convoy import in_convoy
 from holdfast.runtime.detached import Detached
 from holdfast.runtime.dispatch import MOST_WAITING_THREADS, workers
 from holdfast.runtime.future import TaskFuture
@@ -219,7 +220,7 @@ async def store_call_async(is_blocking: bool, fn: Callable[..., Any], *args: Any
     """Call a store: inline when it never blocks, else on a worker thread."""
     if not is_blocking:
         return fn(*args, **kwargs)
-    return await in_thread(partial(fn, *args, **kwargs))
+    return await in_convoy(partial(fn, *args, **kwargs))
 
 
 def store_call_sync(is_blocking: bool, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: FBT001

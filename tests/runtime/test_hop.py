@@ -1,4 +1,4 @@
-"""One function on a worker thread, awaited: its value, its error, its context, and the thread it leaves behind."""
+"""One function on a worker thread, awaited: its value, its error, its context, and the thread it leaves behind; alone, or with others in a convoy."""
 
 from __future__ import annotations
 
@@ -7,19 +7,28 @@ import gc
 import threading
 import time
 import weakref
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
 from holdfast.runtime import hop
+from holdfast.runtime.convoy import in_convoy
 from holdfast.runtime.dispatch import Workers
 from holdfast.runtime.hop import in_thread
 
+Carry = Callable[[Callable[[], Any]], Coroutine[Any, Any, Any]]
 city: ContextVar[str] = ContextVar("city", default="")
 
 
-def test_the_value_comes_from_another_thread_and_this_context() -> None:
+@pytest.fixture(params=[in_thread, in_convoy])
+def carry(request: pytest.FixtureRequest) -> Carry:
+    """Both ways to a worker thread."""
+    return request.param  # type: ignore[no-any-return]
+
+
+def test_the_value_comes_from_another_thread_and_this_context(carry: Carry) -> None:
     """In a copy: what the function sets stays there."""
 
     def work() -> tuple[str, bool]:
@@ -29,13 +38,13 @@ def test_the_value_comes_from_another_thread_and_this_context() -> None:
 
     async def main() -> tuple[Any, str]:
         city.set("Oslo")
-        return await in_thread(work), city.get()
+        return await carry(work), city.get()
 
     assert (("Oslo", False), "Oslo") == asyncio.run(main())
 
 
 @pytest.mark.parametrize("kind", [KeyError, StopIteration, KeyboardInterrupt, SystemExit])
-def test_any_error_arrives(kind: type[BaseException]) -> None:
+def test_any_error_arrives(carry: Carry, kind: type[BaseException]) -> None:
     """Also those that a future of asyncio's does not take; inside a coroutine StopIteration is what Python makes of it."""
     error = kind("x")
 
@@ -44,7 +53,7 @@ def test_any_error_arrives(kind: type[BaseException]) -> None:
 
     async def main() -> BaseException:
         try:
-            await in_thread(work)
+            await carry(work)
         except BaseException as caught:
             return caught
         raise AssertionError
@@ -53,7 +62,7 @@ def test_any_error_arrives(kind: type[BaseException]) -> None:
     assert error is (caught.__cause__ if kind is StopIteration else caught)
 
 
-def test_an_error_leaves_no_cycle() -> None:
+def test_an_error_leaves_no_cycle(carry: Carry) -> None:
     """It is freed without the garbage collector."""
 
     class Weak(Exception):
@@ -71,7 +80,7 @@ def test_an_error_leaves_no_cycle() -> None:
 
     async def main() -> None:
         with pytest.raises(Weak):
-            await in_thread(work)
+            await carry(work)
 
     gc.collect()
     gc.disable()
@@ -85,7 +94,7 @@ def test_an_error_leaves_no_cycle() -> None:
     assert not is_there
 
 
-def test_the_answer_to_whoever_was_cancelled_is_dropped() -> None:
+def test_the_answer_to_whoever_was_cancelled_is_dropped(carry: Carry) -> None:
     """The function goes on; nothing complains when it ends."""
     begun, free, ended = threading.Event(), threading.Event(), threading.Event()
 
@@ -97,24 +106,24 @@ def test_the_answer_to_whoever_was_cancelled_is_dropped() -> None:
     async def main() -> list[dict[str, Any]]:
         complaints: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        waiting = asyncio.create_task(in_thread(work))
+        waiting = asyncio.create_task(carry(work))
         while not begun.is_set():
             await asyncio.sleep(0.001)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         free.set()
-        assert await in_thread(lambda: ended.wait(20))
-        await in_thread(lambda: None)  # by then the first answer has come
+        assert await carry(lambda: ended.wait(20))
+        await carry(lambda: None)  # by then the first answer has come
         return complaints
 
     assert [] == asyncio.run(main())
 
 
-def test_without_a_loop_there_is_nobody_to_answer() -> None:
+def test_without_a_loop_there_is_nobody_to_answer(carry: Carry) -> None:
     """And nothing is done."""
     with pytest.raises(RuntimeError, match="no running event loop"):
-        in_thread(lambda: None).send(None)
+        carry(lambda: None).send(None)
 
 
 def test_the_thread_counts_as_idle_before_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:

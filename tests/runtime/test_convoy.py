@@ -1,0 +1,147 @@
+"""Store calls of one event loop on worker threads: one thread for those that are quick, more as soon as some are not."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from holdfast.runtime import convoy
+from holdfast.runtime.convoy import in_convoy
+from holdfast.runtime.dispatch import Workers
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Workers:
+    """A pool without threads."""
+    pool = Workers()
+    monkeypatch.setattr(convoy, "workers", pool)
+    return pool
+
+
+async def many(count: int) -> list[Any]:
+    """So many calls at once, each of which says where it comes in."""
+    order: list[int] = []
+
+    def work(number: int) -> int:
+        order.append(number)
+        return len(order) - 1
+
+    return await asyncio.gather(*[in_convoy(lambda number=number: work(number)) for number in range(count)])
+
+
+def test_all_that_is_asked_at_once_is_done_by_one_thread_in_turn(pool: Workers) -> None:
+    """However much it is."""
+    assert list(range(500)) == asyncio.run(many(500))
+    assert 1 == pool.count
+
+
+def test_the_thread_is_idle_afterwards_and_comes_again(pool: Workers) -> None:
+    """Once: a second token would have jobs lie for a thread that never comes."""
+
+    async def main() -> list[list[int]]:
+        return [await many(2), await many(1), await many(3)]
+
+    assert [[0, 1], [0], [0, 1, 2]] == asyncio.run(main())
+    assert (1, 1) == (pool.count, len(pool._idle))
+
+
+def test_answers_leave_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not all at the end: what is answered goes on meanwhile."""
+    sizes: list[int] = []
+    settle = convoy._settle
+
+    def settling(answers: list[Any]) -> None:
+        sizes.append(len(answers))
+        settle(answers)
+
+    monkeypatch.setattr(convoy, "_settle", settling)
+    asyncio.run(many(40))
+
+    assert (40, True) == (sum(sizes), max(sizes) <= convoy.BATCH)
+
+
+def test_a_slow_call_does_not_hold_up_the_others(pool: Workers) -> None:
+    """They are done by other threads, while it has not ended."""
+    free = threading.Event()
+
+    async def main() -> int:
+        slow = asyncio.create_task(in_convoy(lambda: free.wait(20)))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            done = await many(30)
+        free.set()
+        assert await slow
+        return len(done)
+
+    assert 30 == asyncio.run(main())
+    assert pool.count > 1
+
+
+def test_as_many_threads_as_slow_calls_in_the_end(pool: Workers) -> None:
+    """Eight that all wait for the last of them: each time that it is looked, the threads are doubled."""
+    barrier = threading.Barrier(8)
+
+    async def main() -> list[int]:
+        async with asyncio.timeout(20):
+            return await asyncio.gather(*[in_convoy(lambda: barrier.wait(20)) for _ in range(8)])
+
+    assert list(range(8)) == sorted(asyncio.run(main()))
+    assert 8 == pool.count
+
+
+def test_where_no_thread_can_be_had_the_caller_is_told_and_nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch, pool: Workers) -> None:
+    """The next call finds everything as before."""
+
+    def refuse(_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> list[int]:
+        with monkeypatch.context() as patch:
+            patch.setattr(pool, "send", refuse)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                await in_convoy(lambda: 1)
+        return await many(2)
+
+    assert [0, 1] == asyncio.run(main())
+
+
+def test_where_no_further_thread_can_be_had_the_others_wait_for_the_first(monkeypatch: pytest.MonkeyPatch, pool: Workers) -> None:
+    """It is no reason to fail."""
+    free, send, asked = threading.Event(), pool.send, threading.Event()
+
+    def send_first(job: Any) -> None:
+        if pool.count:
+            asked.set()
+            raise RuntimeError("can't start new thread")
+        send(job)
+
+    monkeypatch.setattr(pool, "send", send_first)
+
+    async def main() -> list[int]:
+        slow = asyncio.create_task(in_convoy(lambda: free.wait(20)))
+        await asyncio.sleep(0)
+        rest = asyncio.create_task(many(3))
+        while not asked.is_set():
+            await asyncio.sleep(0.001)
+        free.set()
+        await slow
+        return await rest
+
+    assert [0, 1, 2] == asyncio.run(main())
+
+
+def test_each_loop_has_its_own(pool: Workers) -> None:
+    """Two threads with a loop each: neither waits for the other's calls."""
+    free = threading.Event()
+    held = threading.Thread(target=lambda: asyncio.run(in_convoy(lambda: free.wait(20))))  # type: ignore[arg-type]
+    held.start()
+    try:
+        while not pool.count:
+            pass
+        assert [0, 1] == asyncio.run(many(2))
+    finally:
+        free.set()
+        held.join(20)
