@@ -12,7 +12,7 @@ from holdfast._frames import trims
 from holdfast._graph.body import body_async, body_sync, node_of
 from holdfast._graph.kept import Ended, Start
 from holdfast._graph.opening import GraphOpener, commanded, nothing_given
-from holdfast._graph.picture import Picture, picture
+from holdfast._graph.picture import Picture, picture_of
 from holdfast._graph.routes import START, check_keys
 from holdfast._graph.schema import taken_apart
 from holdfast._graph.states import GraphStates
@@ -301,13 +301,22 @@ class CompiledStateGraph(GraphStates, Entrypoint[dict[str, Any]]):
 
     # -- pictures -----------------------------------------------------------------------------------------------------------------
 
-    def get_graph(self) -> Picture:
+    def get_graph(self, *, xray: bool | int = False) -> Picture:
         """What nodes and edges there are, for pictures.
+
+        Args:
+            xray: Look into nodes that are graphs: True into all, also into those inside them, a number so many levels deep.
 
         Returns:
             The picture: ``draw_mermaid()`` and ``draw_ascii()`` make text of it.
+
+        Raises:
+            PolicyError: ``xray`` is no number of levels.
         """
-        return picture(tuple(self._parts.nodes), self._parts.drawing)
+        if not isinstance(xray, int) or xray < 0:
+            msg = f"xray={xray!r}: give True, or how many levels of graphs to look into"
+            raise PolicyError(msg)
+        return picture_of(self._parts, xray=xray)
 
     # -- as a part of other graphs ------------------------------------------------------------------------------------------------
 

@@ -217,3 +217,84 @@ def test_the_state_of_an_inner_graph_cannot_be_changed():
     [task] = app.get_state(THREAD).tasks
     with pytest.raises(holdfast.PolicyError, match="only the outer graph's state is changed"):
         app.update_state(task.state, {"n": 2})
+
+
+SHAPES = {
+    "chain": [("__start__", "a"), ("a", "b"), ("b", "__end__")],
+    "one node": [("__start__", "a"), ("a", "__end__")],
+    "two first": [("__start__", "a"), ("__start__", "b"), ("a", "c"), ("b", "c"), ("c", "__end__")],
+    "two last": [("__start__", "a"), ("a", "b"), ("a", "c"), ("b", "__end__"), ("c", "__end__")],
+    "loop": [("__start__", "a"), ("a", "b"), ("b", "a?"), ("b", "__end__?")],
+    "loop to itself": [("__start__", "a"), ("a", "a"), ("a", "b"), ("b", "__end__")],
+}
+"""Graphs, by their edges; a question mark for a conditional one."""
+
+
+def drawn_in(api: Any, shape: str, deep: int) -> Any:
+    """A graph of that shape, inside ``deep`` others that have a node before it and one after it, and a branch that leads to it."""
+    found = api.StateGraph(Outer)
+    for name in sorted({source for source, _ in SHAPES[shape]} - {"__start__"}):
+        found.add_node(name, lambda _: None)
+    for source, target in SHAPES[shape]:
+        if not target.endswith("?"):
+            found.add_edge(source, target)
+    branches = {
+        source: [target[:-1] for start, target in SHAPES[shape] if target.endswith("?") and start == source] for source, _ in SHAPES[shape]
+    }
+    for source, targets in branches.items():
+        if targets:
+            found.add_conditional_edges(source, lambda _: "a", targets)
+    for _ in range(deep):
+        around = (
+            api.StateGraph(Outer).add_node("before", lambda _: None).add_node("inner", found.compile()).add_node("after", lambda _: None)
+        )
+        around.add_edge(api.START, "before").add_conditional_edges("before", lambda _: "x", {"x": "inner", "y": "after"}).add_edge(
+            "inner", "after"
+        )
+        found = around.add_edge("after", api.END)
+    return found.compile()
+
+
+@pytest.mark.parametrize("deep", [1, 2])
+@pytest.mark.parametrize("xray", [True, 1, 2, 0])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_pictures_open_inner_graphs(shape, xray, deep):
+    """With the nodes and edges that LangGraph gives them."""
+
+    def program(api: Any) -> Any:
+        picture = drawn_in(api, shape, deep).get_graph(xray=xray)
+        edges = {(edge.source, edge.target, edge.conditional, edge.data) for edge in picture.edges}
+        return sorted(picture.nodes), edges
+
+    same(program)
+
+
+def test_a_picture_frames_inner_graphs():
+    """As LangGraph writes it."""
+
+    def program(api: Any) -> set[str]:
+        return set(drawn_in(api, "chain", 1).get_graph(xray=True).draw_mermaid().splitlines())
+
+    assert {"\tsubgraph inner", "\tinner\\3aa(a)", "\tinner\\3aa --> inner\\3ab;", "\tend"} < same(program)
+
+
+def test_frames_of_one_name_are_told_apart():
+    """Graphs in graphs are framed in one another; LangGraph leaves such edges out, or refuses to draw."""
+    picture = drawn_in(holdfast, "chain", 2).get_graph(xray=True).draw_mermaid()
+    lines = [line.strip() for line in picture.splitlines() if "a" not in line or "frame" in line or "subgraph" in line]
+    assert ["subgraph inner[inner]", r"subgraph inner\3ainner[inner]", "end", "end"] == [
+        line for line in lines if "subgraph" in line or line == "end"
+    ]
+    assert r"inner\3ainner\3aa --> inner\3ainner\3ab;" in picture
+
+
+def test_letters_show_inner_graphs():
+    """By the names their nodes have in the picture."""
+    assert "| inner:a |" in drawn_in(holdfast, "chain", 1).get_graph(xray=True).draw_ascii()
+
+
+@pytest.mark.parametrize("xray", [-1, "2", None])
+def test_no_number_of_levels(xray):
+    """The error says what to give."""
+    with pytest.raises(holdfast.PolicyError, match="how many levels"):
+        drawn_in(holdfast, "chain", 1).get_graph(xray=xray)
