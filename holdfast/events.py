@@ -29,6 +29,7 @@ __all__ = [
     "WARNING",
     "AttemptFacts",
     "CallFacts",
+    "CallTracer",
     "Note",
     "Observer",
     "Origin",
@@ -103,6 +104,14 @@ class RunTracer(Protocol):
 
     def run_died(self, remains: Remains) -> None:
         """The process of an execution died; the record says by now that this one looks after its traces."""
+
+
+@runtime_checkable
+class CallTracer(Protocol):
+    """What an observer may do beside: know its span of a call before that has ended."""
+
+    def call_followed(self, call: CallFacts) -> None:
+        """What is about to be computed behind this call will name it by its ``trace_id`` and ``span_id``; called on the call's thread."""
 
 
 observer: Observer | None = None

@@ -217,6 +217,9 @@ def start(call: Call, entry: Entry | None, *, is_asked_for: bool = False) -> Tas
         _register()
     if found is not None:
         found.give_up()
+    listener: object = call.observer
+    if call.facts is not None and isinstance(listener, events.CallTracer):
+        listener.call_followed(call.facts)
     try:
         behind.start()
     except RuntimeError:  # the system allows no more threads

@@ -169,6 +169,7 @@ class _All:
     def __init__(self, observers: tuple[Observer, ...]) -> None:
         self._observers = observers
         self._tracers = [each for each in observers if isinstance(each, events.RunTracer)]
+        self._followers = [each for each in observers if isinstance(each, events.CallTracer)]
 
     def run_opened(self, run: RunFacts) -> None:
         for each in self._tracers:
@@ -177,6 +178,10 @@ class _All:
     def run_died(self, remains: events.Remains) -> None:
         for each in self._tracers:
             each.run_died(remains)
+
+    def call_followed(self, call: CallFacts) -> None:
+        for each in self._followers:
+            each.call_followed(call)
 
     def run_started(self, run: RunFacts) -> None:
         for each in self._observers:

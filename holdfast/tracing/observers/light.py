@@ -18,7 +18,7 @@ from opentelemetry.trace import SpanKind
 
 from holdfast import clock
 from holdfast.tracing.killed import under_way
-from holdfast.tracing.observers import spans
+from holdfast.tracing.observers import telling
 from holdfast.tracing.spans import attributes, carrier, ids, links, propagation
 from holdfast.tracing.spans.light_span import NONE, SPAN_KEY, LightSpan, Trace, with_span
 
@@ -124,17 +124,17 @@ class LightObserver:
         run_span: LightRun | None = None if call.run is None else call.run.memo
         if call.error is not None:
             if run_span is not None:
-                spans.remember_failure(run_span.failures, call.error)
-            spans.tell_exhausted(span, call)
+                telling.remember_failure(run_span.failures, call.error)
+            telling.tell_exhausted(span, call)
         if span is run_span:
             return
         if not call.attempts:
             if run_span is not None and attributes.is_answered(call) and next(run_span.hits) >= self.settings.max_hit_spans:
                 call.memo = None
                 return
-            spans.record(span, call, with_stack=False)
+            telling.record(span, call, with_stack=False)
         if call.origin_trace_id:
-            span.links = (*spans.links_of(call), *span.links)
+            span.links = (*telling.links_of(call), *span.links)
         _close(span, call, self._closing(span, call))
 
     def attempt_started(self, attempt: AttemptFacts) -> None:
@@ -145,7 +145,7 @@ class LightObserver:
             return
         if above.opening is NONE and (call.capture or self.settings.capture) != "none":
             above.opening = self._opening(call)  # before the body can change its arguments
-        kind = _INTERNAL if call.kind == "internal" else spans.kind_of(call)
+        kind = _INTERNAL if call.kind == "internal" else telling.kind_of(call)
         if call.max_attempts == 1 and self.settings.attempt_spans != "always":
             span, above.attempt = above, attempt
             if not call.is_body:
@@ -155,7 +155,7 @@ class LightObserver:
             if not call.is_body:
                 above.kind = kind
         else:
-            span = LightSpan(spans.name_of(call.name, attempt.number), above.trace, above, kind, attempt.started_ns)
+            span = LightSpan(telling.name_of(call.name, attempt.number), above.trace, above, kind, attempt.started_ns)
         attempt.memo = span
         current = otel_context.get_current()
         if current.get(SPAN_KEY) is not span:
@@ -174,14 +174,14 @@ class LightObserver:
         if attempt.outcome != "ok":
             if attributes.has_failed(attempt):
                 if span is above and above.attempt is None:  # attempt_spans="failures"
-                    name = spans.name_of(call.name, attempt.number)
+                    name = telling.name_of(call.name, attempt.number)
                     span = attempt.memo = LightSpan(name, above.trace, above, _INTERNAL, attempt.started_ns)
                 if span.is_recording():
-                    above.error_types = spans.record_failure(span, attempt, above.error_types)
+                    above.error_types = telling.record_failure(span, attempt, above.error_types)
             if attempt.will_retry:
-                spans.tell_retry(above, attempt)
+                telling.tell_retry(above, attempt)
         if span is not above:
-            known = span.closing_of(attributes.attempt_span(attempt, NONE if call.run is None else spans.shared_of(call)))
+            known = span.closing_of(attributes.attempt_span(attempt, NONE if call.run is None else telling.shared_of(call)))
             attributes.attempt_ended(known, attempt)
             _close(span, attempt, known)
 
@@ -214,7 +214,7 @@ class LightObserver:
 
     def _opening(self, call: CallFacts) -> attributes.Attributes:
         """What is known when a call begins."""
-        shared = NONE if call.run is None else spans.shared_of(call)
+        shared = NONE if call.run is None else telling.shared_of(call)
         return attributes.call_started(call, shared, call.capture or self.settings.capture, self.settings.salt)
 
     def _closing(self, span: LightSpan, call: CallFacts) -> attributes.Attributes | Deferred:
@@ -222,7 +222,7 @@ class LightObserver:
         mode = call.capture or self.settings.capture
         attempt = span.attempt
         if mode == "none" and call.error is None and span.added is None and (attempt is None or attempt.error is None):
-            shared = NONE if call.run is None else spans.shared_of(call)
+            shared = NONE if call.run is None else telling.shared_of(call)
             return _of_good_call, (_bare(call), None if attempt is None else _bare_attempt(attempt), shared, self.settings.salt)
         known = span.closing_of(self._opening(call) if span.opening is NONE else span.opening)
         attributes.call_ended(known, call, mode)
@@ -249,5 +249,5 @@ def _of_good_call(call: CallFacts, attempt: AttemptFacts | None, shared: attribu
 
 def _close(span: LightSpan, facts: RunFacts | CallFacts | AttemptFacts, known: attributes.Attributes | Deferred) -> None:
     if facts.outcome != "ok" and span.end_time is None:
-        spans.set_status(span, facts)
+        telling.set_status(span, facts)
     span.close(known, facts.ended_ns)

@@ -17,39 +17,28 @@ to 6). `holdfast.tracing.observers.light` has the observer for providers that ar
 from __future__ import annotations
 
 import itertools
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanKind
 
 from holdfast import clock
-from holdfast.events import AttemptFacts
 from holdfast.tracing import convention as names
 from holdfast.tracing.killed import under_way
-from holdfast.tracing.logs import exception_logs
+from holdfast.tracing.observers import telling
 from holdfast.tracing.observers.settings import Settings
-from holdfast.tracing.safety.redact import message
-from holdfast.tracing.spans import attributes, carrier, ids, links, propagation, stack
+from holdfast.tracing.spans import attributes, carrier, ids, links, propagation
 from holdfast.tracing.spans.light_span import SPAN_KEY, with_span
 
 if TYPE_CHECKING:
     from contextvars import Token
 
     from opentelemetry.context import Context
-    from opentelemetry.trace import Link, Span, Tracer
+    from opentelemetry.trace import Span, Tracer
 
-    from holdfast.events import CallFacts, Note, Remains, RunFacts
+    from holdfast.events import AttemptFacts, CallFacts, Note, Remains, RunFacts
 
-_NUMBERED_ATTEMPTS = 10
-_REMEMBERED_FAILURES = 16
-_LINKS = {
-    (False, "coalesced"): names.LINK_COALESCED_WITH,
-    (True, "refresh"): names.LINK_BEHIND,
-    (True, "probe"): names.LINK_BEHIND,
-    (True, "miss"): names.LINK_BEHIND,
-}
 _NONE: attributes.Attributes = {}
 
 
@@ -81,12 +70,13 @@ class _RunState(_State):
 class _CallState(_State):
     """Of a call; ``attempt`` is what is known of the attempt that has no span of its own."""
 
-    __slots__ = ("attempt", "context", "error_types", "is_attempt", "notes")
+    __slots__ = ("attempt", "context", "error_types", "is_attempt", "is_early", "notes")
 
     def __init__(self, context: Context, span: Span | None, *, is_attempt: bool) -> None:
         self.context = context  # the parent's until there is a span
         self.span = span
         self.is_attempt = is_attempt
+        self.is_early = False  # its span was made before it was known what the call comes to
         self.attempt: attributes.Attributes = {}
         self.error_types: tuple[str, ...] = ()
         self.notes: tuple[tuple[Note, int], ...] = ()
@@ -162,7 +152,7 @@ class SpanObserver:
 
     def call_started(self, call: CallFacts) -> None:
         """Remember whose child the call is; its span comes with the first attempt or the end."""
-        run_state = run_state_of(call)
+        run_state = telling.run_state_of(call)
         is_attempt = self.settings.is_own_attempt(call.max_attempts)
         if run_state is None:
             if self._is_awake or self._wakes():
@@ -181,18 +171,29 @@ class SpanObserver:
         state: _CallState | None = call.memo
         if state is None:
             return
-        run_state = run_state_of(call)
+        run_state = telling.run_state_of(call)
         if run_state is not None and call.error is not None:
-            remember_failure(run_state.failures, call.error)
+            telling.remember_failure(run_state.failures, call.error)
         span = state.span
         if span is None:
             if run_state is None or not attributes.is_answered(call) or next(run_state.hits) < self.settings.max_hit_spans:
                 self._open_and_close(call, state)
             return
-        tell_exhausted(span, call)
+        telling.tell_exhausted(span, call)
         if not call.is_body and span.is_recording():
+            if state.is_early and not call.attempts:
+                telling.record(span, call, with_stack=False)
+            for link in telling.links_of(call) if state.is_early else ():
+                span.add_link(link.context, link.attributes)
             attributes.call_ended(state.attempt, call, self.settings.mode(call.capture))
             _close(span, call, state.attempt)
+
+    def call_followed(self, call: CallFacts) -> None:
+        """Make the call's span now, unless there is one, so that what follows can name it."""
+        state: _CallState | None = call.memo
+        if state is not None and state.span is None:
+            state.is_early = True
+            self._open(call, state, _NONE)
 
     def attempt_started(self, attempt: AttemptFacts) -> None:
         """Make the attempt's span current: its own, or that of the call or run when there can be but one attempt."""
@@ -207,7 +208,7 @@ class SpanObserver:
             more: attributes.Attributes = {}
             if state.is_attempt:
                 attributes.attempt_started(more, attempt)
-            span = self._open(call, state, more, kind_of(call))
+            span = self._open(call, state, more, telling.kind_of(call))
         elif state.is_attempt:
             attributes.attempt_started(state.attempt, attempt)
         current = otel_context.get_current()
@@ -228,7 +229,7 @@ class SpanObserver:
         span = state.span
         if has_own and span.is_recording():
             if attributes.has_failed(attempt):
-                call_state.error_types = record_failure(span, attempt, call_state.error_types)
+                call_state.error_types = telling.record_failure(span, attempt, call_state.error_types)
             if call_state.is_attempt:
                 attributes.attempt_ended(call_state.attempt, attempt)
             else:
@@ -236,7 +237,7 @@ class SpanObserver:
                 attributes.attempt_ended(known, attempt)
                 _close(span, attempt, known)
         if attempt.will_retry and call_state.span is not None:
-            tell_retry(call_state.span, attempt)
+            telling.tell_retry(call_state.span, attempt)
 
     def noted(self, note: Note) -> None:
         """Add the note as an event to the span of its call, else to the current span."""
@@ -258,13 +259,15 @@ class SpanObserver:
         known: attributes.Attributes = {}
         attributes.call_ended(known, call, self.settings.mode(call.capture))
         span = self._open(call, state, known)
-        record(span, call, with_stack=False)
+        telling.record(span, call, with_stack=False)
         _close(span, call, _NONE)
 
     def _open(self, call: CallFacts, state: _CallState, more: attributes.Attributes, kind: SpanKind = SpanKind.INTERNAL) -> Span:
-        known = attributes.call_started(call, shared_of(call), self.settings.mode(call.capture), self.settings.salt)
+        known = attributes.call_started(call, telling.shared_of(call), self.settings.mode(call.capture), self.settings.salt)
         known.update(more)
-        span = self.tracer.start_span(call.name, state.context, kind, known, links_of(call), call.started_ns)
+        span = self.tracer.start_span(
+            call.name, state.context, kind, known, () if state.is_early else telling.links_of(call), call.started_ns
+        )
         state.span = span
         call.trace_id, call.span_id = _ids(span)
         for note, noted_ns in state.notes:
@@ -276,9 +279,9 @@ class SpanObserver:
         above = self._open(call, state, _NONE) if state.span is None else state.span
         if state.context.get(SPAN_KEY) is not above:
             state.context = with_span(above, state.context)
-        known = attributes.attempt_span(attempt, shared_of(call))
-        kind = kind_of(call) if kind is None else kind
-        return self.tracer.start_span(name_of(call.name, attempt.number), state.context, kind, known, (), attempt.started_ns)
+        known = attributes.attempt_span(attempt, telling.shared_of(call))
+        kind = telling.kind_of(call) if kind is None else kind
+        return self.tracer.start_span(telling.name_of(call.name, attempt.number), state.context, kind, known, (), attempt.started_ns)
 
 
 def _close(span: Span, facts: RunFacts | CallFacts | AttemptFacts, known: attributes.Attributes) -> None:
@@ -286,113 +289,10 @@ def _close(span: Span, facts: RunFacts | CallFacts | AttemptFacts, known: attrib
         span.set_attribute(*next(iter(known.items())))  # 1 us less
     elif known:
         span.set_attributes(known)
-    set_status(span, facts)
+    telling.set_status(span, facts)
     span.end(facts.ended_ns or None)
 
 
 def _ids(span: Span) -> tuple[str, str]:
     context = span.get_span_context()
     return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else ("", "")
-
-
-# -- the same for light spans -----------------------------------------------------------------------------------------------------------
-
-
-def run_state_of(call: CallFacts) -> Any:
-    """What is remembered of the call's run; None without one."""
-    return None if call.run is None else call.run.memo
-
-
-def shared_of(call: CallFacts) -> attributes.Attributes:
-    """What all spans of the call's run carry."""
-    state = run_state_of(call)
-    if state is not None:
-        return state.shared  # type: ignore[no-any-return]
-    return _NONE if call.run is None else attributes.of_run(call.run)  # a run that somebody else conducts has no span of ours
-
-
-def kind_of(call: CallFacts) -> SpanKind:
-    """Whose body talks to another service is a client, on the span that is the attempt: retries are not calls of their own."""
-    return SpanKind.CLIENT if call.kind == "client" else SpanKind.INTERNAL
-
-
-@lru_cache(maxsize=1024)
-def name_of(task: str, number: int) -> str:
-    """The name of an attempt's span; bounded in number, for backends that index names."""
-    return f"{task} attempt {number}" if number <= _NUMBERED_ATTEMPTS else f"{task} attempt {_NUMBERED_ATTEMPTS}+"
-
-
-def links_of(call: CallFacts) -> tuple[Link, ...]:
-    """To the span that computed what the cache, or another call under way, answered with."""
-    if not call.origin_trace_id:
-        return ()
-    return (links.link(call.origin_trace_id, call.origin_span_id, _LINKS.get((call.is_behind, call.cache), names.LINK_CACHED_FROM)),)
-
-
-def set_status(span: Span, facts: RunFacts | CallFacts | AttemptFacts) -> None:
-    """ERROR on a failure, else UNSET, which means fine (OK is for users to set)."""
-    if attributes.has_failed(facts):
-        span.set_status(StatusCode.ERROR, None if facts.error is None else message(facts.error))
-
-
-def remember_failure(failures: list[BaseException], error: BaseException) -> None:
-    """So that whoever lets it through does not record it again."""
-    failures.append(error)
-    del failures[:-_REMEMBERED_FAILURES]
-
-
-def record_failure(span: Span, attempt: AttemptFacts, error_types: tuple[str, ...]) -> tuple[str, ...]:
-    """One exception event per failed attempt; none for an exception that a call inside has recorded already.
-
-    Args:
-        span: Of the attempt.
-        attempt: What failed.
-        error_types: Of the call's failures so far.
-
-    Returns:
-        The same with this one's: each type has its stack once, and on the last attempt.
-    """
-    if attempt.outcome == "timeout":
-        limit = {} if attempt.timeout_s is None else {names.TIMEOUT_LIMIT_S: attempt.timeout_s}
-        span.add_event(names.EVENT_TASK_TIMEOUT, limit, attempt.ended_ns or None)
-    run_state = run_state_of(attempt.call)
-    if run_state is not None and any(attempt.error is known for known in run_state.failures):
-        return error_types
-    kind = attributes.error_type(attempt)
-    record(span, attempt, with_stack=not attempt.will_retry or kind not in error_types)
-    return (*error_types, kind)
-
-
-def record(span: Span, facts: CallFacts | AttemptFacts, *, with_stack: bool) -> None:
-    """Tell of the exception, as an event (ours instead of ``record_exception`` because of its cost) or as a log record."""
-    error = facts.error
-    if error is None or not attributes.has_failed(facts):
-        return
-    known: attributes.Attributes = {names.EXCEPTION_TYPE: stack.type_name(error), names.EXCEPTION_MESSAGE: message(error)}
-    if with_stack:
-        known[names.EXCEPTION_STACKTRACE] = stack.render(error)
-    wanted = exception_logs.signals()
-    if wanted.events:
-        span.add_event(names.EVENT_EXCEPTION, known, facts.ended_ns or None)
-    if wanted.logs:
-        _log(span, facts, known)
-
-
-def _log(span: Span, facts: CallFacts | AttemptFacts, known: attributes.Attributes) -> None:
-    when, event, is_unhandled = facts.ended_ns or None, exception_logs.OF_TASK, False
-    if isinstance(facts, AttemptFacts):
-        event, is_unhandled = exception_logs.OF_ATTEMPT, facts.call.is_body and not facts.will_retry
-    exception_logs.emit(span, event, known, when, is_unhandled=is_unhandled)
-
-
-def tell_retry(span: Span, attempt: AttemptFacts) -> None:
-    """The event on the call's span that marks a wait."""
-    if span.is_recording():
-        span.add_event(names.EVENT_RETRY_SCHEDULED, attributes.retry_scheduled(attempt), attempt.ended_ns or None)
-
-
-def tell_exhausted(span: Span, call: CallFacts) -> None:
-    """The event that says that no attempt is left."""
-    if attributes.is_exhausted(call) and span.is_recording():
-        known: attributes.Attributes = {names.ATTEMPT_COUNT: call.attempts, names.RETRY_STOP_REASON: str(call.stop_reason)}
-        span.add_event(names.EVENT_RETRY_EXHAUSTED, known, call.ended_ns or None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from holdfast.events import RunTracer
+from holdfast.events import CallTracer, RunTracer
 from holdfast.tracing.safety import firewall
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Guarded:
         self._attempt_ended = _busy(observer.attempt_ended for observer in observers)
         self._noted = _busy(observer.noted for observer in observers)
         self._tracers = [observer for observer in observers if isinstance(observer, RunTracer)]
+        self._followers = [observer for observer in observers if isinstance(observer, CallTracer)]
 
     def run_opened(self, run: RunFacts) -> None:
         """See `holdfast.events.RunTracer`."""
@@ -50,6 +51,14 @@ class Guarded:
         for each in self._tracers:
             try:
                 each.run_died(remains)
+            except Exception as error:  # noqa: BLE001 - counted and said once; see the class
+                self._count(error)
+
+    def call_followed(self, call: CallFacts) -> None:
+        """See `holdfast.events.CallTracer`."""
+        for each in self._followers:
+            try:
+                each.call_followed(call)
             except Exception as error:  # noqa: BLE001 - counted and said once; see the class
                 self._count(error)
 

@@ -1,0 +1,129 @@
+"""What spans of either kind say of facts: name, kind, links, status, and how a failure is told once."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.trace import SpanKind, StatusCode
+
+from holdfast.events import AttemptFacts
+from holdfast.tracing import convention as names
+from holdfast.tracing.logs import exception_logs
+from holdfast.tracing.safety.redact import message
+from holdfast.tracing.spans import attributes, links, stack
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Link, Span
+
+    from holdfast.events import CallFacts, RunFacts
+
+_NUMBERED_ATTEMPTS = 10
+_REMEMBERED_FAILURES = 16
+_LINKS = {
+    (False, "coalesced"): names.LINK_COALESCED_WITH,
+    (True, "refresh"): names.LINK_BEHIND,
+    (True, "probe"): names.LINK_BEHIND,
+    (True, "miss"): names.LINK_BEHIND,
+}
+_NONE: attributes.Attributes = {}
+
+
+def run_state_of(call: CallFacts) -> Any:
+    """What is remembered of the call's run; None without one."""
+    return None if call.run is None else call.run.memo
+
+
+def shared_of(call: CallFacts) -> attributes.Attributes:
+    """What all spans of the call's run carry."""
+    state = run_state_of(call)
+    if state is not None:
+        return state.shared  # type: ignore[no-any-return]
+    return _NONE if call.run is None else attributes.of_run(call.run)  # a run that somebody else conducts has no span of ours
+
+
+def kind_of(call: CallFacts) -> SpanKind:
+    """Whose body talks to another service is a client, on the span that is the attempt: retries are not calls of their own."""
+    return SpanKind.CLIENT if call.kind == "client" else SpanKind.INTERNAL
+
+
+@lru_cache(maxsize=1024)
+def name_of(task: str, number: int) -> str:
+    """The name of an attempt's span; bounded in number, for backends that index names."""
+    return f"{task} attempt {number}" if number <= _NUMBERED_ATTEMPTS else f"{task} attempt {_NUMBERED_ATTEMPTS}+"
+
+
+def links_of(call: CallFacts) -> tuple[Link, ...]:
+    """To the span that computed what the cache, or another call under way, answered with."""
+    if not call.origin_trace_id:
+        return ()
+    return (links.link(call.origin_trace_id, call.origin_span_id, _LINKS.get((call.is_behind, call.cache), names.LINK_CACHED_FROM)),)
+
+
+def set_status(span: Span, facts: RunFacts | CallFacts | AttemptFacts) -> None:
+    """ERROR on a failure, else UNSET, which means fine (OK is for users to set)."""
+    if attributes.has_failed(facts):
+        span.set_status(StatusCode.ERROR, None if facts.error is None else message(facts.error))
+
+
+def remember_failure(failures: list[BaseException], error: BaseException) -> None:
+    """So that whoever lets it through does not record it again."""
+    failures.append(error)
+    del failures[:-_REMEMBERED_FAILURES]
+
+
+def record_failure(span: Span, attempt: AttemptFacts, error_types: tuple[str, ...]) -> tuple[str, ...]:
+    """One exception event per failed attempt; none for an exception that a call inside has recorded already.
+
+    Args:
+        span: Of the attempt.
+        attempt: What failed.
+        error_types: Of the call's failures so far.
+
+    Returns:
+        The same with this one's: each type has its stack once, and on the last attempt.
+    """
+    if attempt.outcome == "timeout":
+        limit = {} if attempt.timeout_s is None else {names.TIMEOUT_LIMIT_S: attempt.timeout_s}
+        span.add_event(names.EVENT_TASK_TIMEOUT, limit, attempt.ended_ns or None)
+    run_state = run_state_of(attempt.call)
+    if run_state is not None and any(attempt.error is known for known in run_state.failures):
+        return error_types
+    kind = attributes.error_type(attempt)
+    record(span, attempt, with_stack=not attempt.will_retry or kind not in error_types)
+    return (*error_types, kind)
+
+
+def record(span: Span, facts: CallFacts | AttemptFacts, *, with_stack: bool) -> None:
+    """Tell of the exception, as an event (ours instead of ``record_exception`` because of its cost) or as a log record."""
+    error = facts.error
+    if error is None or not attributes.has_failed(facts):
+        return
+    known: attributes.Attributes = {names.EXCEPTION_TYPE: stack.type_name(error), names.EXCEPTION_MESSAGE: message(error)}
+    if with_stack:
+        known[names.EXCEPTION_STACKTRACE] = stack.render(error)
+    wanted = exception_logs.signals()
+    if wanted.events:
+        span.add_event(names.EVENT_EXCEPTION, known, facts.ended_ns or None)
+    if wanted.logs:
+        _log(span, facts, known)
+
+
+def _log(span: Span, facts: CallFacts | AttemptFacts, known: attributes.Attributes) -> None:
+    when, event, is_unhandled = facts.ended_ns or None, exception_logs.OF_TASK, False
+    if isinstance(facts, AttemptFacts):
+        event, is_unhandled = exception_logs.OF_ATTEMPT, facts.call.is_body and not facts.will_retry
+    exception_logs.emit(span, event, known, when, is_unhandled=is_unhandled)
+
+
+def tell_retry(span: Span, attempt: AttemptFacts) -> None:
+    """The event on the call's span that marks a wait."""
+    if span.is_recording():
+        span.add_event(names.EVENT_RETRY_SCHEDULED, attributes.retry_scheduled(attempt), attempt.ended_ns or None)
+
+
+def tell_exhausted(span: Span, call: CallFacts) -> None:
+    """The event that says that no attempt is left."""
+    if attributes.is_exhausted(call) and span.is_recording():
+        known: attributes.Attributes = {names.ATTEMPT_COUNT: call.attempts, names.RETRY_STOP_REASON: str(call.stop_reason)}
+        span.add_event(names.EVENT_RETRY_EXHAUSTED, known, call.ended_ns or None)
