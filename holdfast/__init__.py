@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from holdfast._graph.routes import END as END
     from holdfast._graph.routes import START as START
     from holdfast._graph.routes import Send as Send
+    from holdfast._graph.routes import StateUpdate as StateUpdate
     from holdfast._snapshots import SnapshotTask as SnapshotTask
     from holdfast._snapshots import StateSnapshot as StateSnapshot
     from holdfast._task import Task as Task
@@ -105,6 +106,7 @@ __all__ = [
     "SqliteSaver",
     "StateGraph",
     "StateSnapshot",
+    "StateUpdate",
     "StopReason",
     "StoreError",
     "StreamWriter",
@@ -134,7 +136,7 @@ _IN = {
     "holdfast._graph.builder": ("StateGraph",),
     "holdfast._graph.compiled": ("CompiledStateGraph",),
     "holdfast._graph.nodes": ("NodeError",),
-    "holdfast._graph.routes": ("END", "START", "Send"),
+    "holdfast._graph.routes": ("END", "START", "Send", "StateUpdate"),
     "holdfast._snapshots": ("SnapshotTask", "StateSnapshot"),
     "holdfast._task": ("Task", "task"),
     "holdfast._typed": ("entrypoint",),

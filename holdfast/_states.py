@@ -192,9 +192,9 @@ class Thread:
         lease = claim(self.saver, self.id, wait)
         try:
             latest = self.saver.latest(self.id)
-            record = self._updated(values, latest)
-            commits = [Commit(lease, record.run_id, run=record)]
-            left = None if latest is None else abandoned(self.saver, latest, record.updated)
+            records = self._updated(values, latest)
+            commits = [Commit(lease, record.run_id, run=record) for record in records]
+            left = None if latest is None else abandoned(self.saver, latest, records[0].updated)
             if left is not None:
                 commits.append(Commit(lease, left.run_id, run=left))
             for problem in self.saver.commit(commits):
@@ -202,13 +202,13 @@ class Thread:
                     raise problem
         finally:
             give_back(self.saver, lease)
-        return self._config(record)
+        return self._config(records[-1])
 
     def _config(self, record: RunRecord) -> Config:
         return config_of(self.id, record.run_id)
 
-    def _updated(self, values: Any, latest: RunRecord | None) -> RunRecord:
-        """The run that holds ``values``, and that nobody ran."""
+    def _updated(self, values: Any, latest: RunRecord | None) -> list[RunRecord]:
+        """The run that holds ``values``, and that nobody ran; of a graph there may be several."""
         after = latest if self.checkpoint_id is None else checkpoint(self.saver, self.id, self.checkpoint_id)
         value, saved = (values.value, values.save) if isinstance(values, final) else (values, values)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         try:
@@ -217,7 +217,7 @@ class Thread:
         except NotSerializable as error:
             msg = f"values={values!r:.200} cannot be kept as the state of {self._plan.name}: {error}"
             raise NotSerializable(msg, where=error.where) from error
-        return self._record(self._codec.encode([]), "done", "" if after is None else after.run_id, output, state)
+        return [self._record(self._codec.encode([]), "done", "" if after is None else after.run_id, output, state)]
 
     def _record(self, input: bytes, status: str, base: str, output: bytes | None, saved: bytes | None) -> RunRecord:
         now = clock.current.time()

@@ -190,7 +190,7 @@ class StateGraph:
         Raises:
             PolicyError: An edge cannot begin or end there.
         """
-        sources = (start_key,) if isinstance(start_key, str) else tuple(start_key)
+        sources = (start_key,) if isinstance(start_key, str) else tuple(dict.fromkeys(start_key))
         if END in sources or end_key == START or (START in sources and len(sources) > 1) or not sources:
             msg = f"add_edge({start_key!r}, {end_key!r}): an edge begins at START or at nodes, and ends at a node or END"
             raise PolicyError(msg)

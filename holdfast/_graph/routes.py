@@ -33,6 +33,18 @@ class Send:
     arg: Any
 
 
+class StateUpdate(NamedTuple):
+    """What `CompiledStateGraph.bulk_update_state` writes as one node.
+
+    Attributes:
+        values: What to write: a dict, or an object of the state's class; None writes nothing.
+        as_node: The node; None, where nothing else is written in the same superstep: the one that ran last.
+    """
+
+    values: Any
+    as_node: str | None = None
+
+
 class Written(NamedTuple):
     """What came of one call of a node: this is what a checkpointer keeps of it.
 

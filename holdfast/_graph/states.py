@@ -9,7 +9,7 @@ from holdfast._frames import trims
 from holdfast._graph.channels import applied
 from holdfast._graph.kept import Ended, Start
 from holdfast._graph.past import begun, found, name_of, past
-from holdfast._graph.routes import END, START, Written, check_keys
+from holdfast._graph.routes import END, START, StateUpdate, Written, check_keys
 from holdfast._graph.schema import taken_apart
 from holdfast._graph.shown import NAMESPACE, Shown, finished
 from holdfast._ownership import refuse_anothers
@@ -21,8 +21,9 @@ from holdfast.policies.duration import seconds
 from holdfast.runtime import _ports
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from holdfast._graph.parts import Parts
-    from holdfast._graph.schema import Update
     from holdfast._graph.walk import Walk
     from holdfast._plans import Seconds
     from holdfast._runs import Config
@@ -94,7 +95,7 @@ class GraphStates(States):
             ThreadBusyError: Somebody else works on the thread, in this process or another one.
         """
         thread = self._thread("update_state", config, thread_id)
-        return thread.update((values, as_node), 0.0 if wait is None else seconds(wait, what="wait"))
+        return thread.update([[StateUpdate(values, as_node)]], 0.0 if wait is None else seconds(wait, what="wait"))
 
     @trims
     async def aupdate_state(
@@ -102,7 +103,39 @@ class GraphStates(States):
     ) -> Config:
         """`update_state` for async code."""
         thread = self._thread("aupdate_state", config, thread_id)
-        update = partial(_ports.uninterrupted_async, thread.is_blocking, thread.update, (values, as_node), 0.0)
+        update = partial(_ports.uninterrupted_async, thread.is_blocking, thread.update, [[StateUpdate(values, as_node)]], 0.0)
+        return await patiently(update, wait)
+
+    @trims
+    def bulk_update_state(
+        self, config: Config | None, supersteps: Sequence[Sequence[StateUpdate]], *, thread_id: str | None = None, wait: Seconds = None
+    ) -> Config:
+        """Write to the state by hand, several supersteps in a row, and in each as several nodes at once: all of it, or nothing.
+
+        Args:
+            config: As for `update_state`.
+            supersteps: Of each superstep what is written together, as ``StateUpdate(values, as_node)``; each makes a checkpoint.
+            thread_id: As for `update_state`.
+            wait: As for `update_state`.
+
+        Returns:
+            The config that names the last of the new checkpoints.
+
+        Raises:
+            PolicyError: There is nothing to write, or as for `update_state`.
+            InvalidUpdateError: What is written together does not go together, or several write and one does not say as which node.
+            Exception: As for `update_state`.
+        """
+        thread = self._thread("bulk_update_state", config, thread_id)
+        return thread.update(_supersteps(supersteps), 0.0 if wait is None else seconds(wait, what="wait"))
+
+    @trims
+    async def abulk_update_state(
+        self, config: Config | None, supersteps: Sequence[Sequence[StateUpdate]], *, thread_id: str | None = None, wait: Seconds = None
+    ) -> Config:
+        """`bulk_update_state` for async code."""
+        thread = self._thread("abulk_update_state", config, thread_id)
+        update = partial(_ports.uninterrupted_async, thread.is_blocking, thread.update, _supersteps(supersteps), 0.0)
         return await patiently(update, wait)
 
 
@@ -151,18 +184,21 @@ class GraphThread(Thread):
     def _config(self, record: RunRecord) -> Config:
         return config_of(self.id, name_of(record, 0))
 
-    def _updated(self, values: Any, latest: RunRecord | None) -> RunRecord:
-        values, as_node = values
+    def _updated(self, values: Any, latest: RunRecord | None) -> list[RunRecord]:
+        """One run for each superstep: only the last can be gone on with."""
+        supersteps: list[list[StateUpdate]] = values
         if latest is not None:
             refuse_anothers(latest, self._parts.name)
         parent, walk = self._place(latest)
-        node = _writer(walk, as_node, self._parts)
-        update = taken_apart(values, START)
-        check_keys("", update, self._parts.channels)
-        _write(self._parts, walk, node, update)
-        start = Start((), walk.goto(), walk.values, walk.step, "update", parent, walk.waiting(), (node,))
-        output = None if walk.jobs else self._codec.encode(Ended(walk.values, walk.step, 0, (node,)))
-        return self._record(self._codec.encode([start]), "interrupted" if walk.jobs else "done", "", output, None)
+        records: list[RunRecord] = []
+        for updates in supersteps:
+            nodes = _write(self._parts, walk, updates)
+            start = Start((), walk.goto(), walk.values, walk.step, "update", parent, walk.waiting(), nodes)
+            output = None if walk.jobs else self._codec.encode(Ended(walk.values, walk.step, 0, nodes))
+            unfinished = "interrupted" if updates is supersteps[-1] else "abandoned"
+            records.append(self._record(self._codec.encode([start]), unfinished if walk.jobs else "done", "", output, None))
+            parent = name_of(records[-1], 0)
+        return records
 
     def _place(self, latest: RunRecord | None) -> tuple[str, Walk]:
         """The checkpoint to come after, and the walk there."""
@@ -197,12 +233,36 @@ def _writer(walk: Walk, as_node: str | None, parts: Parts) -> str:
     return ran.pop()
 
 
-def _write(parts: Parts, walk: Walk, node: str, update: Update) -> None:
-    """Move the walk on as if a node had written ``update``, and nothing else was to run."""
-    at = parts.start if node == START else parts.nodes.get(node)
-    values = applied(parts.channels, walk.values, [(node, key, value) for key, value in update])
-    goto = () if at is None else tuple(target for route in at.routes for target in route.follow(values))
-    walk.write_as(node, Written(update, goto))
+def _write(parts: Parts, walk: Walk, updates: Sequence[StateUpdate]) -> tuple[str, ...]:
+    """Move the walk on as if these nodes had written this, and nothing else was to run; return which they are."""
+    writes: list[tuple[str, Written]] = []
+    for each in updates:
+        node = _writer(walk, each.as_node, parts)
+        update = taken_apart(each.values, START)
+        check_keys("", update, parts.channels)
+        at = parts.start if node == START else parts.nodes.get(node)
+        values = applied(parts.channels, walk.values, [(node, key, value) for key, value in update])
+        goto = () if at is None else tuple(target for route in at.routes for target in route.follow(values))
+        writes.append((node, Written(update, goto)))
+    walk.write_as(writes)
+    return tuple(node for node, _ in writes)
+
+
+def _supersteps(given: Any) -> list[list[StateUpdate]]:
+    """What `CompiledStateGraph.bulk_update_state` is given.
+
+    Raises:
+        PolicyError: There is nothing to write, or nobody said as which node.
+    """
+    supersteps = [[each if isinstance(each, StateUpdate) else StateUpdate(*each) for each in updates] for updates in given]
+    for updates in supersteps or [[]]:
+        if not updates:
+            msg = f"bulk_update_state(config, {given!r:.80}) has a superstep without an update: give lists of StateUpdate(values, as_node)"
+            raise PolicyError(msg)
+        if len(updates) > 1 and any(each.as_node is None for each in updates):
+            msg = f"{len(updates)} updates make one superstep, so say of each which node writes it: StateUpdate(values, as_node)"
+            raise InvalidUpdateError(msg)
+    return supersteps
 
 
 class GraphPages(Pages):

@@ -123,32 +123,43 @@ class Walk:
 
     def _land(self, nodes: list[str], results: Sequence[Written]) -> None:
         edges, joins = self._parts.edges, self._parts.joins_of
+        if self._arrived:
+            self._leave(nodes)
         names: set[str] = set()
         sends: list[Send] = []
         for node, written in zip(nodes, results, strict=True):
             if not written.is_handled:
                 names.update(edges.get(node, ()))
-                if joins:
-                    names.update(self._joined(node))
+                if node in joins:
+                    self._arrive(node)
             for target in written.goto:
                 if isinstance(target, Send):
                     sends.append(target)
                 else:
                     names.add(target)
+        names.update(self._joined())
         self.ran = tuple(nodes)
         self.source = "loop"
         self.number += 1
         self.step += 1
         self.jobs = self._jobs(names, sends) if self.for_parent is None else ()
 
-    def _joined(self, node: str) -> Iterable[str]:
-        """The targets of joins for which ``node`` was the last to come."""
-        for number in self._parts.joins_of.get(node, ()):
+    def _leave(self, nodes: list[str]) -> None:
+        """Empty the joins whose targets have run."""
+        for number, arrived in self._arrived.items():
             join = self._parts.joins[number]
-            arrived = self._arrived.setdefault(number, set())
-            arrived.add(node)
-            if len(arrived) == len(join.sources):
+            if join.target in nodes and len(arrived) == len(join.sources):
                 arrived.clear()
+
+    def _arrive(self, node: str) -> None:
+        for number in self._parts.joins_of[node]:
+            self._arrived.setdefault(number, set()).add(node)
+
+    def _joined(self) -> Iterable[str]:
+        """The targets of joins that are complete: they are, until the target has run, whatever is written by hand meanwhile."""
+        for number, arrived in self._arrived.items():
+            join = self._parts.joins[number]
+            if len(arrived) == len(join.sources):
                 yield join.target
 
     def _jobs(self, names: set[str], sends: Sequence[Send]) -> tuple[Job, ...]:
@@ -167,11 +178,11 @@ class Walk:
             names, self._deferred = self._deferred, set()
         return names
 
-    def write_as(self, node: str, written: Written) -> None:
-        """Go on as if ``node`` alone had run here, and had written this."""
+    def write_as(self, writes: Sequence[tuple[str, Written]]) -> None:
+        """Go on as if these nodes alone had run here, and had written this."""
         self.number = max(self.number, 0)
-        self.jobs = (Job(node, str(self.number)),)
-        self.land([written])
+        self.jobs = tuple(Job(node, str(self.number)) for node, _ in writes)
+        self.land([written for _, written in writes])
 
     def amend(self, start: Start) -> None:
         """Apply a command that came while this superstep waited: what it writes, and where it goes beside."""

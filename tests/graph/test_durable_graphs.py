@@ -404,3 +404,14 @@ def test_every_durability(tmp_path, durability):
     assert 4 == len(list(app.get_state_history(thread_id="t")))
     assert (tmp_path / "runs.db").exists()
     saver.close()
+
+
+def test_an_update_before_a_join_s_target_leaves_that_waiting():
+    """All it waits for has run; as in LangGraph, and else there would be nothing to go on with."""
+    graph = StateGraph(Log).add_node("a", says("a")).add_node("b", says("b")).add_node("c", says("c"))
+    app = graph.add_edge(START, "a").add_edge(START, "b").add_edge(["a", "b"], "c").compile(InMemorySaver(), interrupt_before=["c"])
+    app.invoke({"n": 1}, thread_id="t")
+    app.update_state(None, {"n": 2}, "a", thread_id="t")
+
+    assert ("c",) == app.get_state(thread_id="t").next
+    assert {"n": 2, "log": ["a", "b", "c"]} == app.invoke(None, thread_id="t")

@@ -305,3 +305,11 @@ def test_deferred_nodes_run_together_when_nothing_else_is_left():
         graph.add_edge(source, target)
 
     assert ["a", "d", "b", "c", "e"] == graph.compile().invoke({"n": 1})["log"]
+
+
+def test_a_join_that_names_a_node_twice():
+    """It waits for each once; for one node alone it is a plain edge."""
+    graph = StateGraph(Log).add_node("a", says("a")).add_node("b", says("b")).add_node("c", says("c")).add_node("d", says("d"))
+    graph.add_edge(START, "a").add_edge(START, "b").add_edge(["a", "b", "a"], "c").add_edge(["c", "c"], "d")
+
+    assert ["a", "b", "c", "d"] == graph.compile().invoke({"n": 1})["log"]
