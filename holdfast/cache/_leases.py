@@ -15,6 +15,7 @@ Taking and dropping one costs 1.5 us each, with a thousand held in one file 5; t
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -69,6 +70,9 @@ class LockFile:
         self._fd = open_private(path)
         self._close = weakref.finalize(self, os.close, self._fd)
         self._lock = threading.Lock()
+        self._stamping = (
+            threading.Lock()
+        )  # besides: who takes or drops a byte, maybe an event loop, does not wait while a slow disk is written to
 
     def take(self, place: int) -> bool:
         """Lock one byte, without waiting; True as well once the file is closed, as nobody can be waited for then."""
@@ -88,7 +92,7 @@ class LockFile:
 
     def stamp(self, place: int, stamp: int) -> None:
         """Leave a stamp for a byte; others may share the room for it."""
-        with self._lock:
+        with self._stamping:
             if self._close.alive:
                 os.pwrite(self._fd, _STAMP.pack(place, stamp), place % _STAMPS * _STAMP.size)
 
@@ -103,12 +107,12 @@ class LockFile:
 
     def close(self) -> None:
         """Close it; whatever is locked is free."""
-        with self._lock:
+        with self._stamping, self._lock:
             self._close()
 
     def after_fork_in_child(self) -> None:
         """Close the inherited file, which would hold the parent's locks when the parent is dead; no other thread exists here to wait for."""
-        self._lock = threading.Lock()
+        self._lock, self._stamping = threading.Lock(), threading.Lock()
         self._close()
 
 
@@ -199,7 +203,9 @@ class Lease:
         return self._changes >= IN_VAIN or (self._place - _FIRST) % RANKS == RANKS - 1
 
     def beat(self) -> None:
-        """Show that the holder is alive."""
+        """Show that the holder is alive, if it holds yet."""
+        if not self._is_held:
+            return
         self._stamp = self._stamp + 1 if self._stamp else int.from_bytes(os.urandom(6), "little") << 16 | 1
         self._file.stamp(self._place, self._stamp)
 
@@ -243,11 +249,10 @@ class Pulse:
                 if idle >= IDLE_BEATS:
                     self._has_thread = False  # under the lock: whoever comes next starts another
                     return
-                for lease in self._held:
-                    try:
-                        lease.beat()
-                    except OSError:  # a full disk: without stamps, others pass by in the end
-                        continue
+                held = list(self._held)
+            for lease in held:  # not under the lock: see `LockFile`
+                with contextlib.suppress(OSError):  # a full disk: without stamps, others pass by in the end
+                    lease.beat()
 
     def before_fork(self) -> None:
         """Nothing: the child holds no leases."""

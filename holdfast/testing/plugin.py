@@ -84,8 +84,9 @@ def _holdfast_stores(_holdfast_folder: Path) -> Iterator[None]:
 def pytest_runtest_call() -> Generator[None]:
     """Let what the test made holdfast write leave while pytest still captures for this test."""
     yield
-    firewall = sys.modules.get("holdfast.tracing.safety.firewall")
-    if firewall is not None:
+    if "holdfast.tracing.safety.firewall" in sys.modules:
+        from holdfast.tracing.safety import firewall  # waits for a thread that is just importing it
+
         firewall.flush(_FLUSH_SECONDS)
 
 

@@ -246,3 +246,49 @@ def test_few_misses_are_remembered(open_cache, codec, new_key, monkeypatch):
         cache.get(new_key(str(n)), codec)
 
     assert len(cache._missed) <= 3
+
+
+def test_who_takes_a_lease_does_not_wait_for_a_stamp(open_leases, new_key, monkeypatch):
+    """Which may take as long as the disk does; it may be an event loop that takes."""
+    monkeypatch.setattr(_leases, "BEAT", 0.001)
+    monkeypatch.setattr(_leases, "_pulse", _leases.Pulse())
+    writing, may_go_on = threading.Event(), threading.Event()
+
+    def pwrite(*_):
+        writing.set()
+        return may_go_on.wait(30)
+
+    monkeypatch.setattr(_leases.os, "pwrite", pwrite)
+    leases = open_leases()
+    held = lease(leases, new_key("a"))
+    assert held.take()
+    assert writing.wait(30)
+    others = [lease(leases, new_key(str(n))) for n in range(2 * _leases.PARTS)]
+
+    assert all(each.take() for each in others)
+    for each in (held, *others):
+        each.release()
+    may_go_on.set()
+
+
+def test_what_was_given_back_is_not_stamped(open_leases, key):
+    """The next holder's sign of life would be taken for the end of its computation."""
+    leases = open_leases()
+    file, place = leases.place_of(key)
+    held = lease(leases, key)
+    held.take()
+    held.release()
+    held.beat()
+
+    assert file.stamp_of(place) is None
+
+
+def test_no_other_descriptor_frees_it(open_leases, key, tmp_path):
+    """Of two caches in one process one is closed, or somebody looks into the file: with the locks of a process, all would be gone."""
+    mine = lease(open_leases(), key)
+    assert mine.take()
+    for path in (tmp_path / "leases").iterdir():
+        path.read_bytes()
+    open_leases().close()
+
+    assert not lease(open_leases(), key).take()
