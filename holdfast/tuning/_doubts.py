@@ -36,6 +36,8 @@ def doubts(best: Point | None, points: Sequence[Point], live: float | None, fact
 
 
 def _about_evidence(point: Point, facts: Facts) -> str:
+    if point.grade == "D" and facts.changed:
+        return f"too little was recorded to say how often the source changes: {facts.changed} changes were seen"
     if point.grade == "D":
         return "nothing is known of how often the source changes: only ages and hard bounds are"
     if point.grade == "A":

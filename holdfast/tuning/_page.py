@@ -9,8 +9,6 @@ from holdfast.tuning._chart import Curve, chart
 from holdfast.tuning._words import figure, percent, shown, shown_time
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from holdfast.tuning.report import Point, Report
 
 _STYLE = """
@@ -34,7 +32,7 @@ th, td { text-align: right; padding: .25rem .45rem; border-bottom: 1px solid var
 td:last-child, th:last-child { text-align: left; } tr.recommended { background: var(--panel); font-weight: 600; } ul { margin: .2rem 0; padding-left: 1.2rem; }
 footer { color: var(--soft); margin-top: 2rem; font-size: .85rem; }
 """
-_HEAD = ("ttl", "hits", "calls/day", "wait", "wait*", "age p95", "stale", "90 % band", "hard bounds", "ev.", "")
+_HEAD = ("ttl", "hits", "calls", "wait", "wait*", "age p95", "stale", "90 % band", "hard bounds", "ev.", "")
 
 
 def page(report: Report) -> str:
@@ -51,13 +49,13 @@ def page(report: Report) -> str:
 <body>
 <h1>{escape(report.headline)}</h1>
 <p class="facts">{escape(facts(report))}</p>
-{chart(report, _hits())}
+{chart(report, _hits(report))}
 {chart(report, _stale(report))}
 {_advice(report)}
-{_table(report.curve)}
+{_table(report)}
 <footer>Point at a TTL in a chart to read its values. Shaded: 90 % bands over keys and parts of the time; dotted: bounds that need no model of the source.
 * with the entry served for another ttl while it is refreshed behind. Evidence: A measured by probes, B from sightings, C from few of them, D none of the
-source. Made by holdfast.</footer>
+source. {escape(of_calls(report))}. Made by holdfast.</footer>
 </body>
 </html>
 """
@@ -72,7 +70,21 @@ def facts(report: Report) -> str:
     return f"{live}{shown_time(known.span)}, {known.gets:,} gets, {known.keys:,} keys, {known.looks:,} calls seen ({known.changed:,} changed){probes}"
 
 
-def _hits() -> Curve:
+def of_calls(report: Report) -> str:
+    """What figures of calls are of."""
+    if report.facts.days:
+        return "Calls are those of a day like the recorded time"
+    return f"Calls are those of the {shown_time(report.facts.span)} recorded: less than a day tells nothing of days"
+
+
+def calls(point: Point) -> str:
+    """Of a day, or of the recorded time where that is shorter."""
+    return f"{point.calls if point.calls_per_day is None else point.calls_per_day:,.0f}"
+
+
+def _hits(report: Report) -> Curve:
+    period = " a day" if report.facts.days else ""
+
     return Curve(
         name="hits",
         title="Hits: share of gets",
@@ -80,7 +92,7 @@ def _hits() -> Curve:
         band=lambda point: (point.hits_low, point.hits_high),
         bounds=None,
         read=lambda point: (
-            f"{percent(point.hits)} hits ({percent(point.hits_low)} to {percent(point.hits_high)}), {point.calls_per_day:,.0f} calls a day"
+            f"{percent(point.hits)} hits ({percent(point.hits_low)} to {percent(point.hits_high)}), {calls(point)} calls{period}"
         ),
         limit=None,
     )
@@ -115,8 +127,10 @@ def _advice(report: Report) -> str:
     return "".join(f"<h2>{title}</h2><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>" for title, lines in lists if lines)
 
 
-def _table(points: Sequence[Point]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in _HEAD)
+def _table(report: Report) -> str:
+    points = report.curve
+    names = [f"{name}/day" if name == "calls" and report.facts.days else name for name in _HEAD]
+    head = "".join(f"<th>{name}</th>" for name in names)
     rows = "".join(
         f"<tr{' class=recommended' if point.verdict.startswith('recommended') else ''}>{''.join(f'<td>{escape(cell)}</td>' for cell in _cells(point))}</tr>"
         for point in points
@@ -128,7 +142,7 @@ def _cells(point: Point) -> tuple[str, ...]:
     return (
         shown(point.ttl),
         figure(point.hits),
-        f"{point.calls_per_day:,.0f}",
+        calls(point),
         figure(point.waits),
         figure(point.blocking),
         "" if point.age_p95 is None else shown_time(point.age_p95),

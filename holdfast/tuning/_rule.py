@@ -77,7 +77,7 @@ class Rule:
             return "the TTL while this was recorded is not known, or has no end: give live_ttl, since a move is judged from there"
         missing = missing_evidence(self._facts, self._live)
         if missing:
-            return f"there is too little to go by: record {missing} more"
+            return f"there is too little to go by: record {missing}"
         if self._question.is_open:
             return "nothing is asked for: give the share of stale answers that you can bear (stale_budget), prices, or a max_age"
         if self._question.weighs_staleness and self._facts.volatile_interval is not None:
@@ -130,7 +130,7 @@ class Rule:
         if self._question.max_age is not None:
             limits.append(f"no answer older than {shown(self._question.max_age)}")
         if self._question.prices is not None:
-            limits.append(f"the cheapest of those allowed, at {best.cost:,.4g} a day")
+            limits.append(f"the cheapest of those allowed, at {best.cost:,.4g} {self._period}")
         else:
             limits.append(f"{percent(best.hits)} hits, 98 % or more of what the longest TTL allowed would give")
         return f"{shown(best.ttl)}: " + "; ".join(limits)
@@ -150,11 +150,19 @@ class Rule:
 
     def _less(self, live: Point, best: Point) -> str:
         if self._question.prices is not None:
-            return f"it costs {live.cost:,.4g} a day"
+            return f"it costs {live.cost:,.4g} {self._period}"
         if live.ttl < best.ttl:
-            return f"{live.calls_per_day - best.calls_per_day:,.0f} calls a day more, and the limits allow {shown(best.ttl)}"
-        more = f"{percent(live.hits)} hits are under 2 % more than {percent(best.hits)} ({best.calls_per_day - live.calls_per_day:,.0f} calls a day)"
+            return f"{self._calls(live.calls - best.calls)} more, and the limits allow {shown(best.ttl)}"
+        more = f"{percent(live.hits)} hits are under 2 % more than {percent(best.hits)} ({self._calls(best.calls - live.calls)})"
         return f"{more}, for older answers (19 of 20 below {shown_time(live.age_p95)})"
+
+    @property
+    def _period(self) -> str:
+        """What calls and costs are said of."""
+        return "a day" if self._facts.days else f"in {shown_time(self._facts.span)}"
+
+    def _calls(self, number: int) -> str:
+        return f"{number / (self._facts.days or 1):,.0f} calls {self._period}"
 
     def _detail(self, point: Point, objection: str) -> str:
         budget = self._question.stale_budget
@@ -174,7 +182,10 @@ class Rule:
     def _probes_for(self, point: Point) -> str:
         wanted = max(1, PROBES_WANTED - self._facts.probes)
         share = wanted / max(1, point.calls)
-        return f"{wanted:,} probes{' more' if self._facts.probes else ''} would tell: {percent(share)} more calls over a time like this"
+        how = "" if self._facts.probes else ". CachePolicy(probe=Probe()) has them made"
+        return (
+            f"{wanted:,} probes{' more' if self._facts.probes else ''} would tell: {percent(share)} more calls over a time like this{how}"
+        )
 
     def _settled_by(self, point: Point, budget: float) -> str:
         """How many probes would tell whether it is over the budget: ``n = 3.84 p (1 - p) / w ** 2``."""
@@ -208,9 +219,9 @@ def missing_evidence(facts: Facts, live: float) -> str:
     """What a trace lacks for anything to be said; empty when it is long enough."""
     missing: list[str] = []
     if facts.gets < _GETS_WANTED:
-        missing.append(f"{_GETS_WANTED - facts.gets:,} gets (there are {facts.gets:,})")
+        missing.append(f"{_GETS_WANTED - facts.gets:,} more gets (there are {facts.gets:,})")
     if facts.span < _SPANS_WANTED * live:
-        missing.append(f"{shown_time(_SPANS_WANTED * live - facts.span)} (there are {shown_time(facts.span)})")
+        missing.append(f"for {shown_time(_SPANS_WANTED * live - facts.span)} longer (it is {shown_time(facts.span)} so far)")
     return " and ".join(missing)
 
 

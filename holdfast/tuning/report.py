@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from holdfast.tuning.question import Question
 
 
+_DAY = 86400
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point(Staleness):
     """What one TTL would have done: what `Staleness` says, and this. Shares are of all gets, from 0 to 1.
@@ -20,17 +23,17 @@ class Point(Staleness):
     Attributes:
         ttl: Seconds.
         calls: How often the source would have been called.
-        calls_per_day: The same for a day like the recorded time.
+        calls_per_day: The same for a day like the recorded time; None where that is shorter than a day, for minutes tell nothing of days.
         waits: Share of gets that would have waited for a call.
         blocking: The same if an entry were served for another ``ttl`` while it is refreshed behind.
-        cost: A day's, at the prices asked for; None without prices.
+        cost: A day's, at the prices asked for, or the recorded time's where that is shorter; None without prices.
         is_near: Whether the live TTL may be moved there at once: at most doubled or halved.
         verdict: ``recommended``, ``live``, what speaks against it, or nothing.
     """
 
     ttl: float
     calls: int
-    calls_per_day: float
+    calls_per_day: float | None
     waits: float
     blocking: float
     cost: float | None
@@ -86,6 +89,11 @@ class Facts:
     volatile_interval: float | None
     least_ttl: float | None = None
     most_ttl: float | None = None
+
+    @property
+    def days(self) -> float | None:
+        """How many days were recorded; None for less than one."""
+        return self.span / _DAY if self.span >= _DAY else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

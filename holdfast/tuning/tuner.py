@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from holdfast.tuning._staleness import Source
     from holdfast.tuning.outcomes import Outcome, Staleness
 
-_DAY = 86400.0
 _SPANS = b'"resourceSpans"'
 _SQLITE = b"SQLite format 3\0"
 
@@ -129,22 +128,22 @@ class _Tuner:
         ]
 
     def _point(self, outcome: Outcome, stale: Staleness, blocking: float, *, is_tiny: bool) -> Point:
-        days = max(self._facts.span, 1.0) / _DAY
+        days = self._facts.days
         stale = _set_right(stale, outcome.hit_ratio)
         ttl = outcome.ttl or 0.0
         known: dict[str, Any] = asdict(stale) | {"ttl": ttl, "grade": "D" if is_tiny else stale.grade}
         return Point(
             **known,
             calls=outcome.calls,
-            calls_per_day=outcome.calls / days,
+            calls_per_day=None if days is None else outcome.calls / days,
             waits=1 - outcome.hit_ratio,
             blocking=blocking,
-            cost=self._cost(outcome, stale, days),
+            cost=self._cost(outcome, stale, days or 1.0),
             is_near=self._live is not None and self._live / MOST_MOVE <= ttl <= self._live * MOST_MOVE,
         )
 
     def _cost(self, outcome: Outcome, stale: Staleness, days: float) -> float | None:
-        """A day's; where nothing is known of staleness, every answer that may be stale is."""
+        """That of one of so many parts; where nothing is known of staleness, every answer that may be stale is."""
         prices = self._question.prices
         if prices is None:
             return None

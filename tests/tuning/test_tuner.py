@@ -111,10 +111,29 @@ def test_prices_choose_the_cheapest_that_is_allowed():
     assert "1h, the live one: it costs 3 a day" in advice.why_not
 
 
+def test_only_days_are_scaled_to_a_day():
+    """Minutes of traffic are not said to be so many calls a day: calls and costs are those of the time that was recorded."""
+    day = Trace([Access("Oslo", 60.0 * minute) for minute in range(2 * 24 * 60 + 1)])
+    (whole, short) = (
+        tune(trace, live_ttl="5m", prices={"call": 2})
+        for trace in (day, Trace([Access("Oslo", 60.0 * minute) for minute in range(24 * 60)]))
+    )
+    (of_day,), (of_hours,) = ([point for point in report.curve if point.ttl == 300] for report in (whole, short))
+
+    assert (2.0, None) == (whole.facts.days, short.facts.days)
+    assert (577, 288.5, 577.0) == (of_day.calls, of_day.calls_per_day, of_day.cost)
+    assert (288, None, 576.0) == (of_hours.calls, of_hours.calls_per_day, of_hours.cost)
+    assert "calls/day" in whole.to_html()
+    assert "calls/day" not in short.to_html()
+    assert "Calls are those of the 24h recorded: less than a day tells nothing of days" in short.to_html()
+    assert "a day" in whole.recommendation.why[0]
+    assert "at 288 in 24h" in short.recommendation.why[0]
+
+
 def test_an_age_alone_needs_no_evidence_of_staleness():
     """Whoever says how old an answer may be has said all that is needed."""
     blind = [replace(each, stale=None, low=None, high=None, upper=None, grade="D") for each in CURVE]
-    advice, verdicts = advised(blind, replace(FACTS, probes=0), max_age="90m", prices=None)
+    advice, verdicts = advised(blind, replace(FACTS, probes=0, changed=0), max_age="90m", prices=None)
 
     assert (HOUR, "keep", "D") == (advice.ttl, advice.move, advice.grade)
     assert "older than max_age" == verdicts[2.0]
@@ -187,9 +206,9 @@ def test_fingerprints_that_always_differ_forbid_a_budget_and_not_an_age():
 @pytest.mark.parametrize(
     ("facts", "missing"),
     [
-        (replace(FACTS, gets=80), "record 120 gets (there are 80) more"),
-        (replace(FACTS, span=HOUR), "record 3h (there are 1h) more"),
-        (replace(FACTS, gets=199, span=3.5 * HOUR), "record 1 gets (there are 199) and 30m (there are 3.5h) more"),
+        (replace(FACTS, gets=80), "record 120 more gets (there are 80)"),
+        (replace(FACTS, span=HOUR), "record for 3h longer (it is 1h so far)"),
+        (replace(FACTS, gets=199, span=3.5 * HOUR), "record 1 more gets (there are 199) and for 30m longer (it is 3.5h so far)"),
     ],
 )
 def test_a_trace_too_short_says_how_much_more_is_needed(facts, missing):
@@ -233,10 +252,9 @@ def test_each_figure_of_the_curve_is_that_of_the_trace():
         made.trace.stale([120], made.sightings, live_ttl=120),
         made.trace.swr(120, [240]),
     )
-    days = made.trace.span / DAY
-    cost = (outcome.calls * 0.01 + outcome.calls * 0.1 + stale.stale * outcome.gets) / days
+    cost = outcome.calls * 0.01 + outcome.calls * 0.1 + stale.stale * outcome.gets
 
-    assert (outcome.hit_ratio, outcome.calls, outcome.calls / days) == (live.hits, live.calls, live.calls_per_day)
+    assert (outcome.hit_ratio, outcome.calls, None) == (live.hits, live.calls, live.calls_per_day)  # of 3 hours
     assert (stale.stale, stale.low, stale.high, stale.upper, stale.age_p95) == (live.stale, live.low, live.high, live.upper, live.age_p95)
     assert (behind.blocking / behind.gets, pytest.approx(cost)) == (live.blocking, live.cost)
     assert (len(made.trace), 30, len(made.seen)) == (report.facts.gets, report.facts.keys, report.facts.looks)

@@ -10,16 +10,16 @@ from rich.text import Text
 from holdfast.cli.marks import ASCII, UNICODE, plain
 from holdfast.cli.render import write
 from holdfast.cli.table import Row, draw, fitted
-from holdfast.tuning._page import facts
+from holdfast.tuning._page import calls, facts, of_calls
 from holdfast.tuning._words import figure, percent, shown, shown_time
 
 if TYPE_CHECKING:
     from holdfast.cli.marks import Marks
     from holdfast.tuning import Point, Report
 
-_HEAD = ("", "TTL", "HITS", "CALLS/DAY", "COST/DAY", "WAIT", "WAIT*", "AGE P95", "STALE", "90% BAND", "HARD BOUNDS", "EV", "")
-_RIGHT = frozenset(_HEAD[1:11])
-_DISPENSABLE = ("HARD BOUNDS", "WAIT*", "AGE P95", "WAIT", "CALLS/DAY", "COST/DAY")
+_HEAD = ("", "TTL", "HITS", "CALLS", "COST", "WAIT", "WAIT*", "AGE P95", "STALE", "90% BAND", "HARD BOUNDS", "EV", "")
+_RIGHT = frozenset((*_HEAD[1:11], "CALLS/DAY", "COST/DAY"))
+_DISPENSABLE = ("HARD BOUNDS", "WAIT*", "AGE P95", "WAIT", "CALLS", "COST")
 """Columns that are left out where they are empty, or, in this order, where the terminal is too narrow for all."""
 _BAR = 24
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -43,9 +43,13 @@ def drawn(report: Report, look: Look) -> str:
     """The whole screen."""
     marks = ASCII if look.is_ascii else UNICODE
     rows = [_row(point, report, marks) for point in report.curve]
-    head, kept = fitted(_HEAD, rows, _DISPENSABLE, look.width)
+    names = {"CALLS": "CALLS/DAY", "COST": "COST/DAY"} if report.facts.days else {}
+    titles, dispensable = ([names.get(name, name) for name in each] for each in (_HEAD, _DISPENSABLE))
+    head, kept = fitted(tuple(titles), rows, dispensable, look.width)
     table = draw(head, kept, right=_RIGHT, color=look.color)
-    notes = [Text("* if an entry were served for another TTL while it is refreshed", "bright_black")] if "WAIT*" in head else []
+    said_below = ["* if an entry were served for another TTL while it is refreshed"] if "WAIT*" in head else []
+    said_below += [of_calls(report)] if "CALLS" in head else []
+    notes = [Text(line, "bright_black") for text in said_below for line in _wrapped(text, "", look.width)]
     said = _wrapped(plain(report.headline), "", look.width), _wrapped(facts(report), "  ", look.width)
     top = [*(Text(line, "bold") for line in said[0]), *(Text(line, "bright_black") for line in said[1])]
     below = [*notes, Text(), *_bars(report, look), Text(), *_reasons(report, look.width)]
@@ -59,7 +63,7 @@ def _row(point: Point, report: Report, marks: Marks) -> Row:
         marks.running if is_best else "",
         shown(point.ttl),
         figure(point.hits),
-        f"{point.calls_per_day:,.0f}",
+        calls(point),
         "" if point.cost is None else f"{point.cost:,.4g}",
         figure(point.waits),
         figure(point.blocking),
