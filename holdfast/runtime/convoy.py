@@ -11,7 +11,6 @@ some wait and hardly any was done in the last `PATIENCE`, the threads are double
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import deque
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
@@ -62,7 +61,6 @@ class _Convoy:
         self.waiting: deque[Errand] = deque()
         self.threads: deque[None] = deque()  # one token for each that is at work
         self.done = 0  # about: threads count without a lock
-        self._seen = 0
         self._is_watched = False
 
     def send(self, loop: asyncio.AbstractEventLoop, fn: Callable[[], Any]) -> asyncio.Future[Outcome]:
@@ -88,14 +86,14 @@ class _Convoy:
             raise
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._is_watched, self._seen = True, self.done
-        loop.call_later(PATIENCE, self._look, loop)
+        self._is_watched = True
+        loop.call_later(PATIENCE, self._look, loop, self.done)
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _look(self, loop: asyncio.AbstractEventLoop, seen: int) -> None:
         self._is_watched = False
         if not self.waiting:
             return
-        if self.done - self._seen < FEW:
+        if self.done - seen < FEW:
             with contextlib.suppress(RuntimeError):
                 for _ in range(min(len(self.threads), len(self.waiting))):
                     self._start(loop)
@@ -156,5 +154,3 @@ def _settle(answers: list[Answer]) -> None:
 
 
 _convoys: WeakKeyDictionary[asyncio.AbstractEventLoop, _Convoy] = WeakKeyDictionary()
-if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_convoys.clear)  # the threads are not there

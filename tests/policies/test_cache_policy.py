@@ -93,6 +93,7 @@ def test_the_default_remembers_every_result_for_ever():
         ({"ttl": 60, "ttl_range": (60, 5)}, "ttl_range=(60, 5) begins after its end: give the smaller one first"),
         ({"ttl": 90, "ttl_range": (5, "1m")}, "ttl=1m30s is beyond ttl_range, 5s to 1m: change one of them"),
         ({"ttl": 90, "ttl_range": (0, "1m")}, "ttl_range=0"),
+        ({"ttl": 60, "probe": 0.1}, "probe=0.1 is no Probe: give for example probe=Probe("),
         ({"ttl": 60, "ttl_jitter": True}, "ttl_jitter=True is no part of the ttl"),
         (
             {"ttl": 60, "ttl_jitter": "10%"},
@@ -118,6 +119,11 @@ def test_what_cannot_work_is_refused_when_built(wrong, text):
         CachePolicy(**wrong)
 
     assert text in str(caught.value)
+
+
+def test_a_range_of_ttls_may_be_a_single_one():
+    """It leaves operators nothing to choose, and that can be meant."""
+    assert (60.0, 60.0) == CachePolicy(ttl=60, ttl_range=(60, "1m")).ttl_range
 
 
 @pytest.mark.parametrize(

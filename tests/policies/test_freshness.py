@@ -100,3 +100,19 @@ def test_how_long_a_store_should_keep_it() -> None:
         CachePolicy(ttl=60, stale_while_revalidate=10).longest(),
         CachePolicy(ttl=60, stale_while_revalidate=10, stale_if_error=30).longest(),
     ]
+
+
+@pytest.mark.parametrize(("age", "expected"), [(-60.0, Freshness.FRESH), (-60.5, Freshness.EXPIRED), (0.0, Freshness.FRESH)])
+def test_an_entry_may_come_from_a_minute_ahead_and_not_from_further(age: float, expected: Freshness) -> None:
+    """Clocks differ; of what seems to be from next week nobody knows the age."""
+    policy = CachePolicy(ttl=10, stale_if_error="1d")
+
+    assert expected is judge(policy, KEY, 1e9, 1e9 + age)
+
+
+def test_without_a_ttl_a_value_is_fresh_for_ever() -> None:
+    """And one whose computation gave it a ttl is not."""
+    policy = CachePolicy(ttl=None)
+
+    assert Freshness.FRESH is judge(policy, KEY, 0.0, 4e9)
+    assert Freshness.EXPIRED is judge(policy, KEY, 0.0, 4e9, own_ttl=60)

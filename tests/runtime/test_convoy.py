@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from typing import Any
 
 import pytest
@@ -51,16 +52,89 @@ def test_the_thread_is_idle_afterwards_and_comes_again(pool: Workers) -> None:
 def test_answers_leave_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not all at the end: what is answered goes on meanwhile."""
     sizes: list[int] = []
+    all_sent = threading.Event()
     settle = convoy._settle
 
     def settling(answers: list[Any]) -> None:
         sizes.append(len(answers))
         settle(answers)
 
-    monkeypatch.setattr(convoy, "_settle", settling)
-    asyncio.run(many(40))
+    async def main() -> None:
+        first = asyncio.create_task(in_convoy(lambda: all_sent.wait(20)))
+        rest = asyncio.create_task(many(40))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        all_sent.set()
+        await first
+        await rest
 
-    assert (40, True) == (sum(sizes), max(sizes) <= convoy.BATCH)
+    monkeypatch.setattr(convoy, "_settle", settling)
+    monkeypatch.setattr(convoy, "PATIENCE", 60)
+    asyncio.run(main())
+
+    assert [16, 16, 9] == sizes
+
+
+class _Loop:
+    """Stands for an event loop: keeps what is to be called later, instead of calling it."""
+
+    def __init__(self) -> None:
+        self.later: list[tuple[float, Any, tuple[Any, ...]]] = []
+
+    def call_later(self, seconds: float, fn: Any, *args: Any) -> None:
+        self.later.append((seconds, fn, args))
+
+    def create_future(self) -> object:
+        return object()
+
+    def pass_by(self) -> None:
+        """Let the time pass until the one thing that is to be called."""
+        [(seconds, fn, args)] = self.later
+        assert convoy.PATIENCE == seconds
+        self.later.clear()
+        fn(*args)
+
+
+def test_threads_are_doubled_as_long_as_hardly_anything_gets_done(monkeypatch: pytest.MonkeyPatch, pool: Workers) -> None:
+    """It is looked once in a while, however many are sent; where all gets on, or nothing waits any more, nothing happens."""
+    loop: Any = _Loop()
+    monkeypatch.setattr(pool, "send", lambda _: None)
+    ours = convoy._Convoy()
+    counts: list[int] = []
+    for _ in range(7):
+        ours.send(loop, int)
+    for done in (0, convoy.FEW, 0, convoy.FEW - 1, 0):
+        ours.done += done
+        loop.pass_by()
+        counts.append(len(ours.threads))
+
+    assert [2, 2, 4, 8, 15] == counts  # the last time, one for each of the seven that wait
+    ours.waiting.clear()
+    loop.pass_by()
+    assert (15, []) == (len(ours.threads), loop.later)
+    ours.send(loop, int)
+    assert 1 == len(loop.later)
+
+
+def test_a_thread_about_to_leave_stays_for_what_comes_at_that_moment(pool: Workers) -> None:
+    """Whoever sent it has seen the thread and called no other."""
+    ours = convoy._Convoy()
+    errand: Any = object()
+
+    class Late(deque[Any]):
+        """Is empty when it is first looked into."""
+
+        def popleft(self) -> Any:
+            if not self:
+                self.append(errand)
+                raise IndexError
+            return super().popleft()
+
+    ours.waiting = Late()
+    ours.threads.append(None)
+    walk = convoy._Walk(ours, _Loop())  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+    assert (errand, 1) == (walk._next(), len(ours.threads))
 
 
 def test_a_slow_call_does_not_hold_up_the_others(pool: Workers) -> None:
@@ -102,10 +176,11 @@ def test_where_no_thread_can_be_had_the_caller_is_told_and_nothing_is_left_behin
         with monkeypatch.context() as patch:
             patch.setattr(pool, "send", refuse)
             with pytest.raises(RuntimeError, match="can't start new thread"):
-                await in_convoy(lambda: 1)
+                await in_convoy(lambda: done.append(1))
         return await many(2)
 
-    assert [0, 1] == asyncio.run(main())
+    done: list[int] = []
+    assert ([0, 1], []) == (asyncio.run(main()), done)
 
 
 def test_where_no_further_thread_can_be_had_the_others_wait_for_the_first(monkeypatch: pytest.MonkeyPatch, pool: Workers) -> None:
