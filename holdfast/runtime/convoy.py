@@ -60,6 +60,7 @@ class _Convoy:
     def __init__(self) -> None:
         self.waiting: deque[Errand] = deque()
         self.threads: deque[None] = deque()  # one token for each that is at work
+        self.answers: deque[Answer] = deque()  # that have not left
         self.done = 0  # about: threads count without a lock
         self._is_watched = False
 
@@ -91,6 +92,7 @@ class _Convoy:
 
     def _look(self, loop: asyncio.AbstractEventLoop, seen: int) -> None:
         self._is_watched = False
+        _settle(self.answers)  # the call after theirs on that thread may be a slow one
         if not self.waiting:
             return
         if self.done - seen < FEW:
@@ -111,17 +113,18 @@ class _Walk:
 
     def work(self) -> None:
         """Do what waits, and answer. As in `holdfast.runtime.hop`, the last answers leave as the last thing of all."""
-        convoy, answers = self._convoy, list[Any]()
+        convoy, held = self._convoy, 0
         while (errand := self._next()) is not None:
-            answers.append(_ran(errand))
+            convoy.answers.append(_ran(errand))
             convoy.done += 1
-            if len(answers) == BATCH:
-                post(self._loop, _settle, answers)
-                answers = []
+            held += 1
+            if held == BATCH:
+                post(self._loop, _settle, convoy.answers)
+                held = 0
         workers.forgo(self)
-        if answers:
-            post(self._loop, _settle, answers)
-        del answers, self  # as below
+        if held:
+            post(self._loop, _settle, convoy.answers)
+        del convoy, self  # as below
 
     def _next(self) -> Errand | None:
         """The next in line; None when there is none and this thread is no longer counted on to come for one."""
@@ -147,8 +150,10 @@ def _ran(errand: Errand) -> Answer:
         del errand, answer  # which leads to the error, that to its traceback, and that to this frame and the caller's
 
 
-def _settle(answers: list[Answer]) -> None:
-    for answer, outcome in answers:
+def _settle(answers: deque[Answer]) -> None:
+    """Tell those who wait; called by the loop's own thread."""
+    for _ in range(len(answers)):
+        answer, outcome = answers.popleft()
         if not answer.done():
             answer.set_result(outcome)
 

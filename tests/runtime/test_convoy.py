@@ -50,14 +50,14 @@ def test_the_thread_is_idle_afterwards_and_comes_again(pool: Workers) -> None:
 
 
 def test_answers_leave_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And not all at the end: what is answered goes on meanwhile."""
-    sizes: list[int] = []
+    """The loop is woken for sixteen of them, and not only at the end: what is answered goes on meanwhile."""
+    done: list[int] = []
     all_sent = threading.Event()
-    settle = convoy._settle
+    post = convoy.post
 
-    def settling(answers: list[Any]) -> None:
-        sizes.append(len(answers))
-        settle(answers)
+    def posting(loop: asyncio.AbstractEventLoop, *args: Any) -> None:
+        done.append(convoy._convoys[loop].done)
+        post(loop, *args)
 
     async def main() -> None:
         first = asyncio.create_task(in_convoy(lambda: all_sent.wait(20)))
@@ -68,11 +68,11 @@ def test_answers_leave_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
         await first
         await rest
 
-    monkeypatch.setattr(convoy, "_settle", settling)
+    monkeypatch.setattr(convoy, "post", posting)
     monkeypatch.setattr(convoy, "PATIENCE", 60)
     asyncio.run(main())
 
-    assert [16, 16, 9] == sizes
+    assert [16, 32, 41] == done
 
 
 class _Loop:
@@ -152,6 +152,29 @@ def test_a_slow_call_does_not_hold_up_the_others(pool: Workers) -> None:
 
     assert 30 == asyncio.run(main())
     assert pool.count > 1
+
+
+def test_a_slow_call_does_not_hold_up_what_was_done_before_it(pool: Workers) -> None:
+    """On the same thread, whose answers leave in batches."""
+    free, begin = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        first = asyncio.create_task(in_convoy(lambda: begin.wait(20)))
+        quick = asyncio.create_task(many(3))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        slow = asyncio.create_task(in_convoy(lambda: free.wait(20)))
+        await asyncio.sleep(0)
+        begin.set()
+        async with asyncio.timeout(10):
+            assert await first
+            assert [0, 1, 2] == await quick
+        assert not slow.done()
+        free.set()
+        assert await slow
+
+    asyncio.run(main())
+    assert 1 <= pool.count <= 2
 
 
 def test_as_many_threads_as_slow_calls_in_the_end(pool: Workers) -> None:
