@@ -6,11 +6,13 @@ no bound on time.
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.cache import _fates, _marks
 from holdfast.cache._scan import COUNT
+from holdfast.policies.freshness import CLOCK_SLACK
 
 if TYPE_CHECKING:
     from holdfast.cache._table import Table
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 BATCH = 250
 """Rows of one transaction: some 5 ms."""
+
+_FUTURE = "SELECT rowid, ifnull(length(value), 0), store_time FROM Cache WHERE store_time > ? ORDER BY store_time DESC LIMIT ?"
+_OLDEST = "SELECT rowid, ifnull(length(value), 0), store_time FROM Cache WHERE store_time <= ? ORDER BY store_time LIMIT ?"
 
 
 class Swept(NamedTuple):
@@ -85,14 +90,14 @@ def _expired(connection: Connection) -> _Chosen | None:
 
 
 def _excess(connection: Connection, size_limit: int) -> _Chosen:
+    """What was stored longest ago; but first what comes from the future, of when the clock was wrong. It would stay until then, and all that is new go."""
     count, size = connection.execute(COUNT).fetchone()
     excess = size - size_limit
     doomed: list[tuple[int, int, float]] = []
     if excess > 0 and count:
-        for row in connection.execute(
-            "SELECT rowid, ifnull(length(value), 0), store_time FROM Cache ORDER BY store_time LIMIT ?", (BATCH,)
-        ):
-            if excess <= 0:
+        soon = time.time() + CLOCK_SLACK
+        for row in itertools.chain(connection.execute(_FUTURE, (soon, BATCH)), connection.execute(_OLDEST, (soon, BATCH))):
+            if excess <= 0 or len(doomed) == BATCH:
                 break
             doomed.append(row)
             excess -= row[1]

@@ -1,0 +1,186 @@
+"""A cache among processes that are killed, fork, disagree, and have its folder deleted: nothing raised, nothing wrong served, nothing broken left behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import threading
+import time
+
+import pytest
+
+from holdfast import CachePolicy, DiskCache, resilient
+from holdfast.cache import _sweep
+from holdfast.runtime import behind
+from tests.cache.test_processes import FORKS, in_child
+from tests.waiting import until
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # forking beside threads is what is tested
+
+BUSY = r"""
+import os, random, threading
+from holdfast import CachePolicy, resilient
+cache = DiskCache(sys.argv[1], size_limit=1 << 19)
+
+def value_of(n): return [n, "x" * (n * 37 % 5000)]
+
+fetch = resilient(name="fetch", cache=cache, cache_policy=CachePolicy(ttl=0.2, stale_while_revalidate=0.2, version="1", tags=("all",)))(value_of)
+
+def work(seed):
+    chance = random.Random(seed)
+    done = 0
+    while True:
+        n, what = chance.randrange(150), chance.random()
+        if fetch(n) != value_of(n): os.write(1, b"wrong value\n")
+        try:
+            if what < 0.02: cache.invalidate("all")
+            elif what < 0.04: fetch.forget(n)
+            elif what < 0.05: cache.purge(tag="all")
+            elif what < 0.10: fetch.why_miss(n)
+        except Exception as error:
+            if "locked" not in str(error): os.write(1, f"raised {error!r}\n".encode())
+        done += 1
+        if done == 30: os.write(1, b"at work\n")
+
+for each in range(3): threading.Thread(target=work, args=(os.getpid() * 10 + each,), daemon=True).start()
+threading.Event().wait()
+"""
+
+
+def test_writers_are_killed_again_and_again(other_process, open_cache, sql, codec):
+    """With leases, tags, marks, fates and sweeps under way: the others go on, and what is left is whole."""
+    chance, said, writers = random.Random(3), [], [other_process(BUSY) for _ in range(2)]
+    for number in range(6):
+        victim = writers[number % 2]
+        while "at work" not in (line := victim.stdout.readline()):
+            assert line, victim.stderr.read()
+            said.append(line)
+        time.sleep(chance.uniform(0, 0.05))
+        victim.kill()
+        said += victim.stdout.readlines()
+        writers[number % 2] = other_process(BUSY)
+    for writer in writers:
+        writer.kill()
+        said += writer.stdout.readlines()
+
+    assert [] == [line for line in said if "wrong" in line or "raised" in line]
+    assert {"None", "locked"} >= set(re.findall(r"note: (\w+)", "".join(said)))
+    assert [("ok",)] == sql("PRAGMA integrity_check")
+    cache = open_cache(size_limit=1 << 19)
+    assert all(cache.lease(info.key).take() for info in list(cache.entries())[:20])  # no dead process holds one
+    assert cache.stats().bytes < 1 << 20
+
+
+def test_the_folder_is_deleted_under_processes_at_work(other_process, folder, open_cache, codec, key):
+    """Again and again; they go on, and the cache that is there in the end is one that all of them share."""
+    workers = [other_process(BUSY) for _ in range(2)]
+    for worker in workers:
+        worker.stdout.readline()
+    for _ in range(15):
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.03)
+    said = []
+    for worker in workers:
+        worker.kill()
+        said += worker.stdout.readlines()
+
+    assert [] == [line for line in said if "wrong" in line or ("raised" in line and "StoreError" not in line)]
+    assert open_cache().set(key, 1, codec, ttl=60) is not None
+
+
+def test_two_versions_of_a_policy(in_other_process, open_cache, folder):
+    """Each judges by its own what the other has stored, as during a deployment: longer and shorter, with and without failures that are remembered."""
+    code = """
+from holdfast import CachePolicy, resilient
+policy = CachePolicy(ttl="1h", negative_ttl="1h", tags=("new",), stale_if_error="1d", ttl_jitter=0.5, version="1")
+@resilient(name="fetch", cache=cache, cache_policy=policy, retry_policy=[])
+def fetch(n):
+    if n == 1: raise LookupError("remembered")
+    return "new"
+print(fetch(0))
+try: fetch(1)
+except LookupError as error: print(error)
+"""
+    old = resilient(name="fetch", cache=open_cache(), retry_policy=[], cache_policy=CachePolicy(ttl=0.000001, version="1"))
+    kept = resilient(name="fetch", cache=open_cache(), retry_policy=[], cache_policy=CachePolicy(ttl="1h", version="1"))
+    there = in_other_process(code)
+
+    def fetch(n):
+        return "old"
+
+    assert ["new", "remembered"] == there
+    assert ["old", "old"] == [old(fetch)(n) for n in (0, 1)]  # too old for this one; and a failure that this one does not remember
+    assert ["old", "old"] == [kept(fetch)(n) for n in (0, 1)]  # which has taken their places
+
+
+def test_two_caches_of_one_folder_in_one_process(open_cache, folder):
+    """A key is computed once for both; and closing one takes nothing from the other."""
+    here, there = open_cache(), open_cache()
+    begun, may_end, computed = threading.Event(), threading.Event(), []
+
+    def fetch(n):
+        computed.append(n)
+        begun.set()
+        assert may_end.wait(30)
+        return len(computed)
+
+    first, second = (resilient(cache=cache, cache_policy=CachePolicy(ttl=60, version="1"))(fetch) for cache in (here, there))
+    answers = []
+    threads = [threading.Thread(target=lambda each=each: answers.append(each(1))) for each in (first, second)]
+    threads[0].start()
+    assert begun.wait(30)
+    threads[1].start()
+    open_cache().close()
+    DiskCache(folder).close()
+    time.sleep(0.05)  # it would have begun to compute by now
+    may_end.set()
+    for thread in threads:
+        thread.join(30)
+
+    assert ([1, 1], [1]) == (answers, computed)
+
+
+@FORKS
+def test_forks_while_a_refresh_a_lease_and_a_sweep_are_under_way(open_cache, monkeypatch):
+    """A child uses the same cache at once, and neither shares its parent's leases nor frees them."""
+    cache, gate, parent = open_cache(), threading.Event(), os.getpid()
+    gate.set()
+
+    @resilient(cache=cache, cache_policy=CachePolicy(ttl=0.05, stale_while_revalidate=60, version="1", tags=("t",)))
+    def fetch(n):
+        assert os.getpid() != parent or gate.wait(60)
+        return n
+
+    for n in range(300):
+        fetch(n)
+    monkeypatch.setattr(_sweep, "BATCH", 1)
+    time.sleep(0.06)
+    gate.clear()
+    assert [0, 1] == [fetch(0), fetch(1)]  # old; their renewals hang, with a lease each
+    until(lambda: len(behind._under_way) == 2)
+    waiting = threading.Thread(target=fetch, args=(1000,))  # and so does a computation that somebody waits for
+    waiting.start()
+    cache.invalidate("other")
+    cache.invalidate("t")  # the sweep goes row by row
+
+    def work():
+        started = time.monotonic()
+        answers = [
+            fetch(2),
+            fetch.options(cache="bypass")(1000),
+            fetch(3),
+        ]  # for 0, 1 and 1000 it would wait, as their leases are its parent's
+        cache.invalidate("t")
+        is_taken = cache.lease(fetch.key(1000)).take()
+        return answers == [2, 1000, 3] and not is_taken and time.monotonic() - started < 10
+
+    try:
+        for _ in range(4):
+            assert in_child(work)
+    finally:
+        gate.set()
+        waiting.join(60)
+    until(lambda: not behind._under_way)
+    assert [0, 1, 2] == [fetch(n) for n in range(3)]
