@@ -13,8 +13,9 @@ already are judged by it. ``holdfast cache ttl`` is the same for a shell.
 
 from __future__ import annotations
 
+from holdfast.overrides.expected import Expected
 from holdfast.overrides.guard import Guard
 from holdfast.overrides.override import Override
 from holdfast.overrides.store import Overrides
 
-__all__ = ["Guard", "Override", "Overrides"]
+__all__ = ["Expected", "Guard", "Override", "Overrides"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from holdfast.overrides.expected import Expected
     from holdfast.overrides.guard import Guard
 
 _MASK = (1 << 64) - 1
@@ -26,6 +27,7 @@ class Override(NamedTuple):
         expires: When the policy in the code holds again; None for never.
         previous: Id of what was in force before; 0 for nothing.
         base: Id of the ``set`` whose time to live this is; 0 where the policy in the code holds.
+        expected: What whoever set it expects of it; None for nothing.
     """
 
     id: int
@@ -40,6 +42,7 @@ class Override(NamedTuple):
     expires: float | None
     previous: int
     base: int
+    expected: Expected | None = None
 
     def is_in_force(self, now: float) -> bool:
         """Whether it changes anything at this time, seconds since the epoch, if nothing came after it."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import math
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
 from holdfast.errors import OverrideConflict, PolicyError
+from holdfast.overrides.expected import Expected
 from holdfast.overrides.guard import Guard
 from holdfast.overrides.override import Override
 from holdfast.policies.duration import positive_seconds, spoken
@@ -40,9 +42,11 @@ SCHEMA = Schema(
         );
         CREATE INDEX overrides_by_task ON overrides (task, id);
         """,
+        "ALTER TABLE overrides ADD COLUMN expected TEXT;",
     ),
+    views=MappingProxyType({1: "CREATE TEMP VIEW overrides AS SELECT *, NULL AS expected FROM main.overrides;"}),
 )
-_INSERT = "INSERT INTO overrides VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO overrides VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _LATEST = "SELECT * FROM overrides WHERE task = ? ORDER BY id DESC LIMIT 1"
 _NO_TTL = "to cache nothing, change the code"
 
@@ -100,6 +104,7 @@ class Overrides:
         author: str,
         reason: str = "",
         expires_in: Duration | None = None,
+        expected: str | None = None,
         after: int = 0,
         dry_run: bool = False,
     ) -> Override:
@@ -113,6 +118,7 @@ class Overrides:
             author: Who does it.
             reason: Why.
             expires_in: After how long the policy in the code holds again; None for never.
+            expected: What should come of it, such as ``"hits=73.4%, stale=2%"``, for the history to hold it against; None for nothing. See `Expected`.
             after: Id of what is in force and is to be replaced; 0 for nothing. So of two operators the second is told of the first.
             dry_run: Check all of it, and change nothing.
 
@@ -128,12 +134,13 @@ class Overrides:
         limits = None if guard is None else Guard.parse(guard)
         if limits is not None and limits.calls is not None and share == 1:
             raise PolicyError(f"guard={guard!r}: calls are compared with those of other keys, so give a share below 1")
+        hopes = None if expected is None else Expected.parse(expected)
         lasts = None if expires_in is None else positive_seconds(expires_in, what="expires_in", instead="leave it out for no end")
         now = clock.current.time()
         with self._changing(task, after, now, dry_run=dry_run) as (connection, latest):
             previous = 0 if latest is None else latest.id
             expires = None if lasts is None else now + lasts
-            return _add(connection, Override(0, task, "set", seconds, share, limits, author, reason, now, expires, previous, 0))
+            return _add(connection, Override(0, task, "set", seconds, share, limits, author, reason, now, expires, previous, 0, hopes))
 
     def promote(self, task: str, share: float = 1.0, *, author: str, reason: str = "", after: int, dry_run: bool = False) -> Override:
         """Apply what is in force to more of the keys, or all: its guard and its end stay.
@@ -240,7 +247,8 @@ class _NotMeant(Exception):  # noqa: N818 - never leaves this module: rolls back
 
 def _add(connection: Connection, override: Override) -> Override:
     """Write a change, and return it with its id."""
-    values = (*override[1:5], None if override.guard is None else str(override.guard), *override[6:])
+    guard, expected = (None if each is None else str(each) for each in (override.guard, override.expected))
+    values = (*override[1:5], guard, *override[6:-1], expected)
     added = connection.execute(_INSERT, values).lastrowid or 0
     if override.action != "set":
         return override._replace(id=added)
@@ -257,7 +265,10 @@ def _replaced_by(connection: Connection, override: Override) -> Override | None:
 
 def _override(row: tuple[Any, ...]) -> Override:
     found = Override(*row)
-    return found if row[5] is None else found._replace(guard=Guard.parse(row[5]))
+    guard, expected = found.guard, found.expected  # as texts
+    return found._replace(
+        guard=None if guard is None else Guard.parse(str(guard)), expected=None if expected is None else Expected.parse(str(expected))
+    )
 
 
 def _check_share(share: float) -> None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from holdfast import CachePolicy
+from holdfast import CachePolicy, Probe, resilient
 from holdfast.cache.disk import DiskCache
 from holdfast.overrides import Overrides
 from holdfast.recording.store import Counted, Ledger
-from holdfast.recording.taps import Counts
+from holdfast.recording.taps import Answer, Counts
+from holdfast.runtime import probing
+from holdfast.tuning import Recording
+from holdfast.tuning._aftermath import probed
 from holdfast.typing import CacheKey
 from holdfast.values.codec import codec_for
 from tests.cli.conftest import command  # noqa: F401 - a fixture
+from tests.waiting import until
 
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 FORECAST, PRICE = "app.weather.forecast", "app.shop.price"
@@ -124,3 +129,78 @@ def test_the_documentation_is_what_is_printed(command, folder, name):  # noqa: F
 
     assert 0 == code
     assert f"```text\n$ {shown}\n{out}```\n" in DOCS.read_text(encoding="utf-8")
+
+
+def test_the_history_holds_what_came_against_what_was_expected(command, folder, clock, monkeypatch):  # noqa: F811
+    """Hits as they were counted by the source, stale answers as probes found them; too short a time has no outcome."""
+    monkeypatch.setenv("HOLDFAST_RECORD", "on")
+    chance, asked, told = random.Random(3), [], {}
+    overrides = Overrides(folder / "c")
+    with closing(DiskCache(folder / "c")) as cache:
+
+        @resilient(
+            name="rain",
+            retry_policy=(),
+            cache_policy=CachePolicy(ttl="1m", version="1", probe=Probe(share=1, max_per_hour=360)),
+            cache=cache,
+        )
+        def rain(city: int) -> int:
+            asked.append(clock.time())
+            return int(clock.time() // 97)
+
+        def traffic(seconds):
+            begin, before, gets, end = clock.time(), len(asked), 0, clock.time() + seconds
+            while clock.time() < end:
+                rain(chance.randrange(5))
+                gets += 1
+                clock.advance(1)
+                if not gets % 10:
+                    cache.witness.look()
+                    until(lambda: not probing._under_way)
+            cache.witness.look()
+            probes = Recording.load(folder / "c").counters.probes
+            told[begin] = gets, len(asked) - before - (probes - sum(each[2] for each in told.values())), probes
+            return gets
+
+        traffic(300)
+        name = Recording.tasks(folder / "c")[0]
+        overrides.set(name, "30s", expected="hits=80%, stale=20%", author="anna")
+        cache.witness.look()
+        begin = clock.time()
+        traffic(1200)
+        overrides.set(name, "20s", after=1, author="ben")
+        traffic(60)
+    overrides.close()
+    code, out, err = command("cache", "ttl", "history", "--path", "c")
+    first, second = json.loads(command("cache", "ttl", "history", "--path", "c", "--json")[1])
+    gets, fills, _ = told[begin]
+
+    assert (0, "") == (code, err)
+    assert {"hits": 0.8, "stale": 0.2} == first["expected"]
+    assert (gets, 1 - fills / gets) == (first["outcome"]["gets"], pytest.approx(first["outcome"]["hits"]))
+    assert first["outcome"]["probes"] >= 90
+    assert 0.05 < first["outcome"]["stale"] < 0.35
+    assert (None, None) == (second["expected"], second["outcome"])
+    assert re.search(r"80% hits, 20% stale +[\d.]+% hits, [\d.]+% stale", out)
+    assert re.search(r" EXPECTED +CAME +REASON", out)
+
+
+def test_probes_are_held_against_what_was_stored():
+    """Not against one another, nor a failure; one of a key of which nothing is known says nothing."""
+
+    def answer(began, kind, fingerprint, *, key=1, ok=True):
+        return Answer(key, began, 0.1, fingerprint, 1, None, kind, ok)
+
+    seen = [
+        answer(0, "probe", 5),
+        answer(1, "fill", 5),
+        answer(2, "probe", 6),
+        answer(3, "probe", 6),
+        answer(4, "fill", 0, ok=False),
+        answer(5, "probe", 5),
+        answer(6, "refresh", 6),
+        answer(7, "probe", 6),
+        answer(8, "probe", 6, key=2),
+    ]
+
+    assert [(2, True), (3, True), (5, False), (7, False)] == probed(seen)

@@ -112,7 +112,7 @@ def test_what_applies_it_does(command, recorded):  # noqa: F811
     *_, after = command(*options)[1].splitlines()
 
     assert 0 == said[0], said
-    assert re.search(r"forecast' 45s --reason 'tune expects [\d.]+% hits, [\d.]+% stale' --path c$", line)
+    assert re.search(r"forecast' 45s --expect hits=[\d.]+%,stale=[\d.]+% --path c$", line)
     assert re.search(r" --after \d+ --path c$", after)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import sqlite3
 import threading
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.errors import OverrideConflict, PolicyError, StoreError
-from holdfast.overrides import Guard, Override, Overrides
+from holdfast.overrides import Expected, Guard, Override, Overrides
 
 TASK = "app.fetch"
 
@@ -215,3 +217,34 @@ def test_a_share_covers_about_that_many_keys(share, base):
 
         assert small <= large
         assert abs(len(large) / len(keys) - share) < 0.08
+
+
+def test_what_is_expected_is_kept(overrides):
+    """Through a promotion too, since it is of the same ttl; taking it back expects nothing."""
+    first = overrides.set(TASK, "45m", share=0.1, expected="hits=73.4%, stale=2%", author="anna")
+    second = overrides.promote(TASK, author="anna", after=first.id)
+    overrides.rollback(TASK, author="anna", after=second.id)
+
+    assert [Expected(0.734, 0.02), Expected(0.734, 0.02), None] == [each.expected for each in overrides.history()]
+    assert "hits=73.4%, stale=2%" == str(first.expected)
+
+
+@pytest.mark.parametrize("text", ["", "hits", "hits=73.4", "hits=1.2.3%", "hits=101%", "hits=5%,hits=6%", "calls=5%", "stale=-1%"])
+def test_what_cannot_be_expected_is_refused(overrides, text):
+    """And nothing is set."""
+    with pytest.raises(PolicyError, match="expected="):
+        overrides.set(TASK, "45m", expected=text, author="anna")
+    assert [] == overrides.history()
+
+
+def test_a_list_of_an_older_holdfast_is_read_and_written_on(overrides):
+    """From before anything was expected."""
+    overrides.set(TASK, "45m", author="anna")
+    overrides.close()
+    with contextlib.closing(sqlite3.connect(overrides.path)) as connection, connection:
+        connection.executescript("ALTER TABLE overrides DROP COLUMN expected; PRAGMA user_version = 1;")
+
+    assert [None] == [each.expected for each in overrides.current()]
+    overrides.set(TASK, "50m", expected="hits=5%", after=1, author="anna")
+    overrides.close()
+    assert [None, Expected(hits=0.05)] == [each.expected for each in overrides.history()]

@@ -10,6 +10,7 @@ import click
 from holdfast import clock
 from holdfast.cli import output
 from holdfast.cli.cache import place
+from holdfast.cli.cache.history import all_in_json, drawn, in_json, outcomes, share_of, ttl_of
 from holdfast.cli.marks import age, plain
 from holdfast.cli.table import Row, draw
 from holdfast.errors import HoldfastError
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _HEAD = ("", "TASK", "TTL", "KEYS", "GUARD", "BY", "SINCE", "ENDS", "ID", "REASON")
-_HISTORY_HEAD = ("", "ID", "WHEN", "WHAT", "TASK", "TTL", "KEYS", "BY", "REASON")
-_RIGHT = frozenset(("TTL", "KEYS", "ID", "SINCE", "WHEN", "ENDS"))
+_RIGHT = frozenset(("TTL", "KEYS", "ID", "SINCE", "ENDS"))
 
 
 class Share(click.ParamType[float]):
@@ -70,7 +70,7 @@ def list_(path: str | None, *, as_json: bool) -> None:
     """List what is in force."""
     found = _guarded(lambda: _overrides(path).current())
     if as_json:
-        output.print_json([_in_json(each) for each in found])
+        output.print_json([in_json(each) for each in found])
     elif not found:
         output.print_text("no ttl is overridden")
     else:
@@ -83,19 +83,24 @@ def list_(path: str | None, *, as_json: bool) -> None:
 @output.as_json
 @place.path
 def history(task: str | None, path: str | None, *, as_json: bool) -> None:
-    """List every change there was, of all tasks or of TASK."""
+    """List every change there was, of all tasks or of TASK.
+
+    Beside what was expected stands what came: hits while it was in force, and stale
+    answers where probes were made. It takes 200 gets, and four times the ttl.
+    """
     overrides = _overrides(path)
     found = _guarded(overrides.history)
     if task is not None:
         meant = place.tasks_meant({each.task for each in found}, task)
         found = [each for each in found if each.task in meant]
+    now = clock.current.time()
+    came = outcomes(place.folder_of(path), found, now)
     if as_json:
-        output.print_json([_in_json(each) for each in found])
+        output.print_json(all_in_json(found, came))
     elif not found:
         output.print_text("no ttl was ever overridden")
     else:
-        now = clock.current.time()
-        output.print_text(draw(_HISTORY_HEAD, [_history_row(each, now) for each in found], right=_RIGHT, color=output.has_color()))
+        output.print_text(drawn(found, came, now, color=output.has_color()))
 
 
 @ttl.command(
@@ -110,6 +115,9 @@ def history(task: str | None, path: str | None, *, as_json: bool) -> None:
 @click.option("--guard", metavar="TEXT", help="Take it back unless: errors<=5%, changed<=20%, calls<=1.5x; several with commas between.")
 @click.option("--expires", metavar="TIME", help="After so long the policy in the code holds again: 12h, 7d.")
 @click.option(
+    "--expect", metavar="TEXT", help="What should come of it, for the history to hold it against: hits=73.4%, stale=2%; either or both."
+)
+@click.option(
     "--after", metavar="ID", type=int, default=0, help="The override that this one replaces; without it, only where there is none."
 )
 @_author
@@ -123,6 +131,7 @@ def set_(
     canary: float,
     guard: str | None,
     expires: str | None,
+    expect: str | None,
     after: int,
     author: str | None,
     reason: str,
@@ -143,6 +152,7 @@ def set_(
         "author": _who(author),
         "reason": reason,
         "expires_in": expires,
+        "expected": expect,
         "after": after,
     }
     made = _guarded(lambda: overrides.set(name, ttl, **options, dry_run=dry_run))
@@ -163,7 +173,7 @@ def promote(task: str, to: float, author: str | None, reason: str, path: str | N
     overrides = Overrides(folder)
     current = _current(overrides, folder, task)
     made = _guarded(lambda: overrides.promote(current.task, to, author=_who(author), reason=reason, after=current.id, dry_run=dry_run))
-    _say(made, f"{_share(current)} before", dry_run=dry_run, as_json=as_json)
+    _say(made, f"{share_of(current)} before", dry_run=dry_run, as_json=as_json)
 
 
 @ttl.command(epilog="\b\nExamples:\n  holdfast cache ttl rollback forecast --reason 'stale answers'")
@@ -179,7 +189,7 @@ def rollback(task: str, author: str | None, reason: str, path: str | None, *, dr
     overrides = Overrides(folder)
     current = _current(overrides, folder, task)
     made = _guarded(lambda: overrides.rollback(current.task, author=_who(author), reason=reason, after=current.id, dry_run=dry_run))
-    _say(made, f"{_ttl(current)} before", dry_run=dry_run, as_json=as_json)
+    _say(made, f"{ttl_of(current)} before", dry_run=dry_run, as_json=as_json)
 
 
 def _overrides(path: str | None) -> Overrides:
@@ -235,7 +245,7 @@ def _who(author: str | None) -> str:
 def _ttl_before(folder: Path, task: str, before: Sequence[Override]) -> str:
     """What is known of the ttl until now."""
     if before:
-        return f"{_ttl(before[0])} before"
+        return f"{ttl_of(before[0])} before"
     live = place.recorded(folder, lambda reader: reader.policy(task), None)
     if live is None:
         return "its policy's before"
@@ -244,34 +254,26 @@ def _ttl_before(folder: Path, task: str, before: Sequence[Override]) -> str:
 
 def _say(made: Override, before: str, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
-        output.print_json({"dry_run": dry_run} | _in_json(made))
+        output.print_json({"dry_run": dry_run} | in_json(made))
         return
-    parts = [f"ttl {_ttl(made)}", *([f"for {_share(made)} of its keys"] if made.ttl is not None else []), before]
+    parts = [f"ttl {ttl_of(made)}", *([f"for {share_of(made)} of its keys"] if made.ttl is not None else []), before]
     parts += [f"taken back unless {made.guard}"] if made.guard is not None else []
     parts += [f"for {spoken(made.expires - made.created)}"] if made.expires is not None and made.action == "set" else []
     ending = "nothing was changed" if dry_run else f"override {made.id}; running programs follow within a second"
     output.print_text(f"{plain(made.task)}: {', '.join(parts)}\n{ending}")
 
 
-def _ttl(override: Override) -> str:
-    return "of its policy" if override.ttl is None else spoken(override.ttl)
-
-
-def _share(override: Override) -> str:
-    return f"{100 * override.share:g}%" if override.ttl is not None else ""
-
-
 def _row(each: Override, now: float) -> Row:
     ends = "" if each.expires is None else f"in {age(each.expires - now)}"
     guard = "" if each.guard is None else str(each.guard)
-    texts = (plain(each.task), _ttl(each), _share(each), guard, plain(each.author), f"{age(now - each.created)} ago", ends, str(each.id))
+    texts = (
+        plain(each.task),
+        ttl_of(each),
+        share_of(each),
+        guard,
+        plain(each.author),
+        f"{age(now - each.created)} ago",
+        ends,
+        str(each.id),
+    )
     return Row(("*", *texts, plain(each.reason)), "green")
-
-
-def _history_row(each: Override, now: float) -> Row:
-    texts = (str(each.id), f"{age(now - each.created)} ago", each.action, plain(each.task), _ttl(each), _share(each), plain(each.author))
-    return Row(("-" if each.action == "rollback" else "*", *texts, plain(each.reason)), "yellow" if each.action == "rollback" else "green")
-
-
-def _in_json(each: Override) -> dict[str, Any]:
-    return each._asdict() | {"guard": None if each.guard is None else str(each.guard)}

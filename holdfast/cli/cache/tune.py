@@ -12,7 +12,7 @@ from holdfast.cli.cache.ttl import Share
 from holdfast.cli.marks import shell_word
 from holdfast.errors import HoldfastError, PolicyError
 from holdfast.overrides import Overrides
-from holdfast.tuning._words import percent, shown
+from holdfast.tuning._words import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,9 +89,9 @@ def tune(task: str | None, path: str | None, *, everything: bool, html: str | No
 def _applied(report: Report, path: str | None) -> str:
     """The command that makes it so."""
     best = next(point for point in report.curve if point.ttl == report.recommendation.ttl)
-    expected = f"{percent(best.hits)} hits" + (f", {percent(best.stale)} stale" if best.stale is not None else "")
+    expected = f"hits={100 * best.hits:.1f}%" + (f",stale={100 * best.stale:.1f}%" if best.stale is not None else "")
     before = [override.id for override in Overrides(place.folder_of(path)).current(report.task)]
-    words = ["holdfast", "cache", "ttl", "set", report.task, shown(best.ttl), "--reason", f"tune expects {expected}"]
+    words = ["holdfast", "cache", "ttl", "set", report.task, shown(best.ttl), "--expect", expected]
     words += ["--after", str(before[-1])] if before else []
     words += ["--path", path] if path else []
     return "  apply: " + " ".join(map(shell_word, words))

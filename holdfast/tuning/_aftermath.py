@@ -1,0 +1,91 @@
+"""What came of a TTL while it was in force: hits and stale answers that were seen, not estimated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from holdfast.recording.packing import unpack_answers, unpack_times
+from holdfast.recording.store import ANSWERS, TIMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from holdfast.recording.store import Reader
+    from holdfast.recording.taps import Answer
+
+ENOUGH = 200
+"""Gets before anything is said."""
+LONG_ENOUGH = 4
+"""So many TTLs have to have passed: before that, entries are there that another TTL has left."""
+
+
+class Outcome(NamedTuple):
+    """What was seen of keys while a TTL was in force for them.
+
+    Attributes:
+        gets: How often they were asked for, of keys and times that are kept.
+        hits: The share that did not wait for a call, from 0 to 1.
+        probes: Hits whose source was asked.
+        stale: The share of gets that were answered by a value that the source had changed since, as probes tell; None without any.
+    """
+
+    gets: int
+    hits: float
+    probes: int
+    stale: float | None
+
+
+class Aftermath:
+    """What is recorded of a task, to be asked for spans of time.
+
+    Args:
+        reader: Of the recording.
+        task: Module and qualified name.
+        since: Seconds since the epoch; nothing before is asked for.
+    """
+
+    def __init__(self, reader: Reader, task: str, since: float) -> None:
+        start = round(since * 1e6)
+        times, answers = list(reader.segments(task, TIMES, start)), list(reader.segments(task, ANSWERS, 0))
+        salt = times[-1].salt if times else 0  # another secret makes other hashes
+        self._times = [each for segment in times if segment.salt == salt for each in unpack_times(segment.data, segment.number)]
+        kept = [each for segment in answers if segment.salt == salt for each in unpack_answers(segment.data, segment.number)]
+        self._answers = sorted(kept, key=lambda each: each.began)
+
+    def between(self, start: float, end: float, ttl: float, covers: Callable[[int], bool]) -> Outcome | None:
+        """What came of a TTL.
+
+        Args:
+            start: When it came into force, seconds since the epoch.
+            end: When it ceased to be.
+            ttl: Seconds.
+            covers: Whether it was in force for a key, given by its hash.
+
+        Returns:
+            The outcome; None where too little was seen, or it was too short.
+        """
+        gets = sum(start * 1e6 <= time < end * 1e6 and covers(key) for key, time in self._times)
+        if gets < ENOUGH or end - start < LONG_ENOUGH * ttl:
+            return None
+        seen = [each for each in self._answers if covers(each.key)]
+        hits = 1 - sum(each.kind == "fill" and start <= each.began < end for each in seen) / gets
+        probes = [is_stale for began, is_stale in probed(seen) if start <= began < end]
+        return Outcome(gets, hits, len(probes), hits * sum(probes) / len(probes) if probes else None)
+
+
+def probed(answers: Iterable[Answer]) -> list[tuple[float, bool]]:
+    """When each probe was made that has something to be compared with, and whether it found another value than the one that was stored.
+
+    Args:
+        answers: In the order of time.
+    """
+    stored: dict[int, int] = {}
+    found: list[tuple[float, bool]] = []
+    for each in answers:
+        if not each.ok or not each.fingerprint:
+            continue
+        if each.kind != "probe":
+            stored[each.key] = each.fingerprint
+        elif each.key in stored:
+            found.append((each.began, stored[each.key] != each.fingerprint))
+    return found
