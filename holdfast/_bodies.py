@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast._frames import trims
 from holdfast._journals import NO_INPUT
+from holdfast._lookalikes import langgraphs
 from holdfast._plans import build_plan
 from holdfast._runs import place, plain_input
 from holdfast._settings import Settings
@@ -34,7 +35,9 @@ def check_stores(checkpointer: Any, cache: Any) -> None:
         raise PolicyError(msg)
     if checkpointer is not None and not (hasattr(checkpointer, "claim") and hasattr(checkpointer, "commit")):
         saver = f"SqliteSaver({str(checkpointer)!r})" if isinstance(checkpointer, (str, PathLike)) else "InMemorySaver()"  # pyright: ignore[reportUnknownArgumentType]
-        msg = f"checkpointer={checkpointer!r}: give a checkpointer, e.g. {saver}, and other settings by name, e.g. @entrypoint(name='x')"
+        theirs = langgraphs(type(checkpointer))  # pyright: ignore[reportUnknownArgumentType]
+        how = f"it is {theirs}" if theirs else f"give a checkpointer, e.g. {saver}, and other settings by name, e.g. @entrypoint(name='x')"
+        msg = f"checkpointer={checkpointer!r}: {how}"
         raise PolicyError(msg)
     check_cache(cache)
 

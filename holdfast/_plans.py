@@ -8,6 +8,7 @@ import typing
 from typing import TYPE_CHECKING, Any
 
 from holdfast import events
+from holdfast._lookalikes import langgraphs
 from holdfast.errors import PolicyError
 from holdfast.policies import CachePolicy, RetryPolicy, TimeoutPolicy
 from holdfast.policies.duration import positive_seconds
@@ -226,7 +227,8 @@ def as_policies(given: Any) -> tuple[RetryPolicy, ...]:
     policies = _as_tuple(given)
     for policy in policies:
         if not isinstance(policy, RetryPolicy):
-            msg = f"retry_policy={given!r}: give a RetryPolicy or a sequence of them, e.g. RetryPolicy(max_attempts=5)"
+            how = langgraphs(given) or langgraphs(policy) or "give a RetryPolicy or a sequence of them, e.g. RetryPolicy(max_attempts=5)"
+            msg = f"retry_policy={given!r}: {how}"
             raise PolicyError(msg)
     return policies
 
@@ -238,7 +240,8 @@ def _as_tuple(given: Any) -> tuple[Any, ...]:
 def _as_cache_policy(given: Any) -> CachePolicy | None:
     if given is None or isinstance(given, CachePolicy):
         return given
-    msg = f"cache_policy={given!r}: give a CachePolicy, e.g. CachePolicy(ttl='1h')"
+    how = langgraphs(given) or "give a CachePolicy, e.g. CachePolicy(ttl='1h')"
+    msg = f"cache_policy={given!r}: {how}"
     raise PolicyError(msg)
 
 

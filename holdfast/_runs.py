@@ -9,6 +9,7 @@ from uuid import UUID
 from holdfast import _traces as traces
 from holdfast import clock, events
 from holdfast._journals import NO_INPUT, Request, open_journal, unwrapped
+from holdfast._lookalikes import langgraphs
 from holdfast._ownership import POLL_SECONDS
 from holdfast.errors import PolicyError, ThreadBusyError
 from holdfast.policies.duration import seconds
@@ -109,6 +110,8 @@ def open_run(settings: Settings, input: Any, options: Options) -> Prepared:
         RunExists: The run id was used with another input.
         UnknownInterruptError: A `Command` answers nothing that is open.
     """
+    if type(input).__name__ == "Command" and (theirs := langgraphs(input)):
+        raise PolicyError(f"{settings.plan.name} was given {theirs}")
     here = place(options.config, options.thread_id)
     config, plan, request = here.config, settings.plan, _request(input, options, here)
     thread = request.thread_id

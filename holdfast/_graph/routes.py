@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from holdfast._graph.schema import taken_apart
+from holdfast._lookalikes import langgraphs
 from holdfast.errors import InvalidUpdateError
 from holdfast.runtime.interrupt import NOTHING, Command
 
@@ -147,7 +148,9 @@ def checked_targets(node: str, goto: Iterable[Any], targets: Collection[str], by
             continue
         if not isinstance(name, str) or name not in targets:
             how = f"the conditional edge {by!r} of node {node!r} leads" if by else f"node {node!r} goes" if node else "the command goes"
-            msg = f"{how} to {target!r:.80}, and there is no such node{_meant(name, targets)}; there are: {', '.join(targets)}"
+            theirs = langgraphs(target)
+            why = f"which is {theirs}" if theirs else f"and there is no such node{_meant(name, targets)}; there are: {', '.join(targets)}"
+            msg = f"{how} to {target!r:.80}, {why}"
             raise InvalidUpdateError(msg, node=node)
         found.append(target)
     return tuple(found)

@@ -7,6 +7,7 @@ import typing
 from typing import TYPE_CHECKING, Any, cast
 
 from holdfast._graph.channels import MISSING, Channel, starting_value
+from holdfast._lookalikes import langgraphs
 from holdfast.errors import InvalidUpdateError, PolicyError
 from holdfast.values import records
 from holdfast.values.names import place
@@ -115,14 +116,20 @@ def taken_apart(value: Any, node: str) -> Update:
     if isinstance(value, dict):
         return tuple(value.items())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     cls: type = type(cast("object", value))
+    theirs = langgraphs(cls)
+    if theirs:
+        raise InvalidUpdateError(f"{_said(node)} {theirs}", node=node)
     if records.is_pydantic(cls):
         return tuple(_set_fields(value))
     names = records.field_names(cls)
     if names is None:
-        said = "the input is" if node == "__start__" else f"node {node!r} returned"
-        msg = f"{said} {value!r:.80}: give a dict of what is to change, an object of the state's class, or a Command"
+        msg = f"{_said(node)} {value!r:.80}: give a dict of what is to change, an object of the state's class, or a Command"
         raise InvalidUpdateError(msg, node=node)
     return tuple((name, getattr(value, name)) for name in names if hasattr(value, name))
+
+
+def _said(node: str) -> str:
+    return "the input is" if node == "__start__" else f"node {node!r} returned"
 
 
 def _set_fields(value: Any) -> Iterator[tuple[str, Any]]:
