@@ -215,4 +215,4 @@ def test_replacing_the_default_attempts_by_a_stop_strategy_works_later_too():
 
 def test_a_replaced_policy_can_lose_what_it_had():
     """None stands for the default of the fields that may be None."""
-    assert RetryPolicy() == RetryPolicy(deadline="1m", retry_on_result=is_busy).replace(retry_on_result=None)
+    assert RetryPolicy() == RetryPolicy(deadline="1m", retry_on_result=is_busy).replace(deadline=None, retry_on_result=None)
