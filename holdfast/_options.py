@@ -60,6 +60,11 @@ _ELSEWHERE = {
     "interrupt_after": "ask in the body: interrupt(...)",
 }
 """What is asked of an entrypoint's methods, as in LangGraph, and belongs elsewhere."""
+_OF_RUNS = {
+    "cache": "did you mean 'cache_policy'? Where its results are kept is the run's: write @entrypoint(cache=...)",
+    "checkpointer": "what a task has done is kept by its run: write @entrypoint(checkpointer=...)",
+}
+"""What is asked of a task, and belongs to the run that it is a part of."""
 _PLAIN = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
 
 
@@ -89,7 +94,7 @@ def misfit(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, A
 
 
 def _unknown(subject: str, name: str, names: list[str]) -> str:
-    elsewhere = _ELSEWHERE.get(name) if subject.startswith("Entrypoint.") else None
+    elsewhere = _ELSEWHERE.get(name) if subject.startswith("Entrypoint.") else _OF_RUNS.get(name) if subject == "task" else None
     return f"{subject} has no option {name!r}: {elsewhere or _ours(name, names) or _inside(name, names) or _alike(name, names)}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
 from holdfast._frames import trims
@@ -286,5 +287,6 @@ def _equip(wrapper: Any, plan: Plan, kept: Cache | None) -> Any:
     wrapper.plan = plan
     for extra in (key, explain_key, why_miss, options, forget, purge):
         extra.__doc__ = getattr(Resilient, extra.__name__).__doc__  # what help(fetch.key) shows
+        inspect.unwrap(extra).__qualname__ = extra.__qualname__ = f"{plan.name}.{extra.__name__}"  # what a wrong option is refused by
         setattr(wrapper, extra.__name__, extra)
     return wrapper

@@ -9,10 +9,27 @@ import traceback
 
 import pytest
 
-from holdfast import CachePolicy, DiskCache, InMemoryCache, RetryPolicy, TimeoutPolicy, _options, entrypoint, resilient, task, tracing
+from holdfast import (
+    CachePolicy,
+    DiskCache,
+    InMemoryCache,
+    Probe,
+    RetryPolicy,
+    TimeoutPolicy,
+    _options,
+    entrypoint,
+    resilient,
+    task,
+    tracing,
+)
 from holdfast._frames import trims
 
 SETTINGS = "name, retry_policy, cache_policy, timeout, deadline, capture, kind"
+
+
+@resilient(cache_policy=CachePolicy(ttl="1h"))
+def cached() -> None:
+    """A function whose `options` is one of ours that stands in another function."""
 
 
 def refused(make, *args, **options):
@@ -42,7 +59,11 @@ def refused(make, *args, **options):
         (TimeoutPolicy, "run_timout", "TimeoutPolicy has no option 'run_timout': did you mean 'run_timeout'?"),
         (task, "retry_polcy", "task has no option 'retry_polcy': did you mean 'retry_policy'?"),
         (task, "retry", "task has no option 'retry': did you mean 'retry_policy'?"),
-        (task, "cache", "task has no option 'cache': did you mean 'cache_policy'?"),
+        (
+            task,
+            "cache",
+            "task has no option 'cache': did you mean 'cache_policy'? Where its results are kept is the run's: write @entrypoint(cache=...)",
+        ),
         (task(print).options, "time_out", "Task.options has no option 'time_out': did you mean 'timeout'?"),
         (resilient, "dead_line", "resilient has no option 'dead_line': did you mean 'deadline'?"),
         (entrypoint, "checkpoint", "entrypoint has no option 'checkpoint': did you mean 'checkpointer'?"),
@@ -71,6 +92,13 @@ def refused(make, *args, **options):
             "version",
             "Entrypoint.invoke has no option 'version': it takes input, config, thread_id, context, run_id, wait",
         ),
+        (Probe, "rate", "Probe has no option 'rate': it takes share, max_per_hour"),
+        (
+            task,
+            "checkpointer",
+            "task has no option 'checkpointer': what a task has done is kept by its run: write @entrypoint(checkpointer=...)",
+        ),
+        (cached.options, "cach", "cached.options has no option 'cach': did you mean 'cache'?"),
         (resilient, "fn", f"resilient has no option 'fn': it takes {SETTINGS}, cache"),
     ],
 )
@@ -108,7 +136,8 @@ def test_every_other_name_leads_to_an_option_there_is():
 
 def test_what_belongs_to_the_decorator_is_there():
     """The table of what stands elsewhere sends nobody to an option that is gone."""
-    sent = [re.search(r"@entrypoint\((\w+)=", place) for place in _options._ELSEWHERE.values()]
+    places = (*_options._ELSEWHERE.values(), *_options._OF_RUNS.values())
+    sent = [re.search(r"@entrypoint\((\w+)=", place) for place in places]
 
     assert set() == {each[1] for each in sent if each} - set(inspect.signature(entrypoint).parameters)
 

@@ -113,6 +113,13 @@ def check_tags(tags: tuple[Any, ...]) -> None:
         raise PolicyError(f"invalidate{tags!r}: give tags, which are texts, e.g. invalidate('weather')")
 
 
+def check_choice(namespace: Any, tag: Any) -> None:
+    """Refuse to choose entries by what is no text: a list of tags, say, which would match nothing."""
+    for name, value in (("namespace", namespace), ("tag", tag)):
+        if value is not None and not isinstance(value, str):
+            raise PolicyError(f"{name}={value!r}: give one text, e.g. purge({name}={'app.*' if name == 'namespace' else 'weather'!r})")
+
+
 _EXAMPLES = {"entries": "10_000", "bytes": "64 << 20", "limit": "1 << 30, which is 1 GiB"}
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from holdfast import clock
 from holdfast._frames import trims
 from holdfast.cache._keeper import KeptStore
-from holdfast.cache._lru import Lru, check_limit, check_tags, decode, encode, hold, new_entry
+from holdfast.cache._lru import Lru, check_choice, check_limit, check_tags, decode, encode, hold, new_entry
 from holdfast.cache._trouble import Trouble, not_forgotten
 from holdfast.cache.info import CacheStats, EntryInfo
 from holdfast.cache.places import default_folder, given_folder
@@ -302,8 +302,9 @@ class DiskCache(KeptStore):
 
         Raises:
             StoreError: Not all that was to be forgotten is: another process holds the write lock, say.
-            PolicyError: ``older_than`` is no duration.
+            PolicyError: ``older_than`` is no duration, or what is to be chosen by no text.
         """
+        check_choice(namespace, tag)
         age = None if older_than is None else seconds(older_than, what="older_than")
         self._memory.clear()
         return self._forget(lambda store: store.purge(namespace, tag, age))

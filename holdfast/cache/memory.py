@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
 from holdfast._frames import trims
-from holdfast.cache._lru import Lru, check_limit, check_tags, encode, hold
+from holdfast.cache._lru import Lru, check_choice, check_limit, check_tags, encode, hold
 from holdfast.cache._notes import Notes
 from holdfast.cache.info import CacheStats, EntryInfo, matches
 from holdfast.errors import PolicyError
@@ -111,7 +111,11 @@ class InMemoryCache:
             namespace: As for `DiskCache.purge`.
             tag: The same.
             older_than: The same: seconds, a timedelta, or text such as ``"30d"``.
+
+        Raises:
+            PolicyError: The same.
         """
+        check_choice(namespace, tag)
         before = None if older_than is None else clock.current.time() - seconds(older_than, what="older_than")
         return self._memory.pop_where(
             lambda key, held: (

@@ -12,7 +12,7 @@ from holdfast.errors import PolicyError
 MOST_PER_HOUR = 3600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Probe:
     """Asks the source behind some hits, and compares: the one way to measure how stale a cache's answers are. Frozen; compared by its fields.
 
@@ -30,18 +30,20 @@ class Probe:
     Probe(share=0.005, max_per_hour=10)
     """
 
-    share: float = 0.005
-    max_per_hour: float = 60
+    share: float
+    max_per_hour: float
 
     @trims
-    def __post_init__(self) -> None:
-        """Refuse what cannot be."""
-        if not _is_number(self.share) or not 0 < self.share <= 1:
-            raise PolicyError(f"share={self.share!r} of hits: give a number above 0 and at most 1, for example 0.005")
-        if not _is_number(self.max_per_hour) or not 0 < self.max_per_hour <= MOST_PER_HOUR:
+    def __init__(self, *, share: float = 0.005, max_per_hour: float = 60) -> None:
+        """See the class; the options are its fields."""
+        if not _is_number(share) or not 0 < share <= 1:
+            raise PolicyError(f"share={share!r} of hits: give a number above 0 and at most 1, for example 0.005")
+        if not _is_number(max_per_hour) or not 0 < max_per_hour <= MOST_PER_HOUR:
             raise PolicyError(
-                f"max_per_hour={self.max_per_hour!r}: give a number above 0 and at most {MOST_PER_HOUR}, or leave probe out for none"
+                f"max_per_hour={max_per_hour!r}: give a number above 0 and at most {MOST_PER_HOUR}, or leave probe out for none"
             )
+        object.__setattr__(self, "share", share)
+        object.__setattr__(self, "max_per_hour", max_per_hour)
 
     @property
     def interval(self) -> float:

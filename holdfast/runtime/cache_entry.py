@@ -44,6 +44,8 @@ class CacheEntry:
         tags: Words by which it can be purged, beside those of the policy.
     """
 
+    __slots__ = ("__weakref__", "_call", "_is_unmodified", "_terms", "outer", "tags")  # what is set under another name is a mistake
+
     def __init__(self, call: Call | None = None, outer: CacheEntry | None = None) -> None:
         """Describe the entry of a call; use `get_cache_entry`."""
         self.outer = outer
@@ -72,13 +74,20 @@ class CacheEntry:
 
     @property
     def etag(self) -> str:
-        """The source's name for this version of the result, to ask it next time whether there is a newer one; ``""`` for none."""
+        """The source's name for this version of the result, to ask it next time whether there is a newer one; ``""`` for none.
+
+        Set it to that, or to None for none, as ``headers.get("ETag")`` has it.
+        """
         return self._terms.etag
 
     @etag.setter
-    def etag(self, value: str) -> None:
-        if not isinstance(value, str) or len(value) > LONGEST_ETAG:
-            raise PolicyError(f"etag={value!r:.100}: give a text of at most {LONGEST_ETAG} characters")
+    def etag(self, value: str | None) -> None:
+        if value is None:  # what a response without the header says
+            value = ""
+        if not isinstance(value, str):
+            raise PolicyError(f"etag={value!r:.100}: give a text, as the ETag header has it, or None")
+        if len(value) > LONGEST_ETAG:
+            raise PolicyError(f"etag={value[:20]!r}... has {len(value)} characters: give a text of at most {LONGEST_ETAG}, or leave it out")
         self._terms = self._terms._replace(etag=value)
 
     @property
@@ -173,6 +182,6 @@ def _moment(value: float | datetime | str) -> float:
             value = parsedate_to_datetime(value)
         if isinstance(value, datetime):
             return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-        return float(value)
+        return float("true is no moment" if isinstance(value, bool) else value)
     except (TypeError, ValueError, OverflowError):
         raise PolicyError(f"modified={value!r}: give seconds since the epoch, a datetime or the text of a Last-Modified header") from None

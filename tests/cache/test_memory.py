@@ -193,6 +193,16 @@ def test_purge_by_no_age(cache, codec, key):
     assert cache.get(key, codec) is not None
 
 
+@pytest.mark.parametrize(
+    ("given", "text"), [({"tag": ["weather"]}, r"tag=\['weather'\]: give one text"), ({"namespace": 5}, "namespace=5: give one")]
+)
+def test_a_purge_by_what_is_no_text(given, text, tmp_path):
+    """Would match nothing in memory, and raised an AttributeError on disk."""
+    for cache in (InMemoryCache(), DiskCache(tmp_path)):
+        with pytest.raises(PolicyError, match=text):
+            cache.purge(**given)
+
+
 def test_entries_tell_about_values_without_reading_them(cache, codec, new_key):
     """Key, ttl, tags and size; in a namespace or altogether."""
     cache.set(new_key("1", "a"), [1], codec, ttl=60, tags=("t", "u\n"))

@@ -251,8 +251,9 @@ def test_a_remembered_failure_is_no_previous_value(colour: Any, cache: Any, stil
     [
         ("ttl", -1, "ttl=-1 is negative"),
         ("ttl", "soon", "ttl='soon' is not a duration"),
-        ("etag", 5, "etag=5: give a text of at most 1000 characters"),
-        ("etag", "x" * 1001, "give a text of at most 1000 characters"),
+        ("etag", 5, "etag=5: give a text, as the ETag header has it, or None"),
+        ("etag", "x" * 1001, "etag='xxxxxxxxxxxxxxxxxxxx'... has 1001 characters: give a text of at most 1000, or leave it out"),
+        ("modified", True, "modified=True: give seconds since the epoch"),
         ("modified", "yesterday", "modified='yesterday': give seconds since the epoch, a datetime or the text of a Last-Modified header"),
     ],
 )
@@ -262,6 +263,21 @@ def test_what_cannot_be_meant_is_refused(name: str, wrong: Any, text: str) -> No
         setattr(get_cache_entry(), name, wrong)
 
     assert text in str(caught.value)
+
+
+def test_a_response_without_a_header_says_none() -> None:
+    """``headers.get("ETag")`` is None then, and takes back what was said before."""
+    entry = get_cache_entry()
+    entry.etag = '"v1"'
+    entry.etag = entry.modified = entry.ttl = {}.get("no such header")
+
+    assert ("", None, None) == (entry.etag, entry.modified, entry.ttl)
+
+
+def test_a_slip_of_the_pen_is_no_term() -> None:
+    """A name that there is not would be kept and mean nothing."""
+    with pytest.raises(AttributeError, match="tll"):
+        get_cache_entry().tll = 5  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("given", [1e9, datetime.fromtimestamp(1e9, UTC), "Sun, 09 Sep 2001 01:46:40 GMT"])
