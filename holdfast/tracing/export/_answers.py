@@ -1,4 +1,4 @@
-"""What a collector's answers over HTTP mean, and what to do about them, in one line.
+"""What a collector's answers over HTTP mean, and what to do about them, in one line; those over gRPC stand in `_grpc`.
 
 The exporter of the SDK tells a status code and its standard reason, and takes some losses for success: a redirect, a web page, and an
 answer of 200 that says how many spans were refused. So its HTTP session is ours, and looks at each answer.
@@ -15,6 +15,7 @@ import requests
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from holdfast.tracing.export import _advice
 from holdfast.tracing.safety.redact import scrub
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 _HEADER_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
 _OF_OTLP = frozenset({"content-type", "content-encoding", "user-agent"})
-_SAID_LIMIT = 120
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED})
 _NOT_THERE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.GONE})
 
@@ -63,7 +63,7 @@ class Session(requests.Session):
         try:
             response = super().send(request, **options | {"allow_redirects": False})
         except requests.ConnectionError as error:
-            self.reason = f"no connection to {scrub(request.url or '')}{_cause(error)}: is it running? check {self._destination.place}"
+            self.reason = _advice.on_no_connection(self._destination, request.url or "", _cause(error))
             raise
         self.reason = self._meaning(response)
         if self.reason and response.status_code < HTTPStatus.BAD_REQUEST and not self._refused:
@@ -87,18 +87,18 @@ class Session(requests.Session):
 
     def _advice(self, code: int, response: requests.Response) -> str:
         if code in _REFUSED:
-            return f"check {self._destination.credentials}"
+            return _advice.on_credentials(self._destination)
         if code in _NOT_THERE:
-            return f"nothing takes spans at {scrub(response.url)}: check {self._destination.place}"
+            return _advice.on_place(self._destination, response.url)
         if code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return "make the batches smaller: set OTEL_BSP_MAX_EXPORT_BATCH_SIZE below 512, or capture less"
+            return _advice.SMALLER
         if code == HTTPStatus.TOO_MANY_REQUESTS:
             after = response.headers.get("Retry-After", "")
             when = f" for {after} s" if after.isdecimal() else ""
-            return f"it wants less{when}: sample, with OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG, or raise its limit"
+            return f"it wants less{when}: {_advice.SAMPLE}"
         if code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return "the trouble is at its end: see its log"
-        return "it does not take these spans"
+            return _advice.AT_ITS_END
+        return _advice.NOT_THESE
 
     def _of_success(self, response: requests.Response) -> str:
         kind = _kind(response)
@@ -111,7 +111,7 @@ class Session(requests.Session):
         except DecodeError:
             return f"what answers at {scrub(response.url)} does not speak OTLP: check {self._destination.place}"
         self._refused += partial.rejected_spans
-        return f"{partial.rejected_spans} spans were refused: {scrub(partial.error_message)}" if partial.rejected_spans else ""
+        return _advice.refused(partial.rejected_spans, partial.error_message) if partial.rejected_spans else ""
 
 
 def _foreign(own: Headers) -> frozenset[str]:
@@ -130,7 +130,7 @@ def _cause(error: BaseException | None) -> str:
     """What the system says of a failed connection, such as ``Connection refused``; ``""`` when it says nothing."""
     while error is not None:
         if isinstance(error, OSError) and error.strerror:
-            return f": {scrub(error.strerror)}"
+            return error.strerror
         error = error.__cause__ or error.__context__
     return ""
 
@@ -143,5 +143,4 @@ def _said(response: requests.Response) -> str:
     """The beginning of what it says itself, when that is meant to be read."""
     if _kind(response) not in {"application/json", "text/plain"}:
         return ""
-    text = " ".join(scrub(response.text[: 4 * _SAID_LIMIT]).split())
-    return f"; it says: {text[:_SAID_LIMIT]}" if text else ""
+    return _advice.said(response.text)

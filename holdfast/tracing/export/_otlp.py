@@ -12,7 +12,7 @@ from holdfast.tracing.safety.redact import scrub
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
-    from holdfast.tracing.export._answers import Session
+    from holdfast.tracing.export._advice import Answers
     from holdfast.tracing.export._backends import Destination
 
 _SESSION_VARIABLES = ("OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER", "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER")
@@ -25,13 +25,13 @@ class Exporter(NamedTuple):
         exporter: What sends.
         where: Where to, for messages.
         logger: Name of its logger.
-        session: What sees the answers; None when they are not to be seen.
+        answers: What sees the answers; None when they are not to be seen.
     """
 
     exporter: SpanExporter
     where: str
     logger: str
-    session: Session | None
+    answers: Answers | None
 
 
 def exporter(destination: Destination) -> Exporter:
@@ -60,12 +60,12 @@ def _http(destination: Destination) -> Exporter:
 def _grpc(destination: Destination) -> Exporter:
     try:
         from opentelemetry.exporter.otlp.proto.grpc.exporter import OTLPExporterMixin  # an extra with a C library of 18 MB
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+        from holdfast.tracing.export._grpc import Exporter as GrpcExporter
     except ImportError:
         raise HoldfastError("sending spans over OTLP by gRPC needs an extra package: pip install 'holdfast[otlp-grpc]'") from None
-    headers = tuple((name.lower(), value) for name, value in destination.headers.items())
-    made = OTLPSpanExporter(endpoint=destination.target.endpoint, headers=headers or None)
-    return Exporter(made, scrub(destination.target.endpoint or _endpoint_of(made)), OTLPExporterMixin.__module__, None)
+    made = GrpcExporter(destination)
+    return Exporter(made, scrub(destination.target.endpoint or _endpoint_of(made)), OTLPExporterMixin.__module__, made)
 
 
 def _endpoint_of(exporter: SpanExporter) -> str:

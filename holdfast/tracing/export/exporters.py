@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import SpanContext, Status
 
-    from holdfast.tracing.export._answers import Session
+    from holdfast.tracing.export._advice import Answers
     from holdfast.tracing.export._backends import Destination
     from holdfast.tracing.sampling.interesting import KeepInteresting
 
@@ -159,7 +159,7 @@ def otlp(destination: Destination, sampling: KeepInteresting | None = None) -> L
         HoldfastError: The extra for the destination's protocol is not installed.
     """
     made = _otlp.exporter(destination)
-    return exporting(made.exporter, made.where, logger=made.logger, session=made.session, speech=destination.speech, sampling=sampling)
+    return exporting(made.exporter, made.where, logger=made.logger, answers=made.answers, speech=destination.speech, sampling=sampling)
 
 
 def exporting(
@@ -167,7 +167,7 @@ def exporting(
     where: str,
     *,
     logger: str = "",
-    session: Session | None = None,
+    answers: Answers | None = None,
     speech: Speech | None = None,
     sampling: KeepInteresting | None = None,
 ) -> LaneProcessor:
@@ -177,12 +177,12 @@ def exporting(
         exporter: What sends the spans.
         where: Where to, for messages.
         logger: Name of the exporter's own logger, ``""`` when it has none.
-        session: Knows what the answers mean; None when nobody does.
+        answers: Knows what the answers mean; None when nobody does.
         speech: What is added to the spans; None for nothing.
         sampling: What is sent; None for everything.
     """
     kept = keeper.Keeper(row)
-    export = _Export(exporter, kept, logger, session, speech or Speech())
+    export = _Export(exporter, kept, logger, answers, speech or Speech())
     batch = _environment("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", firewall.BATCH)
     # In front of the keeper, too: of a span that is held or let go no parent has to be known, since nobody will miss it.
     sieve = None if sampling is None else Sieve(sampling, export, batch)
@@ -211,13 +211,14 @@ class _Export:
 
     lane: firewall.Lane
 
-    def __init__(self, exporter: SpanExporter, kept: keeper.Keeper, logger: str, session: Session | None, speech: Speech) -> None:
+    def __init__(self, exporter: SpanExporter, kept: keeper.Keeper, logger: str, answers: Answers | None, speech: Speech) -> None:
         self._keeper = kept
         self._exporter = exporter
-        self._session = session
+        self._answers = answers
         self._speech = speech
         self._logger = logging.getLogger(logger) if logger else None
         self._thread = 0
+        self._is_closed = False
         if self._logger is not None:
             self._logger.addFilter(self._overhear)
 
@@ -231,16 +232,23 @@ class _Export:
         finally:
             otel_context.detach(token)
             self._thread = 0
+            if self._is_closed:
+                self._stop_listening()
         if outcome is not SpanExportResult.SUCCESS:
-            raise HoldfastError((self._session is not None and self._session.reason) or "the exporter gave up")
-        if self._session is not None and (refused := self._session.take_refused()):
+            raise HoldfastError((self._answers is not None and self._answers.reason) or "the exporter gave up")
+        if self._answers is not None and (refused := self._answers.take_refused()):
             self.lane.failed += refused
-            self.lane.complain(self._session.reason)
+            self.lane.complain(self._answers.reason)
 
     def close(self) -> None:
         """Stop trying and close connections."""
         self._keeper.watch.stop()
         self._exporter.shutdown()
+        self._is_closed = True
+        if not self._thread:  # else it has something to say yet, about a batch that it gives up
+            self._stop_listening()
+
+    def _stop_listening(self) -> None:
         if self._logger is not None:
             self._logger.removeFilter(self._overhear)
 
@@ -250,7 +258,7 @@ class _Export:
     def _overhear(self, record: logging.LogRecord) -> bool:
         if record.thread != self._thread:
             return True
-        reason = "" if self._session is None else self._session.reason
+        reason = "" if self._answers is None else self._answers.reason
         self.lane.complain(reason or record.getMessage())
         return False
 

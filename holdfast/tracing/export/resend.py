@@ -42,8 +42,8 @@ def send(rows: Sequence[SpanRow], destination: Destination) -> None:
         for start in range(0, len(rows), _BATCH):
             batch = [translated(readable(row, resources[row.service]), destination.speech) for row in rows[start : start + _BATCH]]
             is_sent = made.exporter.export(batch) is SpanExportResult.SUCCESS
-            if not is_sent or (made.session is not None and made.session.take_refused()):
-                reason = (made.session.reason if made.session is not None else "") or (said[0] if said else "no reason is known")
+            if not is_sent or (made.answers is not None and made.answers.take_refused()):
+                reason = (made.answers.reason if made.answers is not None else "") or (said[0] if said else "no reason is known")
                 raise HoldfastError(f"{made.where} did not take the spans: {reason}")
     finally:
         log.removeFilter(listener)

@@ -38,7 +38,9 @@ _HARMLESS_NAME = re.compile(
 # These run over texts that strangers write: every repetition is bounded or possessive, so the time is linear.
 _ASSIGNMENT = re.compile(r"(?<![\w-])([\w-]++)\\*+[\"']?\s{0,5}[:=]\s{0,5}\\*+")
 _VALUE = re.compile(
-    r"\"(?:[^\"\\]|\\.)*+(?:\"|\Z)|'(?:[^'\\]|\\.)*+(?:'|\Z)|(?:(?:bearer|basic|digest|token)\s)?[^\s\"',;&)}\]]++", re.IGNORECASE
+    r"\[redacted\](?=[\s\"',;&)}\]]|\Z)"  # masked before, and nothing beside it
+    r"|\"(?:[^\"\\]|\\.)*+(?:\"|\Z)|'(?:[^'\\]|\\.)*+(?:'|\Z)|(?:(?:bearer|basic|digest|token)\s)?[^\s\"',;&)}\]]++",
+    re.IGNORECASE,
 )
 # Without any of these a text holds no secret, and finding them costs 1 us instead of 10. Case-folded, because patterns that ignore case
 # also take the long s for "s"; and free of "i", for which they take a letter that does not fold to it.

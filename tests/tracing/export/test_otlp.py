@@ -434,6 +434,7 @@ def test_what_cannot_work_is_refused(fresh, monkeypatch, environment, given, mes
 def test_a_missing_extra_is_named(monkeypatch, extra):
     """With the command that installs it."""
     monkeypatch.setitem(sys.modules, MODULES[extra[0]], None)
+    monkeypatch.delitem(sys.modules, "holdfast.tracing.export._grpc", raising=False)
 
     with pytest.raises(HoldfastError, match=rf"pip install 'holdfast\[{extra[1]}\]'"):
         exporters.otlp(destination("http://localhost:4317", extra[0]))

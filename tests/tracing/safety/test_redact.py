@@ -45,6 +45,9 @@ def test_harmless_names_are_left_alone(name):
     [
         ("nothing here: 42 = 42", "nothing here: 42 = 42"),
         ("password=hunter2, user=bob", "password=[redacted], user=bob"),
+        ("password=[redacted]", "password=[redacted]"),
+        ("(token: [redacted])", "(token: [redacted])"),
+        ("token=[redacted]tail", "token=[redacted]]tail"),  # what is beside it may be the rest of a secret
         ('{"api_key": "abc", "city": "Oslo"}', '{"api_key": "[redacted]", "city": "Oslo"}'),
         ("Authorization: Bearer abcdef123456", "Authorization: [redacted]"),
         ("got Bearer abcdef123456 back", "got Bearer [redacted] back"),
