@@ -12,10 +12,19 @@ from typing import TYPE_CHECKING, Any
 from holdfast import clock
 from holdfast._graph.kept import Ended, Kept, Start, handler_name, noted
 from holdfast._graph.nodes import NodeError
-from holdfast._graph.past import AFTER, BEFORE, STOPPED, advance, begun, start_inside
-from holdfast._graph.routes import START, Written
+from holdfast._graph.past import AFTER, BEFORE, STOPPED, advance, begun, skip, start_inside, stop
+from holdfast._graph.routes import START, Send, Written
 from holdfast._graph.shown import chunk_of
-from holdfast.errors import Divergence, GraphRecursionError, InvalidUpdateError, PolicyError, RunInterrupted, RunPaused, TaskContextError
+from holdfast.errors import (
+    Divergence,
+    GraphRecursionError,
+    InvalidUpdateError,
+    NotSerializable,
+    PolicyError,
+    RunInterrupted,
+    RunPaused,
+    TaskContextError,
+)
 from holdfast.runtime import steps
 from holdfast.runtime.context import scope_for
 from holdfast.runtime.interrupt import Command
@@ -30,6 +39,8 @@ if TYPE_CHECKING:
     from holdfast.runtime.future import TaskFuture
     from holdfast.typing import StepRecord
 
+LONG = 32
+"""Supersteps of a run that is worth a copy of its state where it stops."""
 DEFAULT_RECURSION_LIMIT = 10_007
 """Supersteps of one run; LangGraph's."""
 
@@ -67,6 +78,8 @@ class Body:
             if self.walk.is_input and self._parts.start is None:
                 self.walk.take_input(Written())
             return
+        if self._scope.call.is_body:
+            skip(self.walk, self._kept)
         while advance(self._parts, self.walk, self._kept):
             pass
         self._refuse_renamed()
@@ -90,8 +103,9 @@ class Body:
         journal, kept = self._journal, self._kept
         if journal is None or kept is None:
             return
-        told = kept.note(STOPPED, str(self.walk.number))
-        names = [target for target in (told[0].goto if told else ()) if target != START]
+        told = stop(kept, self.walk.number)
+        goto = () if told is None or told.goto is None else told.goto
+        names = [name for target in goto if (name := target.node if isinstance(target, Send) else target) != START]
         names += [step.name.removeprefix(handler_name("")) for step in journal.replay.unclaimed(self._scope.step)]
         unknown = next((name for name in names if name not in self._parts.nodes), None)
         if unknown is not None:
@@ -135,11 +149,15 @@ class Body:
         if self._is_heard and isinstance(error, RunInterrupted):
             self._tell_questions()
         if self._journal is not None and self.walk.jobs:
-            told = Start(tuple(self._failed), tuple(job.node for job in self.walk.jobs))
-            self._journal.hold(self._note(STOPPED, [told]))
+            is_whole = self._scope.call.is_body and self.walk.number >= LONG and self.walk.amended != self.walk.number
+            try:
+                note = self._note(STOPPED, "", [self.walk.here(self._failed, is_whole=is_whole)])
+            except NotSerializable:  # a reducer has made of what was kept what cannot be
+                note = self._note(STOPPED, "", [self.walk.here(self._failed, is_whole=False)])
+            self._journal.hold(note)
 
-    def _note(self, name: str, value: list[Start]) -> StepRecord:
-        return noted(self._scope.step, self._parts.codec, name, str(self.walk.number), value, clock.current.time())
+    def _note(self, name: str, place: str, value: list[Start]) -> StepRecord:
+        return noted(self._scope.step, self._parts.codec, name, place, value, clock.current.time())
 
     def land(self, results: list[Written]) -> None:
         """Apply what the jobs wrote; tell who listens; stop where that is wanted.
@@ -164,7 +182,7 @@ class Body:
         is_begun_here = which == BEFORE and self.walk.number == 0 and self._start.goto is not None  # somebody said: go on from here
         if is_begun_here or self._kept.note(which, number) is not None:
             return
-        journal.hold(self._note(which, []))
+        journal.hold(self._note(which, number, []))
         raise RunPaused(f"{self._parts.name} stops {which[1:]} {', '.join(nodes)}")
 
     def _too_many(self) -> GraphRecursionError:

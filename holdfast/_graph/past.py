@@ -31,6 +31,25 @@ def begun(parts: Parts, start: Start, previous: Ended | None) -> Walk:
     return Walk(parts, start, previous.values, previous.step + 1)
 
 
+def last_stop(kept: Kept) -> Start | None:
+    """What was noted when the graph last stopped. There is one such note: it takes the place of the one before."""
+    told = kept.note(STOPPED, "")
+    return told[0] if told else None
+
+
+def stop(kept: Kept, number: int) -> Start | None:
+    """The same, if that was before this superstep."""
+    told = last_stop(kept)
+    return told if told is not None and told.step == number else None
+
+
+def skip(walk: Walk, kept: Kept) -> None:
+    """Go where a long run last stopped: its state was kept there, so that resuming it a hundred times is not a hundred walks."""
+    told = last_stop(kept)
+    if told is not None and told.values is not None:
+        walk.go_to(told)
+
+
 def start_inside(parts: Parts, state: Any) -> Start:
     """What a graph begins with that is a node, and gets this state."""
     return Start(tuple((key, value) for key, value in taken_apart(state, parts.name) if key in parts.shape.input.keys))
@@ -101,6 +120,8 @@ class Past(NamedTuple):
         Raises:
             PolicyError: It has no such checkpoint.
         """
+        if number is None:
+            skip(self.walk, self.kept)
         for walk in self.checkpoints():
             if walk.number == number:
                 return walk

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from holdfast._graph.past import STOPPED, Past, ended, name_of
+from holdfast._graph.past import Past, ended, name_of, stop
 from holdfast._graph.routes import START
 from holdfast._snapshots import SnapshotTask, StateSnapshot, as_chunk, config_of, empty_snapshot
 from holdfast.runtime import once
@@ -87,8 +87,8 @@ class Shown:
 
     def _task(self, run: Past, walk: Walk, job: Job, written: Written | None, around: Config) -> SnapshotTask:
         digest = run.kept.step(job.node, job.place).digest()
-        told = run.kept.note(STOPPED, str(walk.number)) if written is None else None
-        failure = self._record.error if told and (job.node, job.place) in told[0].update else None
+        told = stop(run.kept, walk.number) if written is None else None
+        failure = self._record.error if told and (job.node, job.place) in told.update else None
         name = key_in(self._record.run_id, digest)
         is_graph = run.parts.nodes[job.node].inner is not None
         return SnapshotTask(

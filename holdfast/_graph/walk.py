@@ -16,12 +16,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast._graph.channels import MISSING, applied, beginning
+from holdfast._graph.kept import Start
 from holdfast._graph.routes import START, Send, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from holdfast._graph.kept import Kept, Start, Waiting
+    from holdfast._graph.kept import Kept, Waiting
     from holdfast._graph.parts import Parts
 
 
@@ -192,6 +193,23 @@ class Walk:
         names = {job.node for job in self.jobs if job.arg is MISSING} | {target for target in goto if isinstance(target, str)}
         sends = [Send(job.node, job.arg) for job in self.jobs if job.arg is not MISSING] + _sends(goto)
         self.jobs = self._jobs(names, sends)
+
+    def here(self, failed: Sequence[tuple[str, str]], *, is_whole: bool) -> Start:
+        """What to note of a stop: where it is, which calls have failed, and with ``is_whole`` all that `go_to` has to know."""
+        if not is_whole:
+            return Start(tuple(failed), self.goto(), step=self.number)
+        return Start(tuple(failed), self.goto(), self.values, self.number, ran=self.ran, waiting=self.waiting())
+
+    def go_to(self, at: Start) -> None:
+        """Be where `here` was made in an earlier execution, without the way there."""
+        joins, deferred = at.waiting
+        self._arrived = {number: set(names) for number, names in joins}
+        self._deferred = set(deferred)
+        self.step += at.step - self.number
+        self.number, self.ran, self.source = at.step, at.ran, "loop"
+        self.values = {**beginning(self._parts.channels), **(at.values or {})}
+        goto = at.goto or ()
+        self.jobs = self._jobs({target for target in goto if isinstance(target, str)}, _sends(goto))
 
     def waiting(self) -> Waiting:
         """What a run that begins here has to know of what came before."""

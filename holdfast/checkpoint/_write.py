@@ -36,6 +36,13 @@ _UPDATE_RUN = """
     UPDATE runs SET status = ?, base = ?, created = ?, updated = ?, checksum = ?, entry = ?, code = ?, trace = ?,
         input = ?, output = ?, saved = ?, error = ? WHERE id = ?
 """
+_STORED = f"""
+    SELECT id, {value_size("payload")}, CASE typeof(payload) WHEN 'integer' THEN payload END FROM steps WHERE run = ? AND step = ?
+"""  # noqa: S608 - a column of ours
+_HELD = """
+    SELECT EXISTS (SELECT 1 FROM steps WHERE run = ? AND payload = ?)
+        OR EXISTS (SELECT 1 FROM runs WHERE id = ? AND ? IN (input, output, saved, error))
+"""
 _INSERT_STEP = """
     INSERT INTO steps (run, step, scope, name, fingerprint, occurrence, kind, history, code, at, checksum, payload)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, step) DO NOTHING
@@ -174,10 +181,14 @@ class Writer:
         """Write rows over those of the same steps; return the bytes that the replaced ones held. The last ``added`` rows are new ones."""
         oldest_new = self._connection.execute("SELECT max(id) FROM steps").fetchone()[0] - added + 1
         replaced = 0
+        blobs: set[int] = set()
         for row in rows:
-            at, size = self._stored(run, row[1])
+            at, size, blob = self._stored(run, row[1])
             replaced += size if at < oldest_new else 0
             self._connection.execute(_UPDATE_STEP, (*row[2:], *row[:2]))
+            if blob is not None:
+                blobs.add(blob)
+        self._let_go(run, blobs)  # when all that may hold them is written
         return replaced
 
     def _drop(self, run: _Run, steps: Sequence[StepId]) -> None:
@@ -185,16 +196,26 @@ class Writer:
             self._flush(run)
         count = freed = 0
         for step in steps:
-            at, size = self._stored(run, step.digest())
+            at, size, blob = self._stored(run, step.digest())
             count += self._connection.execute("DELETE FROM steps WHERE id = ?", (at,)).rowcount
             freed += size
+            if blob is not None:
+                self._let_go(run, {blob})
         self._connection.execute("UPDATE runs SET steps = steps - ?, size = size - ? WHERE id = ?", (count, freed, run.id))
 
-    def _stored(self, run: _Run, digest: bytes) -> tuple[int, int]:
-        """Where a step stands and how many bytes its value takes there; (0, 0) for none."""
-        query = f"SELECT id, {value_size('payload')} FROM steps WHERE run = ? AND step = ?"  # noqa: S608 - a column of ours
-        found = self._connection.execute(query, (run.id, digest)).fetchone()
-        return (0, 0) if found is None else (int(found[0]), int(found[1]))
+    def _stored(self, run: _Run, digest: bytes) -> tuple[int, int, int | None]:
+        """Where a step stands, how many bytes its value takes there, and where that is in ``blobs``; (0, 0, None) for no step."""
+        found = self._connection.execute(_STORED, (run.id, digest)).fetchone()
+        return (0, 0, None) if found is None else (int(found[0]), int(found[1]), found[2])
+
+    def _let_go(self, run: _Run, blobs: set[int]) -> None:
+        """Forget values that steps held, unless something else does."""
+        for blob in blobs:
+            if not self._connection.execute(_HELD, (run.id, blob, run.id, blob)).fetchone()[0]:
+                self._connection.execute("DELETE FROM uses WHERE run = ? AND blob = ?", (run.id, blob))
+                self._connection.execute(
+                    "DELETE FROM blobs WHERE id = ? AND NOT EXISTS (SELECT 1 FROM uses WHERE blob = blobs.id)", (blob,)
+                )
 
 
 def _check_sizes(commit: Commit) -> None:

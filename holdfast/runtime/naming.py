@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +120,12 @@ def node_step(scope: bytes, node: str, place: str) -> StepId:
 
     The state it works on follows from the steps before. To look at it, too, would make a loop whose state grows cost the square of its length.
     """
-    return StepId(scope, node, digest(b"node:" + place.encode()), 0)
+    return StepId(scope, node, _place_digest(place), 0)
+
+
+@lru_cache(maxsize=4096)
+def _place_digest(place: str) -> bytes:
+    return digest(b"node:" + place.encode())  # the same few numbers come in every run, and several times in each superstep
 
 
 def refuse_parked(value: Any) -> None:
