@@ -162,7 +162,10 @@ class Thread:
     def __init__(self, settings: Settings, method: str, config: Config | None, thread_id: str | None) -> None:
         plan = settings.plan
         if settings.checkpointer is None or plan.codec is None:
-            msg = f"{plan.name}.{method}(): this entrypoint keeps nothing: give it a checkpointer, e.g. @entrypoint(SqliteSaver('runs.db'))"
+            what, how = (
+                ("graph", "compile(SqliteSaver('runs.db'))") if plan.is_graph else ("entrypoint", "@entrypoint(SqliteSaver('runs.db'))")
+            )
+            msg = f"{plan.name}.{method}(): this {what} keeps nothing: give it a checkpointer, e.g. {how}"
             raise PolicyError(msg)
         _, _, named, self.checkpoint_id = place(config, thread_id)
         if named is None:

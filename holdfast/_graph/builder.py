@@ -69,7 +69,7 @@ class StateGraph:
         self._may_go_anywhere = False
 
     def _schema(self, cls: Any) -> Schema:
-        if cls not in self._schemas:
+        if not is_schema(cls) or cls not in self._schemas:
             self._schemas[cls] = Schema(cls)
         return self._schemas[cls]
 
@@ -145,7 +145,9 @@ class StateGraph:
             msg = f"there is a node {name!r} already: give this one another name, add_node('...', function)"
             raise PolicyError(msg)
         if not callable(action) and not isinstance(action, CompiledStateGraph):
-            msg = f"node {name!r} has no function: add_node({name!r}, function), or add_node(function)"
+            is_graph = isinstance(action, StateGraph)
+            fix = f"add_node({name!r}, graph.compile())" if is_graph else f"add_node({name!r}, function), or add_node(function)"
+            msg = f"node {name!r} has no function: {fix}"
             raise PolicyError(msg)
         return action
 

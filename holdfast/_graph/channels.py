@@ -66,9 +66,8 @@ class Channel(NamedTuple):
             try:
                 value = reducer(value, new)
             except Exception as error:
-                add_note(
-                    error, f"holdfast: raised by the reducer of {self.name!r} on what node {node!r} wrote; the superstep changed nothing"
-                )
+                what = "the input" if node == "__start__" else f"what node {node!r} wrote"
+                add_note(error, f"holdfast: raised by the reducer of {self.name!r} on {what}; the superstep changed nothing")
                 raise
         return value
 

@@ -123,17 +123,17 @@ class GraphCodec:
         """The refusal in words of the state: which key it is."""
         given = value[0] if isinstance(value, list) and value else value  # pyright: ignore[reportUnknownVariableType]
         update = given.update if isinstance(given, (Written, Start)) else given.values.items() if isinstance(given, Ended) else ()
-        for key, each in update:
+        goto = (given.goto or ()) if isinstance(given, (Written, Start)) else ()
+        parts = [(f"key {key!r} of the state", key, each, f"the annotation of {key!r} in the state") for key, each in update]
+        sent = [target for target in goto if isinstance(target, Send)]
+        parts += [(f"what is sent to node {each.node!r}", "arg", each.arg, "the annotation of a key of the state") for each in sent]
+        for what, name, each, annotation in parts:
             try:
                 self._inner.encode([each])
             except NotSerializable as problem:
-                where = f"{key}{problem.where.removeprefix('result[0]')}"
-                text = (
-                    str(problem)
-                    .removeprefix(problem.where)
-                    .replace("the task's return annotation", f"the annotation of {key!r} in the state")
-                )
-                return NotSerializable(f"key {key!r} of the state: {where}{text}", where=where)
+                where = f"{name}{problem.where.removeprefix('result[0]')}"
+                text = str(problem).removeprefix(problem.where).replace("the task's return annotation", annotation)
+                return NotSerializable(f"{what}: {where}{text}", where=where)
         return error
 
 

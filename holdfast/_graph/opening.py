@@ -12,7 +12,7 @@ from holdfast._graph.routes import START, as_targets, check_keys, checked_target
 from holdfast._graph.schema import taken_apart
 from holdfast._journals import NO_INPUT, Opener
 from holdfast._ownership import refuse_anothers
-from holdfast.errors import PolicyError, UnknownInterruptError
+from holdfast.errors import NotSerializable, PolicyError, UnknownInterruptError
 from holdfast.runtime.interrupt import NOTHING, Command
 from holdfast.typing import UNFINISHED
 
@@ -122,6 +122,13 @@ class GraphOpener(Opener):
             raise PolicyError(msg)
         update, goto = commanded(self._parts, command)
         return (noted(b"", self._parts.codec, COMMAND, str(walk.number), [Start(update, goto)], clock.current.time()),)
+
+    def _encoded(self, given: Any) -> bytes:
+        try:
+            return self._codec.encode([] if given is NO_INPUT else [given])
+        except NotSerializable as error:  # it names the key already
+            msg = f"the input of {self._plan.name} cannot be checkpointed: {error}"
+            raise NotSerializable(msg, where=error.where) from error
 
     def _is_same(self, recorded: bytes, given: Any) -> bool:
         """What a run was given is the same; what it began with, the thread says."""

@@ -99,7 +99,7 @@ def _check_reducer(cls: type, name: str, reducer: Callable[..., Any]) -> None:
     takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     if len(required) > _MOST_OPERANDS or (len(positional) < _MOST_OPERANDS and not takes_any):
         msg = (
-            f"{place(reducer)} reduces {name!r} of {place(cls)} and takes {len(required)} arguments: a reducer takes two, what is there and "
+            f"{place(reducer)} reduces {name!r} of {place(cls)} and takes {len(required) or 'no'} argument{'s' * (len(required) != 1)}: a reducer takes two, what is there and "
             f"what is new, e.g. Annotated[list, operator.add]"
         )
         raise PolicyError(msg)

@@ -248,17 +248,25 @@ def _write(parts: Parts, walk: Walk, updates: Sequence[StateUpdate]) -> tuple[st
     return tuple(node for node, _ in writes)
 
 
+def _is_list(given: Any) -> bool:
+    return isinstance(given, (list, tuple)) and bool(given)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _is_update(given: Any) -> bool:
+    return isinstance(given, tuple) and 1 <= len(given) <= len(StateUpdate._fields)  # pyright: ignore[reportUnknownArgumentType]
+
+
 def _supersteps(given: Any) -> list[list[StateUpdate]]:
     """What `CompiledStateGraph.bulk_update_state` is given.
 
     Raises:
         PolicyError: There is nothing to write, or nobody said as which node.
     """
-    supersteps = [[each if isinstance(each, StateUpdate) else StateUpdate(*each) for each in updates] for updates in given]
-    for updates in supersteps or [[]]:
-        if not updates:
-            msg = f"bulk_update_state(config, {given!r:.80}) has a superstep without an update: give lists of StateUpdate(values, as_node)"
-            raise PolicyError(msg)
+    if not _is_list(given) or not all(_is_list(updates) and all(map(_is_update, updates)) for updates in given):
+        msg = f"bulk_update_state(config, {given!r:.80}): give a list of supersteps, each a list of StateUpdate(values, as_node)"
+        raise PolicyError(msg)
+    supersteps = [[StateUpdate(*each) for each in updates] for updates in given]
+    for updates in supersteps:
         if len(updates) > 1 and any(each.as_node is None for each in updates):
             msg = f"{len(updates)} updates make one superstep, so say of each which node writes it: StateUpdate(values, as_node)"
             raise InvalidUpdateError(msg)

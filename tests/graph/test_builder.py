@@ -219,3 +219,16 @@ def test_names_are_those_of_the_package():
     """What users need is found in one place, and loads when it is first asked for."""
     assert StateGraph is holdfast.StateGraph
     assert ("__start__", "__end__", Send("a", 1)) == (holdfast.START, holdfast.END, holdfast.Send("a", 1))
+
+
+def test_an_object_is_no_state_class():
+    """Not even one that cannot be looked up."""
+    with pytest.raises(PolicyError, match=r"\{'n': <class 'int'>\} is no state class"):
+        StateGraph({"n": int})
+
+
+def test_a_graph_is_compiled_before_it_is_a_node():
+    """The error says how."""
+    inner = StateGraph(State)
+    with pytest.raises(PolicyError, match=r"add_node\('x', graph.compile\(\)\)"):
+        StateGraph(State).add_node("x", inner)

@@ -110,10 +110,12 @@ def test_an_update_may_be_a_plain_pair():
     assert {"n": 1, "log": []} == app.get_state(THREAD).values
 
 
-@pytest.mark.parametrize("supersteps", [[], [[]], [[StateUpdate({"n": 1}, START)], []]])
+@pytest.mark.parametrize(
+    "supersteps", [[], [[]], [[StateUpdate({"n": 1}, START)], []], None, 7, [{"n": 1}], [[{"n": 1}]], [[({}, "a", "b")]], [["ab"]]]
+)
 def test_nothing_to_write(supersteps):
     """The error says what to give."""
-    with pytest.raises(PolicyError, match=r"give lists of StateUpdate\(values, as_node\)"):
+    with pytest.raises(PolicyError, match=r"give a list of supersteps, each a list of StateUpdate\(values, as_node\)"):
         app_of(holdfast).bulk_update_state(THREAD, supersteps)
 
 
