@@ -20,16 +20,16 @@ MOST = 20_000
 BYTES_EACH = 4_000
 """Of the cache's size limit, for each key that is remembered: its row takes a twentieth of that."""
 TABLES = (
-    """CREATE TABLE IF NOT EXISTS HoldfastFate (id INTEGER PRIMARY KEY, key BLOB UNIQUE NOT NULL, digest BLOB NOT NULL, parts BLOB,
-    stored_at REAL NOT NULL, cause TEXT NOT NULL, gone_at REAL)""",
-    "CREATE INDEX IF NOT EXISTS HoldfastFateDigest ON HoldfastFate (digest)",
+    # One index for two questions, as a key ends with its digest: each costs every store a page of the log.
+    """CREATE TABLE IF NOT EXISTS HoldfastFate (id INTEGER PRIMARY KEY, key BLOB NOT NULL, digest BLOB NOT NULL, parts BLOB,
+    stored_at REAL NOT NULL, cause TEXT NOT NULL, gone_at REAL, UNIQUE (digest, key))""",
     "CREATE TABLE IF NOT EXISTS HoldfastCount (cause TEXT PRIMARY KEY, entries INTEGER NOT NULL, bytes INTEGER NOT NULL)",
 )
 _STORED = "INSERT OR REPLACE INTO HoldfastFate (key, digest, parts, stored_at, cause) VALUES (?, ?, ?, ?, '')"
 _GONE = (
     "INSERT OR REPLACE INTO HoldfastFate (key, digest, parts, stored_at, cause, gone_at)"
     " SELECT row.key, substr(row.key, -16), fate.parts, row.store_time, ?, ?"
-    " FROM Cache AS row LEFT JOIN HoldfastFate AS fate ON fate.key = row.key WHERE row.rowid = ?"
+    " FROM Cache AS row LEFT JOIN HoldfastFate AS fate ON fate.digest = substr(row.key, -16) AND fate.key = row.key WHERE row.rowid = ?"
 )
 _COUNT = "INSERT INTO HoldfastCount VALUES (?, ?, ?) ON CONFLICT (cause) DO UPDATE SET entries = entries + excluded.entries, bytes = bytes + excluded.bytes"
 _TRIM = "DELETE FROM HoldfastFate WHERE id <= (SELECT max(id) FROM HoldfastFate) - ?"
@@ -83,7 +83,7 @@ def totals(connection: Connection) -> dict[str, tuple[int, int]]:
 
 def fate_of(connection: Connection, name: bytes) -> Fate | None:
     """What is known about the key of a row."""
-    return next(_fates(connection.execute(f"{_COLUMNS} WHERE key = ?", (name,))), None)
+    return next(_fates(connection.execute(f"{_COLUMNS} WHERE digest = ? AND key = ?", (name[-16:], name))), None)
 
 
 def miss_cause(connection: Connection, name: bytes, namespace: bytes) -> str:
@@ -109,7 +109,7 @@ def with_digest(connection: Connection, digest: bytes) -> list[Fate]:
 
 
 def between(connection: Connection, low: bytes, high: bytes) -> list[Fate]:
-    """What is known about keys in a range of names, the newest first."""
+    """What is known about keys in a range of names, the newest first. It looks at all rows: no call waits for it."""
     return list(_fates(connection.execute(f"{_COLUMNS} WHERE key >= ? AND key < ? ORDER BY id DESC", (low, high))))
 
 

@@ -142,7 +142,8 @@ class DiskCache(KeptStore):
             self._note_cause(key, "error")
             return None
         payload, _, stored_at, ttl, negative, (trace_id, span_id), terms = record
-        size, tap = len(payload), None if self.witness is None else self.witness.tap(key)
+        size, witness = len(payload), self.witness
+        tap = None if witness is None else witness.taps.get(key) or witness.tap(key)
         if self._memory.max_entries:
             rest = (stored_at, ttl, size, "memory", negative, trace_id, span_id, tap, terms.ttl, terms.etag, terms.modified)
             self._memory.put(key, hold(value, payload, record.codec, rest, (), bucket, word))

@@ -15,6 +15,7 @@ from holdfast.values import forks
 from holdfast.values.secret import load_secret
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from holdfast.recording.taps import KeyTap
@@ -55,6 +56,7 @@ class Attendant:
 
     Attributes:
         tap: See `Witness.tap`.
+        taps: See `Witness`.
         recorder: Writes it down; None when nothing is to be.
         rules: Which overrides are in force.
     """
@@ -64,6 +66,7 @@ class Attendant:
         hasher = Hasher(load_secret())
         self.recorder = Recorder(folder, hasher) if is_recorded else None
         self.tap: GiveTap = _no_tap if self.recorder is None else self.recorder.tap  # no method around it: a hit on disk waits for this
+        self.taps: Mapping[CacheKey, KeyTap] = {} if self.recorder is None else self.recorder.taps
         self.rules = Rules(folder, hasher.hash_of)
         self.rules.look()
         forks.protect(self)

@@ -36,6 +36,9 @@ class Recorder:
         folder: The cache's.
         hasher: Hashes its keys.
         budget: Most bytes of segments in the file.
+
+    Attributes:
+        taps: Of keys that were asked for; always this one dict.
     """
 
     def __init__(self, folder: Path, hasher: Hasher, budget: int = BUDGET) -> None:
@@ -44,7 +47,7 @@ class Recorder:
         self._ledger = Ledger(folder, budget)
         self._logs: dict[str, TaskLog] = {}
         self._logs_by_namespace: dict[str, TaskLog] = {}
-        self._taps: dict[CacheKey, KeyTap] = {}
+        self.taps: dict[CacheKey, KeyTap] = {}
         self._stored: dict[CacheKey, tuple[int, int]] = {}
         self._tails: dict[tuple[str, str, int], Tail] = {}
         self._shifts: dict[str, int] | None = None
@@ -59,7 +62,7 @@ class Recorder:
 
     def tap(self, key: CacheKey, payload: bytes | None = None) -> KeyTap:
         """See `holdfast._evidence.Witness.tap`."""
-        tap = self._taps.get(key) or self._new_tap(key)
+        tap = self.taps.get(key) or self._new_tap(key)
         if payload is not None and tap.key:
             self._stored[key] = (int.from_bytes(blake2b(payload, digest_size=SIZE).digest()) or 1, len(payload))
         return tap
@@ -68,9 +71,9 @@ class Recorder:
         log = self._logs_by_namespace.get(key.namespace) or self._log_of(key.namespace)
         hashed = self._hasher.hash_of(key)
         tap = KeyTap(log, hashed) if hashed < log.limit else log.dull
-        if len(self._taps) >= MOST_TAPS:
-            self._taps.clear()
-        self._taps[key] = tap
+        if len(self.taps) >= MOST_TAPS:
+            self.taps.clear()
+        self.taps[key] = tap
         return tap
 
     def _log_of(self, namespace: str) -> TaskLog:
@@ -93,7 +96,7 @@ class Recorder:
         self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, cause: str, modified: float | None, policy: CachePolicy
     ) -> None:
         """See `holdfast._evidence.Witness.computed`."""
-        tap = self._taps.get(key) or self._new_tap(key)
+        tap = self.taps.get(key) or self._new_tap(key)
         log, (fingerprint, size) = tap.log, self._stored.pop(key, (0, -1))
         counts = log.counts
         if kind == "refresh":
@@ -141,7 +144,7 @@ class Recorder:
         was_set_back, self._looked_wall = wall < self._looked_wall - RESOLUTION, wall
         is_thinner = [log.spend(len(log.times), seconds) for log in list(self._logs.values())]
         if any(is_thinner) or was_set_back:
-            for tap in list(self._taps.values()):
+            for tap in list(self.taps.values()):
                 if tap.key:
                     tap.until = 0.0 if tap.key < tap.log.limit else NEVER
 

@@ -30,7 +30,7 @@ class Witness:
     """Remembers what it was told; ``ttl`` overrides every policy's."""
 
     def __init__(self):
-        self.log, self.asked, self.ttl = Tally(), [], None
+        self.log, self.asked, self.ttl, self.taps = Tally(), [], None, {}
         self.only = Tap(self.log)
 
     def tap(self, key, payload=None):
