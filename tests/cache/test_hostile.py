@@ -90,29 +90,32 @@ def test_the_folder_is_deleted_under_processes_at_work(other_process, folder, op
     assert open_cache().set(key, 1, codec, ttl=60) is not None
 
 
-def test_two_versions_of_a_policy(in_other_process, open_cache, folder):
-    """Each judges by its own what the other has stored, as during a deployment: longer and shorter, with and without failures that are remembered."""
-    code = """
+VERSIONS = """
 from holdfast import CachePolicy, resilient
-policy = CachePolicy(ttl="1h", negative_ttl="1h", tags=("new",), stale_if_error="1d", ttl_jitter=0.5, version="1")
+name, policy = sys.argv[2], {
+    "new": CachePolicy(ttl="1h", negative_ttl="1h", tags=("new",), stale_if_error="1d", ttl_jitter=0.5, version="1"),
+    "old": CachePolicy(ttl=0.000001, version="1"),
+    "kept": CachePolicy(ttl="1h", version="1"),
+}[sys.argv[2]]
+
 @resilient(name="fetch", cache=cache, cache_policy=policy, retry_policy=[])
 def fetch(n):
-    if n == 1: raise LookupError("remembered")
-    return "new"
-print(fetch(0))
-try: fetch(1)
-except LookupError as error: print(error)
+    if name == "new" and n == 1: raise LookupError("remembered")
+    return name
+
+for n in (0, 1):
+    try: print(fetch(n))
+    except LookupError as error: print(error)
 """
-    old = resilient(name="fetch", cache=open_cache(), retry_policy=[], cache_policy=CachePolicy(ttl=0.000001, version="1"))
-    kept = resilient(name="fetch", cache=open_cache(), retry_policy=[], cache_policy=CachePolicy(ttl="1h", version="1"))
-    there = in_other_process(code)
 
-    def fetch(n):
-        return "old"
 
-    assert ["new", "remembered"] == there
-    assert ["old", "old"] == [old(fetch)(n) for n in (0, 1)]  # too old for this one; and a failure that this one does not remember
-    assert ["old", "old"] == [kept(fetch)(n) for n in (0, 1)]  # which has taken their places
+def test_versions_of_a_policy(in_other_process):
+    """Each judges by its own what another has stored, as during a deployment: longer or shorter, with or without failures that are remembered."""
+    assert ["new", "remembered"] == in_other_process(VERSIONS, "new")
+    assert ["new", "kept"] == in_other_process(VERSIONS, "kept")  # which does not remember failures
+    assert ["new", "kept"] == in_other_process(VERSIONS, "new")
+    assert ["old", "old"] == in_other_process(VERSIONS, "old")  # for which all of that is too old
+    assert ["old", "old"] == in_other_process(VERSIONS, "new")
 
 
 def test_two_caches_of_one_folder_in_one_process(open_cache, folder):
