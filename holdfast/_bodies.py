@@ -10,7 +10,7 @@ from holdfast._frames import trims
 from holdfast._journals import NO_INPUT
 from holdfast._lookalikes import langgraphs
 from holdfast._plans import build_plan
-from holdfast._runs import place, plain_input
+from holdfast._runs import address, plain_input
 from holdfast._settings import Settings
 from holdfast.cache.default import check_cache
 from holdfast.errors import PolicyError
@@ -147,7 +147,7 @@ def batch_configs(settings: Settings, inputs: Sequence[Any], config: Config | Se
         msg = f"inputs={inputs!r}: give a list with one input for each run, e.g. {plan.name}.batch([{inputs!r}])"
         raise PolicyError(msg)
     if config is None or isinstance(config, dict):
-        thread = None if config is None or settings.checkpointer is None else place(config, None).thread_id
+        thread = None if config is None or settings.checkpointer is None else address(config, None).thread_id
         if thread is not None and len(inputs) > 1:
             msg = f"config names thread {thread!r} for {len(inputs)} inputs, and a thread does one thing at a time: give one config for each input"
             raise PolicyError(msg)

@@ -46,7 +46,7 @@ class Options:
     wait: Seconds = None
 
 
-class Place(NamedTuple):
+class Address(NamedTuple):
     """What a config says, with a thread id given beside it.
 
     Attributes:
@@ -112,7 +112,7 @@ def open_run(settings: Settings, input: Any, options: Options) -> Prepared:
     """
     if type(input).__name__ == "Command" and (theirs := langgraphs(input)):
         raise PolicyError(f"{settings.plan.name} was given {theirs}")
-    here = place(options.config, options.thread_id)
+    here = address(options.config, options.thread_id)
     config, plan, request = here.config, settings.plan, _request(input, options, here)
     thread = request.thread_id
     facts = events.RunFacts(
@@ -176,7 +176,7 @@ def _ready(settings: Settings, run: Run, given: Any) -> Call:
     return call
 
 
-def place(config: Config | None, thread_id: str | None) -> Place:
+def address(config: Config | None, thread_id: str | None) -> Address:
     """Which thread, and which checkpoint of it, is meant.
 
     Raises:
@@ -185,10 +185,10 @@ def place(config: Config | None, thread_id: str | None) -> Place:
     given = dict(_checked(config or {}, "config"))
     configurable = dict(_checked(given.get("configurable") or {}, "configurable"))
     thread = _one_of("thread_id", thread_id, configurable, "config={{'configurable': {{'thread_id': {!r}}}}}")
-    return Place(given, configurable, thread, check_id("checkpoint_id", configurable.get("checkpoint_id")))
+    return Address(given, configurable, thread, check_id("checkpoint_id", configurable.get("checkpoint_id")))
 
 
-def _request(input: Any, options: Options, here: Place) -> Request:
+def _request(input: Any, options: Options, here: Address) -> Request:
     given_id = _one_of("run_id", options.run_id, here.config, "config={{'run_id': {!r}}}")
     run_id = given_id or uuid7(clock.current.time_ns())
     thread, checkpoint = here.thread_id, here.checkpoint_id

@@ -9,7 +9,7 @@ from holdfast import clock
 from holdfast._frames import trimmed, trims
 from holdfast._methods import of_entrypoint
 from holdfast._ownership import abandoned, checkpoint, claim, tell_anothers
-from holdfast._runs import patiently, place
+from holdfast._runs import address, patiently
 from holdfast._snapshots import config_of, empty_snapshot, snapshot
 from holdfast.errors import CorruptRecord, NotSerializable, PolicyError
 from holdfast.policies.duration import seconds
@@ -167,7 +167,7 @@ class Thread:
             )
             msg = f"{plan.name}.{method}(): this {what} keeps nothing: give it a checkpointer, e.g. {how}"
             raise PolicyError(msg)
-        _, _, named, self.checkpoint_id = place(config, thread_id)
+        _, _, named, self.checkpoint_id = address(config, thread_id)
         if named is None:
             msg = f"{plan.name}.{method}() needs a thread: give thread_id='t', or config={{'configurable': {{'thread_id': 't'}}}}"
             raise PolicyError(msg)
@@ -257,7 +257,7 @@ class Pages:
         self._is_checked = before is None
 
     def _checkpoint_in(self, before: Config) -> str:
-        _, _, named, checkpoint_id = place(before, None)
+        _, _, named, checkpoint_id = address(before, None)
         if self._first is not None:
             msg = f"before={before!r} and config both say where to begin, and config names checkpoint {self._first!r}: give one of them"
             raise PolicyError(msg)
