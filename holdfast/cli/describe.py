@@ -74,6 +74,12 @@ def error(node: Node) -> str:
     return f"{text} ({plain(str(where))})" if where else text or "failed"
 
 
+def place(node: Node) -> str:
+    """File and line of a failure, ``weather.py:42``, which is what one wants to know first; ``""`` without one."""
+    where = str(node.get(names.ERROR_LOCATION, "")) if node.is_failed else ""
+    return plain(where.partition(" in ")[0])
+
+
 def wait(node: Node, marks: Marks) -> str:
     """What happened after an attempt that was retried: ``⏳ waited 0.41 s · Retry-After``; ``""`` after any other."""
     if not node.get(names.RETRY_SCHEDULED):

@@ -26,6 +26,7 @@ _BAR_WIDTH = 24
 _WIDE = 100  # cells from which there is room for bars
 _NARROWEST = 40
 _DEEPEST = 0.4  # of the width: deeper branches are not indented further
+_LONGEST_END = 0.4  # of the room for texts, what is kept of their end
 _DIM = "bright_black"
 
 
@@ -37,12 +38,14 @@ class Line(NamedTuple):
         parts: Texts with their styles.
         took: What stands at the right, or ``""``.
         node: Whose bar is drawn, if any.
+        end: What is kept of the texts where they are cut: what they end with, in short.
     """
 
     indent: str
     parts: list[tuple[str, str]]
     took: str = ""
     node: Node | None = None
+    end: str = ""
 
 
 def render_run(
@@ -179,9 +182,12 @@ class _Drawing:
         text.append(line.indent[: int(self.width * _DEEPEST)], _DIM)
         for part, style in line.parts:
             text.append(part, style)
-        if text.cell_len > (room if line.took else self.width):
-            text.truncate((room if line.took else self.width) - len(self.marks.more), overflow="crop")
+        most = room if line.took else self.width
+        if text.cell_len > most:
+            end = line.end if cells(line.end) < most * _LONGEST_END else ""
+            text.truncate(most - len(self.marks.more) - cells(end), overflow="crop")
             text.append(self.marks.more, _DIM)
+            text.append(end, line.parts[-1][1])
         if line.took:
             text.append(" " * (room - text.cell_len))
             if has_bars:
@@ -197,7 +203,9 @@ class _Drawing:
         title_style = "bold" if node.kind == "run" else _DIM if node.kind == "span" else ""
         parts = [(mark + " " * (3 - cells(mark)), style), (describe.title(node), title_style)]
         parts.extend((f" {self.marks.dot} {fact}", style if node.is_failed else _DIM) for fact in describe.facts(node, self._now_ns))
-        return Line(indent, parts, took(describe.seconds(node, self._now_ns), self.marks), node)
+        place = describe.place(node)
+        end = f" ({place})" if place and parts[-1][0].endswith(")") else ""
+        return Line(indent, parts, took(describe.seconds(node, self._now_ns), self.marks), node, end)
 
     def _more(self, more: More, indent: str) -> Line:
         said = f"{self.marks.more} {more.number} more like this, {describe.fate_of_all(more.like)}"

@@ -84,7 +84,7 @@ BUSY = """\
 ├─ ✓  forecast("Oslo")                                                    0.41 s
 │  └─ ·  GET /forecast                                                    0.40 s
 ├─ ↻  forecast("Lima") · 3 attempts                                       1.20 s
-│  ├─ ✗  attempt 1 · ConnectError: connection reset by peer (weather…      21 ms
+│  ├─ ✗  attempt 1 · ConnectError: connection reset … (weather.py:42)      21 ms
 │  │     ⏳ waited 0.41 s · transient
 │  ├─ ✗  attempt 2 · HTTPStatusError: 503 Service Unavailable              21 ms
 │  │     ⏳ waited 0.70 s · Retry-After
@@ -104,7 +104,7 @@ slowest: forecast("Lima") 1.20 s · forecast("Oslo") 0.41 s · geocode 0.12 s"""
 BUSY_ERRORS_ASCII = """\
 +  run plan | thread trip-1                                               2.31 s
 |- ~  forecast("Lima") | 3 attempts                                       1.20 s
-|  |- x  attempt 1 | ConnectError: connection reset by peer (weath...      21 ms
+|  |- x  attempt 1 | ConnectError: connection rese... (weather.py:42)      21 ms
 |  |     .. waited 0.41 s | transient
 |  `- x  attempt 2 | HTTPStatusError: 503 Service Unavailable              21 ms
 |        .. waited 0.70 s | Retry-After
