@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -13,11 +15,12 @@ import pytest
 
 from holdfast.cache.disk import DiskCache
 from holdfast.cli.cache import place
+from holdfast.overrides import Overrides
 from holdfast.recording.store import Counted, Ledger
 from holdfast.recording.taps import Counts
 from holdfast.typing import CacheKey
 from holdfast.values.codec import codec_for
-from tests.cli.conftest import command  # noqa: F401 - a fixture
+from tests.cli.conftest import ENVIRONMENT, command  # noqa: F401 - a fixture
 
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 FORECAST, PRICE = "app.weather.forecast", "app.shop.price"
@@ -265,3 +268,79 @@ def test_why_of_what_is_not_there(command, filled, task, key, said):  # noqa: F8
     code, out, err = command("cache", "why", task, key, "--path", "c")
 
     assert (1, "", True) == (code, out, err.startswith(f"Error: {said}"))
+
+
+APP = """
+import sys
+from holdfast import CachePolicy, DiskCache, resilient, task
+
+CACHE = DiskCache("c")
+
+@resilient(cache=CACHE, cache_policy=CachePolicy(ttl="1h"))
+def forecast(city: str, days: int = 3) -> str:
+    return city
+
+@task
+def plain() -> None: ...
+"""
+
+
+@pytest.fixture
+def app(folder):
+    """A module with a cached function that was called as a program calls it."""
+    (folder / "app.py").write_text(APP)
+    subprocess.run(
+        [sys.executable, "-c", "import app; app.forecast('Oslo'); app.forecast('Lima', 5)"], cwd=folder, check=True, env=ENVIRONMENT
+    )
+
+
+def test_why_of_a_calls_arguments(command, app, folder):  # noqa: F811
+    """Judged as the program would: by its key, the ttl in force, and the nearest keys; and nothing is changed by asking."""
+    before = (folder / "c" / "cache.db").read_bytes()
+
+    def why(*given):
+        return command("cache", "why", "app:forecast", "--path", "c", *given)
+
+    found = why("--args", '["Oslo"]')
+    named = json.loads(why("--args", '{"city": "Oslo", "days": 3}', "--json")[1])
+    cold = why("--args", '["Oslo", 5]')[1]
+    Overrides(folder / "c").set("app.forecast", "1ms", author="anna")
+    expired = why("--args", '["Oslo"]')[1]
+
+    assert (0, "") == (found[0], found[2])
+    assert "found: nothing is missing" in found[1]
+    assert [("", 3600.0)] == [(each["cause"], each["ttl"]) for each in named]
+    assert "cold: not stored yet" in cold
+    assert {"city", "days"} == set(re.findall(r"differs in (\w+)", cold))
+    assert "expired: stored" in expired
+    assert before == (folder / "c" / "cache.db").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["app:forecast"], "give KEY, or --args with the arguments of a call"),
+        (["app:forecast", "00", "--args", "[]"], "give KEY, or --args"),
+        (["app:forecast", "--args", "Oslo"], "--args Oslo: JSON is malformed"),
+        (["app:forecast", "--args", "3"], "--args 3: give a list of arguments, or an object of named ones"),
+        (["app:forecast", "--args", '["Oslo", 3, 4]'], "takes from 1 to 2 positional arguments but 3 were given"),
+        (["forecast", "--args", "[]"], "'forecast' does not name a function: write MODULE:FUNCTION"),
+        (["app:forcast", "--args", "[]"], "module 'app' has no 'forcast'; did you mean 'forecast'?"),
+        (["app:plain", "--args", "[]"], "app:plain is not cached"),
+    ],
+)
+def test_why_of_arguments_that_cannot_be(command, app, folder, arguments, said):  # noqa: F811
+    """Wrong use, and what is right."""
+    code, out, err = command("cache", "why", *arguments, "--path", "c")
+
+    assert (2, "") == (code, out)
+    assert said in err
+
+
+def test_why_of_a_function_that_was_never_cached_is_no_cold_miss(command, app, folder):  # noqa: F811
+    """A module of another name, say: a program that was run as a script."""
+    (folder / "other.py").write_text(APP)
+    code, _, err = command("cache", "why", "other:forecast", "--args", '["Oslo"]', "--path", "c")
+
+    assert 1 == code
+    assert "nothing is kept of a task 'other.forecast'; did you mean app.forecast?" in err
