@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import subprocess
+import sys
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -250,7 +254,10 @@ def gathering(monkeypatch: pytest.MonkeyPatch) -> Writer:
 def test_what_nobody_waits_for_gathers_until_somebody_waits(gathering: Writer) -> None:
     """Then all of it is written at once, in one transaction and in its order."""
     store: Any = gathering._saver
-    for n in range(1, 5):
+    first = Late(1)
+    gathering.put(first)
+    assert not first.is_told.wait(0.1)
+    for n in range(2, 5):
         gathering.put(Late(n))
     assert [["0"]] == store.batches
 
@@ -298,6 +305,41 @@ def test_a_loop_is_told_on_its_own_thread() -> None:
     for thread in threads:
         thread.join(10)
     assert not any(thread.is_alive() for thread in threads)
+
+
+def test_an_exit_while_one_is_told_leaves_nobody_untold() -> None:
+    """Those behind it are told all the same, and the exit goes on."""
+
+    def leave() -> None:
+        raise SystemExit
+
+    items = [Told(1), Told(2, then=leave), Told(3), Told(4)]
+    with pytest.raises(SystemExit):
+        writer.tell(deque(items))
+
+    assert [True] * 4 == [item.is_told.is_set() for item in items]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_forked_child_makes_writers_of_its_own() -> None:
+    """Though another thread was making one: its lock, and what writers have in line, are the parent's."""
+    program = """
+import os, threading
+from holdfast import InMemorySaver
+from holdfast.runtime import writer
+saver = InMemorySaver()
+ours = writer.writer_of(saver)
+with writer._making:
+    child = os.fork()
+    if child == 0:
+        found = []
+        thread = threading.Thread(target=lambda: found.append(writer.writer_of(saver)), daemon=True)
+        thread.start()
+        thread.join(10)
+        os._exit(0 if found and found[0] is not ours else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert b"0\n" == subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=True).stdout
 
 
 def test_who_is_told_may_commit() -> None:
