@@ -99,7 +99,8 @@ MODULES = {
     "runtime/attempts.py": f"{_CALLS} {_ENDS}",
     "runtime/convoy.py": "runtime/test_convoy.py runtime/test_hop.py",
     "runtime/dispatch.py": f"runtime/test_dispatch.py {_SLOTS}",
-    "runtime/flight.py": "runtime/test_flight.py runtime/test_standstill.py test_resilient.py runtime/test_fork.py",
+    "runtime/flight.py": "runtime/test_flight.py runtime/test_standstill.py runtime/test_behind.py runtime/test_cache_timeouts.py test_resilient.py "
+    "test_single_flight_processes.py runtime/test_fork.py",
     "runtime/future.py": "runtime/test_future.py test_task.py",
     "runtime/holdoff.py": "runtime/test_holdoff.py runtime/test_fail_safe.py",
     "runtime/hop.py": "runtime/test_hop.py test_resilient.py test_task.py runtime/test_stress.py",
