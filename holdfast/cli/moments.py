@@ -1,4 +1,4 @@
-"""Moments as people type them: how long ago, or when."""
+"""Times as people type them: how long, how long ago, or when."""
 
 from __future__ import annotations
 
@@ -10,6 +10,20 @@ import click
 from holdfast import clock
 from holdfast.errors import PolicyError
 from holdfast.policies.duration import seconds
+
+
+class Length(click.ParamType[float]):
+    """``90s``, ``45m``, ``1h30m``, or a number of seconds; converts to seconds."""
+
+    name = "length"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read what was typed; ends the command with what was expected when it is no length of time."""
+        text = str(value).strip()
+        try:
+            return seconds(f"{text}s" if text.replace(".", "", 1).isdecimal() else text, what="time")
+        except PolicyError:
+            self.fail(f"{text!r} is no length of time: give seconds, or for example 90s, 45m, 1h30m, 7d (units ms s m h d w).", param, ctx)
 
 
 class Since(click.ParamType[int]):

@@ -75,7 +75,18 @@ def test_the_second_operator_is_told(ttl, folder):
     assert re.search(
         r"anna has set the ttl of app.weather.forecast to 45m \d+s ago \(hits\): that is override 1, and none was expected", err
     )
+    assert "name it to replace it: --after 1" in " ".join(err.split())
     assert "ttl 2h, for 100% of its keys, 45m before" in replaced[1]
+
+
+def test_a_task_that_was_never_overridden_has_no_history(ttl, folder):
+    """Which is not the same as a cache without the task."""
+    assert (0, "no ttl was ever overridden\n", "") == ttl("history", "forecast")
+
+
+def test_a_plain_number_is_seconds(ttl, folder):
+    """As the help says: a shell has no numbers, and all that is typed is text."""
+    assert "ttl 5m, for 100% of its keys" in ttl("set", "price", "300", "--expires", "3600.5", "--dry-run")[1]
 
 
 def test_a_dry_run_changes_nothing(ttl, folder):
@@ -90,14 +101,22 @@ def test_a_dry_run_changes_nothing(ttl, folder):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("set", "forecast", "soon"), "ttl='soon'"),
-        (("set", "forecast", "0"), "ttl="),
+        (("set", "forecast", "soon"), "Invalid value for 'TTL': 'soon' is no length of time: give seconds, or"),
+        (("set", "forecast", "0"), "ttl 0s is beyond the ttl_range"),
+        (("set", "forecast", "9", "--expires", "never"), "Invalid value for '--expires': 'never' is no length of time"),
+        (("set", "forecast", "1"), "ttl 1s is beyond the ttl_range"),
+        (("set", "forecast", "5m", "--canary", "10"), "Invalid value for '--canary': '10' is more than all: give for example 10% or 0.1"),
+        (("history", "forcast"), "nothing is kept of a task 'forcast'; did you mean app.weather.forecast?"),
         (("set", "forecast", "8h"), "ttl 8h is beyond the ttl_range of app.weather.forecast, 1m to 2h"),
         (("set", "forecast", "5m", "--canary", "much"), "'much' is no share"),
         (("set", "forecast", "5m", "--canary", "0%"), "share=0.0"),
         (("set", "forecast", "5m", "--guard", "errors"), "is no limit"),
         (("set", "forcast", "5m"), "did you mean app.weather.forecast?"),
         (("promote", "forecast"), "no override of app.weather.forecast is in force"),
+        (
+            ("set", "forecast", "5m", "--after", "7"),
+            "override 7 of app.weather.forecast is no longer in force: nothing is: leave --after out",
+        ),
         (("rollback", "forecast"), "no override of app.weather.forecast is in force"),
     ],
 )

@@ -147,11 +147,11 @@ def test_prices_make_the_cheapest_win(command, files):  # noqa: F811
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (("--stale-budget", "150%"), "stale_budget=1.5 is not a share of answers from 0 to 1"),
+        (("--stale-budget", "150%"), "Invalid value for '--stale-budget': '150%' is more than all: give for example 10% or 0.1"),
         (("--stale-budget", "few"), "'few' is no share: give for example 10% or 0.1"),
         (("--price", "calls=1"), "there is no price 'calls': those there are: call, latency, stale"),
         (("--price", "call"), "'call' is no price: write call=0.002,latency=0.01,stale=0.05"),
-        (("--max-age", "soon"), "max_age='soon' is not a duration"),
+        (("--max-age", "soon"), "Invalid value for '--max-age': 'soon' is no length of time: give seconds, or for example 90s"),
         (("--reach", "0"), "reach=0.0 is not a factor from 1 on"),
         (("--since", "1d"), "--since and --path are for what the cache has recorded"),
         (("--all",), "--all is for every task of a recording"),
@@ -172,6 +172,7 @@ def test_what_cannot_be_asked_is_a_wrong_call(command, files, options, why):  # 
         (("--from", "empty.csv"), 1, "the trace holds no accesses: record 200 gets or more"),
         (("--from", "bad.csv"), 1, "bad.csv, line 3: the time goes back by 1 s"),
         (("--from", "one.csv", "--html", "no/such/page.html"), 1, "no/such/page.html cannot be written"),
+        (("--from", "one.csv", "--sightings", "none.csv"), 1, "Error: there is no file none.csv"),
         (("--path", "nowhere"), 1, "there is no recording"),
         (("--path", "c", "forcast"), 1, "there is no task 'forcast'"),
         (("--path", "c"), 1, "2 tasks are meant"),

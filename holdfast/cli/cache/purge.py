@@ -12,9 +12,8 @@ from holdfast.cache.disk import DiskCache
 from holdfast.cli import output
 from holdfast.cli.cache import place
 from holdfast.cli.marks import count, plain, size
+from holdfast.cli.moments import Length
 from holdfast.cli.table import Row, draw
-from holdfast.errors import PolicyError
-from holdfast.policies.duration import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +49,7 @@ class Choice(NamedTuple):
 @click.argument("task", required=False)
 @click.option("--key", metavar="K", help="Only the entry whose key begins so.")
 @click.option("--tag", metavar="T", help="Only entries with this tag.")
-@click.option("--older", metavar="AGE", help="Only entries stored longer ago: 30d, 12h, 1h30m.")
+@click.option("--older", metavar="AGE", type=Length(), help="Only entries stored longer ago: 30d, 12h, 1h30m.")
 @click.option("--all", "everything", is_flag=True, help="Everything.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @output.as_json
@@ -59,7 +58,7 @@ def purge(
     task: str | None,
     key: str | None,
     tag: str | None,
-    older: str | None,
+    older: float | None,
     path: str | None,
     *,
     everything: bool,
@@ -72,7 +71,7 @@ def purge(
     """
     if everything == any(given is not None for given in (task, key, tag, older)):
         raise click.UsageError("say what may go: TASK, --key K, --tag T, --older AGE or several of them; or --all")
-    choice = Choice(task, key, tag, _age(older))
+    choice = Choice(task, key, tag, older)
     before = list(place.look(path).entries())
     doomed = _chosen(before, choice)
     number = _remove(doomed, choice, place.folder_of(path)) if doomed and not dry_run else len(doomed)
@@ -85,13 +84,6 @@ def purge(
         output.print_text(draw(head, _rows(doomed, before), right=_RIGHT, color=output.has_color()) + "\n")
     said = f"{'would go' if dry_run else 'gone'}: {count(number, 'entry')}, {size(taken)}"
     output.print_text(said if doomed else "nothing would go" if dry_run else "nothing to forget")
-
-
-def _age(older: str | None) -> float | None:
-    try:
-        return None if older is None else seconds(older, what="older")
-    except PolicyError as error:
-        raise click.UsageError(str(error)) from None
 
 
 def _chosen(entries: Sequence[EntryInfo], choice: Choice) -> list[EntryInfo]:

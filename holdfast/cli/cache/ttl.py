@@ -12,10 +12,11 @@ from holdfast.cli import output
 from holdfast.cli.cache import place
 from holdfast.cli.cache.history import all_in_json, drawn, in_json, outcomes, share_of, ttl_of
 from holdfast.cli.marks import age, plain
+from holdfast.cli.moments import Length
 from holdfast.cli.table import Row, draw
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, OverrideConflict
 from holdfast.overrides import Overrides
-from holdfast.policies.duration import seconds, spoken
+from holdfast.policies.duration import spoken
 from holdfast.recording.store import Reader
 
 if TYPE_CHECKING:
@@ -39,9 +40,12 @@ class Share(click.ParamType[float]):
         """Read what was typed; ends the command with what was expected when it is neither."""
         text = str(value).strip()
         try:
-            return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
         except ValueError:
             self.fail(f"{text!r} is no share: give for example 10% or 0.1", param, ctx)
+        if share > 1:
+            self.fail(f"{text!r} is more than all: give for example 10% or 0.1", param, ctx)
+        return share
 
 
 @click.group(
@@ -88,10 +92,9 @@ def history(task: str | None, path: str | None, *, as_json: bool) -> None:
     Beside what was expected stands what came: hits while it was in force, and stale
     answers where probes were made. It takes 200 gets, and four times the ttl.
     """
-    overrides = _overrides(path)
-    found = _guarded(overrides.history)
+    found = _guarded(_overrides(path).history)
     if task is not None:
-        meant = place.tasks_meant({each.task for each in found}, task)
+        meant = place.tasks_meant(_known(place.folder_of(path)), task)
         found = [each for each in found if each.task in meant]
     now = clock.current.time()
     came = outcomes(place.folder_of(path), found, now)
@@ -110,10 +113,10 @@ def history(task: str | None, path: str | None, *, as_json: bool) -> None:
     "  holdfast cache ttl set forecast 1h --after 3      replaces override 3",
 )
 @click.argument("task")
-@click.argument("ttl", metavar="TTL")
+@click.argument("ttl", metavar="TTL", type=Length())
 @click.option("--canary", metavar="SHARE", type=Share(), default="100%", show_default=True, help="Only for this share of the keys.")
 @click.option("--guard", metavar="TEXT", help="Take it back unless: errors<=5%, changed<=20%, calls<=1.5x; several with commas between.")
-@click.option("--expires", metavar="TIME", help="After so long the policy in the code holds again: 12h, 7d.")
+@click.option("--expires", metavar="TIME", type=Length(), help="After so long the policy in the code holds again: 12h, 7d.")
 @click.option(
     "--expect", metavar="TEXT", help="What should come of it, for the history to hold it against: hits=73.4%, stale=2%; either or both."
 )
@@ -127,10 +130,10 @@ def history(task: str | None, path: str | None, *, as_json: bool) -> None:
 @place.path
 def set_(
     task: str,
-    ttl: str,
+    ttl: float,
     canary: float,
     guard: str | None,
-    expires: str | None,
+    expires: float | None,
     expect: str | None,
     after: int,
     author: str | None,
@@ -155,7 +158,7 @@ def set_(
         "expected": expect,
         "after": after,
     }
-    made = _guarded(lambda: overrides.set(name, ttl, **options, dry_run=dry_run))
+    made = _guarded(lambda: _naming(lambda: overrides.set(name, ttl, **options, dry_run=dry_run)))
     _say(made, _ttl_before(folder, name, before), dry_run=dry_run, as_json=as_json)
 
 
@@ -206,23 +209,35 @@ def _guarded(work: Callable[[], T]) -> T:
         output.fail(str(error))
 
 
-def _task(folder: Path, given: str) -> str:
-    """The one task that a name means, among those that have entries, a recording or a history."""
+def _naming(work: Callable[[], T]) -> T:
+    """Of two operators, tell the second how to name here what is to be replaced."""
+    try:
+        return work()
+    except OverrideConflict as error:
+        output.fail(f"{error}: {f'--after {error.current}' if error.current else 'leave --after out'}")
+
+
+def _known(folder: Path) -> set[str]:
+    """The tasks that have entries, a recording or a history."""
     known = {place.task_of(info.key.namespace) for info in place.look(str(folder)).entries()}
     known.update(each.task for each in _guarded(Overrides(folder).history))
     known.update(place.recorded(folder, Reader.tasks, []))
-    meant = place.tasks_meant(known, given)
+    return known
+
+
+def _task(folder: Path, given: str) -> str:
+    """The one task that a name means."""
+    meant = place.tasks_meant(_known(folder), given)
     if len(meant) > 1:
         output.fail(f"{given!r} means {len(meant)} tasks, {', '.join(meant)}: give more of the name")
     return meant[0]
 
 
-def _check_range(folder: Path, task: str, ttl: str) -> None:
+def _check_range(folder: Path, task: str, ttl: float) -> None:
     """End the command when the task's policy would not take it, as far as that is recorded; running programs check it anyway."""
-    wanted = _guarded(lambda: seconds(ttl, what="ttl"))
     _, least, most = place.recorded(folder, lambda reader: reader.policy(task), None) or (None, None, None)
-    if least is not None and most is not None and not least <= wanted <= most:
-        output.fail(f"ttl {ttl} is beyond the ttl_range of {task}, {spoken(least)} to {spoken(most)}")
+    if least is not None and most is not None and not least <= ttl <= most:
+        output.fail(f"ttl {spoken(ttl)} is beyond the ttl_range of {task}, {spoken(least)} to {spoken(most)}")
 
 
 def _current(overrides: Overrides, folder: Path, given: str) -> Override:

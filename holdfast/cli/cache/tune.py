@@ -10,6 +10,7 @@ from holdfast.cli import output
 from holdfast.cli.cache import place, screen
 from holdfast.cli.cache.ttl import Share
 from holdfast.cli.marks import shell_word
+from holdfast.cli.moments import Length
 from holdfast.errors import HoldfastError, PolicyError
 from holdfast.overrides import Overrides
 from holdfast.tuning._words import shown
@@ -50,12 +51,12 @@ class PriceList(click.ParamType[dict[str, float]]):
 @click.option(
     "--price", metavar="WHAT=X,..", type=PriceList(), help="Of a call, of a wait (latency), of a stale answer: for the cheapest TTL."
 )
-@click.option("--max-age", metavar="AGE", help="No answer may be older: 15m, 2h.")
+@click.option("--max-age", metavar="AGE", type=Length(), help="No answer may be older: 15m, 2h.")
 @click.option("--reach", metavar="N", type=float, default=2.0, show_default=True, help="Look as far as N times the live TTL, and as short.")
-@click.option("--since", metavar="AGE", help="Only what was recorded since so long: 7d, 12h.")
+@click.option("--since", metavar="AGE", type=Length(), help="Only what was recorded since so long: 7d, 12h.")
 @click.option("--from", "file", metavar="FILE", help="Accesses from a file instead: CSV, JSON lines, spans, oracleGeneral.")
 @click.option("--sightings", metavar="FILE", help="With --from: a CSV file of what the source answered.")
-@click.option("--live-ttl", metavar="TTL", help="The TTL at that time; a recording knows its own.")
+@click.option("--live-ttl", metavar="TTL", type=Length(), help="The TTL at that time; a recording knows its own.")
 @click.option("--html", metavar="FILE", help="Write the report as a page, too.")
 @output.as_json
 @place.path
@@ -98,7 +99,7 @@ def _applied(report: Report, path: str | None) -> str:
 
 
 def _check(
-    task: str | None, *, everything: bool, file: str | None, since: str | None, sightings: str | None, html: str | None, path: str | None
+    task: str | None, *, everything: bool, file: str | None, since: float | None, sightings: str | None, html: str | None, path: str | None
 ) -> None:
     """Refuse options that do not go together: each would do nothing."""
     if everything and (task or file):
@@ -112,13 +113,15 @@ def _check(
 
 
 def _reports(
-    task: str | None, folder: object, file: str | None, since: str | None, *, everything: bool, asked: dict[str, Any]
+    task: str | None, folder: object, file: str | None, since: float | None, *, everything: bool, asked: dict[str, Any]
 ) -> Iterator[Report]:
     from holdfast import tuning
 
     asked["prices"] = asked.pop("price")
     if file is not None:
         output.need_file(file)
+        if asked["sightings"] is not None:
+            output.need_file(asked["sightings"])
         yield tuning.tune(file, task=task or "", **asked)
         return
     names: list[str | None] = [*tuning.Recording.tasks(str(folder))] if everything else [task]
