@@ -62,16 +62,17 @@ def configure_local(stack: ExitStack, lines: bool | str) -> None:
     stack.enter_context(holdfast.tracing.configure(lines=lines))
 
 
-def batch_provider(stack: ExitStack) -> Any:
-    """A tracer provider with the SDK's batch processor, in front of an exporter that turns spans into nothing."""
+def batch_provider(stack: ExitStack, *, is_sampled: bool = True) -> Any:
+    """A tracer provider with the SDK's batch processor, in front of an exporter that turns spans into nothing; perhaps with a sampler that wants none."""
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
     class Nowhere(SpanExporter):
         def export(self, spans: Sequence[Any]) -> SpanExportResult:
             return SpanExportResult.SUCCESS
 
-    provider = TracerProvider(shutdown_on_exit=False)
+    provider = TracerProvider(shutdown_on_exit=False, sampler=None if is_sampled else ALWAYS_OFF)
     provider.add_span_processor(BatchSpanProcessor(Nowhere()))
     stack.callback(provider.shutdown)
     return provider
@@ -111,32 +112,32 @@ def run_of_one(*, is_async: bool, until_written: bool) -> Make:
     return make
 
 
-def resilient_batch(*, is_async: bool, until_written: bool) -> Make:
+def resilient_batch(*, is_async: bool, until_written: bool, is_sampled: bool = True) -> Make:
     """``@resilient`` in such an application: task and attempt."""
 
     def make(stack: ExitStack) -> Measure:
         import holdfast
 
-        provider = _global_provider(stack)
+        provider = _global_provider(stack, is_sampled=is_sampled)
         fn = holdfast.resilient(forecast_async if is_async else forecast)
         return batches(stack, fn, provider.force_flush, is_async=is_async, until_written=until_written)
 
     return make
 
 
-def _global_provider(stack: ExitStack) -> Any:
+def _global_provider(stack: ExitStack, *, is_sampled: bool = True) -> Any:
     from opentelemetry import trace
 
-    provider = batch_provider(stack)
+    provider = batch_provider(stack, is_sampled=is_sampled)
     trace.set_tracer_provider(provider)
     return provider
 
 
-def hand_made(*, is_async: bool, until_written: bool, spans: int, with_line: bool) -> Make:
+def hand_made(*, is_async: bool, until_written: bool, spans: int, with_line: bool, is_sampled: bool = True) -> Make:
     """Tenacity with a span around the call, one around each attempt, with three one around the run, and, if asked, a JSON line in a file."""
 
     def make(stack: ExitStack) -> Measure:
-        provider = batch_provider(stack)
+        provider = batch_provider(stack, is_sampled=is_sampled)
         tracer = provider.get_tracer("benchmarks")
         log = _json_lines(stack) if with_line else None
         fn = (_hand_made_async if is_async else _hand_made)(tracer, log, with_run=spans == 3)
@@ -262,6 +263,19 @@ def _row(
     )
 
 
+def _sampled_out_row(colour: str) -> Row:
+    """What a call costs whose spans the provider's sampler does not want."""
+    how = {"is_async": colour == "async", "until_written": False, "is_sampled": False}
+    return Row(
+        name=f"call, SDK batch export, sampled out, {colour}",
+        contestants={
+            "bare": Contestant(bare(is_async=how["is_async"])),
+            "holdfast": Contestant(resilient_batch(**how), CALLS),
+            HAND_MADE: Contestant(hand_made(spans=2, with_line=False, **how), CALLS),
+        },
+    )
+
+
 def _run_row(colour: str) -> Row:
     is_async = colour == "async"
     return Row(
@@ -285,6 +299,7 @@ ROWS = [
         for colour in COLOURS
     ],
     *[_row("call, SDK batch export", colour, resilient_batch, spans=2, target=None) for colour in COLOURS],
+    *[_sampled_out_row(colour) for colour in COLOURS],
     *[_row("run + call + attempt, SDK batch export", colour, run_of_one, spans=3, target=70) for colour in COLOURS],
     *[_run_row(colour) for colour in COLOURS],
 ]
