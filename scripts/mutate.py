@@ -91,7 +91,7 @@ MODULES = {
     "values/registry.py": "values/test_registry.py values/test_codec.py values/test_failure.py",
     "values/views.py": _KEYS,
     "cache/_fates.py": "cache/test_misses.py cache/test_sweep.py",
-    "cache/_leases.py": "cache/test_leases.py test_single_flight_processes.py",
+    "cache/_leases.py": "cache/test_leases.py",
     "cache/keys.py": "cache/test_keys.py",
     "runtime/_async/call.py": f"runtime/test_once.py {_CALLS} {_ENDS}",
     "runtime/_async/resilient.py": f"test_resilient.py {_FACTS} runtime/test_flight.py",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from holdfast.cache import _leases
 from holdfast.cache._leases import Lease, Leases
 from holdfast.typing import CacheKey
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -292,3 +293,31 @@ def test_no_other_descriptor_frees_it(open_leases, key, tmp_path):
     open_leases().close()
 
     assert not lease(open_leases(), key).take()
+
+
+def test_the_thread_that_stamps_comes_back(open_leases, new_key, monkeypatch):
+    """With the next lease, after it has gone for want of any."""
+    monkeypatch.setattr(_leases, "BEAT", 0.001)
+    monkeypatch.setattr(_leases, "_pulse", _leases.Pulse())
+    beaten = threading.Semaphore(0)
+    monkeypatch.setattr(Lease, "beat", lambda self: beaten.release())
+    for name in "ab":
+        held = lease(open_leases(), new_key(name))
+        held.take()
+        assert beaten.acquire(timeout=30)
+        held.release()
+        until(lambda: not _leases._pulse._has_thread)
+        while beaten.acquire(blocking=False):
+            pass
+
+
+def test_a_forked_child_lets_go_of_all_files(open_leases, new_key):
+    """What was inherited would hold the parent's bytes when the parent is dead."""
+    inherited, keys = open_leases(), [new_key(str(n)) for n in range(4 * _leases.PARTS)]
+    assert all(lease(inherited, each).take() for each in keys)
+    inherited.after_fork_in_child()
+    other = open_leases()
+
+    assert all(lease(other, each).take() for each in keys)
+    file, place = inherited.place_of(keys[0])
+    assert file.stamp_of(place) is None
