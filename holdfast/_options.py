@@ -129,5 +129,6 @@ def _nameless(subject: str, args: tuple[Any, ...], names: list[str]) -> str:
     """Of a single value we guess that it is the first option: that is why ``max_attempts`` is the first of `RetryPolicy`."""
     said = f"{subject} takes options by name, not by position"
     if len(args) == 1:
-        return f"{said}: write {subject}({names[0]}={reprlib.repr(args[0])}), or say which other it is: {', '.join(names[1:])}"
+        others = f", or say which other it is: {', '.join(names[1:])}" if names[1:] else ""
+        return f"{said}: write {subject}({names[0]}={reprlib.repr(args[0])}){others}"
     return f"{said}: {', '.join(names)}"

@@ -161,6 +161,13 @@ def test_a_value_without_a_name_is_guessed_to_be_the_first_option(make, args, te
     assert ("takes options by name, not by position: " + text in said, []) == (True, frames)
 
 
+def test_of_a_single_option_no_others_are_named():
+    """The list of the others was empty, and the sentence had no end."""
+    said, _ = refused(task(cache_policy=CachePolicy())(cached).purge, 7)
+
+    assert "Task.purge takes options by name, not by position: write Task.purge(cache=7)" == said
+
+
 @pytest.mark.parametrize(
     ("make", "args", "text"),
     [

@@ -17,7 +17,7 @@ class EntryInfo(NamedTuple):
     Attributes:
         key: Its key.
         stored_at: When it was stored, seconds since the epoch.
-        ttl: The time to live it was stored with, seconds; None never expires.
+        ttl: The time to live it was stored with, and the time for which an old value may be served (`stale_if_error`, say), seconds; None never expires.
         size: Bytes it takes, on disk with its envelope.
         tags: The tags it was stored with.
     """

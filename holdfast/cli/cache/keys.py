@@ -44,7 +44,8 @@ def keys(task: str | None, tag: str | None, by: str, limit: int, path: str | Non
     """List entries, of all tasks or of TASK, without reading their values.
 
     KEY is the beginning of a hash of the arguments: they themselves are not kept. TTL is
-    the one that the entry was stored with.
+    the one that the entry was stored with, and the time for which an old value may be
+    served.
     """
     look = place.look(path)
     every = list(look.entries())

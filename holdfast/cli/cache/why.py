@@ -41,7 +41,7 @@ def why(task: str, key: str | None, given: str | None, path: str | None, *, as_j
     """Say what became of KEY of TASK: expired, evicted, forgotten, of another version.
 
     KEY is the beginning of a key, as holdfast cache keys shows it; TTLs are those that
-    entries were stored with. With --args, MODULE is imported, the call is judged by the ttl
+    entries were stored with, stale windows included. With --args, MODULE is imported, the call is judged by the ttl
     in force, and the arguments in which the nearest keys differ are named.
     """
     if (key is None) == (given is None):
