@@ -12,6 +12,7 @@ import pytest
 from holdfast import CachePolicy, InMemoryCache, NodeTimeoutError, RetryPolicy, entrypoint, resilient, task
 from holdfast.runtime import flight
 from holdfast.runtime.run import Run
+from holdfast.typing import CacheKey
 from tests.waiting import until, until_async
 
 POLICY = CachePolicy(ttl=60, version="1")
@@ -399,3 +400,21 @@ def test_a_store_that_breaks_the_protocol_takes_no_key_with_it() -> None:
         fetch()
     cache.is_broken = False
     assert "ok" == Caller(fetch).outcome()
+
+
+def test_the_first_to_board_leads_until_it_leaves() -> None:
+    """One made inside its computation does not, and is inside of it, which the first is not."""
+
+    class Stub:
+        cache, key, is_stranded, turn = object(), CacheKey("app.fetch@1", b"k" * 16), False, None
+
+    first: Any = Stub()
+    inner: Any = Stub()
+    assert not flight.leads(first)
+    assert flight.board(first) is None
+    try:
+        assert (True, False) == (flight.leads(first), flight.leads(inner))
+        assert (False, True) == (flight.is_inside(first), flight.is_inside(inner))
+    finally:
+        flight.leave(first)
+    assert (False, False) == (flight.leads(first), flight.is_inside(inner))
