@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import subprocess
 import sys
 import threading
@@ -396,39 +394,6 @@ def test_a_process_that_exits_waits_no_longer_than_that(colour: Any, tmp_path: P
 
     assert "old" == text
     assert seconds < 30
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_child_does_not_wait_for_its_parents_refresh(still: FakeClock) -> None:
-    """Its thread is not there."""
-    gate = threading.Event()
-    calls: list[int] = []
-
-    @resilient(cache_policy=CachePolicy(version="1", **WINDOW), cache=InMemoryCache(), retry_policy=[])
-    def fetch() -> int:
-        calls.append(os.getpid())
-        if len(calls) == 2:
-            assert gate.wait(60)
-        return len(calls)
-
-    fetch()
-    still.advance(61)
-    fetch()
-    until(lambda: len(calls) == 2)
-    child = os.fork()
-    if child == 0:
-        with contextlib.suppress(BaseException):
-            fetch()
-            end = time.monotonic() + 30
-            while len(calls) < 3 and time.monotonic() < end:
-                time.sleep(0.001)
-            os._exit(0 if calls[-1] == os.getpid() else 1)
-        os._exit(2)
-    _, status = os.waitpid(child, 0)
-    gate.set()
-
-    assert 0 == os.waitstatus_to_exitcode(status)
 
 
 @pytest.mark.parametrize("field", [{"stale_while_revalidate": 60}, {"refresh_ahead": 0.5}])

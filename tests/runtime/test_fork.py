@@ -21,7 +21,7 @@ def in_child(job: str) -> None:
 
 PROGRAM = """
 import asyncio, contextlib, faulthandler, os, threading, time
-from holdfast import CachePolicy, InMemoryCache, InMemorySaver, TaskContextError, entrypoint, resilient, task
+from holdfast import CachePolicy, InMemoryCache, InMemorySaver, TaskContextError, clock, entrypoint, resilient, task
 from holdfast.runtime import flight, future
 
 faulthandler.dump_traceback_later(30, exit=True)
@@ -159,5 +159,37 @@ def outer():
     return future.result() + triple(1).result()
 
 assert 5 == outer.invoke()
+print("parent ok")
+""")
+
+
+def test_a_child_does_not_wait_for_its_parents_refresh() -> None:
+    """Whose thread is not there; so it makes one of its own, and serves the old value meanwhile."""
+    in_child("""
+asked, now = [], [1_000.0]
+
+@resilient(cache_policy=CachePolicy(ttl=60, stale_while_revalidate=60), cache=cache)
+def price():
+    asked.append(os.getpid())
+    if len(asked) == 2:
+        release.wait(20)
+    return len(asked)
+
+def child():
+    assert price() == 1
+    while len(asked) < 3: time.sleep(0.001)
+    assert asked[2] == os.getpid()
+
+class Later(type(clock.current)):
+    def time(self): return now[0]
+
+clock.current = Later()
+release = threading.Event()
+price()
+now[0] += 61
+assert price() == 1
+while len(asked) < 2: time.sleep(0.001)
+fork(child)
+release.set()
 print("parent ok")
 """)
