@@ -29,7 +29,7 @@ def doubts(best: Point | None, points: Sequence[Point], live: float | None, fact
         f"the traffic lasted less than {_LONG_ENOUGH} times {shown(longest)}: first accesses weigh as calls, so hits look rarer than they will be"
         if facts.span < _LONG_ENOUGH * longest
         else "",
-        f"{facts.keys} keys only: one of them can move every figure" if facts.keys < _FEW_KEYS else "",
+        f"{facts.keys} {'key' if facts.keys == 1 else 'keys'} only: one of them can move every figure" if facts.keys < _FEW_KEYS else "",
         "a cache that has room for everything is assumed: evictions would cost hits",
     ]
     return tuple(line for line in found if line)
@@ -39,7 +39,7 @@ def _about_evidence(point: Point, facts: Facts) -> str:
     if point.grade == "D" and facts.changed:
         return f"too little was recorded to say how often the source changes: {facts.changed} changes were seen"
     if point.grade == "D":
-        return "nothing is known of how often the source changes: only ages and hard bounds are"
+        return "how often the source changes was never seen: of staleness, only ages and hard bounds are known"
     if point.grade == "A":
         return "probes were made at the live TTL; away from it, changes are taken to come at any moment between two looks alike"
     unseen = "values that change and change back, or in bursts, look steadier than they are: by 10 to 45 % where it was measured"

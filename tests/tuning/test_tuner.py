@@ -137,7 +137,7 @@ def test_an_age_alone_needs_no_evidence_of_staleness():
 
     assert (HOUR, "keep", "D") == (advice.ttl, advice.move, advice.grade)
     assert "older than max_age" == verdicts[2.0]
-    assert "nothing is known of how often the source changes: only ages and hard bounds are" in advice.what_could_be_wrong
+    assert "how often the source changes was never seen: of staleness, only ages and hard bounds are known" in advice.what_could_be_wrong
 
 
 def test_when_nothing_keeps_to_the_budget_it_says_so():
