@@ -266,6 +266,7 @@ def pausing(turn):
 Turn.pause = pausing
 print(load(1))
 holdfast.flush()
+until("show")
 from holdfast.tracing.store.database import TraceStore
 for span in TraceStore(folder / 'traces.db').all_spans():
     if "holdfast.cache.result" in span.attributes: print(span.attributes["holdfast.cache.result"])
@@ -274,5 +275,6 @@ for span in TraceStore(folder / 'traces.db').all_spans():
     until(lambda: "waits" in other.lines)
     tell("go")
     leader.output()
+    tell("show")
 
     assert {"miss", "coalesced"} == set(other.output()[1:])

@@ -233,7 +233,10 @@ class Pulse:
             if self._has_thread:
                 return
             self._has_thread = True
-        threading.Thread(target=self._run, name="holdfast-leases", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name="holdfast-leases", daemon=True).start()
+        except RuntimeError:  # no more threads, or the interpreter ends: without stamps, others pass by in the end
+            self._has_thread = False
 
     def remove(self, lease: Lease) -> None:
         """Stamp no more."""

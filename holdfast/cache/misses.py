@@ -89,6 +89,14 @@ def explain(connection: Connection, key: CacheKey, now: float, *, ttl: float | N
         ttl: Seconds, that entries are judged by; None for ever.
         parts: Salted digests of the call's arguments; None where they are not known.
     """
+    connection.execute("BEGIN")  # one snapshot: a sweep removes a row, and then the mark that tells of it
+    try:
+        return _explain(connection, key, now, ttl=ttl, parts=parts)
+    finally:
+        connection.execute("COMMIT")
+
+
+def _explain(connection: Connection, key: CacheKey, now: float, *, ttl: float | None, parts: dict[str, bytes] | None) -> MissExplanation:
     about: dict[str, Any] = {"namespace": key.namespace, "key": key.digest.hex()}
     name = row_name(key)
     row = connection.execute("SELECT store_time, CAST(tag AS BLOB) FROM Cache WHERE key = ?", (name,)).fetchone()

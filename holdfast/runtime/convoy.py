@@ -46,7 +46,10 @@ async def in_convoy(fn: Callable[[], Any]) -> Any:
     convoy = _convoys.get(loop)
     if convoy is None:
         convoy = _convoys[loop] = _Convoy()
-    answer = convoy.send(loop, fn)
+    try:
+        answer = convoy.send(loop, fn)
+    except RuntimeError:  # no thread can be had, as in Python 3.12 when the interpreter ends: rather let this loop wait than lose a value
+        return fn()
     await answer
     try:
         return taken(answer)

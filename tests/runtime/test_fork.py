@@ -20,11 +20,12 @@ def in_child(job: str) -> None:
 
 
 PROGRAM = """
-import asyncio, contextlib, faulthandler, os, threading, time
+import asyncio, contextlib, faulthandler, logging, os, threading, time
 from holdfast import CachePolicy, InMemoryCache, InMemorySaver, TaskContextError, clock, entrypoint, resilient, task
 from holdfast.runtime import flight, future
 
 faulthandler.dump_traceback_later(30, exit=True)
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # that a callback took long says something about the machine
 cache, saver = InMemoryCache(), InMemorySaver()
 
 @task
