@@ -50,7 +50,7 @@ sync-check: $(VENV)/.dev ## fail when a sync twin is stale
 	@$(BIN)/python scripts/unasync.py --check
 
 docs: $(VENV)/.dev ## run every code block of README and docs, and every doctest
-	@$(BIN)/python -m pytest tests/test_docs.py $(ARGS)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/test_docs.py $(ARGS)
 
 faults: $(VENV)/.dev ## kill, starve and race real runs, 840 rounds (ARGS="--only kill --rounds 20 --seed 7")
 	@$(BIN)/python -m tests.faults $(ARGS)

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from importlib import import_module
 from itertools import count
 from pathlib import Path
+from time import perf_counter, process_time
 from types import SimpleNamespace
 from typing import Annotated, Any, TypedDict
 
@@ -94,7 +95,9 @@ def saver_of(library: str, stack: ExitStack, synchronous: str) -> tuple[Any, Pat
     return import_module("langgraph.checkpoint.sqlite").SqliteSaver(connection), file
 
 
-def looped(library: str, size: int, synchronous: str = "NORMAL", durability: str = "async") -> Make:
+def looped(
+    library: str, size: int, synchronous: str = "NORMAL", durability: str = "async", clock: Callable[[], float] = perf_counter
+) -> Make:
     """A new thread at each measurement; with ``async``, LangGraph's default, a superstep is written while the next one runs."""
 
     def make(stack: ExitStack) -> Measure:
@@ -105,7 +108,7 @@ def looped(library: str, size: int, synchronous: str = "NORMAL", durability: str
             config = {**LIMIT, "configurable": {"thread_id": str(next(numbers))}}
             app.invoke({"n": size}, config, durability=durability)
 
-        return once(run)
+        return once(run, clock)
 
     return make
 
@@ -159,7 +162,7 @@ def stored(library: str, size: int) -> Make:
 
 
 def resumed(size: int) -> Make:
-    """A loop that stops at its last superstep, and is gone on with: all the others are taken in from the file."""
+    """A loop that stops at its last superstep, and is gone on with: the rows of all the others are read."""
 
     def make(stack: ExitStack) -> Measure:
         api = names(OURS)
@@ -167,11 +170,9 @@ def resumed(size: int) -> Make:
         app, numbers = loop(api, saver), count()
 
         def measure(_: int) -> float:
-            from time import perf_counter
-
             config = {**LIMIT, "configurable": {"thread_id": str(next(numbers))}}
             try:
-                app.invoke({"n": size + 1}, {**config, "recursion_limit": size})
+                app.invoke({"n": size + 1}, {**config, "recursion_limit": size}, durability="async")
             except RecursionError:
                 began = perf_counter()
                 app.invoke(None, config)
@@ -219,6 +220,16 @@ ROWS = [
         )
         for synchronous in ("NORMAL", "FULL")
     ],
+    *[
+        Row(
+            name=f"state graph, a loop of {size:,} supersteps, SqliteSaver, {said}, CPU time of all threads, each",
+            most_rounds=5,
+            contestants=_both(
+                lambda name, size=size, durability=durability: looped(name, size, durability=durability, clock=process_time), size
+            ),
+        )
+        for size, durability, said in ((1_000, "async", "written behind"), (100, "sync", "each written before the next"))
+    ],
     GROWTH_ROW,
     Row(
         name="state graph, bytes on disk for each superstep of a loop of 1,000",
@@ -227,9 +238,9 @@ ROWS = [
         contestants=_both(lambda name: stored(name, 1_000), 1_000),
     ),
     Row(
-        name="state graph, going on after 1,000 supersteps",
+        name="state graph, going on after 100, 1,000 and 10,000 supersteps",
         unit=MILLISECONDS,
-        most_rounds=5,
-        contestants={OURS: Contestant(resumed(1_000), 1)},
+        most_rounds=3,
+        contestants={f"{size:,} supersteps": Contestant(resumed(size), 1) for size in (100, 1_000, 10_000)},
     ),
 ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from holdfast import _lazy
 from holdfast import _wiring as _wiring
 from holdfast._resilient import Resilient, resilient
 from holdfast._secrets import Secret
@@ -33,7 +34,7 @@ from holdfast.errors import (
     ThreadBusyError,
     UnknownInterruptError,
 )
-from holdfast.policies import CachePolicy, Probe, RetryPolicy, StopReason, TimeoutPolicy
+from holdfast.policies import CachePolicy, Probe, RetryPolicy, StopReason, TimeoutPolicy, Tune
 from holdfast.runtime.cache_entry import CacheEntry, get_cache_entry
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from holdfast._task import Task as Task
     from holdfast._task import task as task
     from holdfast._typed import entrypoint as entrypoint
+    from holdfast._version import __version__ as __version__
     from holdfast.cache.disk import DiskCache as DiskCache
     from holdfast.cache.memory import InMemoryCache as InMemoryCache
     from holdfast.checkpoint.memory import InMemorySaver as InMemorySaver
@@ -115,6 +117,7 @@ __all__ = [
     "TaskFuture",
     "ThreadBusyError",
     "TimeoutPolicy",
+    "Tune",
     "UnknownInterruptError",
     "entrypoint",
     "final",
@@ -131,46 +134,35 @@ __all__ = [
 ]
 
 
-_IN = {
-    "holdfast._entrypoint": ("Entrypoint",),
-    "holdfast._graph.builder": ("StateGraph",),
-    "holdfast._graph.compiled": ("CompiledStateGraph",),
-    "holdfast._graph.nodes": ("NodeError",),
-    "holdfast._graph.routes": ("END", "START", "Send", "StateUpdate"),
-    "holdfast._snapshots": ("SnapshotTask", "StateSnapshot"),
-    "holdfast._task": ("Task", "task"),
-    "holdfast._typed": ("entrypoint",),
-    "holdfast.cache.disk": ("DiskCache",),
-    "holdfast.cache.memory": ("InMemoryCache",),
-    "holdfast.checkpoint.memory": ("InMemorySaver",),
-    "holdfast.checkpoint.sqlite": ("SqliteSaver",),
-    "holdfast.runtime.ending": ("final",),
-    "holdfast.runtime.future": ("TaskFuture",),
-    "holdfast.runtime.idempotency": ("get_idempotency_key",),
-    "holdfast.runtime.inject": ("Runtime", "StreamWriter", "get_config", "get_stream_writer"),
-    "holdfast.runtime.interrupt": ("Command", "Input", "interrupt"),
-    "holdfast.runtime.questions": ("Interrupt",),
-    "holdfast.tracing": ("flush",),
-    "holdfast.tuning": ("tune",),
-    "holdfast.values.codec": ("register",),
-}
-"""Where the names are that a function decorated with `resilient` does not need: loaded on first use."""
-_PLACES = {name: module for module, names in _IN.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    """Load what runs, graphs, checkpoints, traces and tuning need, and the version, on first use."""
-    if name in _PLACES:
-        from importlib import import_module
-
-        found = globals()[name] = getattr(import_module(_PLACES[name]), name)
-        return found
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("holdfast")
-    msg = f"module 'holdfast' has no attribute {name!r}"
-    raise AttributeError(msg)
+if not TYPE_CHECKING:  # a type checker would take it for a reason to accept every name
+    __getattr__ = _lazy.lazy(
+        globals(),
+        {
+            "_entrypoint": ("Entrypoint",),
+            "_graph.builder": ("StateGraph",),
+            "_graph.compiled": ("CompiledStateGraph",),
+            "_graph.nodes": ("NodeError",),
+            "_graph.routes": ("END", "START", "Send", "StateUpdate"),
+            "_snapshots": ("SnapshotTask", "StateSnapshot"),
+            "_task": ("Task", "task"),
+            "_typed": ("entrypoint",),
+            "_version": ("__version__",),
+            "cache.disk": ("DiskCache",),
+            "cache.memory": ("InMemoryCache",),
+            "checkpoint.memory": ("InMemorySaver",),
+            "checkpoint.sqlite": ("SqliteSaver",),
+            "runtime.ending": ("final",),
+            "runtime.future": ("TaskFuture",),
+            "runtime.idempotency": ("get_idempotency_key",),
+            "runtime.inject": ("Runtime", "StreamWriter", "get_config", "get_stream_writer"),
+            "runtime.interrupt": ("Command", "Input", "interrupt"),
+            "runtime.questions": ("Interrupt",),
+            "tracing": ("flush",),
+            "tuning": ("tune",),
+            "values.codec": ("register",),
+        },
+    )
+    """Finds the names that a function decorated with `resilient` does not need: what runs, graphs, checkpoints, traces and tuning stand on."""
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""What a cache and the runtime tell the recorder of evidence, and what an operator's override changes for them: protocols, and where they meet.
+"""What a cache and the runtime tell the recorder of evidence, and what overrides change for them: protocols, and where they meet.
 
 A disk cache asks `open_witness` for whoever attends its folder. Each entry that it hands out carries a `Tap`, by which a hit is noted in a tenth of
 a microsecond: whoever serves the entry counts it, and calls `Tap.keep` only when enough time has passed since the key's last one.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from holdfast.typing import CacheKey
@@ -109,3 +109,11 @@ def _nobody(folder: Path, is_recorded: bool) -> Witness | None:  # noqa: FBT001 
 
 open_witness: Callable[[Path, bool], Witness | None] = _nobody
 """Who attends the cache in a folder, and records what it is asked for if that is wanted; set by ``holdfast``."""
+
+
+def _nobody_looks(folder: Path, tasks: Sequence[tuple[str, Any]]) -> None:
+    del folder, tasks
+
+
+look_after: Callable[[Path, Sequence[tuple[str, Any]]], None] = _nobody_looks
+"""Looks after the times to live of tasks, given with their policies, of the cache in a folder, if it is time, and behind; set by ``holdfast``."""

@@ -61,7 +61,8 @@ def why_missed(plan: Plan, cache: Cache, args: tuple[Any, ...], kwargs: dict[str
     maker = key_maker(plan)
     key = maker.make(args, kwargs)
     policy = None if plan.cache is None else in_force(plan.cache, cache, key)
-    return cache.why_miss(key, ttl=None if policy is None else policy.ttl, parts=maker.digests(args, kwargs))
+    ttl, windows = (None, (0.0, 0.0)) if policy is None else (policy.ttl, policy.windows)
+    return cache.why_miss(key, ttl=ttl, parts=maker.digests(args, kwargs), windows=windows)
 
 
 def purge_all(plan: Plan, cache: Cache | None) -> int:

@@ -13,9 +13,11 @@ from holdfast.runtime import context, lookup
 from holdfast.tracing.setup.detect import detect
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from holdfast._evidence import Witness
+    from holdfast.policies.cache import CachePolicy
     from holdfast.runtime.context import Scope
     from holdfast.runtime.flight import Landed
     from holdfast.runtime.future import TaskFuture
@@ -37,6 +39,14 @@ def _attend(folder: Path, is_recorded: bool) -> Witness:  # noqa: FBT001 - see `
     from holdfast.recording.attendant import attend
 
     return attend(folder, is_recorded=is_recorded)
+
+
+def _look_after(folder: Path, tasks: Sequence[tuple[str, CachePolicy]]) -> None:
+    """Load what looks after times to live when there is a first one to look after, and step aside."""
+    from holdfast.tuning.autopilot import look_after
+
+    _evidence.look_after = look_after
+    look_after(folder, tasks)
 
 
 def _node() -> Scope | None:
@@ -64,7 +74,7 @@ def _start_probe(call: Call, entry: Entry) -> None:
     probing.start(call, entry)
 
 
-_evidence.open_witness = _attend
+_evidence.open_witness, _evidence.look_after = _attend, _look_after
 context.outside = _node
 events.detect = detect
 events.fallback = _warn

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
+from holdfast._lazy import lazy
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -163,15 +165,5 @@ def run_tracer() -> RunTracer | None:
     return found if isinstance(found, RunTracer) else None
 
 
-_RECORDS = frozenset({"AttemptFacts", "CallFacts", "Origin", "Outbox", "Remains", "RunFacts"})
-
-
-def __getattr__(name: str) -> object:
-    """Load the records when there is something to record: what they stand on takes a third of the time of ``import holdfast``."""
-    if name not in _RECORDS:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    from holdfast import _facts
-
-    globals().update({each: getattr(_facts, each) for each in _RECORDS})
-    return globals()[name]
+if not TYPE_CHECKING:  # when there is something to record: what the records stand on takes a third of the time of `import holdfast`
+    __getattr__ = lazy(globals(), {"_facts": ("AttemptFacts", "CallFacts", "Origin", "Outbox", "Remains", "RunFacts")})

@@ -4,8 +4,8 @@
     python scripts/mutate.py policies/retry.py --sample 100   of one, or of all in a folder (`values`)
 
 How: a copy of the tree gets one mutant (`scripts/mutants.py`) at a time; the sync twin of an ``_async`` module is made anew. This process has
-loaded pytest and the heavy libraries; a fork of it imports the copy and runs the module's tests until the first fails. The sample is the
-same for the same seed and source. Outcomes are kept in ``build/mutation``: a run goes on where it was stopped, and after a change to the
+loaded pytest and the heavy libraries; a fork of it imports the copy and runs those of the module's tests that run the changed lines
+(`scripts/touched.py`), the quickest first, until one fails. The sample is the same for the same seed and source. Outcomes are kept in ``build/mutation``: a run goes on where it was stopped, and after a change to the
 tests only the survivors are tried again. (Delete that folder after a change to what a module stands on.)
 
 Why not mutmut 3, which forks too: it works by trampolines in functions, so it leaves tables, class bodies and decorated functions alone, and
@@ -33,6 +33,7 @@ from typing import NamedTuple, NoReturn
 import hypothesis
 import mutants
 import pytest
+import touched
 import unasync
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,7 +73,7 @@ MODULES = {
     "policies/error_rules.py": _ERRORS,
     "policies/error_table.py": _ERRORS,
     "policies/freshness.py": "policies/test_freshness.py runtime/test_freshness_model.py",
-    "policies/plan.py": "policies/test_plan.py runtime/test_inject.py",
+    "policies/plan.py": "policies/test_plan.py runtime/test_inject.py runtime/test_cache_modes.py",
     "policies/pushback.py": "policies/test_pushback.py policies/test_retry.py",
     "policies/retry.py": f"{_RETRY} policies/test_plan.py",
     "policies/retry_fields.py": _RETRY,
@@ -96,25 +97,27 @@ MODULES = {
     "runtime/_async/call.py": f"runtime/test_once.py {_CALLS} {_ENDS}",
     "runtime/_async/resilient.py": f"test_resilient.py {_FACTS} runtime/test_flight.py",
     "runtime/_async/step.py": _CALLS,
-    "runtime/attempts.py": f"{_CALLS} {_ENDS}",
+    "runtime/attempts.py": f"{_FACTS} runtime/test_replay.py runtime/test_stream.py runtime/test_limits.py test_resilient.py test_tracebacks.py "
+    "runtime/test_ending.py runtime/test_failures.py",
     "runtime/convoy.py": "runtime/test_convoy.py runtime/test_hop.py",
-    "runtime/dispatch.py": f"runtime/test_dispatch.py {_SLOTS}",
-    "runtime/flight.py": "runtime/test_flight.py runtime/test_standstill.py runtime/test_behind.py runtime/test_cache_timeouts.py test_resilient.py "
+    "runtime/dispatch.py": f"runtime/test_dispatch.py {_SLOTS} runtime/test_fork.py",
+    "runtime/flight.py": "runtime/test_flight.py runtime/test_lookup.py runtime/test_standstill.py runtime/test_behind.py runtime/test_cache_timeouts.py test_resilient.py "
     "test_single_flight_processes.py runtime/test_fork.py",
-    "runtime/future.py": "runtime/test_future.py test_task.py",
+    "runtime/future.py": "runtime/test_future.py test_task.py runtime/test_slots.py runtime/test_ending.py",
     "runtime/holdoff.py": "runtime/test_holdoff.py runtime/test_fail_safe.py",
     "runtime/hop.py": "runtime/test_hop.py test_resilient.py test_task.py runtime/test_stress.py",
     "runtime/journal.py": f"runtime/test_journal.py runtime/test_once.py runtime/test_replay.py test_entrypoint.py {_ENDS}",
     "runtime/landing.py": "runtime/test_landing.py runtime/test_cache_timeouts.py runtime/test_flight.py runtime/test_standstill.py",
-    "runtime/lookup.py": f"runtime/test_lookup.py test_resilient.py runtime/test_flight.py {_FACTS} test_task.py",
+    "runtime/lookup.py": "runtime/test_lookup.py test_resilient.py runtime/test_flight.py runtime/test_facts.py runtime/test_fail_safe.py "
+    "runtime/test_behind.py runtime/test_cache_modes.py runtime/test_cache_entry.py runtime/test_cache_timeouts.py cache/test_misses.py",
     "runtime/loops.py": "runtime/test_future.py runtime/test_fork.py test_task.py",
     "runtime/naming.py": "runtime/test_naming.py runtime/test_replay.py runtime/test_journal.py",
     "runtime/once.py": "runtime/test_once.py test_resolve.py",
     "runtime/outcomes.py": "runtime/test_outcomes.py runtime/test_writer.py runtime/test_once.py runtime/test_journal.py",
     "runtime/questions.py": "runtime/test_questions.py runtime/test_interrupt.py runtime/test_stream.py",
     "runtime/replay.py": "runtime/test_replay.py runtime/test_journal.py test_durable.py",
-    "runtime/steps.py": f"runtime/test_stream.py runtime/test_once.py runtime/test_journal.py test_task.py test_entrypoint.py runtime/test_flight.py "
-    f"runtime/test_interrupt.py {_FACTS} {_ENDS} {_SLOTS}",
+    "runtime/steps.py": f"runtime/test_stream.py runtime/test_once.py runtime/test_journal.py test_task.py runtime/test_interrupt.py "
+    f"runtime/test_facts.py runtime/test_ending.py {_SLOTS}",
     "runtime/stream.py": "runtime/test_stream.py test_entrypoint.py",
     "runtime/trail.py": "runtime/test_trail.py runtime/test_replay.py",
     "runtime/writer.py": "runtime/test_writer.py runtime/test_outcomes.py",
@@ -164,25 +167,27 @@ class Bench:
         self._tests = [f"tests/{name}" for name in MODULES[module].split()]
         shutil.copytree(ROOT, self._tree, ignore=NOT_COPIED)
         self.source = self._path.read_bytes()
-        self._limit = 120.0  # seconds without any test ending
-        self._longest = 0.0  # that was seen
+        self._touched: dict[str, touched.Touched] = {}
 
     def prepare(self) -> float:
-        """Run the tests without a mutant; return the seconds they take.
+        """Find out what the tests run, then run them without a mutant; return the seconds they take.
 
         Raises:
             SystemExit: They fail.
         """
         for name in PRELOADED.split():
             importlib.import_module(name)
-        self._run(keep_bytecode=True)
+        kept = self._log.with_name("touched")
+        twin = {str(unasync.twin_path(self._path)): unasync.BANNER.count("\n")} if "_async" in self._path.parts else {}
+        outcome, _ = self._run(touched.Watch({str(self._path): 0, **twin}, kept), is_trial=True)
+        if outcome == "timeout":  # whoever fails may be too slow while watched
+            raise SystemExit(f"mutate: a test hangs while it is watched:\n{self._log.read_text(encoding='utf-8')}")
+        self._touched = touched.read(kept)
         began = time.monotonic()
-        outcome, by = self._run()
+        outcome, by = self._run(touched.Chosen(list(self._touched)))
         if outcome != "survived":
             raise SystemExit(f"mutate: the tests fail without a mutant: {outcome} {by}\n{self._log.read_text(encoding='utf-8')}")
-        took = time.monotonic() - began
-        self._limit = 5 + 4 * self._longest
-        return took
+        return time.monotonic() - began
 
     def digest_of_tests(self) -> str:
         """Changes whenever one of the tests does."""
@@ -190,11 +195,15 @@ class Bench:
         files = [file for path in paths for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
         return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
-    def judge(self, mutant: bytes) -> tuple[str, str]:
+    def judge(self, edit: mutants.Edit) -> tuple[str, str]:
         """``killed``, ``timeout`` or ``survived``, and the test that killed it."""
-        self._write(mutant)
+        changed = touched.lines_of(self.source, edit.start)
+        tests = [test for test, each in self._touched.items() if each.may_notice(changed)]
+        if not tests:
+            return "survived", ""
+        self._write(edit.apply(self.source))
         try:
-            return self._run()
+            return self._run(touched.Chosen(tests), limit=10 + 4 * max(self._touched[test].seconds for test in tests))
         finally:
             self._write(self.source)
 
@@ -209,13 +218,16 @@ class Bench:
             for stale in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
                 stale.unlink()
 
-    def _run(self, *, keep_bytecode: bool = False) -> tuple[str, str]:
-        """Run the tests in a fork, a session of its own, of which nothing is left."""
+    def _run(self, plugin: object, *, limit: float = 120, is_trial: bool = False) -> tuple[str, str]:
+        """Run the tests in a fork, a session of its own, of which nothing is left, and which may go on for ``limit`` without any test ending.
+
+        A trial runs them all, whether they fail or not, and leaves bytecode behind.
+        """
         sys.stdout.flush()
         child = os.fork()
         if child == 0:
-            self._run_pytest(keep_bytecode=keep_bytecode)
-        ended, status = self._wait(child)
+            self._run_pytest(plugin, is_trial=is_trial)
+        ended, status = self._wait(child, limit)
         if not ended:
             return "timeout", ""
         if os.waitstatus_to_exitcode(status) == 0:
@@ -223,15 +235,14 @@ class Bench:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "killed", next((line.split(" - ")[0] for line in reversed(lines) if line.startswith(("FAILED ", "ERROR "))), "no test ran")
 
-    def _wait(self, child: int) -> tuple[int, int]:
+    def _wait(self, child: int, limit: float) -> tuple[int, int]:
         """Wait for a child as long as tests end in it, each of which makes the log grow; whether it ended, and its status."""
         ended, status, size, since = 0, 0, 0, time.monotonic()
         try:
-            while not ended and time.monotonic() < since + self._limit:
+            while not ended and time.monotonic() < since + limit:
                 time.sleep(0.01)
                 ended, status = os.waitpid(child, os.WNOHANG)
                 if (now := self._log.stat().st_size if self._log.exists() else 0) != size:
-                    self._longest = max(self._longest, time.monotonic() - since)
                     size, since = now, time.monotonic()
         finally:
             with contextlib.suppress(ProcessLookupError):  # it may be the child alone, and gone
@@ -240,7 +251,7 @@ class Bench:
                 os.waitpid(child, 0)
         return ended, status
 
-    def _run_pytest(self, *, keep_bytecode: bool) -> NoReturn:
+    def _run_pytest(self, plugin: object, *, is_trial: bool) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored when this runs in the background of a shell
         os.setsid()
@@ -251,9 +262,10 @@ class Bench:
         try:
             os.chdir(self._tree)
             sys.path.insert(0, str(self._tree))
-            sys.dont_write_bytecode = not keep_bytecode
+            sys.dont_write_bytecode = not is_trial
             os.environ |= {"PYTHONPATH": str(self._tree), "PYTHONDONTWRITEBYTECODE": "1"}  # for processes that tests start
-            code = pytest.main(["-x", "--tb=line", "-Wignore:Module already imported", "--hypothesis-profile=mutate", *self._tests])
+            options = ["--tb=line", "-Wignore:Module already imported", "--hypothesis-profile=mutate", *([] if is_trial else ["-x"])]
+            code = pytest.main([*options, *self._tests], plugins=[plugin])
             sys.stdout.flush()
         finally:
             os._exit(code)  # without the exit handlers of this process
@@ -298,7 +310,7 @@ def check(module: str, size: int, seed: int) -> Report:
                 if not is_ready:
                     print(f"{module}: its tests take {bench.prepare():.1f} s", file=sys.stderr)
                     is_ready = True
-                outcome, by = bench.judge(mutant)
+                outcome, by = bench.judge(edit)
                 known[name] = [outcome, by, tests]
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 kept.write_text(json.dumps(known, indent=0), encoding="utf-8")

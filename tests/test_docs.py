@@ -19,7 +19,6 @@ import pkgutil
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,25 +109,16 @@ def shown_output(block: Block, page: list[Block]) -> str | None:
     return following.code if following is not None and following.remark == "prints" else None
 
 
-@pytest.fixture(scope="module")
-def runs(request, tmp_path_factory):
-    """Each block that is asked for, running or done: a few at a time, as a fresh interpreter takes longer to start than most blocks to run."""
-    asked = [
-        item.callspec.params["block"] for item in request.session.items if item.function is test_code_runs_and_prints_what_the_page_says
-    ]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {block: pool.submit(run, program(block, page_of(block)), tmp_path_factory.mktemp("block")) for block in asked}
-
-
 def page_of(block):
     """All blocks of its page."""
     return [other for other in ALL if other.page == block.page]
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=str)
-def test_code_runs_and_prints_what_the_page_says(block, runs):
+def test_code_runs_and_prints_what_the_page_says(block, tmp_path):
     """A reader who pastes the block gets what the page promises."""
-    page, done = page_of(block), runs[block].result()
+    page = page_of(block)
+    done = run(program(block, page), tmp_path)
 
     if block.remark == "raises":
         assert re.search(rf"^(\w+\.)*{block.rest}(:|$)", done.stderr, re.MULTILINE), done.stderr or "it raised nothing"

@@ -73,8 +73,9 @@ def test_dir_shows_every_public_name():
 
 def test_an_unknown_name_is_an_attribute_error():
     """A typo names the module and the name, as Python does."""
-    with pytest.raises(AttributeError, match="module 'holdfast' has no attribute 'taks'"):
+    with pytest.raises(AttributeError, match="module 'holdfast' has no attribute 'taks'") as caught:
         _ = holdfast.taks
+    assert ("taks", holdfast) == (caught.value.name, caught.value.obj)  # of which Python makes "Did you mean: 'task'?"
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -49,6 +49,14 @@ def test_each_test_says_what_it_checks(path):
     assert [] == silent
 
 
+@pytest.mark.parametrize("folder", [PACKAGE, TESTS], ids=["holdfast", "tests"])
+def test_no_comment_hangs_on_a_closing_bracket(folder):
+    """The formatter leaves it there when a line has become too long: a comment stands above what it explains."""
+    hanging = re.compile(r"^\s*[])}]+  # (?!fmt: skip|noqa|type: ignore|pyright:)", re.MULTILINE)
+
+    assert [] == [path.relative_to(folder).as_posix() for path in modules(folder) if hanging.search(path.read_text(encoding="utf-8"))]
+
+
 def test_code_lines_leaves_the_docstring_out():
     """A long explanation is no long function."""
     (function,) = ast.parse('def f():\n    """One.\n\n    Two.\n    """\n    x = 1\n\n    return x\n').body

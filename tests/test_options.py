@@ -16,6 +16,7 @@ from holdfast import (
     Probe,
     RetryPolicy,
     TimeoutPolicy,
+    Tune,
     _options,
     entrypoint,
     resilient,
@@ -92,6 +93,7 @@ def refused(make, *args, **options):
             "version",
             "Entrypoint.invoke has no option 'version': it takes input, config, thread_id, context, run_id, wait",
         ),
+        (Tune, "budget", "Tune has no option 'budget': did you mean 'stale_budget'?"),
         (Probe, "rate", "Probe has no option 'rate': it takes share, max_per_hour"),
         (
             task,

@@ -28,6 +28,7 @@ from holdfast.errors import (
 from holdfast.runtime import steps
 from holdfast.runtime.context import scope_for
 from holdfast.runtime.interrupt import Command
+from holdfast.runtime.run import has_room
 from holdfast.runtime.stream import INTERRUPT, nodes_around
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Body:
         self._limit = _limit(self._scope.run.config)
         sink = self._scope.run.sink
         self._is_heard = sink is not None and (self._scope.call.is_body or sink.shows_inner)
+        self._has_room = not parts.is_async and has_room()
         self._made = 0
         self._failed: list[tuple[str, str]] = []
         self.walk = start.walk = begun(parts, start, self._scope.run.previous if self._scope.call.is_body else None)
@@ -127,7 +129,7 @@ class Body:
             self._pause(BEFORE, self._start.before, [job.node for job in walk.jobs])
         self._made += 1
         futures: list[TaskFuture[Any]] = []
-        is_alone = len(walk.jobs) == 1
+        is_alone = len(walk.jobs) == 1 and self._has_room
         for job in walk.jobs:
             node = parts.start if job.node == START and parts.start is not None else parts.nodes[job.node]
             given = node.given(walk.input_values() if walk.is_input else walk.values, job.arg)

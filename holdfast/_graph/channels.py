@@ -12,8 +12,7 @@ from holdfast.runtime.foreign import add_note
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    Write = tuple[str, Any]
-    """Which node writes, and what."""
+    from holdfast._graph.schema import Update
 
 MISSING: Any = object()
 _CONCRETE: dict[Any, Callable[[], Any]] = {
@@ -43,33 +42,20 @@ class Channel(NamedTuple):
     reducer: Callable[[Any, Any], Any] | None = None
     start: Callable[[], Any] | None = None
 
-    def written(self, value: Any, writes: Sequence[Write]) -> Any:
-        """The value after a superstep's writes, in order.
-
-        Args:
-            value: What is there, or `MISSING`.
-            writes: At least one.
+    def reduced(self, value: Any, node: str, new: Any) -> Any:
+        """What the reducer makes of what is there, which may be `MISSING`, and what ``node`` has written.
 
         Raises:
-            InvalidUpdateError: There are two, and no reducer.
             Exception: What the reducer raised.
         """
-        reducer = self.reducer
-        if reducer is None:
-            if len(writes) > 1:
-                raise _two_writers(self.name, [node for node, _ in writes])
-            return writes[0][1]
-        for node, new in writes:
-            if value is MISSING:
-                value = new
-                continue
-            try:
-                value = reducer(value, new)
-            except Exception as error:
-                what = "the input" if node == "__start__" else f"what node {node!r} wrote"
-                add_note(error, f"holdfast: raised by the reducer of {self.name!r} on {what}; the superstep changed nothing")
-                raise
-        return value
+        if value is MISSING or self.reducer is None:
+            return new
+        try:
+            return self.reducer(value, new)
+        except Exception as error:
+            what = "the input" if node == "__start__" else f"what node {node!r} wrote"
+            add_note(error, f"holdfast: raised by the reducer of {self.name!r} on {what}; the superstep changed nothing")
+            raise
 
 
 def starting_value(annotation: Any) -> Callable[[], Any] | None:
@@ -92,24 +78,24 @@ def _two_writers(key: str, nodes: list[str]) -> InvalidUpdateError:
     return InvalidUpdateError(msg, node=names[0], key=key)
 
 
-def applied(channels: dict[str, Channel], values: dict[str, Any], writes: Sequence[tuple[str, str, Any]]) -> dict[str, Any]:
-    """The state after the writes of one superstep, each as (node, key, value); ``values`` is left as it is.
+def applied(channels: dict[str, Channel], values: dict[str, Any], writes: Sequence[tuple[str, Update]]) -> dict[str, Any]:
+    """The state after the writes of one superstep, each a node and its update; ``values`` is left as it is.
 
     Raises:
-        InvalidUpdateError: The writes do not go together.
+        InvalidUpdateError: The writes do not go together: there are two to a key without a reducer.
         Exception: What a reducer raised.
     """
-    if not writes:
-        return values
-    if len(writes) == 1:
-        ((node, key, value),) = writes
-        return {**values, key: channels[key].written(values.get(key, MISSING), [(node, value)])}
-    by_key: dict[str, list[Write]] = {}
-    for node, key, value in writes:
-        by_key.setdefault(key, []).append((node, value))
-    changed = dict(values)
-    for key, wanted in by_key.items():
-        changed[key] = channels[key].written(values.get(key, MISSING), wanted)
+    changed, settled = values.copy(), set[str]()
+    for node, update in writes:
+        for key, value in update:
+            channel = channels[key]
+            if channel.reducer is not None:
+                changed[key] = channel.reduced(changed.get(key, MISSING), node, value)
+            elif key in settled:
+                raise _two_writers(key, [who for who, update in writes for name, _ in update if name == key])
+            else:
+                settled.add(key)
+                changed[key] = value
     return changed
 
 

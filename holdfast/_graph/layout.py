@@ -87,6 +87,9 @@ class Drawing:
     def _check_names(self, nodes: list[str]) -> None:
         known = {START, END, *nodes}
         for source, target, how in self._all_edges():
+            if target == START:
+                msg = f"{how} leads to START, where the graph begins: name a node, or END"
+                raise PolicyError(msg)
             for name in (source, target):
                 if name not in known:
                     msg = f"{how} names a node {name!r} that there is not; there are: {', '.join(nodes) or 'none'}"
@@ -102,7 +105,7 @@ class Drawing:
             for branch in branches.values():
                 how = f"the conditional edge {branch.name!r} of {source!r}"
                 yield from ((source, target, how) for target in (branch.ends or {}).values())
-                yield source, source, how
+                yield source, END, how  # where it may lead anywhere, there is its source to look at
         for source, targets in self.destinations.items():
             yield from ((source, target, f"what node {source!r} says of its destinations") for target in targets or ())
 

@@ -7,9 +7,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast._graph.channels import MISSING, applied
-from holdfast._graph.routes import START, Written, as_targets, checked_targets, written_by
+from holdfast._graph.routes import END, START, Written, as_targets, checked_targets, written_by
 from holdfast._plans import build_plan
-from holdfast.errors import InvalidUpdateError
+from holdfast.errors import InvalidUpdateError, PolicyError
 from holdfast.runtime import _ports
 from holdfast.runtime.context import scope_for
 from holdfast.runtime.foreign import add_note
@@ -101,6 +101,26 @@ class Ways(NamedTuple):
     codec: Codec
 
 
+def checked(plan: Plan, what: str, *others: str) -> Plan:
+    """``plan``, when its function can be called as graphs do it.
+
+    Args:
+        plan: That of a function which gets the state.
+        what: What it is, for the error.
+        others: What else it may have as a parameter.
+
+    Raises:
+        PolicyError: It takes no state, or asks for more.
+    """
+    left = plan.names[1:]  # the first one gets the state, whatever its name is
+    try:
+        plan.bind(None, **dict.fromkeys(name for name in left if name in plan.injected or name in others))
+    except TypeError as error:
+        msg = f"{what} cannot be called: {error}. It gets the state, and by their names {', '.join((*others, 'config, runtime, store or writer'))}"
+        raise PolicyError(msg) from error
+    return plan
+
+
 def node_plan(inner: Plan, routes: Sequence[Route], ways: Ways, *, is_graph: bool = False) -> Plan:
     """The plan of a node.
 
@@ -110,12 +130,12 @@ def node_plan(inner: Plan, routes: Sequence[Route], ways: Ways, *, is_graph: boo
         ways: What its result is judged by.
         is_graph: Whether it is another graph, whose state may have keys that this one has not.
     """
-    fn, name = inner.fn, inner.name
+    fn, name, known = inner.fn, inner.name, ways.channels.keys()
 
     def written(result: Any) -> Written:
         if is_graph and isinstance(result, dict):
-            result = {key: value for key, value in result.items() if key in ways.channels}  # pyright: ignore[reportUnknownVariableType]
-        return written_by(name, result, ways.channels, ways.targets)
+            result = {key: value for key, value in result.items() if key in known}  # pyright: ignore[reportUnknownVariableType]
+        return written_by(name, result, known, ways.targets)
 
     @functools.wraps(fn)
     def call_sync(given: Given, **injected: Any) -> Written:
@@ -143,10 +163,10 @@ def node_plan(inner: Plan, routes: Sequence[Route], ways: Ways, *, is_graph: boo
 
 def handler_plan(inner: Plan, node: str, ways: Ways) -> Plan:
     """The plan of a node's error handler; it has no edges but those that its `Command` names."""
-    fn, takes_error = inner.fn, "error" in inner.names
+    fn, takes_error, known = inner.fn, "error" in inner.names, ways.channels.keys()
 
     def written(result: Any) -> Written:
-        return written_by(node, result, ways.channels, ways.targets)._replace(is_handled=True)
+        return written_by(node, result, known, ways.targets)._replace(is_handled=True)
 
     @functools.wraps(fn)
     def call_sync(given: Given, error: NodeError, **injected: Any) -> Written:
@@ -179,7 +199,7 @@ def _as_node(inner: Plan, fn: Callable[..., Any], *, is_async: bool, keys: Keys 
 
 def _after(written: Written, node: str, given: Given, ways: Ways) -> dict[str, Any]:
     """The state as a node's conditional edges see it: with what this node writes, and not what its siblings do."""
-    return applied(ways.channels, given.values, [(node, key, value) for key, value in written.update])
+    return applied(ways.channels, given.values, [(node, written.update)])
 
 
 class _StateKeys:
@@ -221,7 +241,11 @@ class Route:
         self._branch = branch
         self._schema = schema
         self._targets = ways.targets
-        self._plan = build_plan(branch.path, decorator="task", name=branch.name)
+        ends = {name: name for name in (*ways.targets, END)} if branch.ends is None else branch.ends
+        self._leads: dict[Any, tuple[str, ...]] = {answer: () if end == END else (end,) for answer, end in ends.items()}
+        self._plan = checked(
+            build_plan(branch.path, decorator="task", name=branch.name), f"the conditional edge {branch.name!r} of {node!r}"
+        )
         self.is_async = self._plan.is_async
 
     @property
@@ -246,18 +270,23 @@ class Route:
         return self._targets_of(await found if self.is_async else found)
 
     def _targets_of(self, found: Any) -> tuple[Any, ...]:
-        ends, branch = self._branch.ends, self._branch
-        targets: list[Any] = []
+        leads = self._leads
+        if type(found) is str and found in leads:
+            return leads[found]
+        targets: tuple[Any, ...] = ()
         for answer in as_targets(found):
-            if ends is None or not _is_hashable(answer) or (answer not in ends and hasattr(answer, "arg")):
-                targets.append(answer)
-            elif answer in ends:
-                targets.append(ends[answer])
-            else:
-                known = ", ".join(map(repr, ends))
-                msg = f"the conditional edge {branch.name!r} of node {self._node!r} returned {answer!r:.80}, which it does not lead to; it knows: {known}"
-                raise InvalidUpdateError(msg, node=self._node)
-        return checked_targets(self._node, targets, self._targets, branch.name)
+            is_known = _is_hashable(answer) and answer in leads
+            targets += leads[answer] if is_known else self._unforeseen(answer)
+        return targets
+
+    def _unforeseen(self, answer: Any) -> tuple[Any, ...]:
+        """Where an answer leads that is none of those that were drawn: a `Send`, or nowhere."""
+        ends, branch = self._branch.ends, self._branch
+        if ends is None or hasattr(answer, "arg"):
+            return checked_targets(self._node, [answer], self._targets, branch.name)
+        known = ", ".join(map(repr, ends))
+        msg = f"the conditional edge {branch.name!r} of node {self._node!r} returned {answer!r:.80}, which it does not lead to; it knows: {known}"
+        raise InvalidUpdateError(msg, node=self._node)
 
 
 def _is_hashable(answer: Any) -> bool:

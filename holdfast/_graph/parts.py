@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from holdfast._graph.kept import GraphCodec, handler_name
-from holdfast._graph.nodes import Node, Route, Ways, handler_plan, node_plan, start_node
+from holdfast._graph.nodes import Node, Route, Ways, checked, handler_plan, node_plan, start_node
 from holdfast._graph.routes import START
 from holdfast._plans import build_plan
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from holdfast._graph.schema import Schema
     from holdfast._plans import Retries, Timeout
     from holdfast.policies import CachePolicy
+    from holdfast.policies.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,10 +125,16 @@ def _node(name: str, options: NodeOptions, drawing: Drawing, ways: Ways) -> Node
         timeout=options.timeout,
     )
     routes = _routes(name, drawing, options.schema, ways)
-    plan = node_plan(inner, routes, ways, is_graph=options.inner is not None)
-    handler = options.error_handler
-    handling = None if handler is None else handler_plan(build_plan(handler, decorator="node", name=handler_name(name)), name, ways)
-    return Node(name, plan, options.schema, routes, handling, options.is_deferred, options.inner)
+    plan = node_plan(checked(inner, f"node {name!r}"), routes, ways, is_graph=options.inner is not None)
+    return Node(name, plan, options.schema, routes, _handling(name, options.error_handler, ways), options.is_deferred, options.inner)
+
+
+def _handling(node: str, handler: Callable[..., Any] | None, ways: Ways) -> Plan | None:
+    """The plan of a node's error handler."""
+    if handler is None:
+        return None
+    inner = build_plan(handler, decorator="node", name=handler_name(node))
+    return handler_plan(checked(inner, f"the error handler of node {node!r}", "error"), node, ways)
 
 
 def _routes(name: str, drawing: Drawing, schema: Schema, ways: Ways) -> tuple[Route, ...]:

@@ -11,7 +11,7 @@ from holdfast.errors import InvalidUpdateError
 from holdfast.runtime.interrupt import NOTHING, Command
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, KeysView
 
     from holdfast._graph.schema import Update
 
@@ -63,14 +63,14 @@ class Written(NamedTuple):
 
     def going(self, goto: tuple[str | Send, ...]) -> Written:
         """The same, with more places to go to."""
-        return Written(self.update, self.goto + goto, self.is_handled, self.is_for_parent)
+        return self if not goto else Written(self.update, self.goto + goto, self.is_handled, self.is_for_parent)
 
     def shown(self) -> dict[str, Any] | None:
         """The update as streams tell it."""
         return dict(self.update) if self.update else None
 
 
-def written_by(node: str, result: Any, keys: Collection[str], targets: Collection[str]) -> Written:
+def written_by(node: str, result: Any, keys: KeysView[str], targets: Collection[str]) -> Written:
     """What a node's result says.
 
     Args:
@@ -82,6 +82,8 @@ def written_by(node: str, result: Any, keys: Collection[str], targets: Collectio
     Raises:
         InvalidUpdateError: It has a key that the state has not, goes where there is no node, or is none of these.
     """
+    if type(result) is dict and result.keys() <= keys:  # what most nodes return
+        return Written(tuple(result.items()))  # pyright: ignore[reportUnknownArgumentType]
     if not isinstance(result, (list, tuple, Command)):
         plain = taken_apart(result, node)
         check_keys(node, plain, keys)

@@ -241,7 +241,7 @@ def _write(parts: Parts, walk: Walk, updates: Sequence[StateUpdate]) -> tuple[st
         update = taken_apart(each.values, START)
         check_keys("", update, parts.channels)
         at = parts.start if node == START else parts.nodes.get(node)
-        values = applied(parts.channels, walk.values, [(node, key, value) for key, value in update])
+        values = applied(parts.channels, walk.values, [(node, update)])
         goto = () if at is None else tuple(target for route in at.routes for target in route.follow(values))
         writes.append((node, Written(update, goto)))
     walk.write_as(writes)

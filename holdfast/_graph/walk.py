@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from holdfast._graph.kept import Kept, Waiting
     from holdfast._graph.parts import Parts
+    from holdfast._graph.schema import Update
 
 
 class Job(NamedTuple):
@@ -75,7 +76,7 @@ class Walk:
         self.jobs: tuple[Job, ...] = (Job(START, "-1"),)
         if start.goto is not None:  # it begins in the middle
             self.number = 0
-            self._write([(START, key, value) for key, value in start.update])
+            self._write([(START, start.update)])
             self.jobs = self._jobs({target for target in start.goto if isinstance(target, str)}, _sends(start.goto))
         self.start = start
         self.for_parent: Written | None = None
@@ -88,12 +89,12 @@ class Walk:
 
     def take_input(self, written: Written) -> None:
         """Write the input, and go where the edges of `START` lead, with what its conditional ones say."""
-        self._write([(START, key, value) for key, value in self.start.update])
+        self._write([(START, self.start.update)])
         self._land([START], [written])
 
     def input_values(self) -> dict[str, Any]:
         """The state with the input, before anything has run."""
-        return applied(self._parts.channels, self.values, [(START, key, value) for key, value in self.start.update])
+        return applied(self._parts.channels, self.values, [(START, self.start.update)])
 
     def land(self, results: Sequence[Written]) -> None:
         """Apply what a superstep's nodes wrote, and go on.
@@ -109,17 +110,19 @@ class Walk:
             self.take_input(results[0])
             return
         for_parent: Written | None = None
-        writes: list[tuple[str, str, Any]] = []
+        nodes: list[str] = []
+        writes: list[tuple[str, Update]] = []
         for job, written in zip(self.jobs, results, strict=True):
+            nodes.append(job.node)
             if written.is_for_parent:
                 for_parent = for_parent or written
             else:
-                writes += [(job.node, key, value) for key, value in written.update]
+                writes.append((job.node, written.update))
         self._write(writes)
         self.for_parent = for_parent
-        self._land([job.node for job in self.jobs], results)
+        self._land(nodes, results)
 
-    def _write(self, writes: list[tuple[str, str, Any]]) -> None:
+    def _write(self, writes: list[tuple[str, Update]]) -> None:
         self.values = applied(self._parts.channels, self.values, writes)
 
     def _land(self, nodes: list[str], results: Sequence[Written]) -> None:
@@ -138,7 +141,8 @@ class Walk:
                     sends.append(target)
                 else:
                     names.add(target)
-        names.update(self._joined())
+        if self._arrived:
+            names.update(self._joined())
         self.ran = tuple(nodes)
         self.source = "loop"
         self.number += 1
@@ -167,10 +171,10 @@ class Walk:
         if self._parts.deferred:
             names = self._without_deferred(names, has_sends=bool(sends))
         place = str(self.number)
-        pulled = [Job(name, place) for name in (sorted(names) if len(names) > 1 else names)]
-        return (
-            tuple(pulled) if not sends else (*pulled, *(Job(send.node, f"{place}.{index}", send.arg) for index, send in enumerate(sends)))
-        )
+        jobs = [Job(name, place) for name in sorted(names)]
+        if sends:
+            jobs += [Job(send.node, f"{place}.{index}", send.arg) for index, send in enumerate(sends)]
+        return tuple(jobs)
 
     def _without_deferred(self, names: set[str], *, has_sends: bool) -> set[str]:
         self._deferred |= names & self._parts.deferred
@@ -187,7 +191,7 @@ class Walk:
 
     def amend(self, start: Start) -> None:
         """Apply a command that came while this superstep waited: what it writes, and where it goes beside."""
-        self._write([(START, key, value) for key, value in start.update])
+        self._write([(START, start.update)])
         self.amended = self.number
         goto = start.goto or ()
         names = {job.node for job in self.jobs if job.arg is MISSING} | {target for target in goto if isinstance(target, str)}

@@ -70,9 +70,8 @@ class LockFile:
         self._fd = open_private(path)
         self._close = weakref.finalize(self, os.close, self._fd)
         self._lock = threading.Lock()
-        self._stamping = (
-            threading.Lock()
-        )  # besides: who takes or drops a byte, maybe an event loop, does not wait while a slow disk is written to
+        # Another one, so that who takes or drops a byte, maybe an event loop, does not wait while a slow disk is written to.
+        self._stamping = threading.Lock()
 
     def take(self, place: int) -> bool:
         """Lock one byte, without waiting; True as well once the file is closed, as nobody can be waited for then."""
@@ -141,9 +140,8 @@ class Leases:
 
     def place_of(self, key: CacheKey) -> tuple[LockFile, int]:
         """Where a key's first byte is; its others follow. The same in every process."""
-        digest = (
-            int.from_bytes(key.digest[8:], "little") ^ zlib.crc32(key.namespace.encode()) * 0x9E3779B1
-        )  # equal arguments have equal digests
+        spread = zlib.crc32(key.namespace.encode()) * 0x9E3779B1  # equal arguments of two tasks have equal digests
+        digest = int.from_bytes(key.digest[8:], "little") ^ spread
         return self._files[digest % PARTS], _FIRST + (digest // PARTS & _PLACES) * RANKS
 
     def close(self) -> None:

@@ -276,9 +276,8 @@ class Rows:
         if earlier is not None and earlier.is_alive():
             earlier.join()
             return
-        thread = threading.Thread(
-            target=self._sweep, name="holdfast-sweep"
-        )  # no daemon: a program that ends now leaves no more than its limit
+        # No daemon: a program that ends now leaves no more than its limit.
+        thread = threading.Thread(target=self._sweep, name="holdfast-sweep")
         try:
             thread.start()
         except RuntimeError:  # the interpreter is ending

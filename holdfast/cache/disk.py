@@ -262,13 +262,16 @@ class DiskCache(KeptStore):
             known = held.word
         return None if store is None else store.lease(key, known)
 
-    def why_miss(self, key: CacheKey, *, ttl: float | None, parts: dict[str, bytes] | None = None) -> MissExplanation:
+    def why_miss(
+        self, key: CacheKey, *, ttl: float | None, parts: dict[str, bytes] | None = None, windows: tuple[float, float] = (0.0, 0.0)
+    ) -> MissExplanation:
         """Explain why nothing is found under a key.
 
         Args:
             key: The key.
             ttl: Seconds that an entry is judged by; None for ever.
             parts: As for `set`, of the call that is asked about: then the nearest keys are named, too. None where they are not known.
+            windows: Seconds past the ttl of ``stale_while_revalidate`` and of ``stale_if_error``; 0, the default, for none.
 
         Returns:
             The cause, to be printed.
@@ -280,7 +283,9 @@ class DiskCache(KeptStore):
 
         now = time.time()  # as the times of rows
         return self._forget(
-            lambda store: store.ask(lambda connection: explain(connection, key, now, ttl=ttl, parts=salted(parts, store.secret)))
+            lambda store: store.ask(
+                lambda connection: explain(connection, key, now, ttl=ttl, parts=salted(parts, store.secret), windows=windows)
+            )
         )
 
     @trims

@@ -20,6 +20,9 @@ NEAREST = 2
 _DIGEST = 16
 
 
+_GOOD_FOR = {"": "", "stale": "; it is served while a call behind renews it", "stale_if_error": "; it is served if computing fails"}
+
+
 @dataclass(frozen=True, slots=True)
 class Near:
     """A key of the same task that is like the one that was missed.
@@ -49,6 +52,8 @@ class MissExplanation:
         ttl: The ttl that it was judged by, seconds; None for ever.
         other: The other version that there is, or was, a value of; ``""`` but for ``version``.
         nearest: The keys that are most like it, for a ``cold`` one.
+        kept: What it is good for though its ttl is over: ``stale`` (served while a call behind renews it, so that nothing is missing) or ``stale_if_error``
+            (served if computing fails); ``""`` for nothing, and while it is fresh.
     """
 
     cause: str
@@ -59,27 +64,50 @@ class MissExplanation:
     ttl: float | None = None
     other: str = ""
     nearest: tuple[Near, ...] = ()
+    kept: str = ""
 
     def __str__(self) -> str:
         stored, gone = (None if value is None else _spoken(value) for value in (self.stored_s, self.gone_s))
+        over = ", and its ttl is over" + ("" if self.ttl is None else f": {spoken(self.ttl)}") + _GOOD_FOR[self.kept]
         said = {
-            "": f"nothing is missing: stored {stored} ago",
+            "": f"nothing is missing: stored {stored} ago" + over * bool(self.kept),
             "cold": "not stored yet, as far as is remembered",
-            "expired": f"stored {stored} ago, and its ttl is over" + ("" if self.ttl is None else f": {spoken(self.ttl)}"),
+            "expired": f"stored {stored} ago" + over,
             "evicted": f"stored {stored} ago; it had to make room for others {gone} ago",
             "invalidated": f"stored {stored} ago, and forgotten since, by purge, forget or invalidate" + (f", {gone} ago" if gone else ""),
             "version": f"stored {stored} ago by another version of the task, {self.other}",
             "error": f"stored {stored} ago; it could not be read, and was removed {gone} ago",
         }[self.cause]
         near = [f"near: {each.key[:8]}, stored {_spoken(each.stored_s)} ago, differs in {', '.join(each.differs)}" for each in self.nearest]
-        return "\n".join([f"{self.cause or 'found'}: {said}", *near])
+        return "\n".join([f"{self.cause or self.kept or 'found'}: {said}", *near])
 
 
 def _spoken(seconds: float) -> str:
     return spoken(max(1, round(seconds)))
 
 
-def explain(connection: Connection, key: CacheKey, now: float, *, ttl: float | None, parts: dict[str, bytes] | None) -> MissExplanation:
+def kept_for(age: float, ttl: float | None, windows: tuple[float, float]) -> str:
+    """What a value is good for by its age: ``""`` or, once its ttl is over, ``stale``, ``stale_if_error`` or ``expired``.
+
+    Args:
+        age: Seconds.
+        ttl: Seconds; None for ever.
+        windows: Seconds past the ttl of ``stale_while_revalidate`` and of ``stale_if_error``.
+    """
+    if ttl is None or age < ttl:
+        return ""
+    return next((name for name, window in zip(("stale", "stale_if_error"), windows, strict=True) if age < ttl + window), "expired")
+
+
+def explain(
+    connection: Connection,
+    key: CacheKey,
+    now: float,
+    *,
+    ttl: float | None,
+    parts: dict[str, bytes] | None,
+    windows: tuple[float, float] = (0.0, 0.0),
+) -> MissExplanation:
     """Why a key is missed.
 
     Args:
@@ -88,24 +116,35 @@ def explain(connection: Connection, key: CacheKey, now: float, *, ttl: float | N
         now: Seconds since the epoch.
         ttl: Seconds, that entries are judged by; None for ever.
         parts: Salted digests of the call's arguments; None where they are not known.
+        windows: Seconds past the ttl of ``stale_while_revalidate`` and of ``stale_if_error``.
     """
     connection.execute("BEGIN")  # one snapshot: a sweep removes a row, and then the mark that tells of it
     try:
-        return _explain(connection, key, now, ttl=ttl, parts=parts)
+        return _there(connection, key, now, ttl, windows) or _gone(connection, key, now, ttl=ttl, parts=parts)
     finally:
         connection.execute("COMMIT")
 
 
-def _explain(connection: Connection, key: CacheKey, now: float, *, ttl: float | None, parts: dict[str, bytes] | None) -> MissExplanation:
+def _there(connection: Connection, key: CacheKey, now: float, ttl: float | None, windows: tuple[float, float]) -> MissExplanation | None:
+    """Of a key that has a row."""
+    row = connection.execute("SELECT store_time, CAST(tag AS BLOB) FROM Cache WHERE key = ?", (row_name(key),)).fetchone()
+    if row is None:
+        return None
+    stored_s = max(0.0, now - row[0])
+    kept, cause = kept_for(stored_s, ttl, windows), ""
+    if row[1] is not None and _marks.is_invalid(connection, row[1]):
+        kept, cause = "", "invalidated"
+    elif kept == "expired":
+        kept, cause = "", "expired"
+    elif kept == "stale_if_error":
+        cause = "expired"
+    return MissExplanation(cause, key.namespace, key.digest.hex(), stored_s=stored_s, ttl=ttl, kept=kept)
+
+
+def _gone(connection: Connection, key: CacheKey, now: float, *, ttl: float | None, parts: dict[str, bytes] | None) -> MissExplanation:
+    """Of one that has none."""
     about: dict[str, Any] = {"namespace": key.namespace, "key": key.digest.hex()}
-    name = row_name(key)
-    row = connection.execute("SELECT store_time, CAST(tag AS BLOB) FROM Cache WHERE key = ?", (name,)).fetchone()
-    fate = _fates.fate_of(connection, name)
-    if row is not None:
-        stored_s = max(0.0, now - row[0])
-        is_invalid = row[1] is not None and _marks.is_invalid(connection, row[1])
-        cause = "invalidated" if is_invalid else "expired" if ttl is not None and stored_s >= ttl else ""
-        return MissExplanation(cause, **about, stored_s=stored_s, ttl=ttl)
+    fate = _fates.fate_of(connection, row_name(key))
     if fate is not None and fate.cause and fate.gone_at is not None:
         return MissExplanation(fate.cause, **about, stored_s=max(0.0, now - fate.stored_at), gone_s=max(0.0, now - fate.gone_at), ttl=ttl)
     task = f"{key.namespace.rpartition('@')[0]}@".encode()

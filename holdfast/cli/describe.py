@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from holdfast.cli.marks import Marks
     from holdfast.tracing.store.tree import Node
 
-_LONGEST_ARGUMENTS = 30  # cells
+LONGEST_ARGUMENTS = 30
+"""Cells of captured arguments; longer ones are cut."""
+
 _SHORTEST_QUEUE = 0.1  # seconds; less is not worth a word
 _REASONS = {"retry_after": "Retry-After"}
 _NO_POLICY = "no_retry_policy"
@@ -40,16 +42,16 @@ def sign(node: Node, marks: Marks, now_ns: int = 0) -> tuple[str, str]:
     return (marks.other, "bright_black") if node.kind == "span" else (marks.ok, "green")
 
 
-def title(node: Node) -> str:
-    """``run plan``, ``forecast("Oslo")``, ``attempt 2``, ``GET /forecast``."""
+def title(node: Node, longest: int = LONGEST_ARGUMENTS) -> str:
+    """``run plan``, ``forecast("Oslo")``, ``attempt 2``, ``GET /forecast``; of arguments at most ``longest`` cells."""
     label = plain(node.label)
     if node.kind == "run" or (node.kind == "missing" and not node.row.span_id):
         return f"run {label}"
-    return label + _arguments(node) if node.kind == "task" else label
+    return label + _arguments(node, longest) if node.kind == "task" else label
 
 
-def facts(node: Node, now_ns: int = 0) -> Iterator[str]:
-    """What is worth saying, in order of weight; for ``now_ns`` see `is_running`."""
+def facts(node: Node, now_ns: int = 0, *, is_located: bool = True) -> Iterator[str]:
+    """What is worth saying, in order of weight; for ``now_ns`` see `is_running`, for ``is_located`` `error`."""
     yield from _fate(node, now_ns)
     yield from _cache(node)
     if node.kind in ("run", "task") and node.retries:
@@ -62,16 +64,16 @@ def facts(node: Node, now_ns: int = 0) -> Iterator[str]:
     if node.is_failed and stop != _NO_POLICY:
         yield plain(str(stop))
     if node.is_failed and not any(child.is_failed and child.row.status_text == node.row.status_text for child in node.children):
-        yield error(node)  # else the child says it
+        yield error(node, is_located=is_located)  # else the child says it
 
 
-def error(node: Node) -> str:
-    """``ConnectTimeout: timed out (weather.py:42 in get)``."""
+def error(node: Node, *, is_located: bool = True) -> str:
+    """``ConnectTimeout: timed out (weather.py:42 in get)``; with or without the place."""
     kind = str(node.get(names.ERROR_TYPE, "")).rpartition(".")[2]
     message = plain(node.row.status_text)
     text = message if message.startswith(kind) else f"{kind}: {message}" if message else kind
     where = node.get(names.ERROR_LOCATION)
-    return f"{text} ({plain(str(where))})" if where else text or "failed"
+    return f"{text} ({plain(str(where))})" if where and is_located else text or "failed"
 
 
 def place(node: Node) -> str:
@@ -169,7 +171,7 @@ def _cache(node: Node) -> Iterator[str]:
         yield f"cache miss ({plain(cause)})"
 
 
-def _arguments(node: Node) -> str:
+def _arguments(node: Node, longest: int) -> str:
     """Captured arguments without their names: ``("Oslo", 3)``; ``""`` when none were captured, or none that say anything."""
     try:
         captured: Any = msgspec.json.decode(str(node.get(names.INPUT, "")))
@@ -180,4 +182,4 @@ def _arguments(node: Node) -> str:
     text = plain(", ".join(text for text in texts if not text.startswith('"<')))  # "<httpx.Client>": an object without a value
     if not text:
         return ""
-    return f"({text})" if cells(text) <= _LONGEST_ARGUMENTS else f"({text[: _LONGEST_ARGUMENTS - 2]}..)"
+    return f"({text})" if cells(text) <= longest else f"({text[: longest - 2]}..)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _DATABASE = b"SQLite format 3\0"
 """How every file of SQLite begins (https://www.sqlite.org/fileformat.html#magic_header_string)."""
 
+_ALIKE = 0.75  # a name this close to a backend's is taken for a slip
 _ADDRESS = re.compile(r"[\w.-]+:\d+(/.*)?")
 
 
@@ -56,6 +58,8 @@ def export(run: str, target: str, protocol: str | None, db: str | None, *, every
     is_sent = "://" in target or target in _backends.NAMES
     if protocol is not None and not is_sent:
         raise click.UsageError(f"--protocol {protocol} means nothing for a file: give a URL, such as http://localhost:4318")
+    if not is_sent and (close := get_close_matches(target.lower(), _backends.NAMES, n=1, cutoff=_ALIKE)):
+        raise click.UsageError(f"--to {target} is no backend: did you mean {close[0]}? Write ./{target} for a file of that name")
     if _ADDRESS.fullmatch(target):
         raise click.UsageError(f"--to {target} is no URL: write http://{target}, or ./{target} for a file of that name")
     store = traces.open_store(db)

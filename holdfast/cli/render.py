@@ -26,7 +26,8 @@ _BAR_WIDTH = 24
 _WIDE = 100  # cells from which there is room for bars
 _NARROWEST = 40
 _DEEPEST = 0.4  # of the width: deeper branches are not indented further
-_LONGEST_END = 0.4  # of the room for texts, what is kept of their end
+_LONGEST_END = 0.4  # of the room for texts, what may stand behind short ones
+_SHORT_ARGUMENTS = 12  # cells, where an error needs the room
 _DIM = "bright_black"
 
 
@@ -38,13 +39,15 @@ class Line(NamedTuple):
         parts: Texts with their styles.
         took: What stands at the right, or ``""``.
         node: Whose bar is drawn, if any.
-        end: What is kept of the texts where they are cut: what they end with, in short.
+        short: Texts to take where those do not fit; none to cut them.
+        end: What stands behind the short ones, uncut.
     """
 
     indent: str
     parts: list[tuple[str, str]]
     took: str = ""
     node: Node | None = None
+    short: Sequence[tuple[str, str]] = ()
     end: str = ""
 
 
@@ -178,16 +181,7 @@ class _Drawing:
         """Lay a line out: texts at the left, cut where there is no room; bar and duration at the right."""
         has_bars = self.width >= _WIDE
         room = self.width - _TOOK_WIDTH - (_BAR_WIDTH + 1 if has_bars else 0)
-        text = Text()
-        text.append(line.indent[: int(self.width * _DEEPEST)], _DIM)
-        for part, style in line.parts:
-            text.append(part, style)
-        most = room if line.took else self.width
-        if text.cell_len > most:
-            end = line.end if cells(line.end) < most * _LONGEST_END else ""
-            text.truncate(most - len(self.marks.more) - cells(end), overflow="crop")
-            text.append(self.marks.more, _DIM)
-            text.append(end, line.parts[-1][1])
+        text = self._texts(line, room if line.took else self.width)
         if line.took:
             text.append(" " * (room - text.cell_len))
             if has_bars:
@@ -195,17 +189,37 @@ class _Drawing:
             text.append(f"{line.took:>{_TOOK_WIDTH}}", _DIM)
         return text
 
+    def _texts(self, line: Line, most: int) -> Text:
+        """What stands at the left, in at most so many cells."""
+        indent = (line.indent[: int(self.width * _DEEPEST)], _DIM)
+        text = Text.assemble(indent, *line.parts)
+        if text.cell_len <= most:
+            return text
+        end = line.end if cells(line.end) < most * _LONGEST_END else ""
+        if end:
+            text = Text.assemble(indent, *line.short)
+        if text.cell_len + cells(end) > most:
+            text.truncate(most - len(self.marks.more) - cells(end), overflow="crop")
+            text.append(self.marks.more, _DIM)
+        return text.append(end, line.parts[-1][1])
+
     def _siblings(self, nodes: Sequence[Node]) -> list[Node | More | Line]:
         return list(nodes) if self._expand else list(groups.collapsed(nodes, self._numbers))
 
     def _node(self, node: Node, indent: str) -> Line:
         mark, style = describe.sign(node, self.marks, self._now_ns)
         title_style = "bold" if node.kind == "run" else _DIM if node.kind == "span" else ""
-        parts = [(mark + " " * (3 - cells(mark)), style), (describe.title(node), title_style)]
-        parts.extend((f" {self.marks.dot} {fact}", style if node.is_failed else _DIM) for fact in describe.facts(node, self._now_ns))
+        sign = (mark + " " * (3 - cells(mark)), style)
+
+        def parts(title: str, *, is_located: bool) -> list[tuple[str, str]]:
+            facts = describe.facts(node, self._now_ns, is_located=is_located)
+            return [sign, (title, title_style), *((f" {self.marks.dot} {fact}", style if node.is_failed else _DIM) for fact in facts)]
+
+        whole = parts(describe.title(node), is_located=True)
         place = describe.place(node)
-        end = f" ({place})" if place and parts[-1][0].endswith(")") else ""
-        return Line(indent, parts, took(describe.seconds(node, self._now_ns), self.marks), node, end)
+        says_place = place and whole[-1][0].endswith(")")  # else a line below does
+        short = parts(describe.title(node, _SHORT_ARGUMENTS), is_located=False) if says_place else []
+        return Line(indent, whole, took(describe.seconds(node, self._now_ns), self.marks), node, short, f" ({place})" if says_place else "")
 
     def _more(self, more: More, indent: str) -> Line:
         said = f"{self.marks.more} {more.number} more like this, {describe.fate_of_all(more.like)}"

@@ -13,7 +13,7 @@ from holdfast import clock
 from holdfast.cli import output, traces
 from holdfast.cli.moments import Since
 from holdfast.cli.table import render_runs, short_ids
-from holdfast.tracing.store.choice import EVERYTHING, STATUSES, Choice
+from holdfast.tracing.store.choice import STATUSES, Choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +30,7 @@ _LINES_BESIDE_RUNS = 2  # of a terminal: the head of the table, and the line of 
     epilog="\b\nExamples:\n  holdfast runs --failed            the runs that ended in an error\n"
     "  holdfast runs --since 2h          those of the last two hours\n"
     "  holdfast runs --task forecast     those that called a task\n"
+    "  holdfast runs --thread trip-1 --all   every execution of its runs\n"
     "  holdfast runs --watch             the list, kept up to date\n"
     "  holdfast runs --json | jq '.[0].summary'"
 )
@@ -40,6 +41,9 @@ _LINES_BESIDE_RUNS = 2  # of a terminal: the head of the table, and the line of 
 @click.option("--task", metavar="X", help="Only runs that called this task.")
 @click.option("--thread", metavar="T", help="Only runs of this thread.")
 @click.option("--since", metavar="WHEN", type=Since(), help="Only runs that started since: 30m, 2h, 1d, 2026-11-21T09:30.")
+@click.option(
+    "--all", "every", is_flag=True, help="Also earlier executions of resumed runs, and what renewed the cache behind the callers' backs."
+)
 @click.option("--watch", is_flag=True, help="Keep the list up to date, until Ctrl-C; with --json one line for each run, as it ends.")
 @output.as_json
 @traces.db
@@ -53,13 +57,17 @@ def runs(
     db: str | None,
     *,
     failed: bool,
+    every: bool,
     watch: bool,
     as_json: bool,
 ) -> None:
-    """List the latest runs, newest first."""
+    """List the latest runs, newest first.
+
+    A run that was resumed is listed once, as its last execution.
+    """
     if failed and status not in (None, "error"):
         raise click.UsageError(f"--failed is --status error, and --status {status} was given: leave one of them out")
-    choice = Choice(name=name, thread=thread, status="error" if failed else status, since_ns=since, task=task)
+    choice = Choice(name=name, thread=thread, status="error" if failed else status, since_ns=since, task=task, folded=not every)
     store = traces.open_store(db)
     if watch:
         _watch(store, choice, limit, as_json=as_json)
@@ -68,19 +76,19 @@ def runs(
 
 
 def _list(store: TraceStore, choice: Choice, limit: int, *, as_json: bool) -> None:
-    found = store.runs(limit + 1, choice)
+    found = store.runs(limit, choice)
     if as_json:
-        output.print_json([traces.in_json(run) for run in found[:limit]])
+        output.print_json([traces.in_json(run) for run in found])
     elif not found:
-        output.fail("no such run has been recorded" if choice != EVERYTHING and store.runs(1) else traces.nothing_recorded(store))
+        output.fail("no such run has been recorded" if store.runs(1) else traces.nothing_recorded(store))
     else:
-        output.print_text(_table(found[:limit], found))
+        output.print_text(_table(store, found))
 
 
-def _table(shown: Sequence[RunSummary], known: Sequence[RunSummary]) -> str:
-    """The runs to show, under ids that tell them from all that are known."""
-    now_ns = clock.current.time_ns()
-    return render_runs(shown, short_ids(known), now_ns=now_ns, color=output.has_color(), is_ascii=output.is_ascii())
+def _table(store: TraceStore, runs: Sequence[RunSummary]) -> str:
+    """The runs to show, under ids that ``show`` takes: they tell them from all that are in the store."""
+    now_ns, ids = clock.current.time_ns(), short_ids(runs, store.ids())
+    return render_runs(runs, ids, now_ns=now_ns, width=output.width(), color=output.has_color(), is_ascii=output.is_ascii())
 
 
 def _watch(store: TraceStore, choice: Choice, limit: int, *, as_json: bool) -> None:
@@ -115,8 +123,7 @@ def _draw_for_ever(store: TraceStore, choice: Choice, limit: int) -> None:
     with Live(auto_refresh=False, vertical_overflow="crop", redirect_stdout=False, redirect_stderr=False) as live:
         while True:
             room = max(1, shutil.get_terminal_size().lines - _LINES_BESIDE_RUNS)
-            found = store.runs(min(limit, room) + 1, choice)
-            shown = found[: min(limit, room)]
-            said = _table(shown, found) if shown else "waiting for a first run"
+            found = store.runs(min(limit, room), choice)
+            said = _table(store, found) if found else "waiting for a first run"
             live.update(Text.from_ansi(said, no_wrap=True, overflow="crop"), refresh=True)
             clock.current.sleep(_SECONDS_BETWEEN_LOOKS)

@@ -62,11 +62,18 @@ def show(run: str, db: str | None, *, errors: bool, expand: bool, as_json: bool)
 
 
 def _neighbours(store: TraceStore, chosen: RunSummary, rows: Sequence[SpanRow]) -> Iterator[str]:
-    """Which execution this one went on from, and which ones went on from it."""
+    """Which execution this one went on from, and which ones went on from it; and behind which call it renewed the cache."""
+    if chosen.is_behind:
+        caller = next(trace_id for row in rows for trace_id, _, said in row.links if said.get(names.LINK_TYPE) == names.LINK_BEHIND)
+        yield f"behind a call of: {_named(store, caller, caller)}"
     for said in (row.attributes for row in rows):
         if said.get(names.SPAN_TYPE) == "run" and said.get(names.RUN_ID) == chosen.run_id and names.RESUMED_FROM_RUN_ID in said:
             before = str(said.get(names.RESUMED_FROM_TRACE_ID, ""))
-            known = f"holdfast show {before}" if before and store.find(before, 1) else "not in this store"
-            yield f"went on from run {plain(str(said[names.RESUMED_FROM_RUN_ID]))}: {known}"
+            yield f"went on from: {_named(store, before, plain(str(said[names.RESUMED_FROM_RUN_ID])))}"
     for trace_id in store.resumed_as(chosen.trace_id):
         yield f"resumed: holdfast show {trace_id}"
+
+
+def _named(store: TraceStore, trace_id: str, otherwise: str) -> str:
+    """How to show an execution; what to call one that is not there."""
+    return f"holdfast show {trace_id}" if trace_id and store.find(trace_id, 1) else f"{otherwise}, which is not in this store"

@@ -21,8 +21,9 @@ LONGEST_NAME = 24
 """Cells of a name in a table; what is longer is cut."""
 
 _SHORTEST_ID = 8
-_HEAD = ("", "RUN", "STARTED", "NAME", "TOOK", "CALLS", "RETRIES", "HITS", "FAILED")
+_HEAD = ("", "RUN", "STARTED", "NAME", "RESUMED", "TOOK", "CALLS", "RETRIES", "HITS", "FAILED")
 _RIGHT = frozenset(_HEAD[4:])
+_DISPENSABLE = ("HITS", "CALLS", "RETRIES", "RESUMED")
 
 
 class Row(NamedTuple):
@@ -57,19 +58,21 @@ def draw(head: tuple[str, ...], rows: Sequence[Row], *, right: frozenset[str], c
     return write(lines, color=color)
 
 
-def fitted(head: tuple[str, ...], rows: Sequence[Row], dispensable: Sequence[str], width: int) -> tuple[tuple[str, ...], list[Row]]:
+def fitted(
+    head: tuple[str, ...], rows: Sequence[Row], dispensable: Sequence[str], width: int | None = None
+) -> tuple[tuple[str, ...], list[Row]]:
     """A table without its empty columns, and, where it is too wide, without others.
 
     Args:
         head: Titles of the columns.
         rows: In the order in which they are drawn.
         dispensable: Titles of the columns that may be left out, the first one first.
-        width: Of the terminal.
+        width: Of the terminal; None, the default, for a table that may be as wide as it likes.
     """
     empty = [column for column, title in enumerate(head) if title in dispensable and not any(row.cells[column] for row in rows)]
     columns = [column for column in range(len(head)) if column not in empty]
     for column in map(head.index, dispensable):
-        if _needed([head, *(row.cells for row in rows)], columns) > width and column in columns:
+        if width is not None and column in columns and _needed([head, *(row.cells for row in rows)], columns) > width:
             columns.remove(column)
     kept = [row._replace(cells=tuple(row.cells[column] for column in columns)) for row in rows]
     return tuple(head[column] for column in columns), kept
@@ -80,15 +83,17 @@ def _needed(lines: Sequence[tuple[str, ...]], columns: Sequence[int]) -> int:
     return sum(2 + max(cells(line[column]) for line in lines) for column in columns) - 2
 
 
-def short_ids(runs: Sequence[RunSummary]) -> list[str]:
-    """What to call each run: see `shortened`."""
-    return shortened([run.id for run in runs])
+def short_ids(runs: Sequence[RunSummary], known: Sequence[str]) -> list[str]:
+    """What to call each run, so that no other one that is ``known`` is called so: see `shortened`."""
+    return shortened([run.id for run in runs], known)
 
 
-def shortened(ids: Sequence[str]) -> list[str]:
-    """For each id the beginning that no other of them has, at least 8 characters; all of the same length."""
-    ordered = sorted(set(ids))
-    length = max(_SHORTEST_ID, 1 + max(itertools.starmap(shared_length, itertools.pairwise(ordered)), default=0))
+def shortened(ids: Sequence[str], known: Sequence[str] = ()) -> list[str]:
+    """For each id the beginning that no other of them, or of those ``known``, has, at least 8 characters; all of the same length."""
+    wanted = set(ids)
+    pairs = itertools.pairwise(sorted(wanted.union(known)))
+    shared = (shared_length(*pair) for pair in pairs if not wanted.isdisjoint(pair))
+    length = max(_SHORTEST_ID, 1 + max(shared, default=0))
     return [each[:length] for each in ids]
 
 
@@ -97,19 +102,23 @@ def shared_length(one: str, other: str) -> int:
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def render_runs(runs: Sequence[RunSummary], ids: Sequence[str], *, now_ns: int, color: bool = False, is_ascii: bool = False) -> str:
+def render_runs(
+    runs: Sequence[RunSummary], ids: Sequence[str], *, now_ns: int, width: int = 80, color: bool = False, is_ascii: bool = False
+) -> str:
     """Draw the runs as a table, in the order given.
 
     Args:
         runs: What to list.
         ids: What to call each of them; see `short_ids`.
         now_ns: The time that ages are counted from, nanoseconds since the epoch.
+        width: Columns; where they are not enough some figures are left out.
         color: Whether to write ANSI colours.
         is_ascii: Use ASCII signs.
     """
     marks = ASCII if is_ascii else UNICODE
     rows = [Row(_cells(run, name, now_ns, marks), _sign(run, now_ns, marks)[1]) for run, name in zip(runs, ids, strict=False)]
-    return draw(_HEAD, rows, right=_RIGHT, color=color)
+    head, rows = fitted(_HEAD, rows, _DISPENSABLE, width)
+    return draw(head, rows, right=_RIGHT, color=color)
 
 
 def _cells(run: RunSummary, name: str, now_ns: int, marks: Marks) -> tuple[str, ...]:
@@ -118,7 +127,8 @@ def _cells(run: RunSummary, name: str, now_ns: int, marks: Marks) -> tuple[str, 
         _sign(run, now_ns, marks)[0],
         name,
         f"{age((now_ns - run.started_ns) / 1e9)} ago",
-        plain(run.name)[:LONGEST_NAME],
+        plain(run.name)[:LONGEST_NAME] + (" (behind)" if run.is_behind else ""),
+        str(run.execution - 1) if run.execution > 1 else "",
         took(run.duration_s, marks),
         str(figures.calls),
         str(figures.retries),

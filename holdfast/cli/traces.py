@@ -9,6 +9,7 @@ import msgspec
 
 from holdfast.cli import output
 from holdfast.cli.table import shared_length
+from holdfast.tracing.store.choice import Choice
 from holdfast.tracing.store.database import RunSummary, TraceStore
 
 _NEARBY = 3
@@ -41,18 +42,26 @@ def choose(store: TraceStore, prefix: str) -> RunSummary:
     """The one run that begins with ``prefix``; ends the command when there is none, or more than one."""
     found = store.find(prefix, _MOST_ALIKE + 1)
     exact = [run for run in found if prefix in (run.run_id, run.trace_id)]
-    is_one_run = len({run.run_id for run in found}) == 1 and bool(found[0].run_id)  # whose last execution is meant
-    if len(found) == 1 or exact or is_one_run:
-        return (exact or found)[0]
-    if found:
-        some = f"{len(found)} runs begin" if len(found) <= _MOST_ALIKE else f"more than {_MOST_ALIKE} runs begin"
-        which = "" if len(found) <= _NEARBY else ", the latest"
-        output.fail(f"{some} with {prefix!r}{which}: {_names(found[:_NEARBY])}\nGive more of the id.")
-    recent = store.runs(100)
+    runs = exact[:1] or _each_once(found)
+    if len(runs) == 1:
+        return runs[0]
+    if runs:
+        some = f"{len(runs)} runs begin" if len(found) <= _MOST_ALIKE else "many runs begin"
+        which = "" if len(runs) <= _NEARBY else ", the latest"
+        output.fail(f"{some} with {prefix!r}{which}: {_names(runs[:_NEARBY])}\nGive more of the id.")
+    recent = store.runs(100, Choice(folded=True))
     nearby = sorted(recent, key=lambda run: -shared_length(run.id, prefix))[:_NEARBY]
     return output.fail(
         f"no run begins with {prefix!r}; nearby: {_names(nearby)}\n`holdfast runs` lists them all." if nearby else nothing_recorded(store)
     )
+
+
+def _each_once(executions: list[RunSummary]) -> list[RunSummary]:
+    """The last execution of each run, newest first."""
+    last: dict[str, RunSummary] = {}
+    for each in executions:
+        last.setdefault(each.run_id or each.trace_id, each)
+    return list(last.values())
 
 
 def _names(found: list[RunSummary]) -> str:

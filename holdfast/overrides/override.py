@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from holdfast.overrides.expected import Expected
     from holdfast.overrides.guard import Guard
 
+AUTO, GUARD = "auto", "guard"
+"""Authors that are no people: what `holdfast.Tune` has done by itself, and what a guard has taken back."""
 _MASK = (1 << 64) - 1
 
 
@@ -17,7 +21,7 @@ class Override(NamedTuple):
     Attributes:
         id: Rises with every change of any task.
         task: Module and qualified name.
-        action: ``set``, ``promote`` or ``rollback``.
+        action: ``set``, ``promote``, ``renew`` or ``rollback``.
         ttl: Seconds; None where the policy in the code holds again.
         share: Of the keys it applies to, above 0 to 1; chosen by hash, so that a larger share holds the smaller one.
         guard: What takes it back; None for nothing.
@@ -47,6 +51,16 @@ class Override(NamedTuple):
     def is_in_force(self, now: float) -> bool:
         """Whether it changes anything at this time, seconds since the epoch, if nothing came after it."""
         return self.ttl is not None and (self.expires is None or now < self.expires)
+
+    def is_automatic(self, history: Iterable[Override]) -> bool:
+        """Whether no person has had a hand in it.
+
+        Args:
+            history: Of its task.
+        """
+        if self.author != GUARD:
+            return self.author == AUTO
+        return self.base == 0 or any(each.id == self.base and each.author == AUTO for each in history)
 
     def covers(self, key: int) -> bool:
         """Whether it applies to a key, given by its 64-bit hash."""

@@ -1,4 +1,4 @@
-"""The overrides of one cache, in a file beside it: nothing is ever changed or taken out of it, so it is the history, too."""
+"""The overrides of one cache, in a file beside it: no change is ever taken out of it, so it is the history, too; and what was advised last."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
 from holdfast.errors import OverrideConflict, PolicyError
+from holdfast.overrides.advice import Advice
 from holdfast.overrides.expected import Expected
 from holdfast.overrides.guard import Guard
 from holdfast.overrides.override import Override
 from holdfast.policies.duration import positive_seconds, spoken
 from holdfast.values._sqlite import Connection, Database, EmptyStoreError, Schema
+from holdfast.values._turns import take_turn
 
 if TYPE_CHECKING:
     import os
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 FILE = "overrides.db"
 BUSY_TIMEOUT = 5.0
+_NO_EXPECTED = "CREATE TEMP VIEW overrides AS SELECT *, NULL AS expected FROM main.overrides;"
+_NO_ADVICE = (
+    "CREATE TEMP VIEW advice AS SELECT '' AS task, 0.0 AS made, 0.0 AS live, NULL AS ttl, '' AS grade, 0.0 AS budget, '' AS said WHERE 0;"
+)
 SCHEMA = Schema(
     name="list of overrides",
     application_id=0x48464F56,  # "HFOV"
@@ -32,7 +38,7 @@ SCHEMA = Schema(
         CREATE TABLE overrides (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
             task TEXT NOT NULL,
-            action TEXT NOT NULL,                      -- set, promote or rollback
+            action TEXT NOT NULL,                      -- set, promote, renew or rollback
             ttl REAL,                                  -- NULL: the policy in the code
             share REAL NOT NULL,
             guard TEXT,
@@ -43,8 +49,18 @@ SCHEMA = Schema(
         CREATE INDEX overrides_by_task ON overrides (task, id);
         """,
         "ALTER TABLE overrides ADD COLUMN expected TEXT;",
+        """
+        CREATE TABLE advice (
+            task TEXT PRIMARY KEY, made REAL NOT NULL, live REAL NOT NULL,
+            ttl REAL,                                  -- NULL: none can be recommended
+            grade TEXT NOT NULL, budget REAL NOT NULL, said TEXT NOT NULL
+        ) WITHOUT ROWID;
+        CREATE TABLE turns (                           -- when a task may next be looked after
+            task TEXT PRIMARY KEY, next REAL NOT NULL  -- seconds since the epoch
+        ) WITHOUT ROWID;
+        """,
     ),
-    views=MappingProxyType({1: "CREATE TEMP VIEW overrides AS SELECT *, NULL AS expected FROM main.overrides;"}),
+    views=MappingProxyType({1: f"{_NO_EXPECTED}\n{_NO_ADVICE}", 2: _NO_ADVICE}),
 )
 _INSERT = "INSERT INTO overrides VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _LATEST = "SELECT * FROM overrides WHERE task = ? ORDER BY id DESC LIMIT 1"
@@ -172,6 +188,31 @@ class Overrides:
             promoted = latest._replace(action="promote", share=share, guard=guard, author=author, reason=reason)
             return _add(connection, promoted._replace(created=now, previous=latest.id))
 
+    def renew(self, task: str, *, expires_in: Duration, author: str, reason: str = "", after: int) -> Override:
+        """Let what is in force last longer, without its guard: it has proved itself.
+
+        Args:
+            task: Module and qualified name.
+            expires_in: After how long, from now on, the policy in the code holds again.
+            author: Who does it.
+            reason: Why.
+            after: Id of what is in force.
+
+        Returns:
+            What holds from now on.
+
+        Raises:
+            PolicyError: Nothing is in force, or ``expires_in`` is no duration.
+            OverrideConflict: Something else is in force than ``after``.
+        """
+        lasts = positive_seconds(expires_in, what="expires_in", instead="give how long it is to last")
+        now = clock.current.time()
+        with self._changing(task, after, now, dry_run=False) as (connection, latest):
+            if latest is None:
+                raise PolicyError(f"no override of {task} is in force, so there is none to renew")
+            longer = latest._replace(action="renew", guard=None, author=author, reason=reason)
+            return _add(connection, longer._replace(created=now, expires=now + lasts, previous=latest.id))
+
     def rollback(self, task: str, *, author: str, reason: str = "", after: int, dry_run: bool = False) -> Override:
         """Take back what is in force: what it had replaced holds again, an earlier override or the policy in the code.
 
@@ -212,6 +253,34 @@ class Overrides:
         """
         with self._reading() as connection:
             return None if connection is None else _replaced_by(connection, override)
+
+    def advice(self) -> list[Advice]:
+        """What was found the last time that each task's ttl was looked after (`holdfast.Tune`), by task."""
+        with self._reading() as connection:
+            rows = [] if connection is None else connection.execute("SELECT * FROM advice ORDER BY task").fetchall()
+        return [Advice(*row) for row in rows]
+
+    def advise(self, advice: Advice) -> None:
+        """Keep what was found, in the place of what was found before.
+
+        Args:
+            advice: About a task.
+        """
+        with self._writer.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO advice VALUES (?, ?, ?, ?, ?, ?, ?)", advice)
+
+    def take_turn(self, task: str, interval: float) -> tuple[bool, float]:
+        """Take the turn at looking after a task's ttl, if it is anybody's now.
+
+        Args:
+            task: Module and qualified name.
+            interval: Seconds between two turns.
+
+        Returns:
+            Whether it is the caller's, and when the next one is, seconds since the epoch.
+        """
+        with self._writer.transaction() as connection:
+            return take_turn(connection, task, clock.current.time(), interval)
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""

@@ -7,6 +7,7 @@ from holdfast.policies.classify import Verdict, classify, is_transient
 from holdfast.policies.probe import Probe
 from holdfast.policies.retry import AttemptState, Retry, RetryPolicy, Stop, StopReason
 from holdfast.policies.timeout import TimeoutPolicy
+from holdfast.policies.tune import Tune
 
 __all__ = [
     "AttemptState",
@@ -17,6 +18,7 @@ __all__ = [
     "Stop",
     "StopReason",
     "TimeoutPolicy",
+    "Tune",
     "Verdict",
     "classify",
     "is_transient",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from holdfast.policies.duration import Duration
     from holdfast.policies.probe import Probe
+    from holdfast.policies.tune import Tune
     from holdfast.typing import Codec
 
 _DURATIONS = frozenset(
@@ -43,8 +44,10 @@ class CachePolicy:
         ttl_jitter: By which part of the ttl, at most, entries expire early, each by its own; None: all at the same age.
         ttl_range: Least and most seconds that an operator may override the ttl with; None: any.
         probe: How often the source is asked only to see whether a hit was stale; None never.
+        tune: Who looks after the ttl; None: it is recorded what could be said about it, and nothing else done.
         tags: Words by which entries can be purged together.
         codec: Turns results into bytes and back; None chooses by the return annotation.
+        is_recorded: False when nothing may be written down of what is asked for.
         is_simple: True when an entry is either fresh or of no use, and nothing else is to be done about it.
 
     >>> CachePolicy(ttl="1h", ignore=("client",))
@@ -66,8 +69,10 @@ class CachePolicy:
     hard_timeout: float | None
     ttl_range: tuple[float, float] | None
     probe: Probe | None
+    tune: Tune | None
     tags: tuple[str, ...]
     codec: Codec | None
+    is_recorded: bool = field(init=False, compare=False)
     is_simple: bool = field(init=False, compare=False)
 
     @trims
@@ -89,6 +94,7 @@ class CachePolicy:
         hard_timeout: Duration | None = None,
         ttl_range: tuple[Duration, Duration] | None = None,
         probe: Probe | None = None,
+        tune: Tune | None = None,
         tags: Iterable[str] = (),
         codec: Codec | None = None,
     ) -> None:
@@ -120,6 +126,8 @@ class CachePolicy:
                 ttl must lie there, too.
             probe: For a function that only reads: has its source asked behind a few hits, to measure how many answers are stale (`Probe`). Needs a
                 `DiskCache` that records. None: never.
+            tune: Whether the ttl is looked after, within ``ttl_range``, or nothing even recorded (`Tune`); in a `DiskCache`. None: what could be said
+                about it is recorded, and nothing else done.
             tags: Words by which entries can be purged together.
             codec: An object with ``id``, ``encode`` and ``decode``; None chooses by the task's return annotation.
 
@@ -146,10 +154,12 @@ class CachePolicy:
             "hard_timeout": cache_fields.duration(hard_timeout, what="hard_timeout"),
             "ttl_range": cache_fields.bounds(ttl_range),
             "probe": cache_fields.probe(probe),
+            "tune": cache_fields.tune(tune),
             "tags": cache_fields.words(tags, what="tags", example="weather"),
             "codec": cache_fields.codec(codec),
         }
         cache_fields.check_together(values, is_throttled=fail_safe_throttle is not None)
+        values["is_recorded"] = tune is None or tune.mode != "off"
         values["is_simple"] = all(values[name] is None for name in _MORE)
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -184,6 +194,11 @@ class CachePolicy:
         """
         ttl = self.ttl if own_ttl is None else own_ttl
         return None if ttl is None else ttl + max(self.stale_while_revalidate or 0.0, self.stale_if_error or 0.0)
+
+    @property
+    def windows(self) -> tuple[float, float]:
+        """Seconds past the ttl of ``stale_while_revalidate`` and of ``stale_if_error``; 0 for none."""
+        return self.stale_while_revalidate or 0.0, self.stale_if_error or 0.0
 
     def replace(self, **changes: Any) -> CachePolicy:
         """The same policy with some fields changed.

@@ -9,6 +9,7 @@ from holdfast.errors import PolicyError
 from holdfast.policies.callables import name_of
 from holdfast.policies.duration import positive_seconds, spoken
 from holdfast.policies.probe import Probe
+from holdfast.policies.tune import Tune
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -64,6 +65,13 @@ def probe(value: Any) -> Probe | None:
     if value is None or isinstance(value, Probe):
         return value
     raise PolicyError(f"probe={value!r} is no Probe: give for example probe=Probe(share=0.005, max_per_hour=60)")
+
+
+def tune(value: Any) -> Tune | None:
+    """Check that it is one, or None."""
+    if value is None or isinstance(value, Tune):
+        return value
+    raise PolicyError(f"tune={value!r} is no Tune: give for example tune=Tune(mode='suggest', stale_budget=0.02)")
 
 
 def words(value: Iterable[str], *, what: str, example: str) -> tuple[str, ...]:
@@ -128,8 +136,26 @@ def check_together(values: Mapping[str, Any], *, is_throttled: bool) -> None:
     ttl, allowed = values["ttl"], values["ttl_range"]
     if allowed is not None and not allowed[0] <= ttl <= allowed[1]:
         raise PolicyError(f"ttl={spoken(ttl)} is beyond ttl_range, {spoken(allowed[0])} to {spoken(allowed[1])}: change one of them")
+    if values["tune"] is not None:
+        _check_tune(values["tune"], values)
     if is_throttled and all(values[name] is None for name in _THROTTLED):
         raise PolicyError(
             f"fail_safe_throttle={values['fail_safe_throttle']!r} does nothing where no old value may be served: add stale_if_error='1d', "
             f"stale_while_revalidate='10m' or refresh_ahead=0.8, or leave it out"
+        )
+
+
+def _check_tune(tune: Tune, values: Mapping[str, Any]) -> None:
+    if tune.mode == "off" and values["probe"] is not None:
+        raise PolicyError("probe does nothing beside tune=Tune(mode='off'), which records nothing: leave one of them out")
+    if tune.stale_budget is not None and values["ttl"] is None:
+        raise PolicyError(f"tune={tune!r} does nothing without a ttl, for nothing expires: add ttl='1h', or leave tune out")
+    if tune.mode != "auto":
+        return
+    if values["ttl_range"] is None:
+        raise PolicyError("tune=Tune(mode='auto') may not go anywhere: say how far, for example ttl_range=('5m', '6h')")
+    if values["stale_while_revalidate"] is not None:
+        raise PolicyError(
+            "tune=Tune(mode='auto') does not count what stale_while_revalidate serves past the ttl, so its budget would not hold: "
+            "leave that out, or give mode='suggest'"
         )

@@ -8,9 +8,11 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
+from holdfast import _evidence
 from holdfast.recording.hashes import Hasher
 from holdfast.recording.recorder import Recorder
 from holdfast.recording.rules import Rules
+from holdfast.recording.switches import is_recording_off, is_tuning_off
 from holdfast.values import forks
 from holdfast.values.secret import load_secret
 
@@ -23,15 +25,8 @@ if TYPE_CHECKING:
 
 PERIOD = 0.8
 """Seconds between two looks: what is promised within a second is done by then."""
-_VARIABLE = "HOLDFAST_RECORD"
-_OFF = frozenset({"off", "0", "false", "no"})
 _PATIENCE = 5.0
 """Seconds that a fork waits for the thread to finish what it is writing."""
-
-
-def is_recording_off() -> bool:
-    """Whether ``HOLDFAST_RECORD`` says so."""
-    return os.environ.get(_VARIABLE, "").strip().lower() in _OFF
 
 
 class GiveTap(Protocol):
@@ -83,10 +78,13 @@ class Attendant:
         return self.rules.in_force(policy, key)
 
     def look(self) -> None:
-        """Write down what waits, and see which overrides there are."""
+        """Write down what waits, see which overrides there are, and have the times to live looked after."""
         if self.recorder is not None:
             self.recorder.flush()
         self.rules.look()
+        tasks = [] if self.recorder is None else self.recorder.looked_after
+        if tasks and not is_tuning_off():
+            _evidence.look_after(self.folder, tasks)
 
     def before_fork(self) -> None:
         """Let no thread be at work: its connection would come along."""

@@ -64,6 +64,8 @@ class Recorder:
         """See `holdfast._evidence.Witness.tap`."""
         tap = self.taps.get(key) or self._new_tap(key)
         if payload is not None and tap.key:
+            if len(self._stored) >= MOST_TAPS:  # of calls that were given up, and of tasks that are not to be recorded
+                self._stored.clear()
             self._stored[key] = (int.from_bytes(blake2b(payload, digest_size=SIZE).digest()) or 1, len(payload))
         return tap
 
@@ -116,6 +118,14 @@ class Recorder:
                 log.times.append((tap.key, began))
                 tap.until = began + RESOLUTION
             log.answers.append(Answer(tap.key, began, seconds, fingerprint, size, modified, kind, ok, cause))
+
+    @property
+    def looked_after(self) -> list[tuple[str, CachePolicy]]:
+        """The tasks whose time to live is to be looked after, with the policy in force at the last computation here."""
+        logs = list(self._logs.values())
+        return [
+            (log.task, log.policy) for log in logs if log.policy is not None and log.policy.tune is not None and log.policy.tune.is_looking
+        ]
 
     @property
     def is_full(self) -> bool:

@@ -10,10 +10,11 @@ from holdfast import clock, events
 from holdfast._evidence import POLICIES_CHANGED
 from holdfast.errors import OverrideConflict, PolicyError
 from holdfast.overrides import Overrides
-from holdfast.overrides.guard import Seen
+from holdfast.overrides.override import GUARD
 from holdfast.policies.duration import spoken
-from holdfast.recording.packing import unpack_answers
-from holdfast.recording.store import ANSWERS, FILE, Reader
+from holdfast.recording.store import FILE
+from holdfast.recording.switches import is_tuning_off
+from holdfast.recording.trial import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,9 +121,7 @@ class Rules:
 
     def _load(self) -> None:
         before = self._rules
-        self._rules = {
-            each.task: Rule(each, self._overrides.beneath(each) if each.share < 1 else None) for each in self._overrides.current()
-        }
+        self._rules = {each.task: Rule(each, self._overrides.beneath(each) if each.share < 1 else None) for each in self._allowed()}
         self._overrides.close()
         self._made.clear()
         if self._rules:
@@ -136,41 +135,29 @@ class Rules:
                     "holdfast.override.changed", events.INFO, _said(task, new), task=task, override=0 if new is None else new.override.id
                 )
 
+    def _allowed(self) -> list[Override]:
+        """What is in force, but for what no person has done where ``HOLDFAST_TUNE`` forbids it: there the policy in the code holds."""
+        current = self._overrides.current()
+        if not (current and is_tuning_off()):
+            return current
+        history = self._overrides.history()
+        return [each for each in current if not each.is_automatic(history)]
+
     def guard(self, override: Override) -> None:
         """Take an override back, if its guard says so."""
         file = self._folder / FILE
         if override.guard is None or not override.is_in_force(clock.current.time()) or not file.exists():
             return
-        tried: list[Seen] = []
-        others: list[Seen] = []
-        for each in _answers(file, override):
-            (tried if override.covers(each.key) else others).append(each)
-        why = override.guard.breach(tried, others, override.share)
+        trial = Trial.of(file, override)
+        why = override.guard.breach(trial.tried, trial.others, override.share, trial.probes)
         if not why:
             return
         try:
-            self._overrides.rollback(override.task, author="guard", reason=why, after=override.id)
+            self._overrides.rollback(override.task, author=GUARD, reason=why, after=override.id)
         except (OverrideConflict, PolicyError):  # another process's guard was faster, or an operator
             return
         text = f"override {override.id} of {override.task} was taken back: {why}"
         events.note("holdfast.override.rolled_back", events.WARNING, text, task=override.task, override=override.id)
-
-
-def _answers(file: Path, override: Override) -> list[Seen]:
-    """What the source answered for the task since the override was made, in the order of time."""
-    reader = Reader(file)
-    try:
-        segments = list(reader.segments(override.task, ANSWERS, round(override.created * 1e6)))
-    finally:
-        reader.close()
-    found = [
-        Seen(each.key, each.began, each.fingerprint, each.ok)
-        for segment in segments
-        if segment.salt == segments[-1].salt
-        for each in unpack_answers(segment.data, segment.number)
-        if each.began >= override.created and each.kind != "probe"  # those are as rare as the policy says, whatever the ttl
-    ]
-    return sorted(found, key=lambda each: each.began)
 
 
 def _said(task: str, rule: Rule | None) -> str:

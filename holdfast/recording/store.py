@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from holdfast.recording import packing
 from holdfast.recording.taps import Answer, Counts
 from holdfast.values._sqlite import Connection, Database, EmptyStoreError, Schema
+from holdfast.values._turns import take_turn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -32,6 +33,8 @@ BUSY_TIMEOUT = 1.0
 TIMES, ANSWERS = "times", "answers"
 _CAUSES = ("cold", "expired", "evicted", "invalidated", "other_version", "unreadable")
 _NO_CAUSES = f"CREATE TEMP VIEW counts AS SELECT *, {', '.join(f'0 AS {name}' for name in _CAUSES)} FROM main.counts;"  # noqa: S608 - constants
+_NO_WINDOWS = "CREATE TEMP VIEW policies AS SELECT *, 0.0 AS revalidated, 0.0 AS spare FROM main.policies;"
+_OLD_POLICIES = "CREATE TEMP VIEW policies AS SELECT *, 0.0 AS since, 0.0 AS revalidated, 0.0 AS spare FROM main.policies;"
 SCHEMA = Schema(
     name="recording",
     application_id=0x48465245,  # "HFRE"
@@ -66,8 +69,12 @@ SCHEMA = Schema(
         ALTER TABLE policies ADD COLUMN since REAL NOT NULL DEFAULT 0; -- from when on it has had this ttl
         """,
         "\n".join(f"ALTER TABLE counts ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0;" for name in _CAUSES),
+        """
+        ALTER TABLE policies ADD COLUMN revalidated REAL NOT NULL DEFAULT 0; -- seconds past its ttl in which an old value is served while it is renewed
+        ALTER TABLE policies ADD COLUMN spare REAL NOT NULL DEFAULT 0;       -- the same while it is served if computing fails
+        """,
     ),
-    views=MappingProxyType({1: f"CREATE TEMP VIEW policies AS SELECT *, 0.0 AS since FROM main.policies;\n{_NO_CAUSES}", 2: _NO_CAUSES}),  # noqa: S608 - constants
+    views=MappingProxyType({1: f"{_OLD_POLICIES}\n{_NO_CAUSES}", 2: f"{_NO_WINDOWS}\n{_NO_CAUSES}", 3: _NO_WINDOWS}),
 )
 _COUNTED = Counts.__struct_fields__
 _COUNT = (
@@ -77,9 +84,10 @@ _COUNT = (
 
 
 _POLICY = (
-    "INSERT INTO policies VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (task) DO UPDATE SET"
+    "INSERT INTO policies VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (task) DO UPDATE SET"
     " since = CASE WHEN ttl IS excluded.ttl THEN since ELSE excluded.since END,"
-    " ttl = excluded.ttl, least = excluded.least, most = excluded.most, seen = excluded.seen"
+    " ttl = excluded.ttl, least = excluded.least, most = excluded.most, seen = excluded.seen,"
+    " revalidated = excluded.revalidated, spare = excluded.spare"
 )
 
 
@@ -205,11 +213,7 @@ class Ledger:
             Whether it is the caller's, and when the next one is, seconds since the epoch.
         """
         with self._file.transaction() as connection:
-            row = connection.execute("SELECT next FROM turns WHERE task = ?", (task,)).fetchone()
-            if row is not None and now < row[0] <= now + interval:  # later than that, and the clock was set back
-                return False, row[0]
-            connection.execute("INSERT OR REPLACE INTO turns VALUES (?, ?)", (task, now + interval))
-        return True, now + interval
+            return take_turn(connection, task, now, interval)
 
     def shifts(self, since: float) -> dict[str, int]:
         """How thinly each task's keys were kept since then, seconds since the epoch."""
@@ -241,9 +245,9 @@ def _identity_of(path: Path) -> tuple[int, int] | None:
     return info.st_dev, info.st_ino
 
 
-def _policy_row(task: str, policy: CachePolicy, now: float) -> tuple[str, float | None, float | None, float | None, float, float]:
+def _policy_row(task: str, policy: CachePolicy, now: float) -> tuple[str | float | None, ...]:
     least, most = policy.ttl_range or (None, None)
-    return task, policy.ttl, least, most, now, now
+    return task, policy.ttl, least, most, now, now, *policy.windows
 
 
 def _row(counts: Counts) -> tuple[int | float, ...]:
@@ -296,6 +300,22 @@ class Reader:
             rows = [] if connection is None else connection.execute(query, (task, since - HOUR)).fetchall()
         return [(hour, Counts(*rest)) for hour, *rest in rows]
 
+    def since_last(self, task: str, number: int) -> float:
+        """From when on no more than so many of a task's kept times, and a segment's, are kept; seconds since the epoch, 0 for all of them."""
+        with self._looking() as connection:
+            query = "SELECT first, number FROM segments WHERE task = ? AND what = ? ORDER BY id DESC"
+            for first, held in () if connection is None else connection.execute(query, (task, TIMES)):
+                number -= held
+                if number <= 0:
+                    return float(first / 1e6)
+        return 0.0
+
+    def first_seen(self, task: str) -> float | None:
+        """When the oldest kept time or answer of a task was, seconds since the epoch; None when nothing is kept."""
+        with self._looking() as connection:
+            row = None if connection is None else connection.execute("SELECT min(first) FROM segments WHERE task = ?", (task,)).fetchone()
+        return None if row is None or row[0] is None else row[0] / 1e6
+
     def policy(self, task: str) -> tuple[float | None, float | None, float | None] | None:
         """The time to live in force at the task's last computation, in seconds (None never expires), and the least and the most that it may be.
 
@@ -307,6 +327,16 @@ class Reader:
                 if connection is None
                 else connection.execute("SELECT ttl, least, most FROM policies WHERE task = ?", (task,)).fetchone()
             )
+
+    def windows(self, task: str) -> tuple[float, float]:
+        """For how many seconds past its ttl an old value of a task is served while it is renewed, and for how many if computing fails."""
+        with self._looking() as connection:
+            row = (
+                None
+                if connection is None
+                else connection.execute("SELECT revalidated, spare FROM policies WHERE task = ?", (task,)).fetchone()
+            )
+        return (0.0, 0.0) if row is None else row
 
     def ttl_since(self, task: str) -> float:
         """From when on a task's policy has had the time to live of `policy`, seconds since the epoch; 0 where that is not known."""

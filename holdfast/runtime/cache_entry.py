@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from holdfast import events
 from holdfast.errors import PolicyError, TaskContextError
 from holdfast.policies.duration import seconds
 from holdfast.typing import NO_TERMS, Terms
@@ -92,12 +94,16 @@ class CacheEntry:
 
     @property
     def modified(self) -> float | None:
-        """When the source last changed it, seconds since the epoch; None when unknown. Set it to that, to a datetime or a ``Last-Modified``."""
+        """When the source last changed it, seconds since the epoch; None when unknown.
+
+        Set it to that, to a datetime or the text of a ``Last-Modified``. One that is no date counts as unknown, with a line that says so: what a source
+        sends fails no call.
+        """
         return self._terms.modified
 
     @modified.setter
     def modified(self, value: float | datetime | str | None) -> None:
-        self._terms = self._terms._replace(modified=None if value is None else _moment(value))
+        self._terms = self._terms._replace(modified=None if value is None else self._moment(value))
 
     def not_modified(self) -> Any:
         """Say that the stored value still holds: it is stored anew, with today's date and its etag.
@@ -132,6 +138,26 @@ class CacheEntry:
         own = self._terms
         modified = stored.modified if own.modified is None else own.modified
         return Terms(stored.own_ttl if own.ttl is None else own.ttl, own.etag or stored.etag, modified)
+
+    def _moment(self, value: float | datetime | str) -> float | None:
+        """Seconds since the epoch; None, after a note, for what is no date."""
+        from datetime import UTC, datetime  # these two cost more than all of this module, and few need them
+        from email.utils import parsedate_to_datetime
+
+        if isinstance(value, bool) or not isinstance(value, (str, datetime, int, float)):
+            raise PolicyError(f"modified={value!r:.100}: give seconds since the epoch, a datetime or the text of a Last-Modified header")
+        try:
+            given = parsedate_to_datetime(value) if isinstance(value, str) else value
+            if isinstance(given, datetime):
+                given = (given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp()
+            if isfinite(given):
+                return float(given)
+        except (TypeError, ValueError, OverflowError, OSError):  # what the parser says of a text, and the system of a year
+            pass
+        name = "a cached function" if self._call is None else self._call.plan.name
+        text = f"{name} said modified={value!r:.100}, which is no date: when its source last changed the value counts as unknown"
+        events.note("holdfast.cache.modified_unknown", events.INFO, text, task=name)
+        return None
 
     def leave(self) -> None:
         """Let go of the call, which knows this entry, too."""
@@ -171,17 +197,3 @@ def end(said: CacheEntry) -> None:
     """The call has ended, in the same context; what its body may still hold keeps neither it nor its arguments alive."""
     _current.set(said.outer)
     said.leave()
-
-
-def _moment(value: float | datetime | str) -> float:
-    from datetime import UTC, datetime  # these two cost more than all of this module, and few need them
-    from email.utils import parsedate_to_datetime
-
-    try:
-        if isinstance(value, str):
-            value = parsedate_to_datetime(value)
-        if isinstance(value, datetime):
-            return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-        return float("true is no moment" if isinstance(value, bool) else value)
-    except (TypeError, ValueError, OverflowError):
-        raise PolicyError(f"modified={value!r}: give seconds since the epoch, a datetime or the text of a Last-Modified header") from None

@@ -127,7 +127,6 @@ class _Walk:
         workers.forgo(self)
         if held:
             post(self._loop, _settle, convoy.answers)
-        del convoy, self  # as below
 
     def _next(self) -> Errand | None:
         """The next in line; None when there is none and this thread is no longer counted on to come for one."""

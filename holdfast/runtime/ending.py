@@ -73,9 +73,8 @@ def _tell(run: Run, call: Call, value: Any) -> None:
     stream.body_ended(call, value, run.error, value[stream.INTERRUPT] if is_interrupted else ())
     if run.error is not None:
         return
-    chunk = (
-        {stream.INTERRUPT: tuple(value[stream.INTERRUPT])} if is_interrupted else value
-    )  # a tuple in streams, a list from invoke: as in LangGraph
+    # A tuple in streams, a list from invoke: as in LangGraph.
+    chunk = {stream.INTERRUPT: tuple(value[stream.INTERRUPT])} if is_interrupted else value
     run.sink("updates", chunk if is_interrupted else {call.plan.name: value})
     run.sink("values", chunk)
 

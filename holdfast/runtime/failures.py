@@ -63,9 +63,8 @@ class Failures:
         if not self._errors:
             return []
         chain = _chain(error)
-        errors = (
-            self._errors.copy()
-        )  # at once, while other calls fail: a list of its items is made in steps, and the collector may run between
+        # A copy is made at once, while other calls fail: a list of its items is made in steps, and the collector may run between.
+        errors = self._errors.copy()
         fatal = [step for step, failure in errors.items() if id(failure) in chain]
         if scope is None:
             return fatal

@@ -97,8 +97,7 @@ def _closes_ring(inside: tuple[Call, ...], leader: Call) -> bool:
 
 def joins(call: Call, leader: Call | None) -> bool:
     """Join, for a limited time, a computation that does not go by `board`; False where the call would wait for itself. `alight` ends it."""
-    inside = _inside.get()
-    if leader is not None and inside:
+    if leader is not None and (inside := _inside.get()):
         with _lock:
             if _closes_ring(inside, leader):
                 return False

@@ -136,7 +136,7 @@ class TaskFuture(Future[R]):
                 error.with_traceback(self._traceback)
                 raise
             finally:
-                del self  # error -> traceback -> this frame -> self -> error would live until the garbage collector comes
+                del self  # error -> traceback -> the frame of a body that was helped -> this frame -> self -> error: see `_block`
         return cast("R", self._result)
 
     def exception(self, timeout: Duration | None = None) -> BaseException | None:
@@ -167,9 +167,10 @@ class TaskFuture(Future[R]):
                 if self._state not in _DONE:
                     self.cancel()
                 raise
-        if self._state is not FINISHED:
-            self._raise_cancelled()
-        return self.result()
+        try:
+            return self.result()
+        finally:
+            del self  # this frame is in the traceback: the error would live until the garbage collector comes
 
     def waiting(self) -> Generator[Any, None, None]:
         """Suspend this asyncio task until the future is done; cancelling the waiter leaves the task alone."""

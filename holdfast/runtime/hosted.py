@@ -77,7 +77,7 @@ class HostedJournal(Journal):
         found = self._names.get(root.step)
         return self._names.setdefault(root.step, Names()) if found is None else found
 
-    def outcome(self, call: Call, value: Any) -> Commit | None:
+    def outcome(self, call: Call, value: Any) -> StepRecord | None:
         """Remember how a call ended, as far as that will hold when the node is executed again."""
         step, error = call.step, call.error
         if step is None:
@@ -85,7 +85,7 @@ class HostedJournal(Journal):
         stop = StepId(step.digest(), _STOPPED, b"", 0)
         if error is not None and is_signal(error):
             self._steps[stop] = record = StepRecord(stop, "ok", b"")
-            return self._commit((record,))  # before LangGraph hears of it: the answer may come at once
+            return record  # written before LangGraph hears of it: the answer may come at once
         if error is None and stop in self._steps:
             return None
         is_nodes_own = call.parent is not None and call.parent.call.is_body

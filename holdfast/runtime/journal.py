@@ -23,12 +23,13 @@ from holdfast.runtime import once
 from holdfast.runtime.attempts import is_cancellation
 from holdfast.runtime.failures import Failures
 from holdfast.runtime.foreign import add_note
-from holdfast.runtime.naming import Names
+from holdfast.runtime.late import Late
+from holdfast.runtime.naming import Names, node_step
 from holdfast.runtime.questions import Questions
 from holdfast.runtime.replay import Replay
 from holdfast.runtime.sight import place
 from holdfast.runtime.trail import LOST
-from holdfast.runtime.writer import Item, writer_of
+from holdfast.runtime.writer import writer_of
 from holdfast.typing import Commit, StepRecord
 from holdfast.values.failure import decode_failure
 
@@ -44,21 +45,6 @@ if TYPE_CHECKING:
 MISSING: Any = object()
 
 
-class _Late(Item):
-    """A change that nobody waits for."""
-
-    __slots__ = ("_journal",)
-    is_awaited = False
-
-    def __init__(self, change: Commit, journal: Journal) -> None:
-        super().__init__(change)
-        self._journal = journal
-
-    def settle(self, error: Exception | None) -> None:
-        if error is not None:
-            self._journal.late_error = error
-
-
 class Journal:
     """The finished steps of one run, and the saver they go to.
 
@@ -70,7 +56,7 @@ class Journal:
         failures: The steps that have failed.
         is_blocking: True when a commit may do I/O.
         writer: Writes its changes.
-        late_error: What went wrong with a commit that nobody waited for.
+        late: Those that nobody waits for.
         durability: ``sync``: a step's future resolves after its commit; ``async``: the commit follows; ``exit``: with the run's end.
     """
 
@@ -100,7 +86,7 @@ class Journal:
         self._dropped: list[StepId] = []
         self._beside: set[StepId] = set()
         self._held: dict[StepId, StepRecord] = {}
-        self.late_error: Exception | None = None
+        self.late = Late(self.writer, self.change)
         self._open: dict[StepId, Call] = {}
         self._lock = threading.Lock()  # several threads and tasks make and end calls at once
 
@@ -113,9 +99,9 @@ class Journal:
             PolicyError: Another function of the same task name was called in this run.
             Divergence: At this place the record has another step.
         """
-        step = self.names_in(scope).step(plan, scope, values, step_key, self._lock)
         if plan.is_node:  # which ones come when is the graph's business
-            return step, LOST
+            return node_step(scope.step, plan.name, step_key), LOST
+        step = self.names_in(scope).step(plan, scope, values, step_key, self._lock)
         if scope.trail is not None and scope.trail.digest == LOST and not self.failures:
             return step, LOST  # nobody will ask where this was, and finding it out is a tenth of a replayed step
         here = place()
@@ -208,11 +194,11 @@ class Journal:
         try:
             return self._codec(plan).encode(value)  # type: ignore[no-any-return]
         except NotSerializable as error:
-            msg = f"the result of task {plan.name} cannot be checkpointed: {error}"
+            msg = f"the result of {'node' if plan.is_node else 'task'} {plan.name} cannot be checkpointed: {error}"
             raise NotSerializable(msg, where=error.where) from error
 
-    def outcome(self, call: Call, value: Any) -> Commit | None:
-        """Remember how a call ended; return what is to be committed now. A cancellation and an open question are no outcomes."""
+    def outcome(self, call: Call, value: Any) -> StepRecord | None:
+        """Remember how a call ended; return what is to be written of it now. A cancellation and an open question are no outcomes."""
         step = call.step
         if step is None:
             return None
@@ -240,8 +226,8 @@ class Journal:
         self._open.pop(step, None)
         return True
 
-    def result(self, step: StepId, plan: Plan, history: bytes, value: Any) -> Commit | None:
-        """Remember a step's result; return what is to be committed now.
+    def result(self, step: StepId, plan: Plan, history: bytes, value: Any) -> StepRecord | None:
+        """Remember a step's result; return what is to be written now.
 
         Raises:
             NotSerializable: It would not come back the same.
@@ -249,8 +235,8 @@ class Journal:
         record = StepRecord(step, "ok", self.encode(plan, value), history, self.replay.code(plan), clock.current.time())
         return self._record(record, plan)
 
-    def failure(self, step: StepId, plan: Plan, history: bytes, error: Exception) -> Commit | None:
-        """Remember a failure, in case the body catches it and goes on; return what is to be committed now."""
+    def failure(self, step: StepId, plan: Plan, history: bytes, error: Exception) -> StepRecord | None:
+        """Remember a failure, in case the body catches it and goes on; return what is to be written now."""
         record = StepRecord(step, "error", remembered(error), history, self.replay.code(plan), clock.current.time())
         return self._record(record, plan)
 
@@ -263,12 +249,16 @@ class Journal:
         """Forget an announcement: the step was cancelled before its body began."""
         self._drop((self._announced.pop(step).place(),))
 
-    def _record(self, record: StepRecord, plan: Plan) -> Commit | None:
+    def _record(self, record: StepRecord, plan: Plan) -> StepRecord | None:
         if self.durability == "exit" and not plan.is_once:
             with self._lock:
                 self._held[record.step] = self._steps[record.step] = record
             return None
         self._steps[record.step] = record
+        return record
+
+    def change(self, record: StepRecord) -> Commit:
+        """What writes a step."""
         return self._commit((record,))
 
     def _commit(self, steps: tuple[StepRecord, ...], run: RunRecord | None = None) -> Commit:
@@ -282,10 +272,6 @@ class Journal:
             ThreadBusyError: Somebody else owns the thread now.
         """
         self.writer.commit(change)
-
-    def post(self, change: Commit) -> None:
-        """Write a change soon: trouble shows at the next `check_late`, or at the end."""
-        self.writer.put(_Late(change, self))
 
     def hold(self, record: StepRecord) -> None:
         """Write what is no step of the body together with the end of this execution of the run."""
@@ -305,8 +291,8 @@ class Journal:
 
     def check_late(self) -> None:
         """Raise what went wrong with a commit that nobody waited for."""
-        if self.late_error is not None:
-            raise self.late_error
+        if self.late.error is not None:
+            raise self.late.error
 
     # -- forgetting ---------------------------------------------------------------------------------------------------------------
 
@@ -337,12 +323,12 @@ class Journal:
     def soon(self, change: Commit) -> None:
         """Put a change in line that nobody waits for; trouble shows at the next `check_late`, or at the end."""
         if self.is_blocking:
-            self.post(change)
+            self.late.put(change)
             return
         try:
             self.commit(change)
         except (StoreError, ThreadBusyError) as error:
-            self.late_error = error
+            self.late.error = error
 
     # -- the run ------------------------------------------------------------------------------------------------------------------
 

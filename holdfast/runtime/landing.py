@@ -23,13 +23,10 @@ async def landed_async(computation: TaskFuture[Any], limit: float | None) -> boo
     if limit is None:
         await Waiting(computation)
         return True
-    timer: Any = None
     try:
-        async with clock.current.timeout(limit) as timer:
+        async with clock.current.timeout(limit):
             await Waiting(computation)
     except TimeoutError:
-        if timer is None or not timer.expired():
-            raise
         return False
     return True
 

@@ -125,7 +125,7 @@ def _fresh(plan: Plan, cache: Cache, key: CacheKey, entry: Entry | None) -> Entr
     elif judge(policy, key.digest, entry.stored_at, now, negative=entry.negative, own_ttl=entry.own_ttl) is not Freshness.FRESH:
         return None
     tap = entry.tap
-    if tap is not None:  # written out: a function would take as long again
+    if tap is not None and policy.is_recorded:  # written out: a function would take as long again
         if policy.probe is not None and not entry.negative and not tap.passes(policy.probe):
             return None  # to be found again by the whole call that this becomes, behind which the source is asked
         if now < tap.until:
@@ -158,7 +158,7 @@ def _servable(call: Call, entry: Entry | None) -> Entry | None:
     if is_no_answer and not is_held_off(cache, key):
         return None
     call.freshness = freshness
-    if entry.tap is not None:
+    if entry.tap is not None and policy.is_recorded:
         entry.tap.keep(now)
     return entry
 

@@ -38,8 +38,6 @@ class Names:
         Raises:
             PolicyError: Another function of the same task name was called in this run.
         """
-        if plan.is_node:
-            return node_step(scope.step, plan.name, step_key)
         if self._owners.get(plan.name) is not plan.fn:
             self._check_owner(plan)
         opaque: list[tuple[str, Any]] = []

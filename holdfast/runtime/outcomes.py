@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from holdfast.runtime.journal import Journal
     from holdfast.runtime.state import Call
-    from holdfast.typing import Commit
+    from holdfast.typing import Commit, StepRecord
 
 
 class _Outcome(Item):
@@ -53,15 +53,15 @@ def finish(call: Call, value: Any) -> None:
         return
     error: BaseException | None = None
     try:
-        change = journal.outcome(call, value)
-        if change is not None and _is_left_to_others(call, value, journal, change):
+        record = journal.outcome(call, value)
+        if record is not None and _is_left_to_others(call, value, journal, record):
             return
     except BaseException as broken:  # noqa: BLE001 - whatever it is, Ctrl-C included, it is the step's outcome
         error = broken
     conclude(call, value, error)
 
 
-def _is_left_to_others(call: Call, value: Any, journal: Journal, change: Commit) -> bool:
+def _is_left_to_others(call: Call, value: Any, journal: Journal, record: StepRecord) -> bool:
     """Write an outcome; True when others do it, who then go on with the call.
 
     Raises:
@@ -69,13 +69,13 @@ def _is_left_to_others(call: Call, value: Any, journal: Journal, change: Commit)
         ThreadBusyError: Somebody else owns the thread now.
     """
     if not journal.is_blocking:
-        journal.commit(change)
+        journal.commit(journal.change(record))
         return False
     if journal.durability != "sync" and not call.plan.is_once:
-        journal.post(change)
+        journal.late.put_step(record)
         return False
     loop = running_loop()
-    item = _Outcome(change, call, value, loop)
+    item = _Outcome(journal.change(record), call, value, loop)
     writer = journal.writer
     if loop is not None or not writer.is_idle:
         _leave_thread(call)

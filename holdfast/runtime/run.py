@@ -158,10 +158,10 @@ class Run:
     def perform_here(self, call: Call) -> bool:
         """Run a sync call on this thread at once, for a body that would only wait for it; False where that is not to be.
 
-        It needs no slot: the body that waits has given its own back, and nothing else of that body runs.
+        It needs no slot: the body that waits has given its own back, and nothing else of that body runs. Whoever wants it has asked `has_room`.
         """
         context = call.context
-        if context is None or call.plan.is_async or running_loop() is not None or _is_deep():
+        if context is None or call.plan.is_async:
             return False
         if steps.claim(call):
             context.run(run_step_sync, call)
@@ -262,6 +262,11 @@ class Run:
                     error_type=type(error).__qualname__,
                 )
         self._failed.clear()
+
+
+def has_room() -> bool:
+    """Whether sync bodies may run on top of this frame: no loop is blocked by it, and the stack is not deep."""
+    return running_loop() is None and not _is_deep()
 
 
 def _is_deep() -> bool:

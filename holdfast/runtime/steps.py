@@ -25,7 +25,8 @@ def submit(
 ) -> TaskFuture[Any]:
     """Make a call of a task from ``scope`` and return its future at once.
 
-    With ``is_alone`` the body does nothing until this call has ended: a sync one then runs right here, and no thread is woken.
+    With ``is_alone`` the body does nothing until this call has ended, and `holdfast.runtime.run.has_room`: a sync one then runs right here, and
+    no thread is woken.
 
     Raises:
         TypeError: The arguments do not fit the function.

@@ -63,7 +63,7 @@ def computed(call: Call, asked: Asked, *, kind: str = "fill", cause: str = "") -
     """The source was asked, and the call has its outcome; one that was given up says nothing about the source."""
     attending = of(call.cache)
     policy = call.plan.cache
-    if attending is None or call.key is None or policy is None or is_given_up(call):
+    if attending is None or call.key is None or policy is None or not policy.is_recorded or is_given_up(call):
         return
     began, started = asked
     attending.computed(

@@ -65,6 +65,15 @@ class Item:
         """Whether telling it may call the user's code, which may wait for another item of the same transaction."""
         return False
 
+    @property
+    def size(self) -> int:
+        """How many changes it counts for."""
+        return 1
+
+    def taken(self) -> Commit:
+        """What is to be written, now that it is: nothing is added to it any more."""
+        return self.change
+
     def settle(self, error: Exception | None) -> None:
         """It was written, or was not. Called before any later change is: do little, and call nobody."""
         self.error = error
@@ -182,8 +191,10 @@ class Writer:
         with self._turn:
             self._is_called = False
             self._hurry.clear()
-            while self._line and len(batch) < MOST_AT_ONCE:
+            room = MOST_AT_ONCE
+            while self._line and room > 0:
                 batch.append(self._line.popleft())
+                room -= batch[-1].size
             if self._line:  # more than one transaction takes: somebody may wait for it
                 self._hurry.set()
             if batch:
@@ -194,7 +205,7 @@ class Writer:
     def _write(self, batch: deque[Item] | list[Item]) -> BaseException | None:
         """Write changes in one transaction and settle them all; return what went wrong with it as a whole."""
         try:
-            errors = self._saver.commit([item.change for item in batch])
+            errors = self._saver.commit([item.taken() for item in batch])
             for item, error in zip(batch, errors, strict=True):
                 item.settle(error)
         except BaseException as error:  # noqa: BLE001 - whatever it is, nobody in the batch may wait for ever

@@ -5,8 +5,9 @@ Also a pytest plugin with fixtures, see `holdfast.testing.plugin`. How to use it
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from holdfast._lazy import lazy
 
 if TYPE_CHECKING:
     from holdfast.testing._virtual import StuckClockError
@@ -50,27 +51,21 @@ __all__ = [
     "scripted_async",
 ]
 
-_MODULES = {
-    "_virtual": ("StuckClockError",),
-    "capture": ("Captured", "captured"),
-    "clock": ("Draw", "FakeClock", "NoWaits", "no_waits"),
-    "contract": ("CheckpointerContract",),
-    "recording": ("RecordingObserver", "recorded"),
-    "script": (
-        *("Flake", "ScriptEndedError", "Scripted", "ScriptedAsync", "ScriptedCall"),
-        *("after", "flaky", "flaky_async", "scripted", "scripted_async"),
-    ),
-}
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a name when it is first used: pytest loads this package, through the plugin, at every start."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # pytest loads this package, through the plugin, at every start
+    __getattr__ = lazy(
+        globals(),
+        {
+            "_virtual": ("StuckClockError",),
+            "capture": ("Captured", "captured"),
+            "clock": ("Draw", "FakeClock", "NoWaits", "no_waits"),
+            "contract": ("CheckpointerContract",),
+            "recording": ("RecordingObserver", "recorded"),
+            "script": (
+                *("Flake", "ScriptEndedError", "Scripted", "ScriptedAsync", "ScriptedCall"),
+                *("after", "flaky", "flaky_async", "scripted", "scripted_async"),
+            ),
+        },
+    )
 
 
 def __dir__() -> list[str]:

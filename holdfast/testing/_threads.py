@@ -16,11 +16,15 @@ from holdfast.runtime.standstill import current_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from types import FrameType
+    from types import CodeType, FrameType
 
 Position = tuple[int, int]
 """Identity of a frame and the instruction it stands at."""
+Stack = list[tuple["CodeType", int]]
+"""What a thread is in, the innermost first, and the line each stands at: the head of a loop is at one instruction first and at another one later."""
 
+_SETTLED_LOOKS = 100
+"""Looks after which a thread rests again that has come back to where it blocked at the start; sooner it may just pass by there."""
 _FAR = 1.0
 """Seconds: an event loop's own timer further off than this does not keep it from counting as parked."""
 
@@ -31,12 +35,14 @@ class Watch:
     def __init__(self) -> None:
         """Know no thread yet."""
         self._unmoved: dict[int, tuple[Position, float]] = {}
+        self._resting: dict[int, Stack] = {}
 
     def excuse_present(self) -> None:
         """Take the places where other threads block right now for places of rest: helpers of the test runner, servers, old pools."""
         own = threading.get_ident()
-        frames = current_frames()
-        self._unmoved = {ident: (_position(frame), math.inf) for ident, frame in frames.items() if ident != own}
+        frames = {ident: frame for ident, frame in current_frames().items() if ident != own}
+        self._unmoved = {ident: (_position(frame), math.inf) for ident, frame in frames.items()}
+        self._resting = {ident: _stack(frame) for ident, frame in frames.items()}
 
     def stillness(self, ignored: Collection[int], *, calm: float, is_look: bool) -> float:
         """Say for how many looks the most restless thread has stood still.
@@ -68,6 +74,8 @@ class Watch:
             return 0  # freed already, and about to run: not even a place excused at the start is one of rest then
         known, looks = self._unmoved.get(ident, (None, 0))
         looks = looks + is_look if known == position else 0
+        if looks == _SETTLED_LOOKS and self._resting.get(ident) == _stack(frame):
+            looks = math.inf  # one that reads what it is sent, and has come back to its place of rest
         self._unmoved[ident] = (position, looks)
         return looks
 
@@ -88,6 +96,14 @@ def _place(frame: FrameType) -> tuple[str, str]:
 
 def _position(frame: FrameType) -> Position:
     return id(frame), frame.f_lasti
+
+
+def _stack(frame: FrameType | None) -> Stack:
+    found: Stack = []
+    while frame is not None:
+        found.append((frame.f_code, frame.f_lineno))
+        frame = frame.f_back
+    return found
 
 
 def _in_condition(local: dict[str, Any]) -> bool:

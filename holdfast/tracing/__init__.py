@@ -10,8 +10,9 @@ Nothing heavy is imported before it is used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from holdfast._lazy import lazy
 
 if TYPE_CHECKING:
     from holdfast.tracing.logs.log_processor import OTelLogProcessor
@@ -24,23 +25,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Handle", "KeepInteresting", "OTelLogProcessor", "carried", "child_env", "configure", "flush", "measure", "warn"]
 
-_HOMES = {
-    "Handle": "setup._session",
-    "KeepInteresting": "sampling.interesting",
-    "OTelLogProcessor": "logs.log_processor",
-    "carried": "spans.propagation",
-    "child_env": "spans.propagation",
-    "configure": "setup._configure",
-    "flush": "safety.firewall",
-    "measure": "setup._configure",
-    "warn": "logs.text",
-}
+if not TYPE_CHECKING:
+    __getattr__ = lazy(
+        globals(),
+        {
+            "logs.log_processor": ("OTelLogProcessor",),
+            "logs.text": ("warn",),
+            "safety.firewall": ("flush",),
+            "sampling.interesting": ("KeepInteresting",),
+            "setup._configure": ("configure", "measure"),
+            "setup._session": ("Handle",),
+            "spans.propagation": ("carried", "child_env"),
+        },
+    )
 
 
-def __getattr__(name: str) -> Any:
-    """Import what is used, when it is used."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -43,6 +43,7 @@ _NOTES = [
     ("cache.error", "WARNING", "The cache is in trouble; calls go on without it"),
     ("cache.evicted", "INFO", "Entries had to go, so that a cache stays below its limit"),
     ("cache.key_failed", "WARNING", "A key function failed; the call was computed and not cached"),
+    ("cache.modified_unknown", "INFO", "A body said when its source last changed, and that is no date; it counts as unknown"),
     ("cache.not_serializable", "WARNING", "A result cannot be stored; it was returned and not cached"),
     ("cache.predicate_failed", "WARNING", "`cache_if` failed; the result was returned and not cached"),
     ("cache.private_key", "WARNING", "Only this process will find what is cached for a function"),
@@ -57,9 +58,9 @@ _NOTES = [
     ("journal.not_released", "WARNING", "A thread could not be given back"),
     ("journal.opaque_argument", "INFO", "An argument counts in the journal only by its type"),
     ("journal.unclaimed", "WARNING", "A resumed run has ended without asking for steps that were recorded"),
-    ("override.changed", "INFO", "An operator has changed a task's time to live, or it has ended"),
+    ("override.changed", "INFO", "A task's time to live was changed, by an operator or by itself, or that has ended"),
     ("override.refused", "WARNING", "A time to live that the task's policy does not take; the policy stays as it is"),
-    ("override.rolled_back", "WARNING", "The guard of an override has taken it back"),
+    ("override.rolled_back", "WARNING", "An override was taken back, by its guard or because too many answers were stale"),
     ("override.unreadable", "WARNING", "The file of overrides cannot be read; those that were in force stay so"),
     ("recording.failed", "WARNING", "What is asked of a cache cannot be recorded for now; calls go on"),
     ("run.done_again", "WARNING", "A finished run is done again, from its checkpoint"),
@@ -71,6 +72,8 @@ _NOTES = [
     ("traces.damaged", "WARNING", "The local trace store was damaged and set aside"),
     ("traces.lost", "WARNING", "Spans could not be stored; told at DEBUG from the second time on"),
     ("traces.sqlite", "DEBUG", "What there is to know about this version of SQLite"),
+    ("ttl.suggested", "INFO", "Another time to live would keep to a task's budget of stale answers, and is not taken by itself"),
+    ("tuning.failed", "WARNING", "A time to live cannot be looked after for now"),
 ]
 HAPPENINGS = [*_OWN, *(Happening(f"{names.SCOPE}.{name}", _ANY, level, meaning) for name, level, meaning in _NOTES)]
 """All of them. What has the letters of all spans is told on the span of its call, else on the current one."""

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.recording.packing import unpack_answers, unpack_times
 from holdfast.recording.store import ANSWERS, TIMES
+from holdfast.recording.trial import probed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from holdfast.recording.store import Reader
-    from holdfast.recording.taps import Answer
 
 ENOUGH = 200
 """Gets before anything is said."""
@@ -71,21 +71,3 @@ class Aftermath:
         hits = 1 - sum(each.kind == "fill" and start <= each.began < end for each in seen) / gets
         probes = [is_stale for began, is_stale in probed(seen) if start <= began < end]
         return Outcome(gets, hits, len(probes), hits * sum(probes) / len(probes) if probes else None)
-
-
-def probed(answers: Iterable[Answer]) -> list[tuple[float, bool]]:
-    """When each probe was made that has something to be compared with, and whether it found another value than the one that was stored.
-
-    Args:
-        answers: In the order of time.
-    """
-    stored: dict[int, int] = {}
-    found: list[tuple[float, bool]] = []
-    for each in answers:
-        if not each.ok or not each.fingerprint:
-            continue
-        if each.kind != "probe":
-            stored[each.key] = each.fingerprint
-        elif each.key in stored:
-            found.append((each.began, stored[each.key] != each.fingerprint))
-    return found

@@ -22,6 +22,7 @@ _GETS_WANTED = 200
 _SPANS_WANTED = 4
 """So many live TTLs a trace has to be long."""
 _KNEE = 0.98
+_STALE = ("over budget", "maybe over budget")
 _NORMAL = 3.84
 """Square of the 97.5 % quantile of the normal distribution."""
 
@@ -48,10 +49,11 @@ class Rule:
         if refusal:
             return judged, self._advice(None, (refusal,), ())
         if best is None:
-            return judged, self._advice(None, self._nothing(objections), self._against(None, objections))
+            why, step = self._nothing(objections)
+            return judged, self._advice(None, why, self._against(None, objections), step)
         return judged, self._advice(best, (self._for(best),), self._against(best, objections))
 
-    def _advice(self, best: Point | None, why: tuple[str, ...], why_not: tuple[str, ...]) -> Recommendation:
+    def _advice(self, best: Point | None, why: tuple[str, ...], why_not: tuple[str, ...], step: float | None = None) -> Recommendation:
         about = best or self._at_live or self._points[0]
         return Recommendation(
             ttl=None if best is None else best.ttl,
@@ -60,6 +62,7 @@ class Rule:
             why=why,
             why_not=why_not,
             what_could_be_wrong=doubts(best, self._points, self._live, self._facts),
+            step=step,
         )
 
     def _move(self, best: Point | None) -> str:
@@ -75,7 +78,7 @@ class Rule:
         """Why nothing at all can be recommended; empty when something may be."""
         if self._live is None:
             return "the TTL while this was recorded is not known, or has no end: give live_ttl, since a move is judged from there"
-        missing = missing_evidence(self._facts, self._live)
+        missing = missing_evidence(self._facts.gets, self._facts.span, self._live)
         if missing:
             return f"there is too little to go by: record {missing}"
         if self._question.is_open:
@@ -202,26 +205,35 @@ class Rule:
             else "More probes would hardly bring it under: traffic itself varies that much"
         )
 
-    def _nothing(self, objections: dict[float, str]) -> tuple[str, ...]:
+    def _nothing(self, objections: dict[float, str]) -> tuple[tuple[str, ...], float | None]:
+        """Why nothing keeps to what was asked; and where to go from a live TTL that is over its budget, when all within reach are."""
         lowest = next((point for point in self._points if point.is_near), self._points[0])
-        said = f"no TTL within a factor of {MOST_MOVE:g} of the live one keeps to what was asked; the shortest, {shown(lowest.ttl)}"
-        if objections[lowest.ttl] in {"older than max_age", "outside ttl_range"}:
-            return (f"{said}, is {objections[lowest.ttl]}",)
+        allowed = next((point for point in self._points if point.is_near and objections[point.ttl] in _STALE), None)
+        said = f"no TTL within a factor of {MOST_MOVE:g} of the live one keeps to what was asked; the shortest"
+        if allowed is None:
+            return (f"{said}, {shown(lowest.ttl)}, is {objections[lowest.ttl]}",), None
         live = self._at_live
-        step = ". It is a step there: take it and measure again" if live is not None and bound(lowest) < bound(live) else ""
+        is_step = live is not None and bound(allowed) < bound(live)
+        said += f"{'' if allowed is lowest else ' allowed'}, {shown(allowed.ttl)}, has up to {percent(bound(allowed))} of answers stale"
         return (
-            f"{said}, has up to {percent(bound(lowest))} of answers stale{step}",
+            said + (". It is a step there: take it and measure again" if is_step else ""),
             "what helps where a TTL does not: invalidate entries when the source is written (tags), or let it answer 'not modified' (an ETag, a modified time)",
-        )
+        ), allowed.ttl if is_step else None
 
 
-def missing_evidence(facts: Facts, live: float) -> str:
-    """What a trace lacks for anything to be said; empty when it is long enough."""
+def missing_evidence(gets: int, span: float, live: float) -> str:
+    """What a trace lacks for anything to be said; empty when it is long enough.
+
+    Args:
+        gets: Its accesses.
+        span: Seconds from the first to the last.
+        live: The live TTL, seconds.
+    """
     missing: list[str] = []
-    if facts.gets < _GETS_WANTED:
-        missing.append(f"{_GETS_WANTED - facts.gets:,} more gets (there are {facts.gets:,})")
-    if facts.span < _SPANS_WANTED * live:
-        missing.append(f"for {shown_time(_SPANS_WANTED * live - facts.span)} longer (it is {shown_time(facts.span)} so far)")
+    if gets < _GETS_WANTED:
+        missing.append(f"{_GETS_WANTED - gets:,} more gets (there are {gets:,})")
+    if span < _SPANS_WANTED * live:
+        missing.append(f"for {shown_time(_SPANS_WANTED * live - span)} longer (it is {shown_time(span)} so far)")
     return " and ".join(missing)
 
 

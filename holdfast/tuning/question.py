@@ -10,19 +10,20 @@ from holdfast.errors import PolicyError
 from holdfast.policies.duration import positive_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from holdfast.policies.duration import Duration
 
 MOST_MOVE = 2.0
 """A TTL is at most doubled or halved at once: further away the figures have been seen to be wrong."""
 _NICE = (
-    *(1, 2, 5, 10, 15, 30, 45),
+    *(0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75),
+    *(1, 1.5, 2, 3, 4, 5, 7.5, 10, 15, 20, 30, 45),
     *(60 * minutes for minutes in (1, 1.5, 2, 3, 4, 5, 7.5, 10, 15, 20, 25, 30, 40, 45)),
     *(3600 * hours for hours in (1, 1.5, 2, 3, 4, 6, 8, 12, 18)),
     *(86400 * days for days in (1, 2, 3, 7, 14, 30)),
 )
-"""Seconds that people give as a TTL."""
+"""Seconds that people give as a TTL; none so short that the hundredth of a second to which hits are recorded would count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +94,10 @@ class Question:
         return self.stale_budget is not None or (self.prices is not None and self.prices.stale > 0)
 
 
-def candidates(live: float, reach: float) -> list[float]:
-    """The TTLs to look at around the live one, itself among them."""
-    return sorted({live, *(float(ttl) for ttl in _NICE if live / reach <= ttl <= live * reach)})
+def candidates(live: float, reach: float, ends: Sequence[float | None] = ()) -> list[float]:
+    """The TTLs to look at around the live one: itself, what people write, and the ends of what the policy allows."""
+    named = {float(ttl) for ttl in (*_NICE, *ends) if ttl is not None and live / reach <= ttl <= live * reach}
+    return sorted({live, *named})
 
 
 def overview(shortest: float, longest: float) -> list[float]:

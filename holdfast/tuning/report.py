@@ -40,6 +40,11 @@ class Point(Staleness):
     is_near: bool
     verdict: str = ""
 
+    @property
+    def expected(self) -> str:
+        """Its shares as `holdfast.overrides.Expected` reads them."""
+        return f"hits={100 * self.hits:.1f}%" + ("" if self.stale is None else f",stale={100 * self.stale:.1f}%")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
@@ -52,6 +57,8 @@ class Recommendation:
         why: What speaks for it, or why there is none; sentences.
         why_not: What speaks against the others; sentences.
         what_could_be_wrong: What it stands on and might not hold; sentences.
+        step: Seconds; where no TTL keeps to what was asked: the shortest that may be taken at once, if it has fewer stale answers than the live one. From
+            there it can be measured again. None for no such step.
     """
 
     ttl: float | None
@@ -60,6 +67,7 @@ class Recommendation:
     why: tuple[str, ...]
     why_not: tuple[str, ...]
     what_could_be_wrong: tuple[str, ...]
+    step: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

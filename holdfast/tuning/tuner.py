@@ -114,14 +114,14 @@ class _Tuner:
 
     def report(self, reach: float) -> Report:
         live = self._live
-        ttls = overview(self._facts.span / 1000, self._facts.span) if live is None else candidates(live, reach)
+        ttls = overview(self._facts.span / 1000, self._facts.span) if live is None else candidates(live, reach, self._known.ttl_range)
         curve, advice = Rule(self._points(ttls), live, self._question, self._facts).decide()
         return Report(task=self._known.task, live_ttl=live, question=self._question, facts=self._facts, curve=curve, recommendation=advice)
 
     def _points(self, ttls: Sequence[float]) -> list[Point]:
         outcomes, stale = self._known.counted.hits(ttls), self._source.staleness(ttls, self._live)
         blocking = [self._known.counted.swr(ttl, [2 * ttl])[0] for ttl in ttls]
-        is_tiny = bool(self._live and missing_evidence(self._facts, self._live))
+        is_tiny = bool(self._live and missing_evidence(self._facts.gets, self._facts.span, self._live))
         return [
             self._point(outcome, each, (behind.blocking + behind.coalesced) / behind.gets, is_tiny=is_tiny)
             for outcome, each, behind in zip(outcomes, stale, blocking, strict=True)

@@ -170,11 +170,8 @@ def test_forks_while_a_refresh_a_lease_and_a_sweep_are_under_way(open_cache, mon
 
     def work():
         started = time.monotonic()
-        answers = [
-            fetch(2),
-            fetch.options(cache="bypass")(1000),
-            fetch(3),
-        ]  # for 0, 1 and 1000 it would wait, as their leases are its parent's
+        # For 0, 1 and 1000 it would wait, as their leases are its parent's.
+        answers = [fetch(2), fetch.options(cache="bypass")(1000), fetch(3)]
         cache.invalidate("t")
         is_taken = cache.lease(fetch.key(1000)).take()
         return answers == [2, 1000, 3] and not is_taken and time.monotonic() - started < 10

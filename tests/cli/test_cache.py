@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from holdfast import CachePolicy
 from holdfast.cache.disk import DiskCache
 from holdfast.cli.cache import place
 from holdfast.overrides import Overrides
-from holdfast.recording.store import Counted, Ledger
+from holdfast.recording.store import Counted, Ledger, segment_of_times
 from holdfast.recording.taps import Counts
 from holdfast.typing import CacheKey
 from holdfast.values.codec import codec_for
@@ -112,6 +113,18 @@ def test_stats_of_what_was_asked(command, filled):  # noqa: F811
     assert [(1000, 40, 9, 1, 50, 1900.0), (2, 0, 0, 0, 0, 0.0)] == [
         tuple(each[name] for name in ("gets", "fills", "refreshes", "probes", "calls", "spared_s")) for each in both
     ]
+
+
+def test_stats_say_when_a_task_was_first_seen(command, filled):  # noqa: F811
+    """To the second, while times of the first hour that was counted are kept; else by that hour."""
+    hour = time.time() // 3600 * 3600 - 48 * 3600
+    ledger = Ledger(filled)
+    for task, first in ((FORECAST, hour + 1234.5), (PRICE, hour + 4 * 3600)):
+        ledger.write([(segment_of_times(task, 1, 0, [(5, first)]), ())], [Counted(task, None, Counts(gets=1))], hour)
+    ledger.close()
+    told = json.loads(command("cache", "stats", "--path", "c", "--json")[1])["asked"]
+
+    assert {FORECAST: hour + 1234.5, PRICE: hour} == {each["task"]: each["since"] for each in told}
 
 
 def test_stats_of_a_cache_that_keeps_no_counts(command, filled):  # noqa: F811
@@ -268,6 +281,47 @@ def test_why_of_what_is_not_there(command, filled, task, key, said):  # noqa: F8
     code, out, err = command("cache", "why", task, key, "--path", "c")
 
     assert (1, "", True) == (code, out, err.startswith(f"Error: {said}"))
+
+
+@pytest.fixture
+def of_use(filled):
+    """The same, with a ttl and windows that were recorded of one task: what it stored is an hour old, two and three."""
+    ledger = Ledger(filled)
+    policy = CachePolicy(ttl=1800, stale_while_revalidate=3000, stale_if_error=6000)
+    ledger.write([], [Counted(FORECAST, policy, Counts(gets=1))], time.time())
+    ledger.close()
+    return filled
+
+
+def test_keys_tell_what_is_of_use_though_its_ttl_is_over(command, of_use):  # noqa: F811
+    """By the ttl in force: served while it is renewed, served if computing fails, or nothing any more; an override counts."""
+    told = {each["key"][:2]: each["state"] for each in json.loads(command("cache", "keys", "forecast", "--path", "c", "--json")[1])}
+    out = command("cache", "keys", "forecast", "--path", "c")[1]
+    with closing(Overrides(of_use)) as overrides:
+        overrides.set(FORECAST, "90m", author="anna")
+    longer = {each["key"][:2]: each["state"] for each in json.loads(command("cache", "keys", "forecast", "--path", "c", "--json")[1])}
+
+    assert {"00": "stale", "01": "stale_if_error", "02": "expired", "03": "expired"} == told
+    assert ["KEY       TASK                  VERSION  AGE  TTL    STATE            SIZE  TAGS"] == [out.splitlines()[0].strip()]
+    assert ["✓", "■", "■", "■"] == [line[0] for line in out.splitlines()[1:]]
+    assert {"00": "fresh", "01": "stale", "02": "stale_if_error", "03": "expired"} == longer
+
+
+def test_why_tells_what_is_of_use_though_its_ttl_is_over(command, of_use):  # noqa: F811
+    """Nothing is missing where it is served; a call that computes has it in case that it fails."""
+    (stale,), (spare,), (over,) = (
+        json.loads(command("cache", "why", "forecast", key, "--path", "c", "--json")[1]) for key in ("00", "01", "02")
+    )
+    texts = [command("cache", "why", "forecast", key, "--path", "c")[1].splitlines()[1] for key in ("00", "01", "02")]
+
+    assert [("", "stale"), ("expired", "stale_if_error"), ("expired", "")] == [
+        (each["cause"], each["kept"]) for each in (stale, spare, over)
+    ]
+    assert re.fullmatch(
+        r"  stale: nothing is missing: stored 1h\S* ago, and its ttl is over: 30m; it is served while a call behind renews it", texts[0]
+    )
+    assert re.fullmatch(r"  expired: stored 2h\S* ago, and its ttl is over: 30m; it is served if computing fails", texts[1])
+    assert re.fullmatch(r"  expired: stored 3h\S* ago, and its ttl is over: 30m", texts[2])
 
 
 APP = """

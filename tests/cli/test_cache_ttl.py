@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -13,11 +14,12 @@ import pytest
 from holdfast import CachePolicy, Probe, resilient
 from holdfast.cache.disk import DiskCache
 from holdfast.overrides import Overrides
+from holdfast.overrides.advice import Advice
 from holdfast.recording.store import Counted, Ledger
 from holdfast.recording.taps import Answer, Counts
+from holdfast.recording.trial import probed
 from holdfast.runtime import probing
 from holdfast.tuning import Recording
-from holdfast.tuning._aftermath import probed
 from holdfast.typing import CacheKey
 from holdfast.values.codec import codec_for
 from tests.cli.conftest import command  # noqa: F401 - a fixture
@@ -223,3 +225,24 @@ def test_probes_are_held_against_what_was_stored():
     ]
 
     assert [(2, True), (3, True), (5, False), (7, False)] == probed(seen)
+
+
+def test_what_is_suggested_is_listed(ttl, command, folder):  # noqa: F811
+    """Where people look, until it is in force or old; what there is nothing to do about is not."""
+    now, overrides = time.time(), Overrides(folder / "c")
+    overrides.advise(Advice(FORECAST, now - 7200, 3600.0, 2700.0, "B", 0.02, "lower the ttl from 1h to 45m"))
+    overrides.advise(Advice(PRICE, now, 3600.0, 3600.0, "A", 0.02, "keep ttl=1h"))
+    line = "suggested 2 h ago, for a budget of 2% stale: lower the ttl from 1h to 45m\n"
+    listed, stats = ttl("list")[1], command("cache", "stats", "--path", "c")[1]
+    others, told = command("cache", "stats", "price", "--path", "c")[1], json.loads(command("cache", "stats", "--path", "c", "--json")[1])
+    made = overrides.set(FORECAST, 2700, author="anna")
+    taken = ttl("list")[1]
+    overrides.rollback(FORECAST, author="anna", after=made.id)
+    overrides.advise(Advice(FORECAST, now - 3 * 86400, 3600.0, 2700.0, "B", 0.02, "lower the ttl from 1h to 45m"))
+    overrides.close()
+
+    assert "no ttl is overridden\n" + line == listed
+    assert ("\n" + line in stats, "suggested 2 h" in others) == (True, False)
+    assert [(FORECAST, 2700.0)] == [(each["task"], each["ttl"]) for each in told["suggested"]]
+    assert "suggested 2 h" not in taken
+    assert "no ttl is overridden\n" == ttl("list")[1]

@@ -175,9 +175,9 @@ def test_runs_chooses(command, filled):
     assert ["0298c0de"] == names("--failed")
     assert ["0198c0de-0002", "0198c0de-0001"] == names("--name", "plan")
     assert [["0298c0de"], []] == [names("--limit", "1"), names("--name", "pla")]
-    assert ["0198c0de"] == names("--thread", FIRST)
+    assert ["0198c0de-0001"] == names("--thread", FIRST)
     assert ["0298c0de"] == names("--status", "error")
-    assert ["0298c0de", "0198c0de"] == names("--since", "10m", "--task", "forecast")
+    assert ["0298c0de-0003", "0198c0de-0002"] == names("--since", "10m", "--task", "forecast")
     assert [[], []] == [names("--status", "cancelled"), names("--task", "book")]
     today = dt.datetime.now().astimezone().date()
     assert 3 == len(names("--since", str(today - dt.timedelta(days=1))))
@@ -199,6 +199,9 @@ def test_runs_as_json(command, filled):
         "failed": True,
         "started_ns": newest["started_ns"],
         "duration_s": 1.0,
+        "execution": 1,
+        "executions": 1,
+        "is_behind": False,
         "summary": {
             "calls": 1,
             "attempts": 2,
@@ -293,7 +296,7 @@ def test_an_id_that_many_runs_begin_with(command, path):
     store.close()
     code, _, err = command("show", "0")
 
-    assert (1, "Error: more than 20 runs begin with '0', the latest: 0198c0de-0024-", 3) == (code, err[:67], err.count("(plan)"))
+    assert (1, "Error: many runs begin with '0', the latest: 0198c0de-0024-", 3) == (code, err[:59], err.count("(plan)"))
 
 
 @pytest.mark.parametrize("arguments", [("runs",), ("show",), ("show", "abc"), ("runs", "--failed")])

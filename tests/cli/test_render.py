@@ -101,6 +101,24 @@ BUSY = """\
 waited 1.11 s · time saved unknown: what filled the cache is not in this store
 slowest: forecast("Lima") 1.20 s · forecast("Oslo") 0.41 s · geocode 0.12 s"""
 
+
+def test_an_error_has_the_room_that_its_place_and_arguments_can_spare(rows):
+    """Before a message is cut, the place is told in short, and arguments are."""
+    more = {
+        "holdfast__attempt__number": 1,
+        "holdfast__error__location": "orders.py:42 in book",
+        "holdfast__input": '{"id":"A-1042","customer":"Zoë"}',
+    }
+    rows.task("book", 0, 5, rows.run(10), error="builtins.ValueError", text="nothing in stock", **more)
+
+    def line(width):
+        return render_run(rows.rows, width=width).splitlines()[1].removesuffix("5.0 ms").rstrip()
+
+    assert '└─ ✗  book("A-1042", "Zoë") · ValueError: nothing in stock (orders.py:42 in book)' == line(99)
+    assert '└─ ✗  book("A-1042", ..) · ValueError: nothing in stock (orders.py:42)' == line(85)
+    assert '└─ ✗  book("A-1042", ..) · ValueError: nothin… (orders.py:42)' == line(72)
+
+
 BUSY_ERRORS_ASCII = """\
 +  run plan | thread trip-1                                               2.31 s
 |- ~  forecast("Lima") | 3 attempts                                       1.20 s

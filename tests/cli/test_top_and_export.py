@@ -137,6 +137,15 @@ def test_export_takes_no_address_for_a_file(command, filled, tmp_path, monkeypat
     assert not (tmp_path / "localhost:4318").exists()
 
 
+def test_export_takes_no_slip_for_a_file(command, filled, tmp_path, monkeypatch):  # noqa: F811
+    """`jeager` became a file of that name; a file may be called so all the same."""
+    monkeypatch.chdir(tmp_path)
+    code, _, err = command("export", "--to", "jeager")
+
+    assert (2, True) == (code, "--to jeager is no backend: did you mean jaeger? Write ./jeager for a file of that name" in err)
+    assert (0, True) == (command("export", "--to", "./jeager")[0], (tmp_path / "jeager").exists())
+
+
 def test_export_wants_a_destination_that_is_named(command, filled):  # noqa: F811
     """An empty one, as of a variable that is not set, was called a folder."""
     code, _, err = command("export", "--to", "")

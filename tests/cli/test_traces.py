@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
@@ -126,7 +128,7 @@ def test_show_leads_from_one_execution_to_the_next(store, holdfast):
     holdfast("traces", "heal")
     store.write([RESUMED])
 
-    assert (0, f"went on from run {RUN_ID}: holdfast show {FIRST}") == last_line(holdfast("show", RUN_ID))
+    assert (0, f"went on from: holdfast show {FIRST}") == last_line(holdfast("show", RUN_ID))
     assert last_line(holdfast("show", RUN_ID)) == last_line(holdfast("show", "0198c0de-0001"))
     assert (0, f"resumed: holdfast show {SECOND}") == last_line(holdfast("show", FIRST))
     assert "✗  run plan · thread trip-1" in holdfast("show", FIRST)[1]
@@ -137,7 +139,86 @@ def test_show_says_what_it_does_not_have(store, holdfast):
     """An execution that went elsewhere, or was not traced."""
     store.write([RESUMED])
 
-    assert (0, f"went on from run {RUN_ID}: not in this store") == last_line(holdfast("show"))
+    assert (0, f"went on from: {RUN_ID}, which is not in this store") == last_line(holdfast("show"))
+
+
+def renewal(trace_id, caller, start):
+    """Make a refresh behind a call of the trace ``caller``."""
+    said = {"holdfast.span.type": "task", "holdfast.task.name": "rate", "holdfast.cache.result": "refresh"}
+    link = (caller, "2" * 16, {"holdfast.link.type": "behind"})
+    return SpanRow(trace_id, "5" * 16, "", "rate", at(start), at(start + 1), attributes=said, links=[link])
+
+
+def test_a_resumed_run_is_one_line(store, holdfast):
+    """As its last execution, with how many times it had been resumed; nobody started what renewed the cache, so it is no run."""
+    store.write([replace(OPEN_RUN, is_open=False), RESUMED, renewal("e" * 32, SECOND, 30)])
+
+    assert [
+        "   RUN       STARTED    NAME  RESUMED    TOOK  CALLS  RETRIES  HITS  FAILED",
+        "✓  0198c0de  1 min ago  plan        1  1.00 s      0        0     0       0",
+    ] == holdfast("runs")[1].splitlines()
+
+
+def test_all_lists_each_execution(store, holdfast):
+    """An earlier one by its trace, since the run's id shows the last; and what renewed the cache."""
+    store.write([replace(OPEN_RUN, is_open=False), RESUMED, renewal("e" * 32, SECOND, 30)])
+
+    found = json.loads(holdfast("runs", "--all", "--json")[1])
+
+    assert [("e" * 32, 1, 1, True), (RUN_ID, 2, 2, False), (FIRST, 1, 2, False)] == [
+        (each["id"], each["execution"], each["executions"], each["is_behind"]) for each in found
+    ]
+    assert ["e" * 9, RUN_ID[:9], FIRST[:9]] == [line[3:12] for line in holdfast("runs", "--all")[1].splitlines()[1:]]
+    assert 1 == holdfast("runs", "--all")[1].count("rate (behind)")
+
+
+def test_the_list_holds_what_it_is_asked_for_of_last_executions(store, holdfast):
+    """A run that waited for an answer and has it waits no longer."""
+    waiting = replace(OPEN_RUN, is_open=False, attributes={**OPEN_RUN.attributes, "holdfast.run.outcome": "interrupted"})
+    store.write([waiting])
+    assert 0 == holdfast("runs", "--status", "interrupted")[0]
+    store.write([RESUMED])
+
+    assert (1, "Error: no such run has been recorded\n") == holdfast("runs", "--status", "interrupted")
+    assert 0 == holdfast("runs", "--status", "interrupted", "--all")[0]
+
+
+def test_a_narrow_list_has_fewer_figures(store, holdfast, monkeypatch):
+    """No line is broken."""
+    store.write([replace(OPEN_RUN, is_open=False), RESUMED])
+    monkeypatch.setenv("COLUMNS", "60")
+
+    assert "   RUN       STARTED    NAME  RESUMED    TOOK  FAILED" == holdfast("runs")[1].splitlines()[0]
+
+
+def test_an_id_in_the_list_is_one_that_show_takes(store, holdfast):
+    """However few runs are listed: it tells them from all that are there."""
+    other = {**RESUMED.attributes, "holdfast.run.id": "0198c0de-0002-7c1b-9a4e-0c8f3c3f7a10", "holdfast.thread.id": "trip-2"}
+    store.write([RESUMED, replace(RESUMED, trace_id="d" * 32, start_ns=at(30), attributes=other)])
+    listed = holdfast("runs", "--thread", "trip-1")[1].splitlines()[1].split()[1]
+
+    assert "0198c0de-0001" == listed
+    assert 0 == holdfast("show", listed)[0]
+
+
+def test_an_id_of_two_runs_names_each_once(store, holdfast):
+    """However often they were resumed."""
+    other = {**RESUMED.attributes, "holdfast.run.id": "0198c0de-0002-7c1b-9a4e-0c8f3c3f7a10"}
+    store.write([OPEN_RUN, RESUMED, replace(RESUMED, trace_id="d" * 32, start_ns=at(30), attributes=other)])
+
+    assert (
+        1,
+        f"Error: 2 runs begin with '0198c': 0198c0de-0002-7c1b-9a4e-0c8f3c3f7a10 (plan), {RUN_ID} (plan)\nGive more of the id.\n",
+    ) == holdfast("show", "0198c")
+
+
+def test_show_leads_from_what_was_renewed_to_who_got_the_old_value(store, holdfast):
+    """By its link; and the last run is the last that somebody started."""
+    store.write([RESUMED, renewal("e" * 32, SECOND, 30), renewal("c" * 32, "b" * 32, 31)])
+
+    assert (0, f"behind a call of: holdfast show {SECOND}") == last_line(holdfast("show", "eee"))
+    assert (0, f"behind a call of: {'b' * 32}, which is not in this store") == last_line(holdfast("show", "ccc"))
+    assert "run plan" in holdfast("show")[1]
 
 
 def last_line(answer):

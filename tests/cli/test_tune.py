@@ -104,6 +104,13 @@ def test_a_recording_is_tuned_by_the_end_of_its_tasks_name(command, recorded, fo
     assert "B" == told["recommendation"]["grade"]
 
 
+def test_since_says_from_when_on_it_counts(command, recorded):  # noqa: F811
+    """A full hour, by which counts are kept."""
+    out = command("cache", "tune", "forecast", "--path", "c", "--max-age", "45s", "--since", "999d")[1]
+
+    assert re.search(r"\n  counted from \d{4}-\d\d-\d\d \d\d:[034][05] on: what is counted is kept by the hour\n", out)
+
+
 def test_what_applies_it_does(command, recorded):  # noqa: F811
     """The last line is a command: run as it stands it changes the TTL, and the next one knows what it replaces."""
     options = ("cache", "tune", "forecast", "--path", "c", "--max-age", "45s")

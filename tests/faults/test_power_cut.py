@@ -30,11 +30,8 @@ def lived(folder, synchronous="FULL", *options, tries=1):
     if command is None:
         pytest.skip("strace is not to be had, or this user may not trace")
     folder.mkdir()
-    command += [
-        sys.executable,
-        "-c",
-        "import sys; from tests.faults.outage import told; told(*sys.argv[1:])",
-    ]  # its names are as they are here
+    program = "import sys; from tests.faults.outage import told; told(*sys.argv[1:])"  # its names are as they are here
+    command += [sys.executable, "-c", program]
     command += [str(folder / STORE), synchronous, str(tries)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     return list(events(log, folder)), done

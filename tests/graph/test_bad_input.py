@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from typing import Annotated, TypedDict
 
 import pytest
 
-from holdfast import START, InMemorySaver, NotSerializable, PolicyError, Send, StateGraph
+from holdfast import START, InMemorySaver, InvalidUpdateError, NotSerializable, PolicyError, Send, StateGraph
 
 
 class Log(TypedDict):
@@ -44,3 +45,62 @@ def test_a_graph_that_keeps_nothing_has_no_state():
     """The error says what to give compile."""
     with pytest.raises(PolicyError, match=r"this graph keeps nothing: .*compile\(SqliteSaver"):
         noting().compile().get_state(thread_id="t")
+
+
+def nothing():
+    """Takes no state."""
+
+
+def asking(state, city):
+    """Takes more than the state."""
+
+
+@pytest.mark.parametrize(("function", "says"), [(nothing, "takes 0 positional arguments"), (asking, "'city'")])
+def test_a_function_that_graphs_cannot_call(function, says):
+    """A node, an edge or a handler that does not take the state, or asks for more, is refused when the graph is compiled."""
+    node = StateGraph(Log).add_node("a", function).add_edge(START, "a")
+    edge = noting().add_conditional_edges("a", function, ["a"])
+    handler = StateGraph(Log).add_node("a", lambda _: None, error_handler=function).add_edge(START, "a")
+
+    for graph, what in ((node, "node 'a'"), (edge, "the conditional edge .* of 'a'"), (handler, "the error handler of node 'a'")):
+        with pytest.raises(PolicyError, match=f"{what} cannot be called: .*{says}.*It gets the state"):
+            graph.compile()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda *states: {"n": 2},
+        lambda config: {"n": config["n"] + 1},
+        lambda state, config, *, runtime: {"n": state["n"] + 1},
+        functools.partial(asking, city="Oslo"),
+        functools.partial(lambda city, state: {"n": 2}, "Oslo"),
+        lambda state, days=3: {"n": 2},
+    ],
+)
+def test_functions_that_graphs_can_call(function):
+    """What takes the state as its first argument, and nothing else that has no value, is a node."""
+    app = StateGraph(Log).add_node("a", function).add_edge(START, "a").compile()
+
+    assert app.invoke({"n": 1})["n"] in {1, 2}
+
+
+def test_an_edge_cannot_lead_to_the_beginning():
+    """Whatever its function is going to return."""
+    graph = noting().add_conditional_edges("a", lambda _: "again", {"again": START})
+    with pytest.raises(PolicyError, match="leads to START, where the graph begins: name a node, or END"):
+        graph.compile()
+
+
+def test_an_answer_that_cannot_be_hashed():
+    """A list in a list is no name of a node: the error says what is."""
+    graph = noting().add_conditional_edges("a", lambda _: [["a"]], ["a"])
+    with pytest.raises(InvalidUpdateError, match=r"returned \['a'\], which it does not lead to; it knows: 'a'"):
+        graph.compile().invoke({"n": 1})
+
+
+def test_the_node_of_a_result_that_cannot_be_stored():
+    """It is called a node, and the key is named."""
+    graph = StateGraph(Log).add_node("a", lambda _: {"n": object()}).add_edge(START, "a")
+    with pytest.raises(NotSerializable, match="the result of node a cannot be checkpointed: key 'n' of the state: n is an object"):
+        graph.compile(InMemorySaver()).invoke({"n": 1}, thread_id="t")

@@ -180,7 +180,7 @@ def test_what_cannot_be_stored_is_named():
     """Node and key, and the state before it is intact."""
     app = graph_of(a=says("a"), b=lambda state: {"n": 1, "log": [object()]}).compile(InMemorySaver())
 
-    with pytest.raises(NotSerializable, match=r"task b .*key 'log'"):
+    with pytest.raises(NotSerializable, match=r"node b .*key 'log'"):
         app.invoke({"n": 1}, thread_id="t")
     assert {"n": 1, "log": ["a"]} == app.get_state(thread_id="t").values
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from holdfast.overrides.guard import Guard, Seen, changes
+from holdfast.overrides.guard import Guard, Probes, Seen, changes
 
 
 def seen(number, *, failed=0, changed=0, keys=10):
@@ -38,6 +38,21 @@ def test_shares_over_their_limit(guard, answers, text):
     assert text == Guard.parse(guard).breach(answers, [], 1.0)
 
 
+@pytest.mark.parametrize(
+    ("probes", "text"),
+    [
+        (Probes(100, 12, 0.5), "12 of 100 probed hits were stale, at 50% hits: over stale<=2%"),
+        (Probes(100, 4, 0.5), ""),
+        (Probes(100, 12, 0.2), ""),
+        (Probes(19, 19, 1.0), ""),
+        (Probes(), ""),
+    ],
+)
+def test_stale_answers_are_a_share_of_all_gets(probes, text):
+    """As a budget is; only probes tell, twenty and more."""
+    assert text == Guard.parse("stale<=2%").breach([], [], 1.0, probes)
+
+
 def test_calls_are_compared_with_other_keys():
     """For as many keys each; a share of one has nothing to compare with."""
     guard = Guard.parse("calls<=1.5x")
@@ -67,7 +82,7 @@ def test_false_alarms_are_rare():
     assert alarms <= 16
 
 
-@pytest.mark.parametrize("text", ["errors<=5%", "changed<=20%", "errors<=0.5%, changed<=100%, calls<=1.25x"])
+@pytest.mark.parametrize("text", ["errors<=5%", "changed<=20%", "errors<=0.5%, changed<=100%, calls<=1.25x", "stale<=2%"])
 def test_it_is_written_as_it_is_read(text):
     """So that it comes back from the file."""
     assert text == str(Guard.parse(text))

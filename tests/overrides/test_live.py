@@ -11,9 +11,11 @@ from contextlib import closing
 
 import pytest
 
-from holdfast import CachePolicy, DiskCache, events, resilient
+from holdfast import CachePolicy, DiskCache, Probe, events, resilient
 from holdfast._evidence import POLICIES_CHANGED
 from holdfast.overrides import Overrides
+from holdfast.runtime import probing
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -146,6 +148,30 @@ def test_a_guard_takes_it_back(cache, source, clock, guard, monkeypatch):
     assert "over " + guard in overrides.history()[-1].reason
     assert ["holdfast.override.rolled_back"] == [note.event for note in told]
     assert source.task not in cache.witness.rules._rules or cache.witness.rules._rules[source.task].override.ttl is None
+
+
+def test_a_guard_sees_stale_answers_by_probes(cache, clock):
+    """Of an entry that was there before, too, which no renewal would tell of for an hour."""
+    said = ["rain"]
+
+    @resilient(retry_policy=(), cache_policy=CachePolicy(ttl=60, version="1", probe=Probe(share=1, max_per_hour=3600)), cache=cache)
+    def fetch() -> str:
+        return said[-1]
+
+    fetch()
+    cache.witness.look()
+    overrides = Overrides(cache.path)
+    overrides.set(fetch.key().namespace.rpartition("@")[0], 3600, guard="stale<=10%", author="anna")
+    for number in range(30):
+        cache.witness.look()
+        clock.advance(2)
+        said.append(f"rain {number}")
+        fetch()
+        until(lambda: not probing._under_way)
+    cache.witness.rules._guards_due = 0.0
+    cache.witness.look()
+
+    assert ("guard", True) == (overrides.history()[-1].author, "probed hits were stale, at 9" in overrides.history()[-1].reason)
 
 
 def test_a_guard_lets_what_is_well_be(cache, source, clock):

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.errors import PolicyError
-from holdfast.policies import CachePolicy
+from holdfast.policies import CachePolicy, Probe, Tune
 from holdfast.policies.cache import CLOCK_SLACK
+
+AUTO = Tune(mode="auto", stale_budget=0.02)
 
 
 class Plain:
@@ -44,11 +46,9 @@ def test_ttl_may_be_written_in_any_form(ttl):
 
 def test_the_default_remembers_every_result_for_ever():
     """As in LangGraph, where ttl is None too."""
-    policy = CachePolicy()
+    given = {name: value for name, value in dataclasses.asdict(CachePolicy()).items() if value is not None}
 
-    assert (None, None, (), None, None, None, None, None, 30.0, None, None, None, None, None, None, (), None, True) == dataclasses.astuple(
-        policy
-    )
+    assert {"ignore": (), "fail_safe_throttle": 30.0, "tags": (), "is_recorded": True, "is_simple": True} == given
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,14 @@ def test_the_default_remembers_every_result_for_ever():
         ({"ttl": 90, "ttl_range": (5, "1m")}, "ttl=1m30s is beyond ttl_range, 5s to 1m: change one of them"),
         ({"ttl": 90, "ttl_range": (0, "1m")}, "ttl_range=0"),
         ({"ttl": 60, "probe": 0.1}, "probe=0.1 is no Probe: give for example probe=Probe("),
+        ({"ttl": 60, "tune": "auto"}, "tune='auto' is no Tune: give for example tune=Tune(mode='suggest', stale_budget=0.02)"),
+        ({"tune": Tune(mode="suggest", stale_budget=0.1)}, "does nothing without a ttl, for nothing expires: add ttl='1h'"),
+        ({"ttl": 60, "tune": AUTO}, "tune=Tune(mode='auto') may not go anywhere: say how far, for example ttl_range=('5m', '6h')"),
+        (
+            {"ttl": 60, "ttl_range": (30, 90), "stale_while_revalidate": 60, "tune": AUTO},
+            "tune=Tune(mode='auto') does not count what stale_while_revalidate serves past the ttl",
+        ),
+        ({"ttl": 60, "probe": Probe(), "tune": Tune(mode="off")}, "probe does nothing beside tune=Tune(mode='off'), which records nothing"),
         ({"ttl": 60, "ttl_jitter": True}, "ttl_jitter=True is no part of the ttl"),
         (
             {"ttl": 60, "ttl_jitter": "10%"},
@@ -199,6 +207,22 @@ def test_a_remembered_failure_has_a_ttl_of_its_own(policy, expected):
     assert expected == policy.is_fresh(1000.0, None, 1010.0, negative=True)
 
 
+@pytest.mark.parametrize(
+    ("policy", "own_ttl", "expected"),
+    [
+        (CachePolicy(), None, None),
+        (CachePolicy(), 5.0, 5.0),
+        (CachePolicy(ttl=60), None, 60.0),
+        (CachePolicy(ttl=60), 5.0, 5.0),
+        (CachePolicy(ttl=60, stale_while_revalidate=10), None, 70.0),
+        (CachePolicy(ttl=60, stale_while_revalidate=10, stale_if_error=30), 5.0, 35.0),
+    ],
+)
+def test_a_value_is_of_use_to_the_end_of_its_last_window(policy, own_ttl, expected):
+    """For so long a store has to keep it."""
+    assert expected == policy.longest(own_ttl)
+
+
 @pytest.mark.parametrize(("field", "example"), [("ignore", "client"), ("tags", "weather")])
 def test_words_that_are_none_are_refused_with_an_example(field, example):
     """It can be pasted."""
@@ -211,3 +235,39 @@ def test_words_that_are_none_are_refused_with_an_example(field, example):
 def test_functions_are_shown_by_name():
     """Not by address."""
     assert "CachePolicy(key_func=lower, cache_if=bool)" == repr(CachePolicy(key_func=lower, cache_if=bool))
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"mode": "on"}, "mode='on': give one of 'off', 'record', 'suggest', 'auto'"),
+        ({"mode": "auto"}, "mode='auto' needs a share of stale answers that you can bear: add for example stale_budget=0.02"),
+        ({"mode": "suggest"}, "mode='suggest' needs a share"),
+        (
+            {"mode": "record", "stale_budget": 0.1},
+            "stale_budget=0.1 does nothing in mode='record': leave it out, or give mode='suggest' or 'auto'",
+        ),
+        ({"mode": "off", "stale_budget": 0.1}, "stale_budget=0.1 does nothing in mode='off'"),
+        ({"mode": "auto", "stale_budget": 2}, "stale_budget=2 is not a share of answers from 0 to 1: 0.02 is one in fifty"),
+        ({"mode": "auto", "stale_budget": float("nan")}, "stale_budget=nan is not a share"),
+        ({"mode": "auto", "stale_budget": True}, "stale_budget=True is not a share"),
+        ({"mode": "auto", "stale_budget": "2%"}, "stale_budget='2%' is not a share"),
+    ],
+)
+def test_a_mode_that_cannot_be_meant_is_refused(options, text):
+    """What is wrong, and what to write."""
+    with pytest.raises(PolicyError) as caught:
+        Tune(**options)
+
+    assert text in str(caught.value)
+
+
+def test_who_looks_after_the_ttl_is_part_of_the_policy():
+    """Shown, compared, and kept by a change of another field; and only "off" records nothing."""
+    policy = CachePolicy(ttl="1h", ttl_range=("5m", "6h"), tune=AUTO)
+
+    assert "CachePolicy(ttl=1h, ttl_range=(5m, 6h), tune=Tune(mode='auto', stale_budget=0.02))" == repr(policy)
+    assert AUTO == policy.replace(ttl="2h").tune
+    assert policy != policy.replace(tune=None)
+    assert [True, True, False] == [each.is_recorded for each in (policy, CachePolicy(), CachePolicy(tune=Tune(mode="off")))]
+    assert [True, True, False] == [AUTO.is_looking, Tune(mode="suggest", stale_budget=0).is_looking, Tune(mode="record").is_looking]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.errors import PolicyError
-from holdfast.policies.duration import positive_seconds, seconds, spoken
+from holdfast.policies.duration import patience, positive_seconds, seconds, spoken
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,18 @@ def test_units_add_up(parts):
     text = "".join(f"{count}{unit}" for unit, count in parts.items())
 
     assert math.isclose(timedelta(**{names[unit]: count for unit, count in parts.items()}).total_seconds(), seconds(text, what="any"))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(2, 2.0), (0.5, 0.5), (-1, -1.0), (math.inf, math.inf), ("1.5s", 1.5), (timedelta(minutes=1), 60.0)]
+)
+def test_how_long_to_wait_may_be_over_already_or_without_end(value, expected):
+    """As a number; text and a timedelta are durations like any other."""
+    assert expected == patience(value, what="timeout")
+
+
+@pytest.mark.parametrize("value", [True, "-1s", timedelta(seconds=-1)])
+def test_what_is_no_duration_is_no_time_to_wait(value):
+    """Nor is a flag a second."""
+    with pytest.raises(PolicyError, match=r"^timeout="):
+        patience(value, what="timeout")

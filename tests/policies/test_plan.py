@@ -46,7 +46,7 @@ def test_a_plain_task_has_nothing_around_it():
         plain.capture,
         plain.kind,
     )
-    assert (None, False) == (plain.positional, plain.is_once)
+    assert (None, False, False, False) == (plain.positional, plain.is_once, plain.is_node, plain.is_graph)
     assert "<Plan of fetch: app.fetch>" == repr(plain)
 
 

@@ -128,6 +128,7 @@ def test_a_hit_has_its_source_asked_behind_it(fetch, source, cache, evidence, cl
     with recorded() as told:
         assert ["rain", "rain"] == [first, call()]
         found = settled(evidence)
+    counts = found.counts()
     assert "rain" == call()
 
     fill, probe = found.answers()
@@ -135,7 +136,7 @@ def test_a_hit_has_its_source_asked_behind_it(fetch, source, cache, evidence, cl
     assert fill.key == probe.key
     assert fill.fingerprint != probe.fingerprint
     assert 2 == source.asked
-    assert (3, 1, 1) == (found.counts().gets, found.counts().fills, found.counts().probes)
+    assert (3, 1, 1) == (counts.gets, counts.fills, counts.probes)
     assert {"probe", "hit"} == {each["cache"] for each in told.facts if each["kind"] == "call" and each["cache"]}
 
 
@@ -402,13 +403,16 @@ def test_a_recording_of_an_older_holdfast_is_read(cache, source, evidence, clock
     evidence()
     cache.witness.recorder.close()
     with sqlite3.connect(cache.path / "recording.db") as connection:
-        connection.executescript("DROP TABLE turns; ALTER TABLE policies DROP COLUMN since; PRAGMA user_version = 1;")
+        connection.executescript(
+            "DROP TABLE turns; ALTER TABLE policies DROP COLUMN since; ALTER TABLE policies DROP COLUMN spare;"
+            "ALTER TABLE policies DROP COLUMN revalidated; PRAGMA user_version = 1;"
+        )
     connection.close()
     reader = Reader(cache.path / "recording.db")
     (name,) = reader.tasks()
 
     assert (3600.0, None, None) == reader.policy(name)
-    assert 0.0 == reader.ttl_since(name)
+    assert (0.0, (0.0, 0.0)) == (reader.ttl_since(name), reader.windows(name))
     reader.close()
     assert 1 == Recording.load(cache.path).counters.gets
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from holdfast import RetryPolicy, events, resilient
+from holdfast import NodeTimeoutError, RetryPolicy, events, resilient
+from holdfast.events import AttemptFacts, CallFacts
 from holdfast.testing import FakeClock, recorded
 
 FIRST = RetryPolicy(max_attempts=5, retry_on=ConnectionError, initial_interval=1, jitter=False)
@@ -34,7 +37,7 @@ def ending(colour: Any, outcomes: list[Any], **options: Any) -> Any:
 def facts_of(colour: Any, outcomes: list[Any], retry_policy: Any) -> list[dict[str, Any]]:
     """Make such a call; return what was recorded."""
     call = ending(colour, outcomes, name="call", capture="values", retry_policy=retry_policy)
-    with FakeClock(), recorded() as recording, contextlib.suppress(KeyError, ConnectionError):
+    with FakeClock(), recorded() as recording, contextlib.suppress(KeyError, ConnectionError, NodeTimeoutError):
         colour.run(call)
     return [{name: value for name, value in fact.items() if name not in {"name", "arguments"}} for fact in recording.facts]
 
@@ -114,3 +117,87 @@ def test_a_person_is_told_of_each_retry_while_nobody_observes(colour: Any, monke
         (events.WARNING, "fetch attempt 1 failed (ConnectionError: no answer), next in 2 s"),
         (events.WARNING, "fetch attempt 2 failed (result 'bad'), next in 4 s"),
     ] == told
+
+
+class Moments:
+    """Keeps when calls and attempts begin and end, in seconds of a fake clock that starts at 0."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[float, ...]] = []
+
+    def attempt_ended(self, attempt: AttemptFacts) -> None:
+        self.kept.append((attempt.started_ns / 1e9, attempt.ended_ns / 1e9))
+
+    def call_ended(self, call: CallFacts) -> None:
+        self.kept.append((call.begun_ns / 1e9, call.ended_ns / 1e9, call.waited_s))
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda facts: None
+
+
+def test_each_record_has_its_moments(colour: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two attempts of two seconds with a wait of one between them; the call is all three."""
+    observer = Moments()
+    monkeypatch.setattr(events, "observer", observer)
+    outcomes = [ConnectionError("a"), "good"]
+
+    with FakeClock(start=0.0) as clock:
+
+        @resilient(retry_policy=TWICE)
+        @colour.define
+        def call() -> Any:
+            clock.advance(2)
+            outcome = outcomes.pop(0)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+        clock.advance(10)
+        colour.run(call)
+
+    assert [(10.0, 12.0), (13.0, 15.0), (10.0, 15.0, 1.0)] == observer.kept
+
+
+def test_who_observes_an_attempt_sees_the_users_frames_only(colour: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of one that is tried again, whose error no caller ever gets."""
+    seen: list[list[str]] = []
+
+    class Observer(Moments):
+        def attempt_ended(self, attempt: AttemptFacts) -> None:
+            if attempt.error is not None:
+                seen.append([Path(frame.filename).name for frame in traceback.extract_tb(attempt.error.__traceback__)])
+
+    monkeypatch.setattr(events, "observer", Observer())
+    call = ending(colour, [ConnectionError("a"), "good"], retry_policy=TWICE)
+    with FakeClock():
+        assert "good" == colour.run(call)
+
+    assert [["conftest.py", "test_attempts.py"] if colour.is_async else ["test_attempts.py"]] == seen
+
+
+def test_without_a_policy_a_deadline_is_the_reason(colour: Any) -> None:
+    """The call ran out of time, whoever's time it was; a limit of one attempt is no deadline."""
+    reasons = [
+        facts_of(colour, [NodeTimeoutError("call", 5.0, cause=cause)], ())[1]["stop_reason"]
+        for cause in ("deadline", "timeout", "hard_timeout")
+    ]
+
+    assert ["deadline", "no_retry_policy", "no_retry_policy"] == reasons
+
+
+def test_an_error_that_cannot_be_judged_is_the_callers(colour: Any) -> None:
+    """It is not tried again, and a note says why."""
+
+    class Awkward(type):
+        def __instancecheck__(cls, _: object) -> bool:
+            raise ValueError("do not ask")
+
+    class Strange(Exception, metaclass=Awkward):
+        pass
+
+    call = ending(colour, [ConnectionError("a")], retry_policy=TWICE.replace(retry_on=Strange))
+    with pytest.raises(ConnectionError) as caught:
+        colour.run(call)
+
+    [note] = caught.value.__notes__
+    assert "it could not be judged: ValueError: do not ask" in note

@@ -253,8 +253,8 @@ def test_a_remembered_failure_is_no_previous_value(colour: Any, cache: Any, stil
         ("ttl", "soon", "ttl='soon' is not a duration"),
         ("etag", 5, "etag=5: give a text, as the ETag header has it, or None"),
         ("etag", "x" * 1001, "etag='xxxxxxxxxxxxxxxxxxxx'... has 1001 characters: give a text of at most 1000, or leave it out"),
-        ("modified", True, "modified=True: give seconds since the epoch"),
-        ("modified", "yesterday", "modified='yesterday': give seconds since the epoch, a datetime or the text of a Last-Modified header"),
+        ("modified", True, "modified=True: give seconds since the epoch, a datetime or the text of a Last-Modified header"),
+        ("modified", ["Sun"], "modified=['Sun']: give seconds since the epoch"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(name: str, wrong: Any, text: str) -> None:
@@ -287,6 +287,25 @@ def test_a_moment_may_be_given_in_any_form(given: Any) -> None:
     entry.modified = given
 
     assert 1e9 == entry.modified
+
+
+@pytest.mark.parametrize("said", ["yesterday", "", "Sun, 99 Foo 2001 01:46:40 GMT", "1e9", float("nan"), float("inf"), 10**400])
+def test_what_is_no_date_fails_no_call(colour: Any, said: Any) -> None:
+    """A source that sends nonsense in its Last-Modified is treated as one that sends none; the line names the task."""
+    known: list[float | None] = []
+
+    def fetch(key: int) -> int:
+        entry = get_cache_entry()
+        entry.modified = 1e9
+        entry.modified = said
+        known.append(entry.modified)
+        return key
+
+    with recorded() as told:
+        decorated(colour, "resilient", InMemoryCache(), fetch)()
+
+    assert [None] == known
+    assert [("holdfast.cache.modified_unknown", "fetch")] == [(each["event"], each["task"]) for each in told.notes]
 
 
 def test_a_refresh_behind_is_conditional_too(still: FakeClock) -> None:

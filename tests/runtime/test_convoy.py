@@ -199,8 +199,10 @@ def test_where_no_thread_can_be_had_the_loop_does_it_and_nothing_is_left_behind(
         with monkeypatch.context() as patch:
             patch.setattr(pool, "send", refuse)
             await in_convoy(lambda: done.append(threading.get_ident()))
-        return await many(2)
+        async with asyncio.timeout(10):
+            return await many(2)
 
+    monkeypatch.setattr(convoy, "PATIENCE", 60)  # nobody comes to look whether a thread has come
     done: list[int] = []
     assert ([0, 1], [threading.get_ident()]) == (asyncio.run(main()), done)
 

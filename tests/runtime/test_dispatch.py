@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from queue import Empty
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -152,6 +153,25 @@ def test_a_job_given_up_leaves_its_thread_to_the_next() -> None:
     busy.free.set()
     wait_for(lambda: at_rest(pool))
     assert all(job.begun.is_set() for job in jobs)
+
+
+def test_a_thread_about_to_leave_waits_for_the_job_that_counts_on_it() -> None:
+    """It was sent in the very moment in which the thread had waited long enough."""
+    pool, late = Workers(), Job()
+
+    class Inbox(dispatch.Inbox[Any]):
+        def take(self, seconds: float | None = None) -> Any:
+            if seconds is not None and not late.is_sent:
+                pool.send(late)
+                raise Empty
+            return super().take(seconds)
+
+    pool._jobs = Inbox()
+    pool.send(Job())
+
+    assert late.begun.wait(10)
+    wait_for(lambda: at_rest(pool))
+    assert 1 == pool.count
 
 
 @pytest.mark.parametrize("idle_seconds", [0.0, 0.001, 5.0])

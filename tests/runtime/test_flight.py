@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -402,12 +403,15 @@ def test_a_store_that_breaks_the_protocol_takes_no_key_with_it() -> None:
     assert "ok" == Caller(fetch).outcome()
 
 
+class Stub:
+    """As much of a call as boards."""
+
+    cache, key, is_stranded, turn = object(), CacheKey("app.fetch@1", b"k" * 16), False, None
+    plan = type("Plan", (), {"is_async": True})
+
+
 def test_the_first_to_board_leads_until_it_leaves() -> None:
     """One made inside its computation does not, and is inside of it, which the first is not."""
-
-    class Stub:
-        cache, key, is_stranded, turn = object(), CacheKey("app.fetch@1", b"k" * 16), False, None
-
     first: Any = Stub()
     inner: Any = Stub()
     assert not flight.leads(first)
@@ -418,3 +422,56 @@ def test_the_first_to_board_leads_until_it_leaves() -> None:
     finally:
         flight.leave(first)
     assert (False, False) == (flight.leads(first), flight.is_inside(inner))
+
+
+def test_who_waits_for_a_computation_whose_loop_has_stopped_looks_again() -> None:
+    """As soon as somebody else takes over, who is then waited for."""
+    stranded: Any = Stub()
+    follower: Any = Stub()
+    next_one: Any = Stub()
+    contexts = [copy_context() for _ in range(3)]
+    assert contexts[0].run(flight.board, stranded) is None
+    waiting = contexts[1].run(flight.board, follower)
+    assert waiting is not None
+    stranded.is_stranded = True
+
+    assert contexts[2].run(flight.board, next_one) is None
+    assert waiting.cancelled()
+    again = contexts[1].run(flight.board, follower)
+    assert again is not None
+    assert not again.done()
+    contexts[2].run(flight.leave, next_one)
+
+
+def test_the_turn_among_processes_ends_when_the_value_is_stored(colour: Any) -> None:
+    """Or when there is none: whoever waits in another process need not find out that nobody computes any more."""
+    told: list[str] = []
+
+    class Lease:
+        def take(self) -> bool:
+            told.append("take")
+            return True
+
+        def has_news(self) -> bool:
+            return False
+
+        def release(self) -> None:
+            told.append("release")
+
+    class Shared(InMemoryCache):
+        def lease(self, _: CacheKey) -> Lease:
+            return Lease()
+
+        def set(self, *args: Any, **kwargs: Any) -> Any:
+            told.append("set")
+            return super().set(*args, **kwargs)
+
+    @resilient(cache_policy=POLICY, cache=Shared(), retry_policy=[])
+    @colour.define
+    def fetch(n: int) -> int:
+        return 1 // n
+
+    assert 1 == colour.run(fetch, 1)
+    with pytest.raises(ZeroDivisionError):
+        colour.run(fetch, 0)
+    assert ["take", "set", "release", "take", "release"] == told

@@ -14,11 +14,11 @@ import weakref
 from collections.abc import Callable, Generator
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from holdfast import entrypoint, task
+from holdfast import entrypoint, events, task
 from holdfast.errors import PolicyError
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.loops import post
@@ -453,24 +453,100 @@ async def _wait_only(future: TaskFuture[int]) -> None:
     await Wait()
 
 
-def test_reading_an_error_makes_no_cycle() -> None:
-    """A raised error is freed with its future, without the garbage collector."""
+async def _awaited(futures: list[TaskFuture[int]]) -> None:
+    with contextlib.suppress(Weak):  # here, since asyncio's own tasks keep an error longer
+        await futures.pop()
 
-    class Weak(Exception):
-        pass
 
+class Weak(Exception):
+    """An error that can be watched."""
+
+
+def is_freed_after(read: Callable[[list[TaskFuture[int]]], object], *, is_helped: bool = False) -> bool:
+    """Read a future that fails twice, as only ``read`` knows it; is its error gone then, without the garbage collector?"""
     gc.disable()
     try:
-        future: TaskFuture[int] = TaskFuture()
-        error = Weak()
-        future.set_exception(error)
-        with contextlib.suppress(Weak):
-            future.result()
+        future: TaskFuture[int] = TaskFuture(Helped() if is_helped else None)
+        if is_helped:
+            Helped.waiting.append(future)
+        else:
+            future.set_exception(Weak())
+        for _ in range(2):
+            with contextlib.suppress(Weak):
+                read([future])
+        error = future.exception()
+        assert error is not None
         watch = weakref.ref(error)
         del error, future
-        assert watch() is None
+        return watch() is None
     finally:
         gc.enable()
+
+
+class Helped:
+    """The work behind a future, done on top of the frames of whoever waits for it: it fails."""
+
+    name = "helped"
+    waiting: ClassVar[list[TaskFuture[int]]] = []
+
+    def help(self) -> None:
+        try:
+            raise Weak
+        except Weak as error:
+            self.waiting.pop().set_exception(error)
+
+
+def test_reading_an_error_makes_no_cycle() -> None:
+    """A raised error is freed with its future, without the garbage collector, however it was read."""
+    assert is_freed_after(lambda futures: futures.pop().result())
+    assert is_freed_after(lambda futures: futures.pop().exception())
+    assert is_freed_after(lambda futures: asyncio.run(_awaited(futures)))
+
+
+def test_an_error_of_a_body_that_was_helped_makes_no_cycle() -> None:
+    """Its frame stands on top of those that wait for it."""
+    assert is_freed_after(lambda futures: futures.pop().result(), is_helped=True)
+    assert is_freed_after(lambda futures: futures.pop().exception(), is_helped=True)
+
+
+def test_its_text_says_how_it_stands() -> None:
+    """And what it ended with; it is running from when it is claimed until it is settled."""
+    future, failed, cancelled = TaskFuture[int](), TaskFuture[int](), TaskFuture[int]()
+    told = [(repr(future), future.running())]
+    future.claim()
+    told.append((repr(future), future.running()))
+    future.set_result(7)
+    told.append((repr(future), future.running()))
+    failed.set_exception(KeyError("x"))
+    cancelled.cancel()
+
+    assert [("<TaskFuture pending>", False), ("<TaskFuture running>", True), ("<TaskFuture returned 7>", False)] == told
+    assert ["<TaskFuture raised KeyError('x')>", "<TaskFuture cancelled>"] == [repr(failed), repr(cancelled)]
+
+
+def test_whoever_asks_for_the_error_has_looked_at_it() -> None:
+    """So nobody is told that a call failed and nobody looked; of those that nobody asks for, they are."""
+
+    @task(retry_policy=())
+    def fails() -> None:
+        raise KeyError
+
+    @entrypoint
+    def main(asks: bool) -> list[type]:
+        futures = [fails(), fails()]
+        cf.wait(futures)
+        return [type(each.exception()) for each in futures if asks]
+
+    told: list[str] = []
+    before = events.fallback
+    events.fallback = lambda note: told.append(note.event)
+    try:
+        assert [KeyError, KeyError] == main.invoke(True)
+        assert [] == told
+        main.invoke(False)
+    finally:
+        events.fallback = before
+    assert ["holdfast.task.uncollected_failure"] * 2 == told
 
 
 def test_mail_for_a_loop_goes_on_after_an_interrupted_post() -> None:

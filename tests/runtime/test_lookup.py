@@ -161,6 +161,28 @@ def test_an_answer_that_was_waited_for_names_the_call_that_gave_it(is_stored: bo
     ]
 
 
+def test_an_answer_of_a_call_that_nobody_observed_names_none(kept: Kept) -> None:
+    """It began before there was anybody to trace it."""
+
+    @resilient(cache_policy=CachePolicy(ttl=60, version="1", cache_if=lambda _: False), cache=InMemoryCache())
+    async def fetch(n: int) -> int:
+        await asyncio.sleep(0)
+        return n
+
+    async def both() -> list[int]:
+        events.observe(None)
+        first = asyncio.create_task(fetch(1))
+        await asyncio.sleep(0)
+        events.observe(kept)
+        return [await fetch(1), await first]
+
+    assert [1, 1] == asyncio.run(both())
+    assert [{"cache": "coalesced"}] == [
+        {name: value for name, value in fields(call).items() if name in {"cache", "origin_trace_id", "origin_span_id"}}
+        for call in kept.calls
+    ]
+
+
 def test_a_key_function_that_fails(colour: Any, kept: Kept) -> None:
     """The call is computed and not cached; the record and a note say so."""
 

@@ -124,6 +124,36 @@ def test_something_else_after_the_same_history_is_a_divergence(second: Any, reco
     assert [] == lives.done
 
 
+@pytest.mark.parametrize("second", ["a", "ac"])
+def test_a_divergence_inside_a_task_is_the_runs_whatever_its_callers_make_of_it(second: str) -> None:
+    """It asks for less, or for something else: neither is the task tried again, nor can a body go on without it."""
+    scripts = iter(["ab", second])
+    begun: list[str] = []
+    steps = {name: task(name=name)(lambda: name) for name in "abc"}
+
+    @task(retry_policy=RetryPolicy(retry_on=Exception))
+    def inner() -> None:
+        begun.append(next(scripts))
+        for name in begun[-1]:
+            steps[name]().result()
+        if len(begun) == 1:
+            raise KeyboardInterrupt
+
+    @entrypoint(InMemorySaver())
+    def main(_: Any) -> str:
+        with contextlib.suppress(Divergence):
+            inner().result()
+        return "went on"
+
+    with pytest.raises(KeyboardInterrupt):
+        main.invoke(0, thread_id="t")
+    with pytest.raises(Divergence) as caught:
+        main.invoke(None, thread_id="t")
+
+    assert ["ab", second] == begun
+    assert not any("gave up" in note for note in getattr(caught.value, "__notes__", []))
+
+
 def test_a_failure_that_the_body_survived_is_a_part_of_the_record() -> None:
     """Asked for no more, it is a divergence like any other step."""
     lives = iter(["first", "second"])

@@ -9,6 +9,7 @@ import queue
 import sys
 import threading
 import time
+from collections import deque
 from typing import Any
 
 import pytest
@@ -195,22 +196,85 @@ def test_slots_neither_lose_nor_invent_any_however_threads_interleave(limit: int
     assert max(most) <= limit
 
 
+class Named:
+    """Something that waits for a slot, and says when it has begun."""
+
+    def __init__(self, name: str, begun: list[str]) -> None:
+        self._name, self._begun = name, begun
+
+    def start(self) -> bool:
+        self._begun.append(self._name)
+        return True
+
+
+def test_who_stands_in_line_just_when_the_last_one_leaves_is_started() -> None:
+    """The line was empty when it was looked into, and there was no slot for whoever came then."""
+    begun: list[str] = []
+    slots = Slots(1)
+
+    class Line(deque[Any]):
+        """Somebody comes right after it was found empty."""
+
+        def popleft(self) -> Any:
+            if not self and len(begun) == 1:
+                self.append(Named("late", begun))
+                raise IndexError
+            return super().popleft()
+
+    slots._line = Line()
+    slots.enter(Named("first", begun))
+    slots.leave()
+
+    assert (["first", "late"], 1) == (begun, slots.used)
+
+
+def test_a_slot_that_becomes_free_just_when_somebody_stands_in_line_is_theirs() -> None:
+    """Whoever left had found the line empty."""
+    begun: list[str] = []
+    slots = Slots(1)
+
+    class Line(deque[Any]):
+        """The slot is given back right before somebody comes."""
+
+        def append(self, item: Any) -> None:
+            slots.leave()
+            super().append(item)
+
+    slots.enter(Named("first", begun))
+    slots._line = Line()
+    slots.enter(Named("late", begun))
+
+    assert (["first", "late"], 1) == (begun, slots.used)
+
+
+def test_two_that_come_at_once_do_not_both_get_the_last_slot() -> None:
+    """The other one was quicker, between the look and the lock."""
+    begun: list[str] = []
+    slots = Slots(1)
+
+    class Lock:
+        def __enter__(self) -> None:
+            slots._lock = threading.Lock()
+            slots.enter(Named("quicker", begun))
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    other: Any = Lock()
+    slots._lock = other
+    slots.enter(Named("slower", begun))
+    assert ["quicker"] == begun
+    slots.leave()
+    assert ["quicker", "slower"] == begun
+
+
 def test_who_waits_for_a_slot_starts_in_order() -> None:
     """First come, first served; a body that goes on after a wait comes before those that have not begun."""
     order: list[str] = []
-
-    class Item:
-        def __init__(self, name: str) -> None:
-            self.name = name
-
-        def start(self) -> bool:
-            order.append(self.name)
-            return True
-
     slots = Slots(1)
     for name in ("a", "b", "c"):
-        slots.enter(Item(name))
-    slots.enter(Item("resumed"), first=True)
+        slots.enter(Named(name, order))
+    slots.enter(Named("resumed", order), first=True)
     for _ in range(4):
         slots.leave()
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -402,3 +402,24 @@ def test_a_saver_has_one_writer_while_anybody_uses_it() -> None:
     del kept
     gc.collect()
     assert id(one) not in writer._writers
+
+
+def test_a_transaction_is_full_by_the_size_of_its_items() -> None:
+    """An item that counts for a whole transaction is written in one with nothing behind it."""
+
+    class Large(Item):
+        @property
+        def size(self) -> int:
+            return writer.MOST_AT_ONCE
+
+    store = Store()
+    line = Writer(cast("Any", store))
+    store.gate.clear()
+    for item in (Item(commit_of(0)), Large(commit_of(1)), Item(commit_of(2))):
+        line._line.append(item)
+    store.gate.set()
+    line._serve()
+    while line._line or line._turn.locked():
+        time.sleep(0.0005)
+
+    assert [["0", "1"], ["2"]] == store.batches

@@ -98,29 +98,42 @@ def test_every_mutant_of_a_real_module_is_python_and_differs(mutants):
     assert ast.dump(ast.parse(source)) not in {ast.dump(ast.parse(mutant)) for mutant in made[::20]}
 
 
-def test_mutants_are_tried_against_the_tests(tmp_path):
-    """The whole way, for a small module in a tree of its own: one mutant is noticed, one is not; a second run knows both."""
-    for name in ("mutate.py", "mutants.py", "unasync.py"):
+def test_mutants_are_tried_against_the_tests_that_run_them(tmp_path):
+    """The whole way, for a small module in a tree of its own: one mutant is not noticed; a second run knows all of them."""
+    for name in ("mutate.py", "mutants.py", "touched.py", "unasync.py"):
         (tmp_path / "scripts").mkdir(exist_ok=True)
         text = (SCRIPTS / name).read_text(encoding="utf-8").replace("MODULES = {", 'MODULES = {\n    "x.py": "test_x.py",')
         text = re.sub(r"anthropic|numpy|openai|opentelemetry\.sdk\.trace|pydantic|sqlalchemy", "", text)  # too heavy for one small module
         (tmp_path / "scripts" / name).write_text(text, encoding="utf-8")
+    ran = tmp_path / "ran"
     for path, text in {
         "holdfast/__init__.py": "",
-        "holdfast/x.py": "def double(a):\n    return a * 2\n\nTOLD = True\n",
-        "tests/test_x.py": "from holdfast.x import double\n\ndef test_it():\n    assert 4 == double(2)\n",
-        "pyproject.toml": '[tool.pytest.ini_options]\naddopts = "-q -p no:cacheprovider -p no:holdfast"\n',
+        "early.py": "import holdfast.x",
+        "holdfast/x.py": "def double(a):\n    return a * 2\n\ndef half(a):\n    return a / 2\n\nTOLD = True\n",
+        "tests/test_x.py": f"""from holdfast import x
+
+def test_double():
+    open({str(ran)!r}, "a").write("D")
+    assert 4 == x.double(2)
+
+def test_half():
+    open({str(ran)!r}, "a").write("H")
+    assert 1 == x.half(2)
+""",
+        "pyproject.toml": '[tool.pytest.ini_options]\naddopts = "-q -p no:cacheprovider -p no:holdfast -p early"\n',
     }.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")
 
     def run():
         command = [sys.executable, str(tmp_path / "scripts" / "mutate.py"), "x.py"]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
     first, second = run(), run()
 
-    assert ["x.py", "4", "4", "3", "0", "1", "75.0", "%"] == first.stdout.splitlines()[1].split(), first.stderr
+    assert ["x.py", "7", "7", "6", "0", "1", "85.7", "%"] == first.stdout.splitlines()[1].split(), first.stderr
     assert "-TOLD = True\n+TOLD = (False)\n" in first.stdout
     assert ("x.py: its tests take" in first.stderr, second.stderr, 1) == (True, "", first.returncode)
     assert first.stdout == second.stdout
+    told = ran.read_text(encoding="utf-8")
+    assert (6, 6) == (told.count("D"), told.count("H"))  # watched, without a mutant, with three of its own, and with one of nobody's

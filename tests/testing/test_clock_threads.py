@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from holdfast.runtime.dispatch import workers
 from holdfast.testing import FakeClock, _threads
+from tests.waiting import until
 
 ROUNDS = 200
 
@@ -255,6 +256,31 @@ def test_threads_that_blocked_before_are_no_reason_to_wait():
         took = time.monotonic() - begun
         there.send(b"x")
         blocked.join()
+
+    assert took < 15  # its patience is 30
+
+
+def test_a_thread_that_blocks_again_where_it_did_before_is_no_reason_to_wait():
+    """A test runner's helper is sent something now and then, a server a request: that is no work of the test."""
+    here, there = socket.socketpair()
+
+    def read():
+        while (said := here.recv(1)) != b".":
+            heard.append(said)
+
+    heard: list[bytes] = []
+    with here, there:
+        reader = threading.Thread(target=read)
+        reader.start()
+        rest(reader)
+        with FakeClock(patience=30) as clock:
+            there.send(b"x")
+            until(lambda: heard)
+            begun = time.monotonic()
+            clock.wait(threading.Event(), 5)
+            took = time.monotonic() - begun
+        there.send(b".")
+        reader.join()
 
     assert took < 15  # its patience is 30
 

@@ -157,7 +157,8 @@ def test_what_the_policy_does_not_allow_is_not_recommended():
     loose, _ = advised(facts=narrow, stale_budget=0.5)
 
     assert (None, "outside ttl_range", "outside ttl_range") == (advice.ttl, verdicts[0.5], verdicts[1.5])
-    assert "the shortest, 30m, is outside ttl_range" in advice.why[0]
+    assert "the shortest, 30m, is outside ttl_range" in advised(facts=replace(FACTS, least_ttl=4 * HOUR), stale_budget=0.5)[0].why[0]
+    assert "the shortest allowed, " in advice.why[0]
     assert "1h30m: the policy of the code does not allow it: see its ttl_range" in loose.why_not
     assert HOUR == loose.ttl
 
@@ -343,7 +344,10 @@ def test_candidates_are_what_people_write():
     """Around the live one, itself among them, whatever it is."""
     assert [1800.0, 2400.0, 2700.0, 3600.0, 5400.0, 7200.0] == candidates(3600.0, 2)
     assert [45.0, 60.0, 77.0, 90.0, 120.0] == candidates(77.0, 2)
-    assert [0.2] == candidates(0.2, 2)
+    assert [1.0, 1.5, 2.0, 3.0, 4.0] == candidates(2.0, 2)
+    assert [0.25, 0.3, 0.4, 0.5, 0.75, 1.0] == candidates(0.5, 2)
+    assert [0.01] == candidates(0.01, 2)
+    assert [2700.0, 3600.0, 4000.0, 5400.0, 7200.0] == candidates(3600.0, 2, (4000.0, 9000.0))[2:]
 
 
 def test_reach_widens_what_is_shown():

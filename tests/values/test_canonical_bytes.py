@@ -202,6 +202,19 @@ def test_the_whole_text_of_a_refusal():
     ) == str(caught.value)
 
 
+def test_what_is_too_deep_as_an_argument_only_is_refused_in_the_same_words():
+    """A value by itself may be one level deeper."""
+    value = nest(101, 1)
+    encode(value)
+    with pytest.raises(NotKeyable) as caught:
+        encode_arguments(("x",), (value,))
+
+    assert (
+        "x is nested deeper than 100 levels (does it contain itself?): no stable cache key can be made from it. Leave it out of the key with "
+        'CachePolicy(ignore=("x",)), or make the key yourself with CachePolicy(key_func=...).'
+    ) == str(caught.value)
+
+
 def test_a_zone_without_a_key_says_how_to_make_one_with():
     """The fix stands in parentheses."""
     first_of_utc = b"\0" * 12 + b"\0\0\0\0" + b"\0\0\0\x01" + b"\0\0\0\x04"  # one kind of time, a name of four bytes

@@ -11,7 +11,7 @@ import pytest
 
 from holdfast.errors import NotSerializable
 from holdfast.values import kinds
-from holdfast.values.codec import PickleCodec, codec_for
+from holdfast.values.codec import PickleCodec, codec_for, packed
 
 
 @dataclass
@@ -80,6 +80,12 @@ def test_how_deep_a_result_may_be(innermost, most):
     assert repr(value) == repr(CODEC.decode(CODEC.encode(value)))
     with pytest.raises(NotSerializable, match="is nested deeper than 100 levels"):
         CODEC.encode(nest(most + 1, innermost))
+
+
+def test_a_frame_of_plain_contents_is_what_the_codec_makes_of_lists():
+    """And of any others the codec has to be asked: they, or what is in them, have a kind."""
+    assert CODEC.encode(["w", [["a", 1]], 2]) == packed(("w", [("a", 1)], 2), [1])
+    assert [None, None, None] == [packed(("w", value), [value]) for value in ((1,), [Point(1)], 2**70)]
 
 
 def test_a_pickle_stands_behind_its_signature():

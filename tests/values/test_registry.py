@@ -275,6 +275,17 @@ def test_load_must_return_the_class():
         codec_for().decode(codec_for().encode(Client("u")))
 
 
+def test_a_dump_that_never_ends_is_refused_as_too_deep():
+    """It is the value that cannot be stored; the call goes on."""
+
+    def dump(client):
+        return dump(client)
+
+    register(Client, dump=dump, load=Client)
+    with pytest.raises(NotSerializable, match="is nested deeper than"):
+        codec_for(Client).encode(Client("x"))
+
+
 @pytest.mark.parametrize(
     ("args", "options", "text"),
     [

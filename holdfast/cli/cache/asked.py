@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from holdfast.cli.cache import place
 from holdfast.cli.marks import age, plain, took
 from holdfast.cli.table import Row, draw, fitted
+from holdfast.recording.store import HOUR
 from holdfast.tuning.recording import sum_of
 
 if TYPE_CHECKING:
@@ -26,12 +27,12 @@ class Asked(NamedTuple):
 
     Attributes:
         task: Its name.
-        since: The hour in which it was first counted, seconds since the epoch.
+        since: When it was first seen, seconds since the epoch; the hour in which it was first counted, where times of then are no longer kept.
         counts: All of it.
     """
 
     task: str
-    since: int
+    since: float
     counts: Counts
 
     @property
@@ -55,12 +56,19 @@ def of_tasks(folder: Path, given: str | None) -> list[Asked]:
 
 def _read(reader: Reader) -> list[Asked]:
     counted = [(task, reader.counts(task, 0)) for task in reader.tasks()]
-    return [Asked(task, hours[0][0], sum_of(counts for _, counts in hours)) for task, hours in counted if hours]
+    return [
+        Asked(task, _since(hours[0][0], reader.first_seen(task)), sum_of(counts for _, counts in hours)) for task, hours in counted if hours
+    ]
+
+
+def _since(hour: int, kept: float | None) -> float:
+    """Counts are kept by the hour; times say more, as long as the first ones are there."""
+    return kept if kept is not None and hour <= kept < hour + HOUR else float(hour)
 
 
 def drawn(found: Sequence[Asked], now: float, marks: Marks, *, color: bool) -> str:
     """The table."""
-    head, rows = fitted(_HEAD, [_row(each, now, marks) for each in found], ("PROBES", "FAILED", "MISSES"), 1 << 16)
+    head, rows = fitted(_HEAD, [_row(each, now, marks) for each in found], ("PROBES", "FAILED", "MISSES"))
     return draw(head, rows, right=_RIGHT, color=color)
 
 

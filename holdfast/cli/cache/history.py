@@ -54,7 +54,7 @@ def _outcomes(reader: Reader, changes: Sequence[Override], now: float) -> dict[i
 
 def drawn(changes: Sequence[Override], came: dict[int, Outcome], now: float, *, color: bool) -> str:
     """The table."""
-    head, rows = fitted(_HEAD, [_row(each, came.get(each.id), now) for each in changes], ("EXPECTED", "CAME"), 1 << 16)
+    head, rows = fitted(_HEAD, [_row(each, came.get(each.id), now) for each in changes], ("EXPECTED", "CAME"))
     return draw(head, rows, right=_RIGHT, color=color)
 
 

@@ -9,7 +9,7 @@ import click
 
 from holdfast import clock
 from holdfast.cli import output
-from holdfast.cli.cache import asked, place
+from holdfast.cli.cache import asked, place, suggested
 from holdfast.cli.marks import ASCII, UNICODE, age, count, plain, size
 from holdfast.cli.table import Row, draw
 
@@ -67,9 +67,9 @@ def stats(task: str | None, path: str | None, *, as_json: bool) -> None:
         meant = place.tasks_meant((each.task for each in found), task)
         found = [each for each in found if each.task in meant]
     total = look.stats()
-    was_asked = asked.of_tasks(look.folder, task)
+    was_asked, moves = asked.of_tasks(look.folder, task), suggested.moves(look.folder, task, now)
     if as_json:
-        output.print_json(_in_json(found, total, was_asked))
+        output.print_json(_in_json(found, total, was_asked) | {"suggested": [each._asdict() for each in moves]})
         return
     if not found:
         output.fail(f"nothing is kept in {total.path}")
@@ -77,6 +77,8 @@ def stats(task: str | None, path: str | None, *, as_json: bool) -> None:
     output.print_text(draw(_HEAD, [_row(each, marks) for each in found], right=_RIGHT, color=output.has_color()))
     if was_asked:
         output.print_text("\n" + asked.drawn(was_asked, now, marks, color=output.has_color()))
+    for each in moves:
+        output.print_text("\n" + suggested.drawn(each, now))
     evicted = f"; evicted so far: {count(total.evicted, 'entry')}, {size(total.evicted_bytes)}" if total.evicted else ""
     output.print_text(f"\n{total.path}: {count(total.entries, 'entry')}, {size(total.bytes)} on disk{evicted}")
 

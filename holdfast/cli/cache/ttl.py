@@ -9,7 +9,7 @@ import click
 
 from holdfast import clock
 from holdfast.cli import output
-from holdfast.cli.cache import place
+from holdfast.cli.cache import place, suggested
 from holdfast.cli.cache.history import all_in_json, drawn, in_json, outcomes, share_of, ttl_of
 from holdfast.cli.marks import age, plain
 from holdfast.cli.moments import Length
@@ -71,15 +71,16 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Only say what would be.
 @output.as_json
 @place.path
 def list_(path: str | None, *, as_json: bool) -> None:
-    """List what is in force."""
+    """List what is in force, and what is suggested for tasks that are looked after."""
     found = _guarded(lambda: _overrides(path).current())
     if as_json:
         output.print_json([in_json(each) for each in found])
-    elif not found:
-        output.print_text("no ttl is overridden")
-    else:
-        now = clock.current.time()
-        output.print_text(draw(_HEAD, [_row(each, now) for each in found], right=_RIGHT, color=output.has_color()))
+        return
+    now = clock.current.time()
+    rows = [_row(each, now) for each in found]
+    output.print_text(draw(_HEAD, rows, right=_RIGHT, color=output.has_color()) if rows else "no ttl is overridden")
+    for each in suggested.moves(place.folder_of(path), None, now):
+        output.print_text(suggested.drawn(each, now))
 
 
 @ttl.command(epilog="\b\nExamples:\n  holdfast cache ttl history\n  holdfast cache ttl history forecast")
@@ -115,7 +116,9 @@ def history(task: str | None, path: str | None, *, as_json: bool) -> None:
 @click.argument("task")
 @click.argument("ttl", metavar="TTL", type=Length())
 @click.option("--canary", metavar="SHARE", type=Share(), default="100%", show_default=True, help="Only for this share of the keys.")
-@click.option("--guard", metavar="TEXT", help="Take it back unless: errors<=5%, changed<=20%, calls<=1.5x; several with commas between.")
+@click.option(
+    "--guard", metavar="TEXT", help="Take it back unless: errors<=5%, changed<=20%, calls<=1.5x, stale<=2%; several with commas between."
+)
 @click.option("--expires", metavar="TIME", type=Length(), help="After so long the policy in the code holds again: 12h, 7d.")
 @click.option(
     "--expect", metavar="TEXT", help="What should come of it, for the history to hold it against: hits=73.4%, stale=2%; either or both."

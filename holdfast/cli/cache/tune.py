@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from holdfast import clock
 from holdfast.cli import output
 from holdfast.cli.cache import place, screen
 from holdfast.cli.cache.ttl import Share
@@ -13,6 +15,7 @@ from holdfast.cli.marks import shell_word
 from holdfast.cli.moments import Length
 from holdfast.errors import HoldfastError, PolicyError
 from holdfast.overrides import Overrides
+from holdfast.recording.store import HOUR
 from holdfast.tuning._words import shown
 
 if TYPE_CHECKING:
@@ -53,7 +56,7 @@ class PriceList(click.ParamType[dict[str, float]]):
 )
 @click.option("--max-age", metavar="AGE", type=Length(), help="No answer may be older: 15m, 2h.")
 @click.option("--reach", metavar="N", type=float, default=2.0, show_default=True, help="Look as far as N times the live TTL, and as short.")
-@click.option("--since", metavar="AGE", type=Length(), help="Only what was recorded since so long: 7d, 12h.")
+@click.option("--since", metavar="AGE", type=Length(), help="Only what was recorded since so long, from its full hour on: 7d, 12h.")
 @click.option("--from", "file", metavar="FILE", help="Accesses from a file instead: CSV, JSON lines, spans, oracleGeneral.")
 @click.option("--sightings", metavar="FILE", help="With --from: a CSV file of what the source answered.")
 @click.option("--live-ttl", metavar="TTL", type=Length(), help="The TTL at that time; a recording knows its own.")
@@ -81,18 +84,24 @@ def tune(task: str | None, path: str | None, *, everything: bool, html: str | No
         look = screen.Look(width=output.width(), color=output.has_color(), is_ascii=output.is_ascii())
         for number, report in enumerate(reports):
             output.print_text("\n" * bool(number) + screen.drawn(report, look))
+            if since is not None:
+                output.print_text(f"  counted from {_full_hour(since):%Y-%m-%d %H:%M} on: what is counted is kept by the hour")
             if file is None and report.recommendation.move in {"raise", "lower"}:
                 output.print_text(_applied(report, path))
     if html is not None:
         _write(html, reports[0].to_html())
 
 
+def _full_hour(since: float) -> datetime:
+    """Where `Recording.load` begins, in this machine's time zone."""
+    return datetime.fromtimestamp((clock.current.time() - since) // HOUR * HOUR).astimezone()
+
+
 def _applied(report: Report, path: str | None) -> str:
     """The command that makes it so."""
     best = next(point for point in report.curve if point.ttl == report.recommendation.ttl)
-    expected = f"hits={100 * best.hits:.1f}%" + (f",stale={100 * best.stale:.1f}%" if best.stale is not None else "")
     before = [override.id for override in Overrides(place.folder_of(path)).current(report.task)]
-    words = ["holdfast", "cache", "ttl", "set", report.task, shown(best.ttl), "--expect", expected]
+    words = ["holdfast", "cache", "ttl", "set", report.task, shown(best.ttl), "--expect", best.expected]
     words += ["--after", str(before[-1])] if before else []
     words += ["--path", path] if path else []
     return "  apply: " + " ".join(map(shell_word, words))

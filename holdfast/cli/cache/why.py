@@ -13,10 +13,9 @@ from holdfast.cache.disk import salted
 from holdfast.cache.misses import explain
 from holdfast.cli import output
 from holdfast.cli.cache import place
+from holdfast.cli.cache.terms import InForce, Terms
 from holdfast.cli.load import load_plan
 from holdfast.errors import HoldfastError
-from holdfast.overrides import Overrides
-from holdfast.recording.hashes import Hasher
 from holdfast.runtime.inject import left_empty
 from holdfast.values.secret import load_secret
 
@@ -40,9 +39,10 @@ if TYPE_CHECKING:
 def why(task: str, key: str | None, given: str | None, path: str | None, *, as_json: bool) -> None:
     """Say what became of KEY of TASK: expired, evicted, forgotten, of another version.
 
-    KEY is the beginning of a key, as holdfast cache keys shows it; TTLs are those that
-    entries were stored with, stale windows included. With --args, MODULE is imported, the call is judged by the ttl
-    in force, and the arguments in which the nearest keys differ are named.
+    KEY is the beginning of a key, as holdfast cache keys shows it; it is judged by the
+    override in force, or the ttl and the windows that were recorded last, or else what
+    it was stored with. With --args, MODULE is imported, the call is judged by its policy,
+    and the arguments in which the nearest keys differ are named.
     """
     if (key is None) == (given is None):
         raise click.UsageError("give KEY, or --args with the arguments of a call")
@@ -63,9 +63,11 @@ def _of_key(look: Look, task: str, key: str) -> list[MissExplanation]:
     if len({each.digest for each in found}) > 1:
         names = ", ".join(each.digest.hex()[: len(key) + 8] for each in found[:3])
         output.fail(f"{len(found)} keys begin with {key!r}: {names}. Give more of it")
-    ttls = {info.key: info.ttl for info in look.entries()}
+    in_force = InForce(look.folder)
+    known_terms = {info.key: in_force.of(info) for info in look.entries()}
+    terms = [(each, known_terms.get(each, Terms(None, (0.0, 0.0)))) for each in found]
     with look.reading() as connection:
-        return [explain(connection, each, time.time(), ttl=ttls.get(each), parts=None) for each in found]
+        return [explain(connection, each, time.time(), ttl=by.ttl, parts=None, windows=by.windows) for each, by in terms]
 
 
 def _of_call(look: Look, target: str, given: str) -> MissExplanation:
@@ -79,12 +81,11 @@ def _of_call(look: Look, target: str, given: str) -> MissExplanation:
         raise click.UsageError(f"--args {given}: {error}") from None
     place.tasks_meant({place.task_of(each.namespace) for each in look.known_keys("")}, place.task_of(key.namespace))
     secret = load_secret()
-    override = next(
-        (each for each in Overrides(look.folder).current(place.task_of(key.namespace)) if each.covers(Hasher(secret).hash_of(key))), None
-    )
-    ttl = override.ttl if override is not None else None if plan.cache is None else plan.cache.ttl
+    override = InForce(look.folder).override(key)
+    ttl, windows = (None, (0.0, 0.0)) if plan.cache is None else (plan.cache.ttl, plan.cache.windows)
+    ttl = ttl if override is None else override.ttl
     with look.reading() as connection:
-        return explain(connection, key, time.time(), ttl=ttl, parts=salted(parts, secret))
+        return explain(connection, key, time.time(), ttl=ttl, parts=salted(parts, secret), windows=windows)
 
 
 def _arguments(given: str) -> tuple[tuple[Any, ...], dict[str, Any]]:

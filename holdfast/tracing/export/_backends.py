@@ -108,7 +108,7 @@ def destination(
         target=_target(known, endpoint),
         headers=sent,
         project=_project_of(sent),
-        speech=dialects.speech((backend,), cuts_remote_parents=backend == "langsmith"),
+        speech=dialects.speech((backend,), names_ancestors=backend == "langsmith"),
         is_sealed=True,
         credentials=known.credentials,
         place=known.place,

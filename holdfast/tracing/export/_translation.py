@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.sdk.trace import ReadableSpan
 
 from holdfast.tracing import convention as names
-from holdfast.tracing.export.dialects.langsmith import PARENT
+from holdfast.tracing.export.dialects.langsmith import PARENT, place
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from opentelemetry.trace import SpanContext
 
     from holdfast.tracing.export.dialects import Speech
@@ -59,11 +61,16 @@ class Translated(ReadableSpan):
         return self._dropped[2]
 
 
-def translated(span: ReadableSpan, speech: Speech) -> ReadableSpan:
+def translated(span: ReadableSpan, speech: Speech, lineage: Sequence[tuple[int, int]] = ()) -> ReadableSpan:
     """The span as ``speech`` has it; the span itself when there is nothing to add.
 
     What it has already is never replaced. LangSmith drops a span whose parent it does not get, with all below; a parent in another
     process, which may send elsewhere, is therefore left out for it, and remains as metadata.
+
+    Args:
+        span: What is to leave.
+        speech: What is added to it.
+        lineage: From `holdfast.tracing.killed.keeper.lineage`; empty where it is not known, or does not matter.
     """
     known = dict(span.attributes or {})
     added = dict(speech.everywhere)
@@ -71,7 +78,8 @@ def translated(span: ReadableSpan, speech: Speech) -> ReadableSpan:
         for dialect in speech.dialects:
             added |= dialect(known)
     parent = span.parent
-    if speech.cuts_remote_parents and parent is not None and parent.is_remote:
+    if speech.names_ancestors and parent is not None and parent.is_remote:
         added[PARENT] = f"{parent.span_id:016x}"
         parent = None
+    added |= place(lineage)
     return Translated(span, {**added, **known}, parent) if added else span

@@ -253,7 +253,8 @@ class _Export:
             self._logger.removeFilter(self._overhear)
 
     def _leaving(self, span: ReadableSpan | LightSpan) -> ReadableSpan:
-        return translated(span.readable() if isinstance(span, LightSpan) else span, self._speech)
+        lineage = keeper.lineage(span) if self._speech.names_ancestors else ()
+        return translated(span.readable() if isinstance(span, LightSpan) else span, self._speech, lineage)
 
     def _overhear(self, record: logging.LogRecord) -> bool:
         if record.thread != self._thread:

@@ -136,6 +136,21 @@ def id_of(span: Any) -> str:
     return f"{span.span_id if isinstance(span, LightSpan) else span.get_span_context().span_id:016x}"
 
 
+def lineage(span: Any) -> list[tuple[int, int]]:
+    """A span and all above it in this process, the outermost first: their ids and when they started, nanoseconds since the epoch.
+
+    Returns:
+        Nothing when one of them is not known.
+    """
+    found: list[tuple[int, int]] = []
+    while getattr(span, "start_time", None) is not None:  # else there is none, or it is a stand-in that somebody has made current
+        found.append((int(id_of(span), 16), span.start_time))
+        if span.parent is None or span.parent.is_remote:
+            return found[::-1]
+        span = _above(span)
+    return []
+
+
 def _forget_ended() -> None:
     """Of a run that has ended nothing is kept: its record says so."""
     alive = {id(run) for run in under_way.keeping().copy().values()}
@@ -199,7 +214,7 @@ def _above(span: Any) -> Any:
     if not isinstance(span, LightSpan):
         return getattr(span, _ABOVE, None)
     above = span.above
-    return above if above is None or isinstance(above, LightSpan) else _open.get(above.span_id)
+    return above if above is None or isinstance(above, LightSpan) else span.trace.around
 
 
 if hasattr(os, "register_at_fork"):

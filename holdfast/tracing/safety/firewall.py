@@ -335,9 +335,8 @@ def flush(timeout: Duration = EXIT_TIMEOUT) -> bool:
     arrivals = [lane.mark() for lane in lanes]
     are_flushed = [arrived.wait(max(0.0, ends - time.monotonic())) for arrived in arrivals]
     are_whole = [not lane.has_lost_more() for lane in lanes]
-    return all(
-        [*are_flushed, *are_whole, _stderr.flush(max(0.05, ends - time.monotonic()))]
-    )  # last: the others may have had to say something
+    is_said = _stderr.flush(max(0.05, ends - time.monotonic()))  # last: the others may have had to say something
+    return all([*are_flushed, *are_whole, is_said])
 
 
 def _at_exit() -> None:

@@ -78,9 +78,8 @@ class Held:
         self.policy = policy
         self._say = firewall.stderr if say is None else say
         self._now = now
-        self._kept: OrderedDict[int, None] = (
-            OrderedDict()
-        )  # these have their first item at hand; a dict that loses it again and again does not
+        # An OrderedDict has its first item at hand; a dict that loses its first again and again has not.
+        self._kept: OrderedDict[int, None] = OrderedDict()
         self.given_up = 0
         self.reset()
         _all.add(self)

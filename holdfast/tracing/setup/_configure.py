@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast._frames import trims
 from holdfast.errors import PolicyError
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from holdfast.events import Observer
     from holdfast.tracing.sampling.interesting import KeepInteresting
 
-    _Place = tuple[tuple[str, ...], Callable[[], exporters.LaneProcessor]]
+
+class _Place(NamedTuple):
+    """A backend's key, what makes its processor, and the headers that it sends."""
+
+    key: tuple[str, ...]
+    make: Callable[[], exporters.LaneProcessor]
+    headers: Mapping[str, str] = {}
+
 
 BACKENDS = ("local", "console", "jaeger", "otlp", *_backends.BACKENDS, "auto")
 
@@ -97,13 +104,12 @@ def configure(  # noqa: PLR0913 - options, by name only
         _refuse(backend, "it keeps everything", sampling=sampling)
     places = [_place(name, path, sampling, endpoint=endpoint, protocol=protocol, project=project, headers=headers) for name in names]
     _options.check(capture, attempt_spans, max_hit_spans, lines)
-    if redact is not None and not callable(redact):
-        raise PolicyError(f"redact={redact!r} cannot be called: give a function that takes a text and returns what may leave of it")
+    _options.check_others(service_name, redact)
     with _session.lock:
-        for key, _ in places:
-            _refuse_other_sampling(key, sampling)
+        for place in places:
+            _refuse_other(place, sampling, headers)
         provider = tracer_provider(service_name, _restart)
-        handles = tuple(_added(provider, *place) for place in places)
+        handles = tuple(_added(provider, place) for place in places)
         _session.current.adopt(capture=capture, attempt_spans=attempt_spans, max_hit_spans=max_hit_spans, redact=redact, lines=lines)
         wanted = _session.current.chosen.get("lines", True)
         _session.current.start(_options.level(wanted), with_lines=wanted is not False)
@@ -144,33 +150,38 @@ def _resolved(backend: str) -> tuple[str, ...]:
 
 
 def _place(name: str, path: str | os.PathLike[str] | None, sampling: KeepInteresting | None, **given: Any) -> _Place:
-    """A backend's key, and what makes its processor; raises when something given, or in the environment, cannot work for it."""
+    """Where a backend is; raises when something given, or in the environment, cannot work for it."""
     if name in _backends.NAMES:
         destination = _backends.destination(name, **given)
         target = destination.target
-        return (name, target.protocol, target.endpoint or "", destination.project), lambda: exporters.otlp(destination, sampling)
+        key = name, target.protocol, target.endpoint or "", destination.project
+        return _Place(key, lambda: exporters.otlp(destination, sampling), destination.headers)
     _refuse(name, "use 'otlp', 'jaeger' or another that takes OTLP", **given)
     if name == "console":
-        return (name, ""), exporters.to_console
+        return _Place((name, ""), exporters.to_console)
     exporters.refuse_foreign(path)
-    return (name, str(path or "")), lambda: exporters.local(path)
+    return _Place((name, str(path or "")), lambda: exporters.local(path))
 
 
-def _added(provider: Any, key: tuple[str, ...], make: Callable[[], exporters.LaneProcessor]) -> Handle:
-    """The handle of the backend with this key; it is added unless it is there."""
-    handle = _session.current.handles.get(key)
+def _added(provider: Any, place: _Place) -> Handle:
+    """The handle of the backend at this place; it is added unless it is there."""
+    handle = _session.current.handles.get(place.key)
     if handle is None:
-        processor = make()
+        processor = place.make()
         provider.add_span_processor(processor)
-        handle = _session.current.handles[key] = Handle(key[0], processor, key)
+        handle = _session.current.handles[place.key] = Handle(place.key[0], processor, place.key, place.headers)
     return handle
 
 
-def _refuse_other_sampling(key: tuple[str, ...], sampling: KeepInteresting | None) -> None:
-    """Raise when a backend that is there already was to be sent something else."""
-    handle = _session.current.handles.get(key)
-    if handle is not None and sampling is not None and key[0] in _backends.NAMES and handle.sampling != sampling:
+def _refuse_other(place: _Place, sampling: KeepInteresting | None, headers: Mapping[str, str] | None) -> None:
+    """Raise when a backend that is there already was to be sent something else, or in another way."""
+    handle = _session.current.handles.get(place.key)
+    if handle is None:
+        return
+    if sampling is not None and place.key[0] in _backends.NAMES and handle.sampling != sampling:
         raise PolicyError(f"sampling={sampling!r} comes too late: {handle!r} has sampling={handle.sampling!r}; shut that down first")
+    if headers is not None and handle.headers != place.headers:  # their values are secrets
+        raise PolicyError(f"headers come too late: {handle!r} is there already, with others; shut that down first")
 
 
 def _check_path(names: tuple[str, ...], path: str | os.PathLike[str] | None) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from holdfast.errors import PolicyError
 from holdfast.events import INFO
 from holdfast.tracing.logs.lines import LEVELS
 from holdfast.tracing.observers.settings import known_attempt_spans, usual_attempt_spans, usual_hit_spans
 from holdfast.tracing.spans import capture as capturing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def usual_capture() -> str:
@@ -41,6 +45,18 @@ def check(capture: str | None, attempt_spans: str | None, max_hit_spans: int | N
         raise PolicyError(f"max_hit_spans={number!r} must be a whole number from 0")
     if lines is not None:
         level(lines)
+
+
+def check_others(service_name: str | None, redact: Callable[[str], str] | None) -> None:
+    """Refuse a name that is none, and a redactor that cannot be called.
+
+    Raises:
+        PolicyError: One of them is that.
+    """
+    if service_name is not None and (not isinstance(service_name, str) or not service_name.strip()):
+        raise PolicyError(f"service_name={service_name!r} is no name: leave it out for what the environment says, else the script's")
+    if redact is not None and not callable(redact):
+        raise PolicyError(f"redact={redact!r} cannot be called: give a function that takes a text and returns what may leave of it")
 
 
 def level(lines: bool | str) -> int | None:  # noqa: FBT001 - it is the option's own value

@@ -26,6 +26,7 @@ from holdfast.tracing.setup._options import usual_capture
 from holdfast.tracing.setup._provider import OwnProvider
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from holdfast.events import Observer
@@ -40,9 +41,10 @@ lock = threading.RLock()
 class Handle:
     """What `configure` returns. As a context manager it shuts down at the end of the block."""
 
-    def __init__(self, backend: str, processor: LaneProcessor, key: tuple[str, ...]) -> None:
+    def __init__(self, backend: str, processor: LaneProcessor, key: tuple[str, ...], headers: Mapping[str, str]) -> None:
         """Hold on to a backend that was added."""
         self.backend = backend
+        self.headers = headers
         self._processor = processor
         self._key = key
 

@@ -103,16 +103,20 @@ class Trace:
         id: 128 bits.
         flags: OpenTelemetry's; says whether the trace is sampled.
         state: What other tracing systems pass on; None for nothing.
+        around: The span of the SDK that the outermost of these spans is in; None for none.
     """
 
-    __slots__ = ("_hex", "flags", "id", "outlet", "state")
+    __slots__ = ("_hex", "around", "flags", "id", "outlet", "state")
 
-    def __init__(self, outlet: Outlet, trace_id: int, flags: TraceFlags = _OF_ROOT, state: Any = None) -> None:
+    def __init__(
+        self, outlet: Outlet, trace_id: int, flags: TraceFlags = _OF_ROOT, state: Any = None, around: trace.Span | None = None
+    ) -> None:
         """A new trace, or one that has begun elsewhere."""
         self.outlet = outlet
         self.id = trace_id
         self.flags = flags
         self.state = state
+        self.around = around
         self._hex = ""
 
     @property

@@ -7,8 +7,9 @@ from holdfast.tracing.store import Choice, TraceStore
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from holdfast._lazy import lazy
 
 if TYPE_CHECKING:
     from holdfast.tracing.store.choice import Choice
@@ -16,13 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Choice", "RunSummary", "TraceStore"]
 
-_HOMES = {"Choice": "choice", "RunSummary": "database", "TraceStore": "database"}
+if not TYPE_CHECKING:
+    __getattr__ = lazy(globals(), {"choice": ("Choice",), "database": ("RunSummary", "TraceStore")})
 
 
-def __getattr__(name: str) -> Any:
-    """Import what is used, when it is used."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

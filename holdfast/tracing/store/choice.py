@@ -32,6 +32,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         since_ns: It started then or later, nanoseconds since the epoch.
         seen_since_ns: It ended, or was last seen under way, then or later.
         task: It called a task of this name.
+        folded: Each run once, as its last execution, and nothing that renewed the cache behind a call's back.
     """
 
     name: str | None = None
@@ -40,9 +41,10 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     since_ns: int | None = None
     seen_since_ns: int | None = None
     task: str | None = None
+    folded: bool = False
 
     def condition(self, now_ns: int) -> tuple[str, list[Any]]:
-        """All but ``task``, which only the spans know, for the end of a WHERE clause on the table ``runs``, and its parameters."""
+        """All but ``task`` and ``folded``, which are about more than a row, for the end of a WHERE clause on the table ``runs``, and its parameters."""
         parts: list[tuple[str, Any]] = [
             ("name = ?", self.name),
             ("thread_id = ?", self.thread),

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from holdfast import clock, events
 from holdfast.errors import StoreError
 from holdfast.policies.duration import seconds
 from holdfast.tracing.spans.records import SpanRow, decode, encode
-from holdfast.tracing.store import tree
+from holdfast.tracing.store import _listing
 from holdfast.tracing.store._entries import entries
 from holdfast.tracing.store._executions import later, left_open, of_silent_runs
+from holdfast.tracing.store._listing import RunSummary
 from holdfast.tracing.store._pruning import prune
 from holdfast.tracing.store.choice import EVERYTHING, Choice
 from holdfast.values._aside import set_aside
@@ -29,6 +28,8 @@ from holdfast.values._sqlite import Connection, Database, EmptyStoreError, Schem
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
     from datetime import timedelta
+
+    from holdfast.tracing.store import tree
 
 __all__ = ["RunSummary", "TraceStore", "default_path"]
 
@@ -78,43 +79,7 @@ _WRITE_RUNS = """
         start_ns = min(start_ns, excluded.start_ns), end_ns = max(end_ns, excluded.end_ns)
 """
 _MOST_PARAMETERS = 999  # of one statement, in older versions of SQLite
-# Other libraries' spans around or inside a run make no entry of their own.
-_LISTED = """
-    SELECT trace_id, run_id, name, thread_id, outcome, failed, start_ns, end_ns FROM runs WHERE is_ours
-    AND (run_id <> '' OR NOT EXISTS (SELECT 1 FROM runs AS other WHERE other.trace_id = runs.trace_id AND other.run_id <> ''))
-"""
 _SPANS_OF_RUNS = "SELECT data FROM spans WHERE trace_id IN (SELECT trace_id FROM ({})) ORDER BY trace_id"
-
-
-class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as ``holdfast runs`` lists it. A call made outside any run, with its trace, counts as one.
-
-    Attributes:
-        run_id: The run; ``""`` for calls outside runs.
-        trace_id: Its trace, 32 hex digits.
-        thread_id: The thread it belongs to, or ``""``.
-        name: Name of the entrypoint, or of the outermost span.
-        outcome: ``ok``, ``error``, ``cancelled`` or ``interrupted``; ``""`` while it runs and when it was killed.
-        failed: Whether it ended in an error.
-        started_ns: Nanoseconds since the epoch.
-        duration_s: Seconds; up to the last span seen for a run without an end.
-        summary: Calls, retries, hits and so on.
-    """
-
-    run_id: str
-    trace_id: str
-    thread_id: str
-    name: str
-    outcome: str
-    failed: bool
-    started_ns: int
-    duration_s: float
-    summary: tree.Summary
-
-    @property
-    def id(self) -> str:
-        """What to call it: the run id, or the trace id outside runs."""
-        return self.run_id or self.trace_id
 
 
 def default_path() -> Path:
@@ -179,7 +144,7 @@ class TraceStore:
         return True
 
     def runs(self, limit: int = 20, choice: Choice = EVERYTHING) -> list[RunSummary]:
-        """The latest runs, newest first.
+        """The latest runs, newest first: every execution, unless ``choice`` folds them.
 
         Args:
             limit: At most so many.
@@ -188,19 +153,28 @@ class TraceStore:
         Raises:
             StoreError: The file cannot be read. A missing one has no runs.
         """
-        condition, values = choice.condition(clock.current.time_ns())
-        return self._select(condition, values, limit, choice)
+        with self._read() as connection:
+            return _listing.chosen(connection, limit, choice) if connection else []
 
     def find(self, prefix: str, limit: int = 20) -> list[RunSummary]:
-        """Runs whose run id or trace id begins with ``prefix``, newest first; ``"last"`` is the latest run.
+        """Executions whose run id or trace id begins with ``prefix``, newest first; ``"last"`` is that of the latest run.
 
         Raises:
             StoreError: The file cannot be read.
         """
         if prefix == "last":
-            return self.runs(1)
-        condition = " AND (substr(run_id, 1, ?) = ? OR substr(trace_id, 1, ?) = lower(?))"
-        return self._select(condition, [len(prefix), prefix] * 2, limit)
+            return self.runs(1, Choice(folded=True))
+        with self._read() as connection:
+            return _listing.beginning_with(connection, prefix, limit) if connection else []
+
+    def ids(self) -> list[str]:
+        """What each run in the store is called: its run id, or its trace id outside runs.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        with self._read() as connection:
+            return _listing.ids(connection) if connection else []
 
     def spans(self, trace_id: str) -> list[SpanRow]:
         """All spans of a trace, in order of time.
@@ -209,7 +183,7 @@ class TraceStore:
             StoreError: The file cannot be read.
         """
         with self._read() as connection:
-            return _spans(connection, trace_id) if connection else []
+            return _listing.spans(connection, trace_id) if connection else []
 
     def all_spans(self, choice: Choice = EVERYTHING) -> Generator[SpanRow]:
         """All spans of the traces of all runs that are chosen, those of one trace after one another.
@@ -223,7 +197,7 @@ class TraceStore:
         condition, values = choice.condition(clock.current.time_ns())
         with self._read() as connection:
             if connection is not None:
-                for (data,) in connection.execute(_SPANS_OF_RUNS.format(_LISTED + condition), values):
+                for (data,) in connection.execute(_SPANS_OF_RUNS.format(_listing.LISTED + condition), values):
                     yield decode(data)
 
     def resumed_as(self, trace_id: str) -> list[str]:
@@ -242,7 +216,7 @@ class TraceStore:
             StoreError: The file cannot be read.
         """
         with self._read() as connection:
-            return _durations(connection, keys) if connection else {}
+            return _listing.durations(connection, keys) if connection else {}
 
     def heal(self, before_ns: int, *, dry_run: bool = False) -> list[SpanRow]:
         """End the spans of runs that were last seen under way before ``before_ns`` (nanoseconds since the epoch), as crashed.
@@ -319,16 +293,6 @@ class TraceStore:
             said += f"; {_REMEDY}"
         events.note("holdfast.traces.lost", level, said, path=str(self.path), spans=lost)
 
-    def _select(self, condition: str, values: list[Any], limit: int, choice: Choice = EVERYTHING) -> list[RunSummary]:
-        with self._read() as connection:
-            if connection is None:
-                return []
-            # Without a task to look for, SQLite need not sort more than is wanted; conditions are ours.
-            most = limit if choice.task is None else -1
-            found = connection.execute(f"{_LISTED} {condition} ORDER BY start_ns DESC LIMIT ?", [*values, most]).fetchall()
-            fitting = (summary for entry in found if (summary := _summary(connection, choice, *entry)) is not None)
-            return list(islice(fitting, limit))
-
     @contextlib.contextmanager
     def _read(self) -> Generator[Connection | None]:
         """One state of the file, or None when there is nothing in it yet."""
@@ -350,39 +314,6 @@ def _insert(connection: Connection, statement: str, rows: list[tuple[Any, ...]])
     for start in range(0, len(rows), at_once):
         some = rows[start : start + at_once]
         connection.execute(statement.format(",".join([one] * len(some))), list(chain.from_iterable(some)))
-
-
-def _spans(connection: Connection, trace_id: str) -> list[SpanRow]:
-    found = connection.execute("SELECT data FROM spans WHERE trace_id = ?", (trace_id,))
-    return sorted((decode(data) for (data,) in found), key=lambda row: row.start_ns)
-
-
-def _durations(connection: Connection, keys: Iterable[tree.SpanKey]) -> dict[tree.SpanKey, float]:
-    known: dict[tree.SpanKey, float] = {}
-    for key in keys:
-        found = connection.execute("SELECT data FROM spans WHERE trace_id = ? AND span_id = ?", key).fetchone()
-        if found:
-            known[key] = decode(found[0]).seconds
-    return known
-
-
-def _summary(connection: Connection, choice: Choice, trace_id: str, run_id: str, *known: Any) -> RunSummary | None:
-    """The run of one row of `_LISTED`; None when its spans do not fit the choice."""
-    nodes = tree.of_run(tree.build(_spans(connection, trace_id)), run_id)
-    if not choice.fits(node.row for node in tree.walk(nodes)):
-        return None
-    name, thread_id, outcome, failed, start_ns, end_ns = known
-    return RunSummary(
-        run_id=run_id,
-        trace_id=trace_id,
-        thread_id=thread_id,
-        name=name,
-        outcome=outcome,
-        failed=bool(failed),
-        started_ns=start_ns,
-        duration_s=(end_ns - start_ns) / 1e9,
-        summary=tree.summarize(nodes, _durations(connection, tree.origins(nodes))),
-    )
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

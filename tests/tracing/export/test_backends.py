@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import gzip
 import http.server
 import threading
@@ -272,9 +273,29 @@ PLACES = {
 CREDENTIALS = ("authorization", "x-api-key", "x-team", "x-tenant-id", "langsmith-project", "x-project-name", "x-mlflow-experiment-id")
 
 
+RUN = "19700101T000001000000Z00000000-0000-0000-0000-000000000001"
+CALL = f"{RUN}.19700101T000002000000Z00000000-0000-0000-0000-000000000002"
+STANDING = {
+    "run plan": (RUN, None),
+    "forecast": (CALL, 1),
+    "forecast attempt 1": (f"{CALL}.19700101T000003000000Z00000000-0000-0000-0000-000000000003", 2),
+    "forecast attempt 2": (f"{CALL}.19700101T000005000000Z00000000-0000-0000-0000-000000000004", 2),
+    "cached": (f"{RUN}.19700101T000008000000Z00000000-0000-0000-0000-000000000005", 1),
+}
+
+
+def place(order, parent):
+    """What LangSmith is told of where a span of `tool_run` stands."""
+    said = {"langsmith.trace.id": "00000000-0000-0000-0000-000000000001", "langsmith.span.dotted_order": order}
+    return said if parent is None else {**said, "langsmith.span.parent_id": f"00000000-0000-0000-0000-00000000000{parent}"}
+
+
 def expected_attributes(backend):
     added = OPENINFERENCE if OWN[backend] else {}
-    return {name: {**neutral, **added.get(name, {}), **OWN[backend].get(name, {})} for name, neutral in NEUTRAL.items()}
+    places = {name: place(*where) for name, where in STANDING.items()} if backend == "langsmith" else {}
+    return {
+        name: {**neutral, **added.get(name, {}), **OWN[backend].get(name, {}), **places.get(name, {})} for name, neutral in NEUTRAL.items()
+    }
 
 
 @pytest.mark.parametrize("backend", list(PLACES))
@@ -599,6 +620,76 @@ def test_langsmith_gets_no_orphans(make_play, monkeypatch, collector, spans_of, 
         values(spans["run plan"].attributes).get("langsmith.metadata.parent_span_id"),
     )
     assert spans["run plan"].span_id == spans["forecast"].parent_span_id
+    assert backend == "phoenix" or {"run plan": "run plan", "forecast": "run plan > forecast"} == standing(collector)
+
+
+def standing(collector):
+    """The way to each span, by the names of the spans on it; ids that nothing has are left as they are."""
+    names = {f"00000000-0000-0000-{s.span_id.hex()[:4]}-{s.span_id.hex()[4:]}": s.name for s in collector.spans}
+
+    def ways():
+        for span in collector.spans:
+            known = values(span.attributes)
+            ids_ = [step.partition("Z")[2] for step in known.get("langsmith.span.dotted_order", "").split(".")]
+            assert known.get("langsmith.trace.id", "") == ids_[0]
+            assert known.get("langsmith.span.parent_id", "") == ["", *ids_][len(ids_) - 1]
+            yield span.name, " > ".join(names.get(each, each) for each in ids_)
+
+    return dict(ways())
+
+
+def test_langsmith_needs_no_parent_to_place_a_child(make_play, monkeypatch, collector, spans_of):
+    """A call that ends hours before its run says where it stands, and so do spans of others, around it and inside."""
+    monkeypatch.setenv("LANGSMITH_API_KEY", "k")
+    with configure("langsmith", endpoint=collector.url, lines=False) as handle:
+        play, tracer = make_play(events.observer), trace.get_tracer("mine")
+        with tracer.start_as_current_span("around"), play.run() as run:
+            with play.call(run, max_attempts=2) as call, play.attempt(call), tracer.start_as_current_span("GET"):
+                pass
+            assert handle.flush(20)
+            early = standing(collector)
+        with play.run("other"):
+            pass
+        assert handle.flush(20)
+
+    assert {"GET", "forecast", "forecast attempt 1"} == set(early)
+    assert {
+        "around": "around",
+        "run plan": "around > run plan",
+        "forecast": "around > run plan > forecast",
+        "forecast attempt 1": "around > run plan > forecast > forecast attempt 1",
+        "GET": "around > run plan > forecast > forecast attempt 1 > GET",
+        "run other": "run other",
+    } == standing(collector)
+
+
+def test_langsmith_is_told_of_a_place_below_what_has_ended(make_play, monkeypatch, collector, spans_of):
+    """All leave together, and the span around has long ended and been forgotten by then."""
+    monkeypatch.setenv("LANGSMITH_API_KEY", "k")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")
+    with configure("langsmith", endpoint=collector.url, lines=False) as handle:
+        with trace.get_tracer("mine").start_as_current_span("around"), make_play(events.observer).run():
+            pass
+        gc.collect()
+        assert handle.flush(20)
+
+    assert {"around": "around", "run plan": "around > run plan"} == standing(collector)
+
+
+def test_langsmith_is_told_nothing_of_a_place_that_nobody_knows(make_play, monkeypatch, collector, spans_of):
+    """Below a span that began before anybody listened; LangSmith finds the place once all of them are there."""
+    monkeypatch.setenv("LANGSMITH_API_KEY", "k")
+    early = NonRecordingSpan(SpanContext(5, 6, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED)))
+    with configure("langsmith", endpoint=collector.url, lines=False) as handle:
+        with trace.use_span(early), make_play(events.observer).run():
+            pass
+        assert handle.flush(20)
+
+    (span,) = collector.spans
+    assert (6, {}) == (
+        int.from_bytes(span.parent_span_id),
+        {name: value for name, value in values(span.attributes).items() if name.startswith(("langsmith.span.d", "langsmith.trace"))},
+    )
 
 
 def test_what_users_set_stays_and_other_spans_are_left_alone(make_play, monkeypatch, collector, spans_of):

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from holdfast import CachePolicy, InMemoryCache, NodeTimeoutError, RetryPolicy, entrypoint, events, resilient, task
 from holdfast.testing import FakeClock, scripted
+from holdfast.tracing.export.dialects.tags import tags
 from holdfast.tracing.metrics import measures
 from holdfast.tracing.metrics.observer import MetricObserver
 from holdfast.tracing.observers.spans import SpanObserver
@@ -257,6 +258,17 @@ def queries():
     return found + [target["expr"] for panel in panels for target in panel.get("targets", [])]
 
 
+def test_the_share_of_answers_counts_every_kind_of_answer():
+    """Old values among them; what is computed behind the callers' backs is no question."""
+    asked = [query for query in queries() if "holdfast_cache_requests_total" in query]
+    answers, behind = {tuple(re.findall(r'"([\w|]+)"', query)) for query in asked}.pop()
+
+    assert 2 == len(asked)
+    assert [["cache:" + each] for each in answers.split("|")] == [tags({"holdfast.cache.result": each}) for each in answers.split("|")]
+    assert [] == [tag for each in behind.split("|") for tag in tags({"holdfast.cache.result": each})]
+    assert {"hit", "stale", "stale_if_error", "negative", "coalesced"} == set(answers.split("|"))
+
+
 def test_the_names_in_the_queries_are_those_of_a_real_scrape():
     """The example program serves its metrics over HTTP; each name and label that a query uses is among them."""
     arguments = [sys.executable, str(PROGRAM), "--port", "0", "--seconds", "120"]
@@ -276,7 +288,7 @@ def test_the_names_in_the_queries_are_those_of_a_real_scrape():
     used = {
         label
         for query in queries()
-        for group in re.findall(r"by \(([^)]*)\)|\{(\w+)=", query)
+        for group in re.findall(r"by \(([^)]*)\)|\{(\w+)(?:=|!)", query)
         for label in re.split(r"\W+", " ".join(group))
     }
     assert used - {""} <= labels

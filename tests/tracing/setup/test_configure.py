@@ -185,6 +185,25 @@ def test_the_service_has_a_name(monkeypatch, service_name, environment, expected
     assert expected == trace.get_tracer_provider().resource.attributes["service.name"]
 
 
+@pytest.mark.parametrize("name", ["", "  ", 5])
+def test_a_service_name_is_a_text(name):
+    """An empty one, as of a variable that is not set, would name nothing."""
+    with pytest.raises(PolicyError, match=r"service_name=.* is no name"):
+        configure("console", service_name=name, lines=False)
+
+
+def test_headers_that_come_too_late_are_refused():
+    """The backend is there and sends others; nothing is said of their values."""
+    given = {"endpoint": "http://127.0.0.1:1", "lines": False}
+    handle = configure("jaeger", headers={"x-team": "red"}, **given)
+
+    assert handle is configure("jaeger", headers={"x-team": "red"}, **given)
+    assert handle is configure("jaeger", **given)
+    with pytest.raises(PolicyError, match=r"headers come too late: .* is there already, with others") as refused:
+        configure("jaeger", headers={"x-team": "blue"}, **given)
+    assert "blue" not in str(refused.value)
+
+
 def test_a_service_name_that_comes_too_late_is_refused():
     """It would do nothing."""
     configure("console", service_name="shop", lines=False)

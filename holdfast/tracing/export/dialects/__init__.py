@@ -37,18 +37,18 @@ class Speech(NamedTuple):
     Attributes:
         dialects: Applied to spans of holdfast.
         everywhere: Attributes for all spans, other libraries' too.
-        cuts_remote_parents: Whether a span whose parent is in another process leaves as a root.
+        names_ancestors: Whether a span says where it stands, as `langsmith.place` has it, and leaves as a root when its parent is in another process.
     """
 
     dialects: tuple[Dialect, ...] = ()
     everywhere: tuple[tuple[str, str], ...] = ()
-    cuts_remote_parents: bool = False
+    names_ancestors: bool = False
 
 
-def speech(names: tuple[str, ...], *, cuts_remote_parents: bool = False) -> Speech:
+def speech(names: tuple[str, ...], *, names_ancestors: bool = False) -> Speech:
     """What these dialects, all in `DIALECTS`, do together."""
     parts = tuple(dict.fromkeys(part for name in names for part in DIALECTS[name]))
-    return Speech(parts, langfuse.everywhere() if "langfuse" in names else (), cuts_remote_parents)
+    return Speech(parts, langfuse.everywhere() if "langfuse" in names else (), names_ancestors)
 
 
 def wanted() -> tuple[str, ...]:
