@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
 import weakref
+from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from holdfast import _evidence
@@ -64,6 +66,8 @@ class Attendant:
         self.taps: Mapping[CacheKey, KeyTap] = {} if self.recorder is None else self.recorder.taps
         self.rules = Rules(folder, hasher.hash_of)
         self.rules.look()
+        if self.recorder is not None:
+            weakref.finalize(self, _left.append, self.recorder).atexit = False
         forks.protect(self)
 
     def computed(
@@ -154,15 +158,34 @@ def look_at_all() -> None:
     """Write down everything that waits, for every cache of this process."""
     for each in list(_attendants.values()):
         each.look()
+    _close_left()
+
+
+def write_down(folder: Path) -> None:
+    """Write down what waits of the cache in ``folder``, so that whoever reads its recording in this process misses no call."""
+    _close_left()
+    for each in list(_attendants.values()):
+        if each.recorder is not None and each.folder.resolve() == folder.resolve():
+            each.recorder.flush()
+
+
+def _close_left() -> None:
+    """Write down what waits of caches that are gone: a program may have dropped one within a second of its last call."""
+    while _left:
+        with contextlib.suppress(IndexError):  # another thread took it
+            _left.popleft().close()
 
 
 def _new_lock() -> None:
     global _lock  # noqa: PLW0603 - a lock another thread held at the fork stays locked for ever
     _lock = threading.Lock()
+    _left.clear()  # the parent's to write
     _watch.after_fork_in_child()
 
 
 _lock = threading.Lock()
+_left: deque[Recorder] = deque()
+"""Of caches that are gone."""
 _attendants: weakref.WeakValueDictionary[tuple[Path, bool], Attendant] = weakref.WeakValueDictionary()
 _watch = _Watch()
 atexit.register(look_at_all)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from holdfast import clock
 from holdfast.errors import StoreError, TraceError
 from holdfast.policies.duration import positive_seconds
+from holdfast.recording.attendant import write_down
 from holdfast.recording.packing import unpack_answers, unpack_times
 from holdfast.recording.store import ANSWERS, FILE, HOUR, TIMES, Reader
 from holdfast.recording.taps import ALL, Answer, Counts
@@ -202,6 +203,7 @@ def _scaled(outcome: AnyOutcome, scale: float, gets: int) -> AnyOutcome:
 def _open(path: str | PathLike[str]) -> Reader:
     given = Path(path)
     file = given / FILE if given.is_dir() else given
+    write_down(file.parent)
     if not file.exists():
         raise StoreError(f"there is no recording {file}: is this the folder of a DiskCache, and is HOLDFAST_RECORD not off?")
     return Reader(file)

@@ -49,6 +49,33 @@ def test_many_processes_lose_nothing(tmp_path):
     assert [1200] == list(gets(folder).values())
 
 
+SHORT = """
+import sys
+from holdfast import CachePolicy, DiskCache, resilient
+
+def main():
+    cache = DiskCache(sys.argv[1])
+    @resilient(retry_policy=(), cache_policy=CachePolicy(ttl="1m"), cache=cache)
+    def fetch(number):
+        return number
+    fetch(1), fetch(1), fetch(2)
+    %s
+
+main()
+"""
+
+
+@pytest.mark.parametrize("end", ["pass", "cache.close()", "del cache, fetch; __import__('gc').collect()"])
+def test_a_cache_that_is_gone_before_its_process_ends(tmp_path, end):
+    """A program of a tenth of a second, whose cache belongs to a function, is recorded like any other."""
+    folder = tmp_path / "cache"
+
+    done = subprocess.run([sys.executable, "-c", SHORT % end, folder], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert [3] == list(gets(folder).values())
+
+
 def test_a_killed_process_loses_a_second_at_most(tmp_path):
     """What is older than the last look of the thread is on disk, and the cache is whole."""
     folder = tmp_path / "cache"

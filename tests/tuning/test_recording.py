@@ -42,6 +42,16 @@ def load(cache, **options):
     return Recording.load(cache.path, **options)
 
 
+def test_a_call_of_a_moment_ago_is_there(tmp_path, fetch, cache):
+    """Whoever reads the recording in the process that made it need not wait for the thread that writes it, whatever way the folder is named."""
+    fetch("Oslo")
+    (tmp_path / "link").symlink_to(cache.path)
+
+    assert [f"{__name__}.fetch.<locals>.fetch"] == Recording.tasks(tmp_path / "link")
+    fetch("Lima")
+    assert 2 == Recording.load(cache.path / "recording.db").counters.gets
+
+
 def test_what_was_asked_is_what_is_read(cache, fetch, clock):
     """Every access with its key and time; a computed one has its duration, and the answer is a sighting."""
     start = clock.time()
