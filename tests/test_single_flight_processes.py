@@ -20,8 +20,10 @@ PROGRAM = """
 import asyncio, os, sys, threading, time
 from pathlib import Path
 from holdfast import CachePolicy, DiskCache, resilient
-from holdfast.cache import _leases
+from holdfast.cache import _leases, _table
 from holdfast.cache.default import set_default_cache
+
+_table.BUSY_TIMEOUT = 10.0  # on a busy machine a disk may take longer than callers wait for a cache, and this is not about that
 
 folder = Path(sys.argv[1])
 set_default_cache(DiskCache(folder / "cache"))
