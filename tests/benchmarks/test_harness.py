@@ -130,6 +130,14 @@ def test_a_broken_guard_is_a_sentence(guard, expected):
     assert expected == measured(of).broken(of)
 
 
+def test_a_guard_holds_where_the_quickest_rounds_hold_it():
+    """A busy machine that hit one side in most rounds says nothing of it: 5/1, 6/1 and 2/1."""
+    contestants = {"bare": taking(1, 1, 1), "holdfast": taking(5, 6, 2)}
+    of = Row(name="a row", unit=PIECES, contestants=contestants, guards=(Guard("bare", 2), Guard("bare", 1.9)))
+
+    assert ["a row: 2 times bare, and 1.9 is the most allowed"] == measured(of).broken(of)
+
+
 def test_loops_fill_a_slice_of_time():
     """The count grows until a measurement is long enough."""
     assert 64 <= calibrated(lambda count: count * 0.001, 0.1) <= 128
