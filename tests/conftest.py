@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 
 from holdfast import InMemorySaver, SqliteSaver
+from holdfast.recording import attendant
 from holdfast.testing import FakeClock, flaky_async, scripted, scripted_async
 from holdfast.testing import flaky as flaky_function
 
@@ -29,6 +30,18 @@ hypothesis.settings.load_profile("untimed")
 # A shell that begins the suite in the background lets it ignore Ctrl-C, and then every program that a test begins would, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What is asked of a cache is written down, and overrides are read, when a test says so: a thread that does so besides comes at any moment.
+START_THREAD = attendant._watch.start
+attendant._watch.start = lambda: None  # type: ignore[method-assign]
+
+
+@pytest.fixture
+def recorders_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """For tests of that thread: it begins with the first cache that is opened, as in a program."""
+    monkeypatch.setattr(attendant._watch, "start", START_THREAD)
+    yield
+    attendant._watch.stop()
 
 
 @pytest.fixture

@@ -120,6 +120,7 @@ def test_a_child_writes_its_own_calls_once(fetch, cache, evidence):
 
 
 @FORKS
+@pytest.mark.usefixtures("recorders_thread")
 def test_forks_beside_calls_do_no_harm(fetch, cache, evidence):
     """The thread stands still around a fork, so no child inherits half of what it does."""
     for number in range(10):
@@ -165,6 +166,7 @@ def test_a_full_disk_is_no_error(small_disk, fetch, monkeypatch, notes):
     cache.close()
 
 
+@pytest.mark.usefixtures("recorders_thread")
 def test_the_thread_writes_without_being_asked(fetch, cache):
     """Within two seconds everything is on disk, while the process lives."""
     fetch("Oslo")

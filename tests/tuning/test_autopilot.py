@@ -17,7 +17,6 @@ from holdfast._evidence import POLICIES_CHANGED
 from holdfast.errors import HoldfastError
 from holdfast.overrides import Overrides
 from holdfast.overrides.override import AUTO
-from holdfast.recording import attendant
 from holdfast.recording.store import Reader
 from holdfast.runtime import probing
 from holdfast.testing import FakeClock, recorded
@@ -30,10 +29,8 @@ AUTOMATIC = Tune(mode="auto", stale_budget=0.05)
 
 @pytest.fixture(autouse=True)
 def _by_hand(monkeypatch):
-    """Caches are recorded; and nothing looks but what a test calls, least of all the recorder's thread."""
+    """Caches are recorded; and nothing looks but what a test calls."""
     monkeypatch.setenv("HOLDFAST_RECORD", "on")
-    attendant._watch.stop()
-    monkeypatch.setattr(attendant._watch, "start", lambda: None)
     monkeypatch.setattr(_evidence, "look_after", lambda folder, tasks: None)
     yield
     POLICIES_CHANGED.clear()
@@ -327,6 +324,7 @@ def test_it_looks_behind_and_says_what_is_in_the_way(service, clock, monkeypatch
     assert [f"the ttl of {serving.task} is not looked after for now: NumPy is not there"] * 2 == lines
 
 
+@pytest.mark.usefixtures("recorders_thread")
 def test_the_recorders_thread_has_it_looked_after(clock, tmp_path, monkeypatch):
     """From a call of a program to an override, with nothing called by hand."""
     from holdfast import _wiring
@@ -334,7 +332,6 @@ def test_the_recorders_thread_has_it_looked_after(clock, tmp_path, monkeypatch):
     with closing(Service(clock, tmp_path / "cache", HOUR)) as serving:
         serving.live(0.9, look=False)
         monkeypatch.setattr(_evidence, "look_after", _wiring._look_after)
-        type(attendant._watch).start(attendant._watch)
         until(serving.overrides.history)
 
         assert [1800.0] == [each.ttl for each in serving.overrides.history()]
