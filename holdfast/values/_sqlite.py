@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Literal
 from holdfast.errors import StoreError
 from holdfast.values._private import check_file, check_folder, create_file, make_folder, make_private
 from holdfast.values._schema import EmptyStoreError, OldStoreError, Schema
+from holdfast.values.endings import at_last
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -104,9 +105,19 @@ class Database:
     def close(self) -> None:
         """Close the connection, if any; the next use opens another one."""
         with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.close()
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _close_at_last(self) -> None:
+        """Close the connection unless a thread is at work on it: the end of a process waits for none."""
+        if self._lock.acquire(blocking=False):
+            with contextlib.suppress(sqlite3.Error):  # a failing last checkpoint loses nothing: the log stays
+                self._disconnect()
+            self._lock.release()
 
     def is_foreign(self) -> bool:
         """Whether there is a file that is no SQLite database, or does not carry our identity: nothing that may be moved or changed."""
@@ -277,10 +288,8 @@ class Database:
                 return False
         finally:
             self._next.release()
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with contextlib.suppress(sqlite3.Error):  # a failing last checkpoint loses nothing: the log stays
-                connection.close()
+        with contextlib.suppress(sqlite3.Error):  # a failing last checkpoint loses nothing: the log stays
+            self._disconnect()
         return True
 
     def _reopen_after_fork(self) -> None:
@@ -357,6 +366,12 @@ def _statements(script: str) -> Iterator[str]:
         raise ValueError(f"a migration ends without a semicolon: {statement.strip()!r}")
 
 
+def _close_all() -> None:
+    """What is still referred to, by a thread that did not end for example. Whoever closes a file last leaves all of it in one."""
+    for database in list(_databases):
+        database._close_at_last()  # noqa: SLF001 - same module
+
+
 def _before_fork() -> None:
     _held.extend(database for database in list(_databases) if database._close_for_fork())  # noqa: SLF001 - same module
 
@@ -378,5 +393,6 @@ _creating = threading.Lock()
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 _held: list[Database] = []
 _abandoned: set[Path] = set()
+at_last(_close_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -662,6 +662,50 @@ def test_commits_survive_kill_9(open_notes, path):
     assert ["parent"] == texts(open_notes())
 
 
+STUCK = """
+    def hold(opened, is_writing):
+        def work():
+            with opened.transaction() if is_writing else opened.snapshot():
+                ready.set()
+                threading.Event().wait()
+        ready = threading.Event()
+        threading.Thread(target=work, daemon=True).start()
+        ready.wait()
+"""
+
+
+def test_the_end_of_a_process_leaves_one_whole_file(open_notes, path, tmp_path):
+    """Also where a thread that does not end refers to the database; its copy has all there is."""
+    with run_prelude("threading.Thread(target=lambda mine: threading.Event().wait(), args=[database], daemon=True).start()", path) as child:
+        assert ("", "", 0) == finish(child)
+
+    assert ["notes.db"] == [each.name for each in path.parent.iterdir()]
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(path.read_bytes())
+    assert ["parent"] == texts(Database(copy, NOTES))
+
+
+@pytest.mark.parametrize("is_writing", [True, False], ids=["writing", "reading"])
+def test_the_end_of_a_process_waits_for_no_transaction(open_notes, path, is_writing):
+    """What had been committed stays, in the log."""
+    with run_prelude(f"{textwrap.dedent(STUCK)}\nhold(database, {is_writing})", path) as child:
+        assert ("", "", 0) == finish(child)
+
+    assert ["parent"] == texts(open_notes())
+
+
+def test_the_end_of_a_process_does_not_wait_for_another_that_reads(open_notes, path):
+    """Whoever closes the file last leaves it whole."""
+    database = open_notes()
+    add(database, "ours")
+    with database.snapshot(), run_prelude("", path) as child:
+        assert ("", "", 0) == finish(child)
+    database.close()
+
+    assert ["notes.db"] == [each.name for each in path.parent.iterdir()]
+    assert ["ours", "parent"] == texts(open_notes())
+
+
 @pytest.mark.parametrize(
     ("version", "expected"),
     [

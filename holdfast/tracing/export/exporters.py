@@ -120,7 +120,7 @@ def local(path: str | os.PathLike[str] | None = None) -> LaneProcessor:
     def write(spans: Sequence[ReadableSpan | LightSpan]) -> bool:
         return store.write([*kept.open_rows(spans), *map(row, spans)])
 
-    lane = firewall.Lane("the local trace store", write, pulse=watch)
+    lane = firewall.Lane("the local trace store", write, pulse=watch, at_end=store.close)
     watch.start(lane.wake)
 
     def close() -> None:

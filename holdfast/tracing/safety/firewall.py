@@ -8,7 +8,7 @@ A sink may hang, raise, be slow or be closed; no call may notice. So each sink h
 - The thread lingers a moment before it writes, so that bursts become batches and a busy producer wakes it a few times per second only.
 - A child process made by fork starts with empty lanes and no threads; what was queued belongs to the parent. No write is under way
   while the process forks (unless its sink hangs), so no lock of a sink is inherited locked.
-- At exit all lanes together have `EXIT_TIMEOUT` seconds.
+- At exit all lanes together have `EXIT_TIMEOUT` seconds, and close their files within them: on their threads, as a disk may be slow.
 
 Time here is the real one on purpose: a fake clock is for what calls do.
 """
@@ -22,12 +22,13 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from holdfast.clock import waitable
 from holdfast.errors import HoldfastError
 from holdfast.policies.duration import patience
 from holdfast.tracing.safety import redact
+from holdfast.values import endings as _endings  # noqa: F401 - what it does at exit is to be done after what this module does
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,13 +46,11 @@ _lanes: list[Lane] = []
 _synchronous = False
 
 
-class _Mark:
-    """Travels through a lane behind what was sent before it; set when it arrives."""
+class _Mark(NamedTuple):
+    """Travels through a lane behind what was sent before it; ``arrived`` is set then, after the sink was closed where it is the last."""
 
-    __slots__ = ("arrived",)
-
-    def __init__(self) -> None:
-        self.arrived = threading.Event()
+    arrived: threading.Event
+    is_last: bool
 
 
 class Pulse(Protocol):
@@ -76,6 +75,7 @@ class Lane:
         linger: Seconds to collect items before writing.
         say: Told once when items are first dropped, and once when ``write`` first raises; None says it on stderr.
         pulse: Done every `PULSE` seconds, between writes, while it is needed; call `wake` when that begins.
+        at_end: Closes what the sink has open, on the lane's thread, when the process ends; what is sent later opens it again.
 
     Attributes:
         dropped: Items dropped because the lane was full or closed.
@@ -92,9 +92,11 @@ class Lane:
         linger: float = 0.02,
         say: Callable[[str], object] | None = None,
         pulse: Pulse | None = None,
+        at_end: Callable[[], object] | None = None,
     ) -> None:
         self.name = name
         self._pulse = pulse
+        self._at_end = at_end
         self._write = write
         self._capacity = capacity
         self._batch = batch
@@ -151,10 +153,10 @@ class Lane:
         before, self._lost_before = self._lost_before, self.lost
         return self._lost_before > before
 
-    def mark(self) -> threading.Event:
-        """Hurry, and return an event that is set when everything sent so far was handed to the sink."""
-        mark = _Mark()
-        if not self._items and not self.writing.locked():
+    def mark(self, *, is_last: bool = False) -> threading.Event:
+        """Hurry, and return an event that is set when everything sent so far was handed to the sink, and that was closed if asked for."""
+        mark = _Mark(threading.Event(), is_last and self._at_end is not None and self._thread is not None)
+        if not (self._items or mark.is_last or self.writing.locked()):
             mark.arrived.set()
             return mark.arrived
         self._items.append(mark)
@@ -207,9 +209,10 @@ class Lane:
                 self._is_closed = True
                 return
             self._thread = thread
-        if _stderr._thread is None:  # at exit, when there may be something to say, Python 3.12 makes no threads
+        if self is _stderr:  # so once in a process
+            _look_after_multiprocessing()
+        elif _stderr._thread is None:  # at exit, when there may be something to say, Python 3.12 makes no threads
             _stderr._start()
-        _flush_when_multiprocessing_ends()
 
     def _work(self) -> None:
         while True:
@@ -232,10 +235,13 @@ class Lane:
     def _beat(self, pulse: Pulse) -> None:
         self._next_beat = time.monotonic() + PULSE
         with self.writing:
-            try:
-                pulse.beat()
-            except Exception as error:  # noqa: BLE001 - a firewall: said once
-                self.complain(describe(error))
+            self._do(pulse.beat)
+
+    def _do(self, job: Callable[[], object]) -> None:
+        try:
+            job()
+        except Exception as error:  # noqa: BLE001 - a firewall: said once
+            self.complain(describe(error))
 
     def _drain_batch(self) -> None:
         batch: list[Any] = []
@@ -251,6 +257,8 @@ class Lane:
             if batch:
                 self._deliver(batch)
             self._taken = 0
+            if mark is not None and mark.is_last and self._at_end is not None:
+                self._do(self._at_end)
         if mark is not None:
             mark.arrived.set()
 
@@ -340,7 +348,9 @@ def flush(timeout: Duration = EXIT_TIMEOUT) -> bool:
 
 
 def _at_exit() -> None:
-    """Give everything `EXIT_TIMEOUT` seconds to leave, and say what did not."""
+    """Give everything `EXIT_TIMEOUT` seconds to leave and to be closed, and say what did not leave."""
+    for lane in _lanes:
+        lane.mark(is_last=True)
     flush()
     for lane in _lanes:
         if lane is not _stderr:
@@ -375,13 +385,13 @@ def _after_fork_in_child() -> None:
         lane.reset()
 
 
-def _flush_when_multiprocessing_ends() -> None:
+def _look_after_multiprocessing() -> None:
     """Children of multiprocessing leave by ``os._exit``, past atexit; their own finalizers do run."""
     util = sys.modules.get("multiprocessing.util")
     process = sys.modules.get("multiprocessing.process")
     if util is not None and process is not None and process.parent_process() is not None:
         with suppress(Exception):  # only spans at stake
-            util.Finalize(None, flush, args=(EXIT_TIMEOUT,), exitpriority=100)
+            util.Finalize(None, _at_exit, exitpriority=100)
 
 
 if hasattr(os, "register_at_fork"):

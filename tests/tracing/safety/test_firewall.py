@@ -317,6 +317,46 @@ def test_exit_waits_for_what_is_queued():
     assert "['kept']\n" == done.stdout
 
 
+def test_exit_closes_what_is_open_after_all_was_written():
+    """On the lane's thread, and before what is done at last."""
+    done, _ = python("""
+        import threading
+        from holdfast.tracing.safety import firewall
+        from holdfast.values import endings
+        endings.at_last(lambda: print("last", flush=True))
+        where = lambda what: print(what, threading.current_thread().name, flush=True)
+        lane = firewall.Lane("test", lambda batch: where(batch), at_end=lambda: where("closed"))
+        lane.send("kept")
+        idle = firewall.Lane("idle", lambda batch: None, at_end=lambda: where("closed, though never used"))
+        written = firewall.Lane("written", lambda batch: None, at_end=lambda: where("closed"))
+        written.send("before")
+        written.flush(10)
+    """)
+
+    assert ["['kept'] holdfast-test", "closed holdfast-test", "closed holdfast-written", "last"] == [
+        *sorted(done.stdout.splitlines()[:-1]),
+        done.stdout.splitlines()[-1],
+    ]
+    assert done.stdout.index("kept") < done.stdout.index("closed holdfast-test")
+
+
+@pytest.mark.parametrize(
+    ("closing", "said"),
+    [("time.sleep(60)", []), ("1 / 0", ["holdfast: test does not work, calls go on without it: ZeroDivisionError: division by zero"])],
+)
+def test_exit_does_not_depend_on_closing(closing, said):
+    """It has the two seconds that all have; where it fails, that is said."""
+    done, took = python(f"""
+        import time
+        from holdfast.tracing.safety import firewall
+        lane = firewall.Lane("test", lambda batch: print(batch, flush=True), at_end=lambda: {closing})
+        lane.send("kept")
+    """)
+
+    assert ("['kept']\n", said) == (done.stdout, done.stderr.splitlines())
+    assert took < 15.0  # closing takes a minute
+
+
 def test_exit_is_bounded_and_says_what_was_lost():
     """Two seconds, for all sinks together."""
     done, took = python("""
@@ -405,7 +445,8 @@ def test_children_of_multiprocessing_lose_nothing():
     done, _ = python("""
         import multiprocessing, os, time
         from holdfast.tracing.safety import firewall
-        lane = firewall.Lane("test", lambda batch: (time.sleep(0.1), os.write(1, b"from the child\\n")))
+        write = lambda batch: (time.sleep(0.1), os.write(1, b"from the child\\n"))
+        lane = firewall.Lane("test", write, at_end=lambda: os.write(1, b"closed\\n"))
         def work():
             lane.send(1)
         if __name__ == "__main__":
@@ -414,7 +455,7 @@ def test_children_of_multiprocessing_lose_nothing():
             process.join()
     """)
 
-    assert "from the child\n" == done.stdout
+    assert "from the child\nclosed\n" == done.stdout
 
 
 def test_sending_takes_microseconds():

@@ -587,6 +587,31 @@ def test_two_processes_write_at_once(make, path):
     assert {5} == {len(make().spans(run.trace_id)) for run in found}
 
 
+RECORDED = """
+    import sys, holdfast.tracing
+    from holdfast import entrypoint, task
+    holdfast.tracing.configure(path=sys.argv[1], lines=False)
+    @task
+    def forecast(): return 4.5
+    @entrypoint
+    def plan(): return forecast().result()
+    plan.invoke()
+"""
+
+
+def test_a_program_leaves_one_whole_file(make, path, tmp_path):
+    """A plain copy of it has everything: nothing waits in SQLite's log."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(RECORDED), str(path)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert ("", 0) == (done.stderr, done.returncode)
+    assert ["traces.db"] == [each.name for each in path.parent.iterdir()]
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(path.read_bytes())
+    assert ["plan"] == [run.name for run in TraceStore(copy).runs()]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
 def test_kill_9_during_writing_leaves_a_readable_store(make, path):
     """Whole batches only, and the next process writes on."""
