@@ -27,6 +27,7 @@ class Entry(msgspec.Struct):
     end_ns: int
     rank: int
     is_ours: bool
+    is_behind: bool
 
 
 def _entry(row: SpanRow) -> Entry:
@@ -43,7 +44,10 @@ def _entry(row: SpanRow) -> Entry:
     outcome = str(get(f"holdfast.{kind}.outcome") or ("error" if failed else "ok")) if rank and not row.is_open else ""
     name = str(get(names.WORKFLOW_NAME) or get(names.TASK_NAME) or row.name)
     thread_id = str(get(names.THREAD_ID, ""))
-    return Entry(row.trace_id, run_id, name, thread_id, outcome, bool(rank and failed), row.start_ns, row.end_ns, rank, bool(kind))
+    is_behind = not run_id and any(said.get(names.LINK_TYPE) == names.LINK_BEHIND for _, _, said in row.links)
+    return Entry(
+        row.trace_id, run_id, name, thread_id, outcome, bool(rank and failed), row.start_ns, row.end_ns, rank, bool(kind), is_behind
+    )
 
 
 def entries(rows: Sequence[SpanRow]) -> list[tuple[Any, ...]]:
@@ -55,5 +59,5 @@ def entries(rows: Sequence[SpanRow]) -> list[tuple[Any, ...]]:
         if known is not entry:
             best = merged[key] = entry if entry.rank >= known.rank else known
             best.start_ns, best.end_ns = min(entry.start_ns, known.start_ns), max(entry.end_ns, known.end_ns)
-            best.is_ours = entry.is_ours or known.is_ours
+            best.is_ours, best.is_behind = entry.is_ours or known.is_ours, entry.is_behind or known.is_behind
     return [msgspec.structs.astuple(entry) for entry in merged.values()]

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from holdfast import clock
-from holdfast.tracing import convention as names
 from holdfast.tracing.spans.records import decode
 from holdfast.tracing.store import tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from holdfast.tracing.spans.records import SpanRow
     from holdfast.tracing.store.choice import Choice
@@ -21,14 +20,14 @@ if TYPE_CHECKING:
 
 # Other libraries' spans around or inside a run make no entry of their own.
 LISTED = """
-    SELECT trace_id, run_id, name, thread_id, outcome, failed, start_ns, end_ns FROM runs WHERE is_ours
+    SELECT trace_id, run_id, name, thread_id, outcome, failed, start_ns, end_ns, is_behind FROM runs WHERE is_ours
     AND (run_id <> '' OR NOT EXISTS (SELECT 1 FROM runs AS other WHERE other.trace_id = runs.trace_id AND other.run_id <> ''))
 """
 """Every execution: to be followed by conditions that begin with AND."""
 
 _LAST_EXECUTIONS = """
-    AND (run_id = '' OR NOT EXISTS (SELECT 1 FROM runs AS later WHERE later.run_id = runs.run_id
-                                    AND (later.start_ns, later.trace_id) > (runs.start_ns, runs.trace_id)))
+    AND NOT is_behind AND (run_id = '' OR NOT EXISTS (SELECT 1 FROM runs AS later WHERE later.run_id = runs.run_id
+                                                      AND (later.start_ns, later.trace_id) > (runs.start_ns, runs.trace_id)))
 """
 _EXECUTIONS = "SELECT trace_id FROM runs WHERE run_id = ? ORDER BY start_ns, trace_id"
 
@@ -113,10 +112,9 @@ def _select(connection: Connection, condition: str, values: list[Any], limit: in
 def _summary(connection: Connection, choice: Choice | None, trace_id: str, run_id: str, *known: Any) -> RunSummary | None:
     """The execution in one row of `LISTED`; None when its spans do not fit the choice."""
     nodes = tree.of_run(tree.build(spans(connection, trace_id)), run_id)
-    is_behind = not run_id and _is_behind(nodes)
-    if choice is not None and not (choice.fits(node.row for node in tree.walk(nodes)) and not (choice.folded and is_behind)):
+    if choice is not None and not choice.fits(node.row for node in tree.walk(nodes)):
         return None
-    name, thread_id, outcome, failed, start_ns, end_ns = known
+    name, thread_id, outcome, failed, start_ns, end_ns, is_behind = known
     executions = [each for (each,) in connection.execute(_EXECUTIONS, (run_id,))] if run_id else [trace_id]
     return RunSummary(
         run_id=run_id,
@@ -129,10 +127,6 @@ def _summary(connection: Connection, choice: Choice | None, trace_id: str, run_i
         duration_s=(end_ns - start_ns) / 1e9,
         execution=1 + executions.index(trace_id),
         executions=len(executions),
-        is_behind=is_behind,
+        is_behind=bool(is_behind),
         summary=tree.summarize(nodes, durations(connection, tree.origins(nodes))),
     )
-
-
-def _is_behind(nodes: Sequence[tree.Node]) -> bool:
-    return any(said.get(names.LINK_TYPE) == names.LINK_BEHIND for node in nodes for _, _, said in node.row.links)

@@ -10,6 +10,7 @@ import contextlib
 import os
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
@@ -56,7 +57,14 @@ SCHEMA = Schema(
         CREATE INDEX runs_by_end ON runs (end_ns);
         CREATE INDEX runs_by_id ON runs (run_id);
         """,
+        """
+        ALTER TABLE runs ADD COLUMN is_behind INTEGER NOT NULL DEFAULT 0;  -- renewed what is cached, or looked whether it is stale, behind a call
+        UPDATE runs SET is_behind = 1 WHERE run_id = '' AND EXISTS (
+            SELECT 1 FROM spans WHERE spans.trace_id = runs.trace_id AND instr(data, X'A6626568696E64')  -- the text 'behind' in MessagePack
+        );
+        """,
     ),
+    views=MappingProxyType({1: "CREATE TEMP VIEW runs AS SELECT *, 0 AS is_behind FROM main.runs;"}),
 )
 _VARIABLE = "HOLDFAST_TRACES"
 _REMEDY = f"if that stays so, name a file that you can write: {_VARIABLE}=PATH, or holdfast.tracing.configure(path=PATH)"
@@ -68,14 +76,14 @@ _BUSY_TIMEOUT = 5.0  # seconds; the thread that writes has a bounded queue behin
 
 _WRITE_SPANS = "INSERT OR REPLACE INTO spans (trace_id, span_id, data) VALUES {}"
 _WRITE_RUNS = """
-    INSERT INTO runs (trace_id, run_id, name, thread_id, outcome, failed, start_ns, end_ns, rank, is_ours)
+    INSERT INTO runs (trace_id, run_id, name, thread_id, outcome, failed, start_ns, end_ns, rank, is_ours, is_behind)
     VALUES {}
     ON CONFLICT (trace_id, run_id) DO UPDATE SET
         name = iif(excluded.rank >= rank, excluded.name, name),
         thread_id = iif(excluded.rank >= rank, excluded.thread_id, thread_id),
         outcome = iif(excluded.rank >= rank, excluded.outcome, outcome),
         failed = iif(excluded.rank >= rank, excluded.failed, failed),
-        rank = max(rank, excluded.rank), is_ours = max(is_ours, excluded.is_ours),
+        rank = max(rank, excluded.rank), is_ours = max(is_ours, excluded.is_ours), is_behind = max(is_behind, excluded.is_behind),
         start_ns = min(start_ns, excluded.start_ns), end_ns = max(end_ns, excluded.end_ns)
 """
 _MOST_PARAMETERS = 999  # of one statement, in older versions of SQLite
@@ -97,7 +105,8 @@ class TraceStore:
 
     Args:
         path: The file; None takes `default_path`.
-        keep_runs: How many of the latest runs to keep; a tenth more may be there until the next tidying up.
+        keep_runs: How many of the latest runs to keep, and as many of what was done behind callers' backs; a tenth more may be there until
+            the next tidying up.
         max_age: How long to keep a run: seconds, timedelta or text like ``"14d"``.
     """
 

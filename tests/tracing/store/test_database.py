@@ -18,10 +18,11 @@ from holdfast import events
 from holdfast.errors import PolicyError, StoreError
 from holdfast.testing import FakeClock
 from holdfast.tracing import store as store_room
-from holdfast.tracing.spans.records import SpanRow
+from holdfast.tracing.spans.records import SpanRow, encode
 from holdfast.tracing.store.choice import Choice
-from holdfast.tracing.store.database import RunSummary, TraceStore, default_path
+from holdfast.tracing.store.database import SCHEMA, RunSummary, TraceStore, default_path
 from holdfast.tracing.store.tree import Summary
+from holdfast.values._sqlite import Database
 
 NOW = 1_700_000_000  # seconds since the epoch
 DAY = 86_400
@@ -294,6 +295,50 @@ def test_keeps_the_latest_runs(make):
 
     assert ["run-0004", "run-0003"] == ids(store.runs())
     assert [0, 0, 2, 2] == [len(store.spans(f"{n:032x}")) for n in range(1, 5)]
+
+
+def refreshes(*numbers, at=NOW):
+    """Calls that renewed what is cached: each a trace of its own, which says behind which call that was."""
+    shared = {"holdfast.span.type": "task", "holdfast.task.name": "forecast", "holdfast.task.outcome": "ok"}
+    behind = [("f" * 32, "f" * 16, {"holdfast.link.type": "behind"})]
+    return [
+        row
+        for n in numbers
+        for row in (
+            SpanRow(f"{n:032x}", f"{n:015x}1", "", "forecast", (at + n) * 10**9, (at + n) * 10**9, attributes=shared, links=behind),
+            SpanRow(f"{n:032x}", f"{n:015x}2", f"{n:015x}1", "GET /", (at + n) * 10**9, (at + n) * 10**9),
+        )
+    ]
+
+
+def test_what_was_renewed_behind_callers_backs_pushes_no_run_out(make):
+    """It has a bound of its own, and the runs have theirs."""
+    store = make(keep_runs=2)
+    store.write(run_rows(1, at=NOW) + run_rows(2, at=NOW + 1) + refreshes(10, 11, 12, 13))
+    kept = ["run-0002", "run-0001"]
+
+    assert (kept, kept) == (ids(store.runs(choice=Choice(folded=True))), [run.run_id for run in store.runs() if not run.is_behind])
+    assert [f"{13:032x}", f"{12:032x}"] == [run.trace_id for run in store.runs() if run.is_behind]
+    assert [0, 0, 2, 2] == [len(store.spans(f"{n:032x}")) for n in (10, 11, 12, 13)]
+
+
+def test_a_store_of_an_older_holdfast_is_read_and_written_on(make, path):
+    """It did not say what was renewed behind callers' backs; its spans do."""
+    path.parent.mkdir(mode=0o700)
+    older = Database(path, SCHEMA._replace(migrations=SCHEMA.migrations[:1]))
+    with older.transaction() as connection:
+        for row in [*run_rows(1, at=NOW), *refreshes(10)]:
+            connection.execute("INSERT INTO spans VALUES (?, ?, ?)", (row.trace_id, row.span_id, encode(row)))
+        for trace_id, run_id in ((f"{1:032x}", "run-0001"), (f"{10:032x}", "")):
+            connection.execute(
+                "INSERT INTO runs VALUES (?, ?, 'plan', '', 'ok', 0, ?, ?, 2, 1)", (trace_id, run_id, NOW * 10**9, NOW * 10**9)
+            )
+    older.close()
+
+    assert {"run-0001", ""} == set(ids(make().runs(choice=Choice(folded=True))))
+    assert make().write(run_rows(2, at=NOW + 60))
+    assert ["run-0002", "run-0001"] == ids(make().runs(choice=Choice(folded=True)))
+    assert [f"{10:032x}"] == [run.trace_id for run in make().runs() if run.is_behind]
 
 
 def test_what_is_under_way_is_listed_without_an_outcome(make):
