@@ -113,6 +113,28 @@ def test_calls_under_way_end_with_their_run(store, clock):
     assert [True] == [row.is_open for row in store.spans(FIRST)[2:]]
 
 
+ATTEMPT = SpanRow(
+    FIRST, "5" * 16, "2" * 16, "fetch attempt 1", at(3), at(11), "error",
+    attributes={"holdfast.span.type": "attempt", **SHARED, "holdfast.attempt.number": 1, "error.type": "ConnectionError"},
+)  # fmt: skip
+USERS = SpanRow(FIRST, "6" * 16, "2" * 16, "parse", at(3), at(4), is_open=True)
+
+
+@pytest.mark.parametrize("arrives", [True, False], ids=["told by who resumed it", "healed here"])
+def test_what_crashed_ends_no_earlier_than_what_was_inside_it(store, holdfast, arrives):
+    """An attempt may have ended, and left, after the last sign of life of all that is around it. What the user had open in it ends as well."""
+    store.write([OPEN_RUN, OPEN_CALL, ATTEMPT, USERS])
+    if arrives:
+        store.write([crashed(OPEN_CALL, at(9)), crashed(OPEN_RUN, at(9))])
+    else:
+        holdfast("traces", "heal")
+
+    assert [("run plan", 11, False), ("fetch", 11, False), ("fetch attempt 1", 11, False), ("parse", 11, False)] == [
+        row[:3] for row in of_ended(store)
+    ]
+    assert ["run plan", "fetch", "parse"] == [row.name for row in store.spans(FIRST) if row.attributes.get("error.type") == "crashed"]
+
+
 def test_a_run_that_ends_after_all_takes_its_place_again(store, holdfast):
     """Its process was only stopped, and woke up."""
     store.write([OPEN_RUN])

@@ -58,6 +58,11 @@ def _outcome(row: SpanRow, outcome: str) -> dict[str, Any]:
     return {**said, names.ATTEMPT_OUTCOME: outcome} if kind == "task" and names.ATTEMPT_NUMBER in row.attributes else said
 
 
+def is_crashed(row: SpanRow) -> bool:
+    """Whether it is told as `crashed` tells it."""
+    return row.attributes.get(names.ERROR_TYPE) == names.CRASHED
+
+
 def is_crashed_run(row: SpanRow) -> bool:
     """Whether it is the span of a run whose process died, with its end."""
     return row.attributes.get(names.RUN_OUTCOME) == names.CRASHED

@@ -21,6 +21,8 @@ from holdfast.tracing.spans.readable import readable
 from holdfast.tracing.spans.records import SpanRow
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from holdfast.events import Remains
     from holdfast.tracing.killed.keeper import Kept
     from holdfast.tracing.spans.carrier import Carrier
@@ -58,13 +60,24 @@ def rows_of(kept: Carrier, remains: Remains) -> list[SpanRow]:
         alive = found.pop(kept.span_id).row
         root = replace(alive, links=[*root.links, *alive.links])
     inside = sorted(found.values(), key=lambda span: -span.row.start_ns)
-    ended = [_ended(span, remains.steps.get(span.step), seen_ns) for span in inside]
+    ended = [_ended(span, remains.steps.get(_step_around(span, found)), seen_ns) for span in inside]
     return [*ended, crashed(root, seen_ns)]
 
 
 def _ended(span: Kept, end: tuple[str, int] | None, seen_ns: int) -> SpanRow:
-    """Crashed, unless the step is on record: then it had ended, and what was lost is its span."""
-    return crashed(span.row, seen_ns) if end is None else lost(span.row, *end)
+    """Crashed, unless the step is on record: then it had ended, and what was lost is its span. How a span of the user's ended in it nobody knows."""
+    if end is None:
+        return crashed(span.row, seen_ns)
+    kind, at_ns = end
+    return lost(span.row, kind if span.step else "ok", at_ns)
+
+
+def _step_around(span: Kept, found: Mapping[str, Kept]) -> str:
+    """The step that a span is of, or that it is inside; ``""`` for none."""
+    around: Kept | None = span
+    while around is not None and not around.step:
+        around = found.get(around.row.parent_id)
+    return "" if around is None else around.step
 
 
 def _root(kept: Carrier, remains: Remains) -> SpanRow:

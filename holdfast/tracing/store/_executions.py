@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast.tracing import convention as names
-from holdfast.tracing.killed.crashed import crashed, is_crashed_run
+from holdfast.tracing.killed.crashed import crashed, is_crashed, is_crashed_run
 from holdfast.tracing.spans.records import decode
+from holdfast.tracing.store import tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from holdfast.tracing.spans.records import SpanRow
     from holdfast.values._sqlite import Connection
@@ -23,13 +24,26 @@ _NAMING = """
 """
 
 
-def left_open(connection: Connection, rows: Sequence[SpanRow]) -> Iterator[SpanRow]:
-    """What is stored as under way of the runs that ``rows`` tell to have crashed, ended as they did; what ``rows`` have themselves is left out."""
-    told = {(row.trace_id, row.span_id) for row in rows}
-    for run in filter(is_crashed_run, rows):
-        for row in _open_rows(connection, run.trace_id, str(run.attributes.get(names.RUN_ID, ""))):
-            if (row.trace_id, row.span_id) not in told:
-                yield crashed(row, run.end_ns)
+def with_left_open(connection: Connection, rows: Sequence[SpanRow]) -> Sequence[SpanRow]:
+    """``rows``, and what is stored as under way of the runs that they tell to have crashed.
+
+    All that crashed with a run ends at once: when the process was last heard of, and not before what is inside it. What leaves does not tell
+    anew that the spans around it are alive.
+    """
+    runs = list(filter(is_crashed_run, rows))
+    if not runs:
+        return rows
+    told = {(row.trace_id, row.span_id): row for row in rows}
+    for run in runs:
+        run_id = str(run.attributes.get(names.RUN_ID, ""))
+        of_trace = [row for row in _rows(connection, run.trace_id) if (row.trace_id, row.span_id) not in told]
+        of_trace += [row for row in told.values() if row.trace_id == run.trace_id]
+        inside = [node.row for node in tree.walk(tree.of_run(tree.build(of_trace), run_id))]
+        seen_ns = max(row.end_ns for row in inside)
+        for row in inside:  # spans of the user's, which do not say whose they are, as well
+            if row.attributes.get(names.RUN_ID, run_id) == run_id and (row.is_open or is_crashed(row)):
+                told[row.trace_id, row.span_id] = crashed(row, seen_ns)
+    return list(told.values())
 
 
 def of_silent_runs(connection: Connection, before_ns: int) -> list[SpanRow]:
@@ -50,5 +64,8 @@ def later(connection: Connection, trace_id: str) -> list[str]:
 
 
 def _open_rows(connection: Connection, trace_id: str, run_id: str) -> list[SpanRow]:
-    every = (decode(data) for (data,) in connection.execute("SELECT data FROM spans WHERE trace_id = ?", (trace_id,)))
-    return [row for row in every if row.is_open and row.attributes.get(names.RUN_ID) == run_id]
+    return [row for row in _rows(connection, trace_id) if row.is_open and row.attributes.get(names.RUN_ID) == run_id]
+
+
+def _rows(connection: Connection, trace_id: str) -> list[SpanRow]:
+    return [decode(data) for (data,) in connection.execute("SELECT data FROM spans WHERE trace_id = ?", (trace_id,))]

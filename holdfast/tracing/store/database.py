@@ -19,7 +19,7 @@ from holdfast.policies.duration import seconds
 from holdfast.tracing.spans.records import SpanRow, decode, encode
 from holdfast.tracing.store import _listing
 from holdfast.tracing.store._entries import entries
-from holdfast.tracing.store._executions import later, left_open, of_silent_runs
+from holdfast.tracing.store._executions import later, of_silent_runs, with_left_open
 from holdfast.tracing.store._listing import RunSummary
 from holdfast.tracing.store._pruning import prune
 from holdfast.tracing.store.choice import EVERYTHING, Choice
@@ -285,7 +285,7 @@ class TraceStore:
         if self._until_prune <= 0 and (warning := version_warning()):  # before the first write only: pruning sets it again
             events.note("holdfast.traces.sqlite", events.DEBUG, warning)
         with self._writer.transaction() as connection:
-            rows = [*rows, *left_open(connection, rows)]
+            rows = with_left_open(connection, rows)
             runs = entries(rows)
             _insert(connection, _WRITE_SPANS, [(row.trace_id, row.span_id, encode(row)) for row in rows])
             _insert(connection, _WRITE_RUNS, runs)

@@ -65,10 +65,11 @@ def alone(n):
 
 @task(retry_policy=RetryPolicy(max_attempts=2))
 def quick(n):
-    with tracer.start_as_current_span("sent"):
-        pass
-    if instant == "lost":
-        holdfast.flush(5)
+    with tracer.start_as_current_span("around"):
+        with tracer.start_as_current_span("sent"):
+            pass
+        if instant == "lost":
+            holdfast.flush(5)
     return n
 
 @task
@@ -356,7 +357,7 @@ def test_the_trace_store_has_no_gaps_either(lives):
     """It takes the open parents of what it gets with that, and ends them with their run."""
     lives.environment |= {"HOLDFAST_TRACING": "local"}
     (lives.folder / "app.py").write_text((lives.folder / "app.py").read_text().replace('configure("otlp", ', "configure("))
-    lives.live("attempt 2")
+    lives.live("in a span of the user's")
     lives.live("resume")
     store = TraceStore(lives.folder / "traces.db")
     second, first = store.runs()
@@ -366,12 +367,14 @@ def test_the_trace_store_has_no_gaps_either(lives):
     assert ("crashed", "ok") == (first.outcome, second.outcome)
     assert [] == [row.name for row in rows if row.is_open]
     assert [] == [row.name for row in rows if row.parent_id and row.parent_id not in {each.span_id for each in rows}]
-    assert ["fetch", "fetch attempt 2", "run plan"] == sorted(row.name for row in rows if row.attributes.get("error.type") == "crashed")
+    assert ["fetch", "fetch attempt 2", "parse", "run plan"] == sorted(
+        row.name for row in rows if row.attributes.get("error.type") == "crashed"
+    )
 
 
 @both_kinds
 def test_what_had_ended_and_was_lost_is_told_as_it_ended(lives):
-    """Its children had left, its own span was still queued; its result is on record, so it did not crash."""
+    """Its children had left, its own span was still queued; its result is on record, so it did not crash, and no more did what was inside it."""
     lives.live("lost")
     lives.heal()
     spans = {span.name: span for span in lives.spans()}
@@ -379,4 +382,5 @@ def test_what_had_ended_and_was_lost_is_told_as_it_ended(lives):
     assert ([], []) == (orphans(lives.spans()), twice(lives.spans()))
     assert ["run plan"] == [span.name for span in crashed(lives.spans())]
     assert [("ok", (0, ""))] * 2 == [(spans[name].outcome, spans[name].status) for name in ("quick", "quick attempt 1")]
-    assert spans["sent"].time[1] <= spans["quick"].time[1] <= spans["run plan"].time[1]
+    assert (0, "") == spans["around"].status
+    assert spans["sent"].time[1] <= spans["around"].time[1] <= spans["quick"].time[1] <= spans["run plan"].time[1]
