@@ -20,7 +20,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 20, 34, 44
 _STEPS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25)
 _MOST_LINES = 5
 _NARROW = 34.0
-_LETTER = 6.2
+_LETTER = 6.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,11 +157,12 @@ class _Chart:
         )
 
     def _column(self, point: Point, x: float, left: float, right: float) -> str:
-        text = escape(f"{shown(point.ttl)}: {self._curve.read(point)}")
-        width = _LETTER * len(text) + 16
+        said = f"{shown(point.ttl)}: {self._curve.read(point)}"
+        text, width = escape(said), _LETTER * len(said) + 16
         start = WIDTH - _RIGHT - width
         area = f'<rect class="area" x="{left:.1f}" y="{_TOP}" width="{right - left:.1f}" height="{HEIGHT - _TOP - _BOTTOM}"/>'
         ruler = f'<line class="ruler" x1="{x:.1f}" y1="{_TOP}" x2="{x:.1f}" y2="{HEIGHT - _BOTTOM}"/>'
         box = f'<rect class="box" x="{start:.1f}" y="2" width="{width:.1f}" height="22" rx="4"/>'
-        label = f'<text class="read" x="{start + 8:.1f}" y="17">{text}</text>'
+        exactly = f'textLength="{width - 16:.1f}" lengthAdjust="spacingAndGlyphs"'  # the box fits whatever font there is
+        label = f'<text class="read" x="{start + 8:.1f}" y="17" {exactly}>{text}</text>'
         return f'<g class="column" tabindex="0">{area}<g class="shown">{ruler}{box}{label}</g></g>'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 from contextlib import closing
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -123,8 +124,11 @@ def test_only_days_are_scaled_to_a_day():
     assert (2.0, None) == (whole.facts.days, short.facts.days)
     assert (577, 288.5, 577.0) == (of_day.calls, of_day.calls_per_day, of_day.cost)
     assert (288, None, 576.0) == (of_hours.calls, of_hours.calls_per_day, of_hours.cost)
-    assert "calls/day" in whole.to_html()
-    assert "calls/day" not in short.to_html()
+    assert all(f"<th>{name}/day</th>" in whole.to_html() for name in ("calls", "cost"))
+    assert "/day" not in short.to_html()
+    assert ("<td>577</td>" in whole.to_html(), "<td>576</td>" in short.to_html()) == (True, True)
+    assert "<th>cost" not in tune(day, live_ttl="5m").to_html()
+    assert "2d, 2,881 gets, 1 key, 0 calls seen" in whole.to_html()
     assert "Calls are those of the 24h recorded: less than a day tells nothing of days" in short.to_html()
     assert "a day" in whole.recommendation.why[0]
     assert "at 288 in 24h" in short.recommendation.why[0]
@@ -439,6 +443,20 @@ def test_a_page_of_what_is_hardly_known_is_a_page():
 
     assert [] == Page(text).open
     assert "nothing known" in text
+
+
+def test_what_is_read_off_fits_its_box():
+    """Whatever font a browser has; and no chart is made too small to be read."""
+    text = tune(world(keys=30).trace).to_html()
+    boxes = re.findall(
+        r'<rect class="box" x="([0-9.]+)" y="2" width="([0-9.]+)".*?<text class="read" x="([0-9.]+)" y="17" textLength="([0-9.]+)"', text
+    )
+
+    assert 2 * len(tune(world(keys=30).trace).curve) == len(boxes)
+    for box in boxes:
+        left, width, start, length = map(float, box)
+        assert 0 <= left < start < start + length < left + width <= 760
+    assert 2 == text.count('<div class="wide"><svg')
 
 
 def test_tune_is_at_the_top():
