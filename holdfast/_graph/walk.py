@@ -21,6 +21,7 @@ from holdfast._graph.routes import START, Send, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from holdfast._graph.kept import Kept, Waiting
     from holdfast._graph.parts import Parts
@@ -167,36 +168,37 @@ class Walk:
             if len(arrived) == len(join.sources):
                 yield join.target
 
-    def _jobs(self, names: set[str], sends: Sequence[Send]) -> tuple[Job, ...]:
+    def _jobs(self, names: set[str], sends: Sequence[Send], begun: AbstractSet[str] = frozenset()) -> tuple[Job, ...]:
+        """What to run; a deferred node that has begun does not wait any more."""
         if self._parts.deferred:
-            names = self._without_deferred(names, has_sends=bool(sends))
+            names = self._without_deferred(names - begun, is_last=not sends and not begun)
         place = str(self.number)
-        jobs = [Job(name, place) for name in sorted(names)]
+        jobs = [Job(name, place) for name in sorted(names | begun)]
         if sends:
             jobs += [Job(send.node, f"{place}.{index}", send.arg) for index, send in enumerate(sends)]
         return tuple(jobs)
 
-    def _without_deferred(self, names: set[str], *, has_sends: bool) -> set[str]:
+    def _without_deferred(self, names: set[str], *, is_last: bool) -> set[str]:
         self._deferred |= names & self._parts.deferred
         names = names - self._parts.deferred
-        if not names and not has_sends:
+        if not names and is_last:
             names, self._deferred = self._deferred, set()
         return names
 
     def write_as(self, writes: Sequence[tuple[str, Written]]) -> None:
         """Go on as if these nodes alone had run here, and had written this."""
-        self.number = max(self.number, 0)
-        self.jobs = tuple(Job(node, str(self.number)) for node, _ in writes)
-        self.land([written for _, written in writes])
+        self._write([(node, written.update) for node, written in writes])
+        self.for_parent = None
+        self._land([node for node, _ in writes], [written for _, written in writes])
 
     def amend(self, start: Start) -> None:
         """Apply a command that came while this superstep waited: what it writes, and where it goes beside."""
         self._write([(START, start.update)])
         self.amended = self.number
         goto = start.goto or ()
-        names = {job.node for job in self.jobs if job.arg is MISSING} | {target for target in goto if isinstance(target, str)}
+        begun = {job.node for job in self.jobs if job.arg is MISSING}
         sends = [Send(job.node, job.arg) for job in self.jobs if job.arg is not MISSING] + _sends(goto)
-        self.jobs = self._jobs(names, sends)
+        self.jobs = self._jobs({target for target in goto if isinstance(target, str)}, sends, begun)
 
     def here(self, failed: Sequence[tuple[str, str]], *, is_whole: bool) -> Start:
         """What to note of a stop: where it is, which calls have failed, and with ``is_whole`` all that `go_to` has to know."""

@@ -40,8 +40,10 @@ def test_a_run_that_asks_often_is_gone_on_with_from_where_it_stopped(tmp_path, m
     app.invoke(Command(resume=50), thread_id="t")
 
     assert [50] == landed, "only the superstep that was answered"
-    assert {"n": 51, "log": list(range(51))} == app.get_state(thread_id="t").values
-    assert [*range(51, -1, -1), None] == [state.values.get("n") for state in app.get_state_history(thread_id="t")]
+    state, history = app.get_state(thread_id="t"), list(app.get_state_history(thread_id="t"))
+    assert ({"n": 51, "log": list(range(51))}, 51) == (state.values, state.metadata["step"])
+    assert [*range(51, -1, -1), None] == [each.values.get("n") for each in history]
+    assert list(range(51, -2, -1)) == [each.metadata["step"] for each in history]
     assert 1 == len([step for step in saver.steps(saver.latest("t").run_id) if step.step.name == ":stopped"])
 
 
