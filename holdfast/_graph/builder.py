@@ -343,7 +343,7 @@ def _name_of(function: Any) -> str:
     inner: Any = unwrapped_partial(function)
     name = getattr(inner, "__name__", None) or type(inner).__name__
     if not callable(inner) or isinstance(inner, (str, bytes)):
-        msg = f"{function!r} is no function: give a name and a function, add_node('name', function)"
+        msg = f"{function!r} is no function: give one that takes the state"
         raise PolicyError(msg)
     return str(name)
 

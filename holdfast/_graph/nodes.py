@@ -101,6 +101,26 @@ class Ways(NamedTuple):
     codec: Codec
 
 
+def function_of(given: Any, what: str) -> Callable[..., Any]:
+    """``given``, when it is a function, or an object that is called like one.
+
+    Args:
+        given: What is to be called with the state.
+        what: What it is, for the error.
+
+    Raises:
+        PolicyError: It is none.
+    """
+    if isinstance(given, type):
+        raise PolicyError(f"{what} is the class {given.__name__}: give a function of the state, or an object that is called like one")
+    if not callable(given):
+        raise PolicyError(f"{what} is {given!r:.80}: give a function of the state")
+    function: Callable[..., Any] = given
+    if hasattr(function, "ainvoke"):
+        raise PolicyError(f"{what} is {given!r:.80}, which has an invoke of its own: give a function of the state that calls it")
+    return function
+
+
 def checked(plan: Plan, what: str, *others: str) -> Plan:
     """``plan``, when its function can be called as graphs do it.
 
@@ -243,9 +263,8 @@ class Route:
         self._targets = ways.targets
         ends = {name: name for name in (*ways.targets, END)} if branch.ends is None else branch.ends
         self._leads: dict[Any, tuple[str, ...]] = {answer: () if end == END else (end,) for answer, end in ends.items()}
-        self._plan = checked(
-            build_plan(branch.path, decorator="task", name=branch.name), f"the conditional edge {branch.name!r} of {node!r}"
-        )
+        what = f"the conditional edge {branch.name!r} of {node!r}"
+        self._plan = checked(build_plan(function_of(branch.path, what), decorator="node", name=branch.name), what)
         self.is_async = self._plan.is_async
 
     @property
@@ -299,7 +318,7 @@ def _is_hashable(answer: Any) -> bool:
 
 def start_node(schema: Schema, routes: tuple[Route, ...], ways: Ways) -> Node:
     """What decides where a graph begins, when that is not certain: a node that writes nothing, with the conditional edges of `START`."""
-    inner = build_plan(_nothing, decorator="task", name=START)
+    inner = build_plan(_nothing, decorator="node", name=START)
     return Node(START, node_plan(inner, routes, ways), schema, routes)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from holdfast._graph.kept import GraphCodec, handler_name
-from holdfast._graph.nodes import Node, Route, Ways, checked, handler_plan, node_plan, start_node
+from holdfast._graph.nodes import Node, Route, Ways, checked, function_of, handler_plan, node_plan, start_node
 from holdfast._graph.routes import START
 from holdfast._plans import build_plan
 
@@ -116,8 +116,9 @@ def assemble(name: str, shape: Shape, options: dict[str, NodeOptions], drawing: 
 
 
 def _node(name: str, options: NodeOptions, drawing: Drawing, ways: Ways) -> Node:
+    what = f"node {name!r}"
     inner = build_plan(
-        options.function,
+        function_of(options.function, what),
         decorator="node",
         name=name,
         retry_policy=options.retry_policy,
@@ -125,7 +126,7 @@ def _node(name: str, options: NodeOptions, drawing: Drawing, ways: Ways) -> Node
         timeout=options.timeout,
     )
     routes = _routes(name, drawing, options.schema, ways)
-    plan = node_plan(checked(inner, f"node {name!r}"), routes, ways, is_graph=options.inner is not None)
+    plan = node_plan(checked(inner, what), routes, ways, is_graph=options.inner is not None)
     return Node(name, plan, options.schema, routes, _handling(name, options.error_handler, ways), options.is_deferred, options.inner)
 
 
@@ -133,8 +134,9 @@ def _handling(node: str, handler: Callable[..., Any] | None, ways: Ways) -> Plan
     """The plan of a node's error handler."""
     if handler is None:
         return None
-    inner = build_plan(handler, decorator="node", name=handler_name(node))
-    return handler_plan(checked(inner, f"the error handler of node {node!r}", "error"), node, ways)
+    what = f"the error handler of node {node!r}"
+    inner = build_plan(function_of(handler, what), decorator="node", name=handler_name(node))
+    return handler_plan(checked(inner, what, "error"), node, ways)
 
 
 def _routes(name: str, drawing: Drawing, schema: Schema, ways: Ways) -> tuple[Route, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated, TypedDict
 
 import pytest
 
-from holdfast import START, InMemorySaver, InvalidUpdateError, NotSerializable, PolicyError, Send, StateGraph
+from holdfast import START, InMemorySaver, InvalidUpdateError, NotSerializable, PolicyError, Send, StateGraph, task
 
 
 class Log(TypedDict):
@@ -65,6 +65,36 @@ def test_a_function_that_graphs_cannot_call(function, says):
     for graph, what in ((node, "node 'a'"), (edge, "the conditional edge .* of 'a'"), (handler, "the error handler of node 'a'")):
         with pytest.raises(PolicyError, match=f"{what} cannot be called: .*{says}.*It gets the state"):
             graph.compile()
+
+
+@task
+def works(state):
+    """A task is called by a node, and is none."""
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (Log, "is the class Log: give a function of the state"),
+        (works, "is <Task works: .*>, which has an invoke of its own: give a function of the state that calls it"),
+    ],
+)
+def test_what_is_no_function_of_the_state(given, says):
+    """The error says of which node, edge or handler, and speaks of no decorator that nobody has written."""
+    node = StateGraph(Log).add_node("a", given).add_edge(START, "a")
+    edge = noting().add_conditional_edges("a", given, ["a"])
+    handler = StateGraph(Log).add_node("a", lambda _: None, error_handler=given).add_edge(START, "a")
+
+    for graph, what in ((node, "node 'a'"), (edge, "the conditional edge '.*' of 'a'"), (handler, "the error handler of node 'a'")):
+        with pytest.raises(PolicyError, match=f"^{what} {says}"):
+            graph.compile()
+
+
+def test_a_handler_that_cannot_be_called():
+    """It is told which node's it is."""
+    graph = StateGraph(Log).add_node("a", lambda _: None, error_handler="log it").add_edge(START, "a")
+    with pytest.raises(PolicyError, match=r"^the error handler of node 'a' is 'log it': give a function of the state$"):
+        graph.compile()
 
 
 @pytest.mark.parametrize(
