@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
 from typing import Annotated, NotRequired, TypedDict
 
@@ -9,6 +10,7 @@ import pytest
 
 import holdfast
 from holdfast import END, START, CachePolicy, Command, InMemoryCache, InMemorySaver, NodeError, PolicyError, RetryPolicy, Send, StateGraph
+from tests.graph.both import same
 
 
 class State(TypedDict):
@@ -167,6 +169,32 @@ def test_defaults_hold_for_nodes_that_say_nothing():
     assert {"a": 1, "b": 3} == calls
 
 
+def test_what_a_handler_returns_goes_no_way_of_the_node_that_failed():
+    """Only its command says what follows; its error may be asked for, in both colours."""
+
+    def program(api):
+        def fails(_):
+            raise KeyError("lost")
+
+        def handler(state, error):
+            return {"log": [f"{error.node}: {error.error!r}"]}
+
+        async def handler_async(state, error):
+            return api.Command(update=handler(state, error), goto="d")
+
+        async def waits(_):
+            return None
+
+        handler.__annotations__["error"] = handler_async.__annotations__["error"] = api.NodeError
+        graph = api.StateGraph(State).add_node("a", fails, error_handler=handler).add_node("b", fails, error_handler=handler_async)
+        graph.add_node("after a", says("after a")).add_node("after b", says("after b")).add_node("d", says("d")).add_node("waits", waits)
+        for source, target in ((api.START, "a"), (api.START, "b"), (api.START, "waits"), ("a", "after a"), ("b", "after b")):
+            graph.add_edge(source, target)
+        return asyncio.run(graph.compile().ainvoke({"n": 1}))["log"]
+
+    assert ["a: KeyError('lost')", "b: KeyError('lost')", "d"] == same(program)
+
+
 def test_a_nodes_cache_is_keyed_by_its_state():
     """The same state is a hit, and a hit goes the way that was decided then; another state is computed."""
     calls: list[int] = []
@@ -184,6 +212,21 @@ def test_a_nodes_cache_is_keyed_by_its_state():
     assert [4, 9, 4] == [app.invoke({"n": n})["n"] for n in (2, 3, 2)]
     assert [2, 3] == calls
     assert {"n": 9, "log": ["b"]} == app.invoke({"n": 3})
+
+
+@pytest.mark.parametrize("leads", [False, True], ids=["alone", "with a conditional edge"])
+def test_a_cached_node_may_call_its_state_as_it_likes(leads):
+    """Also by a name that the runtime fills in elsewhere: it is the state, and counts in the key."""
+
+    def square(config: State):
+        return {"n": config["n"] ** 2}
+
+    graph = StateGraph(State).add_node("square", square, cache_policy=CachePolicy(ttl=60)).add_edge(START, "square")
+    if leads:
+        graph.add_conditional_edges("square", lambda state: END, [END])
+    app = graph.compile(cache=InMemoryCache())
+
+    assert [4, 9, 4] == [app.invoke({"n": n})["n"] for n in (2, 3, 2)]
 
 
 def test_a_changed_branch_is_another_cache_key():

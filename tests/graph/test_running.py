@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import operator
+from collections.abc import Mapping, MutableSet, Sequence
 from typing import Annotated, Any, TypedDict
 
 import msgspec
@@ -25,6 +26,7 @@ from holdfast import (
     get_stream_writer,
     task,
 )
+from tests.graph.both import same
 
 
 class Log(TypedDict):
@@ -43,7 +45,7 @@ def running(action: Any, **options: Any) -> Any:
 @pytest.mark.parametrize(
     ("result", "text", "key"),
     [
-        ({"m": 1}, "node 'a' returned a key 'm' that is not declared", "m"),
+        ({"m": 1}, "node 'a' returned a key 'm' that is not declared; declared are: n, log$", "m"),
         ({"logs": []}, r"did you mean 'log'\?", "logs"),
         (3, "node 'a' returned 3", ""),
         ([{"n": 1}, 3], "node 'a' returned 3", ""),
@@ -108,6 +110,28 @@ def test_a_reducer_that_raises():
         app.invoke({"n": 1}, thread_id="t")
     assert ["holdfast: raised by the reducer of 'n' on what node 'a' wrote; the superstep changed nothing"] == caught.value.__notes__
     assert {"n": 1} == app.get_state(thread_id="t").values
+
+
+@pytest.mark.parametrize("annotation", [int | None, Sequence[int], MutableSet[str], Mapping[str, int], list[int], int], ids=str)
+def test_what_a_reducer_begins_with(annotation):
+    """An empty value of the annotated type; where there is none, the first one that is written is taken as it is."""
+
+    def program(api: Any) -> Any:
+        seen: list[Any] = []
+
+        def node(state: Any) -> Any:
+            seen.append(dict(state))
+            return {"kept": 2 if annotation in {int, int | None} else type(state["kept"])()} if seen[1:] else {}
+
+        class State(TypedDict):
+            n: int
+            kept: Any
+
+        State.__annotations__["kept"] = Annotated[annotation, lambda old, new: [old, new]]
+        graph = api.StateGraph(State).add_node("a", node).add_node("b", node)
+        return graph.add_edge(api.START, "a").add_edge("a", "b").compile().invoke({"n": 1}), seen
+
+    same(program)
 
 
 @pytest.mark.parametrize("path_map", [None, {"x": "b"}, ["b"]])
@@ -237,6 +261,17 @@ def test_custom_chunks_and_modes_together():
         ("updates", {"a": {"n": 2}}),
         ("values", {"n": 2, "log": []}),
     ] == [(mode, {key: value for key, value in chunk.items() if key != "id"} if mode == "tasks" else chunk) for mode, chunk in chunks]
+
+
+def test_a_stream_of_tasks_says_why_a_node_runs():
+    """By an edge, or since somebody has sent it something; in LangGraph's words."""
+
+    def program(api: Any) -> Any:
+        graph = api.StateGraph(Log).add_node("a", says("a")).add_node("b", says("b")).add_edge(api.START, "a")
+        graph.add_conditional_edges("a", lambda _: api.Send("b", {}), ["b"])
+        return [chunk["triggers"] for chunk in graph.compile().stream({"n": 1}, stream_mode="tasks") if "triggers" in chunk]
+
+    assert [("branch:to:a",), ("__pregel_push",)] == same(program)
 
 
 def test_checkpoints_in_a_stream_are_those_of_the_history():

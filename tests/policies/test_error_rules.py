@@ -187,13 +187,14 @@ def test_model_providers_by_word(words, expected):
     """The word stands on the error, in its body or in the error within the body; a quota outweighs everything, the status comes last."""
     kind, code = words[0], words[-1]
 
-    assert [expected] * 4 == [
+    assert [expected] * 5 == [
         rules.by_llm_code(error)
         for error in (
             Failure(type=kind, code=code, status_code=404),
             Failure(body={"type": kind, "code": code}, status_code=404),
             Failure(body={"type": "error", "error": {"type": kind, "code": code}}, status_code=404),
             Failure(type=kind, body={"code": code}, status_code=404),
+            Failure(type=code, body={"type": kind}, status_code=404),
         )
     ]
 

@@ -74,9 +74,11 @@ def test_up_only_on_what_was_measured(curve, may_go_up, expected):
 
 
 def test_never_on_evidence_d():
-    """Not even down."""
+    """Not even down: neither from a ttl that nothing is known of, nor to one."""
     assert None is step(0.001, curve=graded("D"))
     assert None is not step(0.001, curve=graded("C"))
+    assert None is step(0.001, curve=[replace(each, grade="D" if each.ttl == HOUR else "A") for each in CURVE])
+    assert None is step(0.001, curve=[replace(each, grade="D" if each.ttl < HOUR else "A") for each in CURVE])
 
 
 @pytest.mark.parametrize("facts", [replace(FACTS, gets=100), replace(FACTS, volatile_interval=1.0)])
@@ -89,16 +91,19 @@ def test_the_range_of_the_policy_ends_it():
     """The shortest that is allowed, and not beyond."""
     assert (0.75, "errors<=10%") == step(0.001, facts=replace(FACTS, least_ttl=0.75 * HOUR))
     assert None is step(0.001, facts=replace(FACTS, least_ttl=HOUR))
+    fresher = [replace(each, upper=0.03) if each.ttl > HOUR else each for each in CURVE]
+    assert None is step(0.001, curve=fresher, facts=replace(FACTS, least_ttl=1.25 * HOUR)), "the live one is too short, and down is not up"
 
 
 def test_a_step_up_is_spoiled_by_what_is_certain_or_well_known():
     """By the lower end of the estimate on evidence A or B, or the hard bound."""
     assert "" == spoiled(report(0.035))  # from 3.2 % on
     assert "3.2% of answers were stale or more: over the budget of 3% (evidence A)" == spoiled(report(0.03))
+    assert "3.2% of answers were stale or more: over the budget of 3% (evidence B)" == spoiled(report(0.03, curve=graded("B")))
     assert "" == spoiled(report(0.03, curve=graded("C")))
-    assert "5% of answers were certainly stale: over the budget of 3%" == spoiled(
-        report(0.03, curve=[replace(each, grade="C", certain=0.05) for each in CURVE])
-    )
+    certain = [replace(each, grade="C", certain=0.05) for each in CURVE]
+    assert "5% of answers were certainly stale: over the budget of 3%" == spoiled(report(0.03, curve=certain))
+    assert "" == spoiled(report(0.05, curve=certain))
 
 
 def change(number, action="set", *, author=AUTO, ttl=1800.0, days_ago=0.0, guard=None, expires_in=7.0, base=None):
