@@ -39,9 +39,7 @@ import unasync
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "mutation"
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "benchmarks")
-PRELOADED = (
-    "_hypothesis_pytestplugin anthropic asyncio attr msgspec numpy openai opentelemetry.sdk.trace pydantic sqlalchemy sqlite3 structlog"
-)
+PRELOADED = "_hypothesis_pytestplugin anthropic asyncio attr langgraph.func langgraph.graph msgspec numpy openai opentelemetry.sdk.trace pydantic sqlalchemy sqlite3 structlog"
 
 _RETRY = "policies/test_retry.py policies/test_retry_fields.py policies/test_tenacity.py"
 _ERRORS = "policies/test_classify.py policies/test_error_rules.py policies/test_what_is_retried.py policies/test_library_errors.py policies/test_real_errors.py"
@@ -56,7 +54,16 @@ _TRACES = "tuning/test_files.py tuning/test_curves.py"
 
 _STATES = "test_branches.py test_states.py test_history_model.py"
 
+_GRAPHS = (
+    "graph/test_running.py graph/test_bad_input.py graph/test_builder.py graph/test_commands.py graph/test_inside.py graph/test_durable_graphs.py graph/test_bulk_updates.py "
+    "graph/test_faults_model.py graph/test_inner.py graph/test_long_runs.py flows/test_graph_programs.py"
+)
+
 MODULES = {
+    "_graph/channels.py": _GRAPHS,
+    "_graph/nodes.py": _GRAPHS,
+    "_graph/routes.py": _GRAPHS,
+    "_graph/walk.py": _GRAPHS,
     "_journals.py": f"{_STATES} runtime/test_journal.py runtime/test_interrupt.py",
     "_ownership.py": f"{_STATES} test_durable_owners.py test_resolve.py",
     "_resolve.py": "test_resolve.py runtime/test_once.py",
@@ -79,6 +86,7 @@ MODULES = {
     "policies/retry_fields.py": _RETRY,
     "policies/tenacity.py": "policies/test_tenacity.py",
     "policies/timeout.py": "policies/test_timeout.py",
+    "policies/tune.py": "policies/test_cache_policy.py",
     "values/binding.py": f"values/test_binding.py test_task.py {_KEYS}",
     "values/canonical.py": _KEYS,
     "values/code.py": "values/test_code.py values/test_fingerprint.py values/test_views.py",
@@ -108,6 +116,7 @@ MODULES = {
     "runtime/hop.py": "runtime/test_hop.py test_resilient.py test_task.py runtime/test_stress.py",
     "runtime/journal.py": f"runtime/test_journal.py runtime/test_once.py runtime/test_replay.py test_entrypoint.py {_ENDS}",
     "runtime/landing.py": "runtime/test_landing.py runtime/test_cache_timeouts.py runtime/test_flight.py runtime/test_standstill.py",
+    "runtime/late.py": "runtime/test_late.py runtime/test_writer.py runtime/test_journal.py test_entrypoint.py",
     "runtime/lookup.py": "runtime/test_lookup.py test_resilient.py runtime/test_flight.py runtime/test_facts.py runtime/test_fail_safe.py "
     "runtime/test_behind.py runtime/test_cache_modes.py runtime/test_cache_entry.py runtime/test_cache_timeouts.py cache/test_misses.py",
     "runtime/loops.py": "runtime/test_future.py runtime/test_fork.py test_task.py",
@@ -140,8 +149,10 @@ MODULES = {
     "tuning/_rule.py": "tuning/test_tuner.py",
     "tuning/_scalar.py": "tuning/test_curves.py",
     "tuning/_staleness.py": "tuning/test_staleness.py",
+    "tuning/_steps.py": "tuning/test_steps.py",
     "tuning/_vector.py": "tuning/test_curves.py",
     "tuning/_words.py": "tuning/test_tuner.py",
+    "tuning/autopilot.py": "tuning/test_autopilot.py",
     "tuning/question.py": "tuning/test_tuner.py",
     "tuning/rates.py": "tuning/test_rates.py",
     "tuning/report.py": "tuning/test_tuner.py",

@@ -1,7 +1,8 @@
 """Which tests run which lines of a module: for `scripts/mutate.py`, as only those can notice a change there.
 
 What runs at import (tables, class bodies, defaults, decorators in a test's file) counts for all tests; and a test that starts processes
-counts for all lines, since nobody watches there. Watched with `sys.settrace`, threads included: Python 3.11 has nothing quicker.
+counts for all lines, since nobody watches there. Watched with `sys.settrace`, threads included: Python 3.11 has nothing quicker. It ends where
+whoever watches raises, as in a recursion that is too deep: such a test counts for all lines, too, and the next one is watched again.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ _STARTS = {"os.fork", "os.forkpty", "os.posix_spawn", "subprocess.Popen"}
 
 
 class Touched(NamedTuple):
-    """What one test does to the module."""
+    """What one test does to the module; ``is_unwatched``: and perhaps more, that nobody saw."""
 
     seconds: float
     lines: frozenset[int]
-    starts_processes: bool
+    is_unwatched: bool
 
     def may_notice(self, changed: range) -> bool:
         """Whether a change of these lines can make a difference to the test."""
-        return self.starts_processes or not self.lines.isdisjoint(changed)
+        return self.is_unwatched or not self.lines.isdisjoint(changed)
 
 
 class Watch:
@@ -50,7 +51,7 @@ class Watch:
         self._kept = kept
         self._of_all: set[int] = set()
         self._of_test = self._of_all
-        self._starts_processes = False
+        self._is_unwatched = False
         self._found: dict[str, tuple[float, list[int], bool]] = {}
 
     @pytest.hookimpl(tryfirst=True)
@@ -64,24 +65,26 @@ class Watch:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """Keep what one test touches, with what is set up and torn down for it."""
-        self._of_test, self._starts_processes = set[int](), False
+        self._of_test, self._is_unwatched = set[int](), False
+        sys.settrace(self._enter)
         began = time.perf_counter()
         try:
             yield
         finally:
-            self._found[item.nodeid] = time.perf_counter() - began, sorted(self._of_test), self._starts_processes
+            is_unwatched = self._is_unwatched or sys.gettrace() != self._enter
+            self._found[item.nodeid] = time.perf_counter() - began, sorted(self._of_test), is_unwatched
             self._of_test = self._of_all
 
     @pytest.hookimpl
     def pytest_sessionfinish(self) -> None:
         """Write what was found."""
         sys.settrace(None)
-        found = {test: (seconds, [*lines, *self._of_all], starts) for test, (seconds, lines, starts) in self._found.items()}
+        found = {test: (seconds, [*lines, *self._of_all], unwatched) for test, (seconds, lines, unwatched) in self._found.items()}
         self._kept.write_text(json.dumps(found), encoding="utf-8")
 
     def _hear(self, event: str, _: object) -> None:
         if event in _STARTS:
-            self._starts_processes = True
+            self._is_unwatched = True
 
     def _enter(self, frame: FrameType, _event: str, _arg: object) -> Callable[..., Any] | None:
         offset = self._first_lines.get(frame.f_code.co_filename)
@@ -111,7 +114,7 @@ class Chosen:
 def read(kept: Path) -> dict[str, Touched]:
     """What a `Watch` has written, the quickest test first."""
     found = json.loads(kept.read_text(encoding="utf-8"))
-    touched = {test: Touched(seconds, frozenset(lines), starts) for test, (seconds, lines, starts) in found.items()}
+    touched = {test: Touched(seconds, frozenset(lines), unwatched) for test, (seconds, lines, unwatched) in found.items()}
     return dict(sorted(touched.items(), key=lambda each: each[1].seconds))
 
 
