@@ -138,7 +138,7 @@ class Guard(NamedTuple):
         if self.calls is None or len(tried) < NEEDED or not others or not 0 < share < 1:
             return ""
         ratio = len(tried) / share / (len(others) / (1 - share))
-        if math.log(ratio) - SURE * math.sqrt(1 / len(tried) + 1 / len(others)) <= math.log(self.calls):
+        if ratio / math.exp(SURE * math.sqrt(1 / len(tried) + 1 / len(others))) <= self.calls:
             return ""
         return f"keys under it are asked of the source {ratio:.2f} times as often as others: over calls<={self.calls:g}x"
 
@@ -159,6 +159,8 @@ def changes(answers: Iterable[Seen]) -> tuple[int, int]:
 
 def _at_least(number: int, of: int) -> float:
     """The share that it is at least, with 99 % certainty (Wilson's interval, J. Am. Stat. Assoc. 22, 1927)."""
+    if not number:
+        return 0.0  # as it is below but for rounding, by which none would be more than a limit of none
     share, square = number / of, SURE * SURE
     middle = share + square / (2 * of)
     return (middle - SURE * math.sqrt(share * (1 - share) / of + square / (4 * of * of))) / (1 + square / of)

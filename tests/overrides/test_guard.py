@@ -26,16 +26,27 @@ def seen(number, *, failed=0, changed=0, keys=10):
     ("guard", "answers", "text"),
     [
         ("errors<=5%", seen(100, failed=20), "20 of 100 answers were failures: over errors<=5%"),
-        ("errors<=5%", seen(100, failed=7), ""),
+        ("errors<=5%", seen(100, failed=11), "11 of 100 answers were failures: over errors<=5%"),
+        ("errors<=5%", seen(100, failed=10), ""),
+        ("errors<=5%", seen(20, failed=20), "20 of 20 answers were failures: over errors<=5%"),
         ("errors<=5%", seen(19, failed=19), ""),
+        ("errors<=0%", seen(100, failed=1), "1 of 100 answers were failures: over errors<=0%"),
         ("changed<=20%", seen(110, changed=60), "60 of 100 renewed entries had changed: over changed<=20%"),
         ("changed<=20%", seen(110, changed=22), ""),
+        ("changed<=20%", seen(30, changed=20), "20 of 20 renewed entries had changed: over changed<=20%"),
         ("changed<=20%", seen(25, changed=15), ""),
     ],
 )
 def test_shares_over_their_limit(guard, answers, text):
-    """With 99 % certainty, and from twenty on."""
+    """With 99 % certainty, and from twenty on: of 100 answers, 5 and 2.326 standard deviations more are 10.07."""
     assert text == Guard.parse(guard).breach(answers, [], 1.0)
+
+
+def test_none_is_never_more_than_a_limit_of_none():
+    """However many answers there were."""
+    guard = Guard.parse("errors<=0%, changed<=0%, stale<=0%")
+
+    assert {""} == {guard.breach(seen(number), [], 1.0, Probes(number, 0, 1.0)) for number in range(400)}
 
 
 @pytest.mark.parametrize(
@@ -61,7 +72,10 @@ def test_calls_are_compared_with_other_keys():
     assert "3.00 times as often" in guard.breach(tried, others, 0.1)
     assert "" == guard.breach(seen(160), others, 0.1)
     assert "" == guard.breach(tried, others, 1.0)
+    assert "" == guard.breach(tried, others, 0.0)
     assert "" == guard.breach(tried, [], 0.1)
+    assert "" == guard.breach(seen(19), others, 0.001)
+    assert "over calls<=0x" in Guard.parse("calls<=0x").breach(tried, others, 0.1)
 
 
 def test_a_failure_is_no_change():
