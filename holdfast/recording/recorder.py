@@ -12,7 +12,7 @@ from holdfast import clock, events
 from holdfast.errors import StoreError
 from holdfast.recording.hashes import SIZE, Hasher
 from holdfast.recording.store import ANSWERS, BUDGET, TIMES, Counted, Ledger, segment_of_answers, segment_of_times
-from holdfast.recording.tails import FULL, Addition, Tail
+from holdfast.recording.tails import Addition, Tail
 from holdfast.recording.taps import NEVER, RESOLUTION, Answer, Counts, KeyTap, TaskLog
 from holdfast.values._aside import set_aside
 from holdfast.values._sqlite import is_corrupt
@@ -126,11 +126,6 @@ class Recorder:
         return [
             (log.task, log.policy) for log in logs if log.policy is not None and log.policy.tune is not None and log.policy.tune.is_looking
         ]
-
-    @property
-    def is_full(self) -> bool:
-        """Whether more waits than a segment takes."""
-        return any(len(log.times) >= FULL for log in list(self._logs.values()))
 
     def flush(self) -> None:
         """Write down what waits; what cannot be written is dropped after a note, but for the counts, which wait on."""

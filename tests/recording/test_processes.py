@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 
 import pytest
 
+from holdfast.recording import attendant
 from holdfast.recording.store import Reader
+from tests.waiting import until
 
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 PROGRAM = """
@@ -134,6 +137,51 @@ def test_forks_beside_calls_do_no_harm(fetch, cache, evidence):
         assert 0 == os.waitstatus_to_exitcode(status)
 
     assert 20 == evidence().counts().gets
+
+
+@FORKS
+def test_what_a_dropped_cache_left_is_the_parents_to_write(tmp_path):
+    """Whoever forks just after the last call on a cache finds each call once."""
+    folder = tmp_path / "cache"
+    end = "del cache, fetch; __import__('gc').collect(); import os; pid = os.fork(); pid and os.waitpid(pid, 0)"
+
+    done = subprocess.run([sys.executable, "-c", SHORT % end, folder], capture_output=True, text=True, timeout=60, check=False)
+
+    assert 0 == done.returncode, done.stderr
+    assert [3] == list(gets(folder).values())
+
+
+@FORKS
+def test_the_parent_goes_on_writing_after_a_fork(fetch, cache):
+    """Its thread was stopped for it, and begins again without being asked."""
+    fetch("Oslo")
+    pid = os.fork()
+    if pid == 0:  # pragma: no cover - in the child
+        os._exit(0)
+    os.waitpid(pid, 0)
+    fetch("Lima")
+
+    until(lambda: (cache.path / "recording.db").exists() and [2] == list(gets(cache.path).values()))
+
+
+def test_a_fork_waits_for_what_the_thread_is_writing(monkeypatch):
+    """Else its child would inherit half of that."""
+    monkeypatch.setattr(attendant, "PERIOD", 0.001)
+    watch, written = attendant._Watch(), []
+
+    def write():
+        is_asked.set()
+        until(watch._stopping.is_set)
+        written.append("whole")
+
+    is_asked = threading.Event()
+    monkeypatch.setattr(attendant, "look_at_all", write)
+    watch.start()
+    assert is_asked.wait(60)
+    watch.stop()
+
+    assert ["whole"] == written
+    assert watch._thread is None
 
 
 def test_a_full_disk_is_no_error(small_disk, fetch, monkeypatch, notes):

@@ -13,6 +13,9 @@ from holdfast.recording import recorder as recorder_module
 from holdfast.recording import store, tails, taps
 from holdfast.recording.hashes import Hasher
 from holdfast.recording.store import ANSWERS, TIMES
+from holdfast.runtime import behind
+from holdfast.tuning import Recording
+from tests.waiting import until
 
 
 def test_calls_are_kept_with_their_times(cache, fetch, evidence, clock):
@@ -45,8 +48,10 @@ def test_the_source_leaves_how_long_it_took_and_what_it_said(cache, clock, evide
         clock.advance(1)
     with pytest.raises(OSError, match="down"):
         sky()
-    first, second, third, failed = evidence().answers()
+    found = evidence()
+    first, second, third, failed = found.answers()
 
+    assert (4, 1, 10.0) == (found.counts().fills, found.counts().errors, found.counts().seconds)
     assert [("fill", True, 2.5)] * 3 == [(each.kind, each.ok, each.seconds) for each in (first, second, third)]
     assert first.fingerprint == second.fingerprint != third.fingerprint
     assert (False, 0, -1) == (failed.ok, failed.fingerprint, failed.size)
@@ -89,6 +94,36 @@ def test_threads_lose_no_count(fetch, evidence):
         thread.join()
 
     assert 16_001 == evidence().counts().gets
+
+
+def test_a_refresh_behind_a_caller_is_no_miss(cache, evidence, clock):
+    """The caller had a hit; what the source was asked behind it has a kind of its own, and is no access of the key."""
+
+    @resilient(retry_policy=(), cache_policy=CachePolicy(ttl="1m", stale_while_revalidate="1m"), cache=cache)
+    def fetch(city: str) -> str:
+        return city
+
+    fetch("Oslo")
+    clock.advance(61)
+    fetch("Oslo")
+    until(lambda: not behind._under_way)
+    found = evidence()
+    counts = found.counts()
+
+    assert (2, 1, 1) == (counts.gets, counts.fills, counts.refreshes)
+    assert ["fill", "refresh"] == [each.kind for each in found.answers()]
+    assert 2 == len(found.times())
+    assert sum(each.size for each in found.answers()) == counts.bytes > 0
+
+
+def test_what_is_not_recorded_now_can_be_read_all_the_same(cache, fetch, clock):
+    """By a program whose own object for the cache is one that records nothing."""
+    fetch("Oslo")
+    silent = DiskCache(cache.path, record=False)
+    silent.stats()
+
+    assert 1 == Recording.load(cache.path).counters.gets
+    silent.close()
 
 
 def test_async_calls_are_kept_too(cache, evidence, clock):
@@ -140,7 +175,7 @@ def test_it_can_be_switched_off(cache, fetch, monkeypatch, word):
     fetch("Oslo")
     cache.witness.look()
 
-    assert [] == list(cache.path.glob("trace*"))
+    assert [] == list(cache.path.glob("recording.db*"))
 
 
 def test_one_cache_can_be_left_out(tmp_path, clock):
@@ -148,7 +183,7 @@ def test_one_cache_can_be_left_out(tmp_path, clock):
     silent, other = DiskCache(tmp_path / "c", record=False), DiskCache(tmp_path / "c")
     resilient(retry_policy=(), cache_policy=CachePolicy(ttl="1m"), cache=silent)(lambda: 1)()
     silent.witness.look()
-    files = list(silent.path.glob("trace*"))
+    files = list(silent.path.glob("recording.db*"))
     resilient(retry_policy=(), cache_policy=CachePolicy(ttl="1m"), cache=other)(lambda: 1)()
     other.witness.look()
 
@@ -332,6 +367,27 @@ def test_counts_wait_for_better_times(cache, fetch, evidence, monkeypatch, notes
 
     assert 2 == evidence().counts().gets
     assert 1 == len(notes)
+
+
+def test_a_file_that_cannot_be_written_is_left_alone_for_a_while(cache, fetch, evidence, clock, monkeypatch, notes):
+    """What waits meanwhile is bounded: the oldest is dropped, and the counts are whole all the same."""
+    monkeypatch.setattr(recorder_module, "REST", 3600.0)
+    monkeypatch.setattr(taps, "MOST_WAITING", 4)
+    fetch("Oslo")
+    tries = []
+    with monkeypatch.context() as patched:
+        patched.setattr(store.Ledger, "write", lambda *_: tries.append(1) or 1 / 0)
+        for _ in range(7):
+            cache.witness.look()
+            clock.advance(1)
+            fetch("Oslo")
+        cache.witness.look()
+    cache.witness.recorder._rest_until = 0.0
+    found = evidence()
+
+    assert [1] == tries
+    assert 8 == found.counts().gets
+    assert [round((clock.time() - seconds) * 1e6) for seconds in (3, 2, 1, 0)] == [time for _, time in found.times()]
 
 
 def test_every_kept_key_is_kept_whole_beside_answers(fetch, evidence, clock):
