@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import os
 import sqlite3
 import subprocess
 import sys
@@ -14,14 +16,18 @@ import pytest
 from holdfast import CachePolicy, DiskCache, Probe, events, resilient
 from holdfast._evidence import POLICIES_CHANGED
 from holdfast.overrides import Overrides
+from holdfast.recording import attendant, rules
 from holdfast.runtime import probing
+from holdfast.testing import recorded
 from tests.waiting import until
 
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """A cache that is recorded: guards look at that."""
+    """A cache that is recorded: guards look at that. Nothing looks but what a test calls, least of all the thread, which may do so at the same time."""
     monkeypatch.setenv("HOLDFAST_RECORD", "on")
+    attendant._watch.stop()
+    monkeypatch.setattr(attendant._watch, "start", lambda: None)
     cache = DiskCache(tmp_path / "cache")
     yield cache
     cache.close()
@@ -188,6 +194,102 @@ def test_a_guard_lets_what_is_well_be(cache, source, clock):
     cache.witness.look()
 
     assert 1 == len(overrides.current())
+
+
+def test_a_guard_looks_though_another_task_has_none(cache, colour, clock, monkeypatch):
+    """One that nothing watches over, and one that has ended, are passed over without a word."""
+    told = []
+    monkeypatch.setattr(events, "fallback", told.append)
+    source, overrides = Source(cache, colour), Overrides(cache.path)
+    overrides.set("app.a", 10, author="anna")
+    overrides.set("app.b", 10, guard="errors<=10%", expires_in=5, author="anna")
+    overrides.set(source.task, 10, guard="errors<=10%", author="anna")
+    cache.stats()
+    cache.witness.look()
+    source.answer = OSError("down")
+    for _ in range(30):
+        with contextlib.suppress(OSError):
+            source.fetch()
+    clock.advance(10)
+    cache.witness.rules._guards_due = 0.0
+    cache.witness.look()
+
+    assert ["app.a"] == [each.task for each in overrides.current()]
+    assert ["guard"] == [each.author for each in overrides.history() if each.action == "rollback"]
+    assert ["holdfast.override.rolled_back"] == [note.event for note in told]
+
+
+def test_guards_look_now_and_then(cache, source, clock, monkeypatch):
+    """Reading a recording each second would cost more than it is worth."""
+    monkeypatch.setattr(rules, "GUARD_PERIOD", 3600.0)
+    looked = []
+    monkeypatch.setattr(rules.Rules, "guard", lambda _, override: looked.append(override.task))
+    Overrides(cache.path).set(source.task, 10, guard="errors<=10%", author="anna")
+    cache.stats()
+    for _ in range(3):
+        cache.witness.look()
+
+    assert [source.task] == looked
+
+
+def long_ago(overrides):
+    """Make the file, and its log, look as if nobody had changed them for a minute."""
+    for path in overrides.path.parent.glob("overrides.db*"):
+        os.utime(path, (time.time() - 60,) * 2)
+
+
+def test_the_file_is_read_when_it_has_changed(cache, source, clock, monkeypatch):
+    """And not each second; a change that still stands in the database's log counts."""
+    overrides = Overrides(cache.path)
+    first = overrides.set(source.task, 10, author="anna")
+    long_ago(overrides)
+    cache.stats()
+    cache.witness.look()
+    read, current = [], Overrides.current
+    monkeypatch.setattr(Overrides, "current", lambda self: read.append(1) or current(self))
+    for _ in range(3):
+        cache.witness.look()
+    at_rest = len(read)
+    overrides.set(source.task, 20, author="anna", after=first.id)
+    os.utime(overrides.path, (time.time() - 60,) * 2)
+    cache.witness.look()
+
+    assert (0, 1) == (at_rest, len(read))
+    assert 20 == cache.witness.rules._rules[source.task].override.ttl
+
+
+def test_each_change_is_told_as_it_is_seen(cache, source, clock):
+    """One line for each, in the words of an operator."""
+    overrides = Overrides(cache.path)
+    cache.stats()
+    with recorded() as recording:
+        first = overrides.set(source.task, "45m", share=0.1, author="anna")
+        cache.witness.look()
+        cache.witness.look()
+        whole = overrides.promote(source.task, author="ben", after=first.id)
+        cache.witness.look()
+        overrides.rollback(source.task, author="anna", after=whole.id)
+        cache.witness.look()
+
+    assert [
+        (f"the ttl of {source.task} is 45m for 10% of its keys, says anna", 1),
+        (f"the ttl of {source.task} is 45m, says ben", 2),
+        (f"the ttl of {source.task} is again that of its policy", 0),
+    ] == [(note["text"], note["override"]) for note in recording.notes if note["event"] == "holdfast.override.changed"]
+
+
+def test_a_cache_that_is_gone_leaves_no_hit_waiting(cache, tmp_path, clock):
+    """While an override is in force each hit asks for it; that ends with the cache that it is about."""
+    other = DiskCache(tmp_path / "other")
+    folder = other.path
+    Overrides(folder).set("app.fetch", 10, author="anna")
+    other.stats()
+    while_open = folder in POLICIES_CHANGED
+    other.close()
+    del other
+    gc.collect()
+
+    assert (True, False) == (while_open, folder in POLICIES_CHANGED)
 
 
 def test_what_the_policy_does_not_take_is_not_applied(cache, colour, clock, monkeypatch):

@@ -131,8 +131,8 @@ def test_of_many_at_once_one_succeeds(overrides):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"ttl": 0}, "ttl"),
-        ({"ttl": -5}, "ttl"),
+        ({"ttl": 0}, "ttl=0 is no time at all: to cache nothing, change the code"),
+        ({"ttl": -5}, "ttl=-5"),
         ({"ttl": float("nan")}, "ttl"),
         ({"ttl": "soon"}, "ttl"),
         ({"share": 0}, "share"),
@@ -145,7 +145,7 @@ def test_of_many_at_once_one_succeeds(overrides):
         ({"guard": "changed<=2x"}, "is no limit"),
         ({"guard": "errors<=1.2.3%"}, "is no number"),
         ({"guard": "calls<=1.5x"}, "share below 1"),
-        ({"expires_in": 0}, "expires_in"),
+        ({"expires_in": 0}, "expires_in=0 is no time at all: leave it out for no end"),
     ],
 )
 def test_a_bad_value_is_refused_and_the_old_one_kept(overrides, options, text):
@@ -162,12 +162,34 @@ def test_a_promotion_must_grow(overrides):
     """To more of the keys than now; and there must be something to promote."""
     with pytest.raises(PolicyError, match="none to promote"):
         overrides.promote(TASK, author="anna", after=0)
-    first = overrides.set(TASK, 60, share=0.5, guard="calls<=2x", author="anna")
+    first = overrides.set(TASK, 60, share=0.25, guard="calls<=2x", author="anna")
+    first = overrides.promote(TASK, 0.5, author="anna", after=first.id)
+    assert Guard(calls=2.0) == first.guard
     with pytest.raises(PolicyError, match="applies to 50% of the keys already"):
         overrides.promote(TASK, 0.5, author="anna", after=first.id)
     whole = overrides.promote(TASK, author="anna", after=first.id)
 
     assert whole.guard is None  # nothing is left to compare with
+
+
+def test_what_has_proved_itself_is_renewed(overrides, clock):
+    """It lasts longer from now on, for the same keys and without its guard; taking it back still goes to what it had replaced."""
+    with pytest.raises(PolicyError, match="none to renew"):
+        overrides.renew(TASK, expires_in=60, author="anna", after=0)
+    earlier = overrides.set(TASK, 100, author="anna")
+    first = overrides.set(TASK, 200, share=0.5, guard="errors<=5%", author="anna", reason="hits", expires_in=60, after=earlier.id)
+    clock.advance(30)
+    renewed = overrides.renew(TASK, expires_in="1h", author="ben", after=first.id)
+    with pytest.raises(OverrideConflict):
+        overrides.renew(TASK, expires_in="2h", author="anna", after=first.id)
+    with pytest.raises(PolicyError, match="expires_in=0 is no time at all"):
+        overrides.renew(TASK, expires_in=0, author="anna", after=renewed.id)
+
+    assert [renewed] == overrides.current()
+    assert ("renew", 200.0, 0.5, None) == (renewed.action, renewed.ttl, renewed.share, renewed.guard)
+    assert ("ben", "", clock.time(), clock.time() + 3600) == (renewed.author, renewed.reason, renewed.created, renewed.expires)
+    assert (first.id, first.id) == (renewed.previous, renewed.base)
+    assert 100.0 == overrides.rollback(TASK, author="anna", after=renewed.id).ttl
 
 
 def test_a_dry_run_checks_and_changes_nothing(overrides):
