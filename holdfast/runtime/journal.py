@@ -92,7 +92,7 @@ class Journal:
 
     # -- a call is made -----------------------------------------------------------------------------------------------------------
 
-    def name_step(self, plan: Plan, scope: Scope, values: tuple[Any, ...], step_key: str = "") -> tuple[StepId, bytes]:
+    def name_step(self, plan: Plan, scope: Scope, values: tuple[Any, ...], step_key: str) -> tuple[StepId, bytes]:
         """Name a call made in ``scope`` with the bound ``values``, and the place of the scope's trail where it was made.
 
         Raises:

@@ -7,6 +7,7 @@ import gc
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver as GraphSaver
@@ -182,6 +183,29 @@ def test_a_waiting_graph_owns_nothing(graph, tmp_path):
         assert [True] == app.invoke(Command(resume="yes"), CONFIG)["log"]
     finally:
         holdfast.langgraph.configure()
+
+
+def test_whoever_is_told_of_a_result_finds_the_thread_free(graph):
+    """It is given back first: another process may be told to go on at once."""
+    saver, is_awaited, owned = InMemorySaver(), threading.Event(), []
+    holdfast.langgraph.configure(checkpointer=saver)
+
+    @task
+    def work() -> bool:
+        assert is_awaited.wait(60)
+        return saver.is_owned("trip-1")
+
+    def node(state: State) -> State:
+        future = work()
+        future.add_done_callback(lambda _: owned.append(saver.is_owned("trip-1")))
+        is_awaited.set()
+        return {"log": [future.result()]}
+
+    try:
+        assert [True] == graph(node).invoke({"n": 0}, CONFIG)["log"]
+    finally:
+        holdfast.langgraph.configure()
+    assert [False] == owned
 
 
 def test_a_thread_that_another_process_works_on_is_refused(graph, tmp_path):

@@ -222,6 +222,33 @@ def test_a_failure_after_which_a_body_took_another_way_is_kept(how: str) -> None
     assert {"card": 1, "cash": 1, "ship": 1, "body": 2} == ran
 
 
+def test_a_way_taken_beside_the_body_is_kept_when_the_body_dies_of_another_step() -> None:
+    """The fallback is a step that was made after the failure, where that was looked at: a resumed run does not pay twice."""
+    ran: Counter[str] = Counter()
+
+    @task
+    async def work(name: str) -> str:
+        ran[name] += 1
+        if name != "cash" and ran[name] == 1:
+            raise ConnectionError(name)
+        return name
+
+    async def pay() -> str:
+        try:
+            return await work("card")
+        except ConnectionError:
+            return await work("cash")
+
+    @entrypoint(InMemorySaver())
+    async def main() -> list[str]:
+        return [await asyncio.create_task(pay()), await work("ship")]
+
+    with pytest.raises(ConnectionError, match="ship"):
+        main.invoke(thread_id="t")
+    assert ["cash", "ship"] == main.invoke(None, thread_id="t")
+    assert {"card": 1, "cash": 1, "ship": 2} == ran
+
+
 @pytest.mark.parametrize("how", ["gather", "thread"])
 def test_a_failure_that_was_looked_at_elsewhere_is_kept_when_the_body_dies_of_something_else(how: str) -> None:
     """It got over that failure, whoever told it of it."""

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from holdfast import InMemorySaver, NotSerializable, PolicyError, RetryPolicy, StoreError, ThreadBusyError, entrypoint, events, task
+from holdfast.runtime.run import Run
 from holdfast.testing import recorded
-from tests.waiting import until_async
+from tests.waiting import until, until_async
 
 AT_ONCE = RetryPolicy(retry_on=Exception, max_attempts=3, initial_interval=0.0001, max_interval=0.0001)
 
@@ -496,6 +497,46 @@ def test_nobody_is_handed_a_failure_that_could_not_be_recorded() -> None:
     with pytest.raises(StoreError, match="no room"):
         main.invoke(thread_id="t")
     assert ["StoreError"] == told
+
+
+def test_a_failure_that_comes_too_late_to_be_recorded_is_seen_as_one(opened: list[Run]) -> None:
+    """Whoever still waits for it, though the body has failed and the run is ending, is not told that all went well."""
+    told: list[str] = []
+
+    @task
+    def decline() -> None:
+        until(lambda: opened and opened[0].is_stopping)
+        raise ValueError("declined")
+
+    @entrypoint(InMemorySaver())
+    def main() -> None:
+        waiting = decline()
+        bystander = threading.Thread(target=lambda: told.append(type(waiting.exception()).__name__))
+        bystander.start()
+        others.append(bystander)
+        raise KeyError("the body's own")
+
+    others: list[threading.Thread] = []
+    with pytest.raises(KeyError):
+        main.invoke(thread_id="t")
+    others[0].join(60)
+    assert ["ValueError"] == told
+
+
+class Keeping(InMemorySaver):
+    """A saver that gives no thread back."""
+
+    def release(self, lease: Any, /) -> None:
+        raise StoreError("no room on the device")
+
+
+def test_a_thread_that_could_not_be_given_back_is_a_note() -> None:
+    """The run is over and recorded, and its result is the caller's: a line says what the next one on the thread may run into."""
+    with recorded() as recording:
+        assert 1 == entrypoint(Keeping())(lambda: 1).invoke(thread_id="t")
+
+    ((event, text),) = [(note["event"], note["text"]) for note in recording.notes]
+    assert ("holdfast.journal.not_released", "thread 't' could not be given back: no room on the device") == (event, text)
 
 
 def test_that_the_checkpointer_broke_is_said_once() -> None:

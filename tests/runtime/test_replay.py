@@ -154,6 +154,29 @@ def test_a_divergence_inside_a_task_is_the_runs_whatever_its_callers_make_of_it(
     assert not any("gave up" in note for note in getattr(caught.value, "__notes__", []))
 
 
+def test_the_body_is_told_of_a_divergence_at_the_very_call() -> None:
+    """So that what it cleans up on the way out knows why."""
+    names = iter("ab")
+    told: list[type[Exception]] = []
+    steps = {name: task(name=name)(lambda: name) for name in "ab"}
+
+    @entrypoint(InMemorySaver())
+    def main(_: Any) -> None:
+        name = next(names)
+        try:
+            steps[name]()
+        except Exception as error:
+            told.append(type(error))
+            raise
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        main.invoke(0, thread_id="t")
+    with pytest.raises(Divergence):
+        main.invoke(None, thread_id="t")
+    assert [Divergence] == told
+
+
 def test_a_failure_that_the_body_survived_is_a_part_of_the_record() -> None:
     """Asked for no more, it is a divergence like any other step."""
     lives = iter(["first", "second"])
