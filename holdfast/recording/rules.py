@@ -17,7 +17,7 @@ from holdfast.recording.switches import is_tuning_off
 from holdfast.recording.trial import Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from holdfast.overrides.override import Override
@@ -48,6 +48,10 @@ class Rule(NamedTuple):
             if each is not None and each.is_in_force(now) and each.covers(key):
                 return each
         return None
+
+    def without_automatic(self, history: Sequence[Override]) -> Rule:
+        """The same, with nothing beneath that no person has done."""
+        return self if self.beneath is None or not self.beneath.is_automatic(history) else self._replace(beneath=None)
 
 
 class Rules:
@@ -121,7 +125,7 @@ class Rules:
 
     def _load(self) -> None:
         before = self._rules
-        self._rules = {each.task: Rule(each, self._overrides.beneath(each) if each.share < 1 else None) for each in self._allowed()}
+        self._rules = {each.override.task: each for each in self._allowed()}
         self._overrides.close()
         self._made.clear()
         if self._rules:
@@ -135,13 +139,13 @@ class Rules:
                     "holdfast.override.changed", events.INFO, _said(task, new), task=task, override=0 if new is None else new.override.id
                 )
 
-    def _allowed(self) -> list[Override]:
+    def _allowed(self) -> list[Rule]:
         """What is in force, but for what no person has done where ``HOLDFAST_TUNE`` forbids it: there the policy in the code holds."""
-        current = self._overrides.current()
-        if not (current and is_tuning_off()):
-            return current
+        rules = [Rule(each, self._overrides.beneath(each) if each.share < 1 else None) for each in self._overrides.current()]
+        if not (rules and is_tuning_off()):
+            return rules
         history = self._overrides.history()
-        return [each for each in current if not each.is_automatic(history)]
+        return [each.without_automatic(history) for each in rules if not each.override.is_automatic(history)]
 
     def guard(self, override: Override) -> None:
         """Take an override back, if its guard says so."""

@@ -265,6 +265,24 @@ def test_switched_off_nothing_is_looked_at_and_what_was_done_is_not_applied(serv
     assert (3600.0, 1200.0) == (by_itself, serving.cache.witness.in_force(serving.policy, key).ttl)
 
 
+def test_switched_off_a_canary_is_tried_beside_the_code(service, clock, monkeypatch):
+    """The keys that a person's override does not cover have the policy's own ttl there, not the one that was found automatically."""
+    serving = service(every=HOUR)
+    made = serving.overrides.set(serving.task, "10m", author=AUTO)
+    serving.overrides.set(serving.task, "20m", share=0.5, author="anna", after=made.id)
+    serving.fetch(1)
+
+    def ttls():
+        serving.cache.witness.rules._signature = ()  # as in a process that has just begun
+        serving.look(is_piloted=False)
+        return {serving.cache.witness.in_force(serving.policy, serving.fetch.key(number)).ttl for number in range(64)}
+
+    switched_on = ttls()
+    monkeypatch.setenv("HOLDFAST_TUNE", "off")
+
+    assert ({600.0, 1200.0}, {3600.0, 1200.0}) == (switched_on, ttls())
+
+
 PROCESS = """
 import sys
 from pathlib import Path
