@@ -78,7 +78,7 @@ class Body:
         """Take in the supersteps that are recorded."""
         if self._kept is None:
             if self.walk.is_input and self._parts.start is None:
-                self.walk.take_input(Written())
+                self.walk.land([Written()])
             return
         if self._scope.call.is_body:
             skip(self.walk, self._kept)

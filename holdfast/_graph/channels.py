@@ -85,7 +85,8 @@ def applied(channels: dict[str, Channel], values: dict[str, Any], writes: Sequen
         InvalidUpdateError: The writes do not go together: there are two to a key without a reducer.
         Exception: What a reducer raised.
     """
-    changed, settled = values.copy(), set[str]()
+    changed = values.copy()
+    settled: set[str] = set()  # `set[str]()` takes six times as long
     for node, update in writes:
         for key, value in update:
             channel = channels[key]

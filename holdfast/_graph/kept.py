@@ -139,8 +139,8 @@ class GraphCodec:
 
 def _packed(written: Written) -> bytes | None:
     """What the codec would make of it, without a walk through tuples and names that are plain anyway; None when there is more in it."""
-    update, goto, is_handled, is_for_parent = written
-    return packed(("w", update, goto, is_handled + 2 * is_for_parent), [*[value for _, value in update], *goto])
+    update, goto, flags = written.update, written.goto, written.is_handled + 2 * written.is_for_parent
+    return packed(("w", update, goto, flags), [*[value for _, value in update], *goto])
 
 
 def _parts(value: Any) -> list[Any]:

@@ -6,6 +6,8 @@ import functools
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from holdfast._graph.channels import MISSING, applied
 from holdfast._graph.routes import END, START, Written, as_targets, checked_targets, written_by
 from holdfast._plans import build_plan
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 MAY_BLOCK = True
 
 
-class Given(NamedTuple):
+class Given(msgspec.Struct, frozen=True):
     """What a call of a node is given.
 
     Attributes:
@@ -186,7 +188,7 @@ def handler_plan(inner: Plan, node: str, ways: Ways) -> Plan:
     fn, takes_error, known = inner.fn, "error" in inner.names, ways.channels.keys()
 
     def written(result: Any) -> Written:
-        return written_by(node, result, known, ways.targets)._replace(is_handled=True)
+        return msgspec.structs.replace(written_by(node, result, known, ways.targets), is_handled=True)
 
     @functools.wraps(fn)
     def call_sync(given: Given, error: NodeError, **injected: Any) -> Written:

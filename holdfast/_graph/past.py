@@ -58,7 +58,7 @@ def start_inside(parts: Parts, state: Any) -> Start:
 def advance(parts: Parts, walk: Walk, kept: Kept) -> bool:
     """Take in the next superstep, if it is recorded."""
     if walk.is_input and parts.start is None:
-        walk.take_input(Written())
+        walk.land([Written()])
         return True
     told = kept.note(COMMAND, str(walk.number))
     if told and walk.amended != walk.number:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+import msgspec
+
 from holdfast._graph.schema import taken_apart
 from holdfast._lookalikes import langgraphs
 from holdfast.errors import InvalidUpdateError
@@ -46,7 +48,7 @@ class StateUpdate(NamedTuple):
     as_node: str | None = None
 
 
-class Written(NamedTuple):
+class Written(msgspec.Struct, frozen=True):
     """What came of one call of a node: this is what a checkpointer keeps of it.
 
     Attributes:

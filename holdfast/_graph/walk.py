@@ -13,11 +13,13 @@ Rules, as LangGraph has them:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from holdfast._graph.channels import MISSING, applied, beginning
 from holdfast._graph.kept import Start
-from holdfast._graph.routes import START, Send, Written
+from holdfast._graph.routes import START, Send
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,10 +27,11 @@ if TYPE_CHECKING:
 
     from holdfast._graph.kept import Kept, Waiting
     from holdfast._graph.parts import Parts
+    from holdfast._graph.routes import Written
     from holdfast._graph.schema import Update
 
 
-class Job(NamedTuple):
+class Job(msgspec.Struct, frozen=True):
     """A call of a node.
 
     Attributes:
@@ -88,51 +91,43 @@ class Walk:
         """Whether what comes next is only to take the input in."""
         return self.number == -1
 
-    def take_input(self, written: Written) -> None:
-        """Write the input, and go where the edges of `START` lead, with what its conditional ones say."""
-        self._write([(START, self.start.update)])
-        self._land([START], [written])
-
     def input_values(self) -> dict[str, Any]:
         """The state with the input, before anything has run."""
         return applied(self._parts.channels, self.values, [(START, self.start.update)])
 
     def land(self, results: Sequence[Written]) -> None:
-        """Apply what a superstep's nodes wrote, and go on.
+        """Apply what a superstep's nodes wrote, and go on. Before the first one it is the input that is written.
 
         Args:
-            results: One for each of the jobs.
+            results: One for each of the jobs; for the input what the conditional edges of `START` say.
 
         Raises:
             InvalidUpdateError: They do not go together; nothing is applied.
             Exception: What a reducer raised; nothing is applied.
         """
-        if self.is_input:
-            self.take_input(results[0])
-            return
         for_parent: Written | None = None
-        nodes: list[str] = []
-        writes: list[tuple[str, Update]] = []
+        writes: list[tuple[str, Update]] = [(START, self.start.update)] if self.is_input else []
         for job, written in zip(self.jobs, results, strict=True):
-            nodes.append(job.node)
             if written.is_for_parent:
                 for_parent = for_parent or written
             else:
                 writes.append((job.node, written.update))
         self._write(writes)
         self.for_parent = for_parent
-        self._land(nodes, results)
+        self._go_on(results)
 
     def _write(self, writes: list[tuple[str, Update]]) -> None:
         self.values = applied(self._parts.channels, self.values, writes)
 
-    def _land(self, nodes: list[str], results: Sequence[Written]) -> None:
+    def _go_on(self, results: Sequence[Written]) -> None:
+        """Go where the edges lead, and what was written says."""
         edges, joins = self._parts.edges, self._parts.joins_of
+        self.ran = tuple([job.node for job in self.jobs])
         if self._arrived:
-            self._leave(nodes)
+            self._leave(self.ran)
         names: set[str] = set()
         sends: list[Send] = []
-        for node, written in zip(nodes, results, strict=True):
+        for node, written in zip(self.ran, results, strict=True):
             if not written.is_handled:
                 names.update(edges.get(node, ()))
                 if node in joins:
@@ -144,13 +139,12 @@ class Walk:
                     names.add(target)
         if self._arrived:
             names.update(self._joined())
-        self.ran = tuple(nodes)
         self.source = "loop"
         self.number += 1
         self.step += 1
         self.jobs = self._jobs(names, sends) if self.for_parent is None else ()
 
-    def _leave(self, nodes: list[str]) -> None:
+    def _leave(self, nodes: Sequence[str]) -> None:
         """Empty the joins whose targets have run."""
         for number, arrived in self._arrived.items():
             join = self._parts.joins[number]
