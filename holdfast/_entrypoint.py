@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
 
 from holdfast._bodies import (
     around,
@@ -149,7 +150,7 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         """Open a run without blocking the loop."""
         saver = self._settings.checkpointer
         is_blocking = saver is not None and saver.is_blocking
-        attempt = functools.partial(self._prepare, input, replace(options, wait=None), is_async=True)
+        attempt = functools.partial(self._prepare, input, msgspec.structs.replace(options, wait=None), is_async=True)
         return await patiently(functools.partial(_ports.acquire_async, is_blocking, attempt, Prepared.drop), options.wait)
 
     def _invoke(self, prepared: Prepared) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from holdfast import clock, events
 from holdfast._ownership import abandoned, checkpoint, claim, refuse_anothers, tell_anothers
 from holdfast._plans import input_annotation
@@ -43,7 +45,7 @@ def unwrapped(input: Any) -> Any:
     return input.value if isinstance(input, Input) else input  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, frozen=True):
     """What the caller asks for.
 
     Attributes:

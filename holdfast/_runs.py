@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import UUID
+
+import msgspec
 
 from holdfast import _traces as traces
 from holdfast import clock, events
@@ -35,8 +36,7 @@ _CONFIG_KEYS = frozenset(["configurable", "max_concurrency", "run_id", "callback
 """What LangGraph has in a config. The first three are read, all are handed on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller of an entrypoint may say beside the input; see `Entrypoint.invoke` for each field."""
 
     config: Config | None = None
@@ -50,8 +50,8 @@ class Address(NamedTuple):
     """What a config says, with a thread id given beside it.
 
     Attributes:
-        config: The config, checked and copied.
-        configurable: What stands in it under that name, checked and copied.
+        config: The config, checked.
+        configurable: What stands in it under that name, checked.
         thread_id: The thread that is named; None for none.
         checkpoint_id: The checkpoint of it that is named; None for none.
     """
@@ -182,8 +182,8 @@ def address(config: Config | None, thread_id: str | None) -> Address:
     Raises:
         PolicyError: ``config`` is none, or an id cannot be one; or two threads are named.
     """
-    given = dict(_checked(config or {}, "config"))
-    configurable = dict(_checked(given.get("configurable") or {}, "configurable"))
+    given = _checked(config or {}, "config")
+    configurable = _checked(given.get("configurable") or {}, "configurable")
     thread = _one_of("thread_id", thread_id, configurable, "config={{'configurable': {{'thread_id': {!r}}}}}")
     return Address(given, configurable, thread, check_id("checkpoint_id", configurable.get("checkpoint_id")))
 
@@ -220,7 +220,7 @@ def check_id(what: str, given: Any) -> str | None:
 
 
 def _body_call(settings: Settings, run: Run, args: tuple[Any, ...]) -> Call:
-    plan, kwargs = fill(settings.plan, args, {}, run)
+    plan, kwargs = fill(settings.plan, args, {}, run) if settings.plan.injected else (settings.plan, {})
     values = _bind(plan, args, kwargs)
     call = Call(plan, args, kwargs, run)
     call.is_body = True
@@ -265,7 +265,9 @@ def _checked(given: Any, what: str) -> dict[str, Any]:
 def _check_spelling(given: dict[str, Any], what: str) -> None:
     """Refuse a key that nearly is one we read: passed over, the run would have a thread of its own, and nobody would see it."""
     meant: str | None = None
-    for key in given.keys() - _CONFIG_KEYS:
+    for key in given:
+        if key in _CONFIG_KEYS:
+            continue
         if what == "config":
             from difflib import get_close_matches
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from holdfast._bodies import around, nested
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 DURABILITIES = ("sync", "async", "exit")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GraphOptions(Options):
+class GraphOptions(Options, frozen=True, kw_only=True):
     """What a caller of a graph may say beside the input; see `CompiledStateGraph.invoke`."""
 
     before: frozenset[str] = frozenset()

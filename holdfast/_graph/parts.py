@@ -51,6 +51,7 @@ class Parts:
         deferred: The nodes that wait until nothing else is left.
         codec: Encodes what is kept of it.
         drawing: Its edges as they were drawn.
+        is_async: Whether any of its nodes is.
     """
 
     name: str
@@ -64,11 +65,7 @@ class Parts:
     deferred: frozenset[str]
     codec: GraphCodec
     drawing: Drawing
-
-    @property
-    def is_async(self) -> bool:
-        """Whether any of its nodes is."""
-        return any(node.plan.is_async for node in self.nodes.values())
+    is_async: bool
 
     def ordered(self, values: dict[str, Any]) -> dict[str, Any]:
         """A state with its keys in the order in which they were declared."""
@@ -112,6 +109,7 @@ def assemble(name: str, shape: Shape, options: dict[str, NodeOptions], drawing: 
         deferred=frozenset(node for node, each in options.items() if each.is_deferred),
         codec=codec,
         drawing=drawing,
+        is_async=any(node.plan.is_async for node in nodes.values()),
     )
 
 
