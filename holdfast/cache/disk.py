@@ -130,6 +130,7 @@ class DiskCache(KeptStore):
         if sealed is None:
             if store.has_moved():
                 self._leave(store)
+                self._note_cause(key, "")
             else:
                 self._note_miss(store, key, word)
             return None

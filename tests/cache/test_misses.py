@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
 from contextlib import closing, nullcontext
@@ -162,6 +163,18 @@ def test_a_key_function_is_not_called_for_it(cache):
 
     assert 1 == len(calls)
     assert ("cold", ()) == (fn.why_miss("Lima").cause, fn.why_miss("Lima").nearest)
+
+
+def test_why_is_not_known_of_a_cache_that_was_deleted(cache, folder):
+    """What was kept for it went with it; it is not said that an entry had expired."""
+    fn = fetch(cache)
+    cache.get(fn.key("Lima"), None)
+    shutil.rmtree(folder)
+    with recorded() as told:
+        fn("Oslo")
+        fn("Bergen")
+
+    assert ["", "cold"] == [each.get("cache_cause", "") for each in told.facts if each["kind"] == "call"]
 
 
 def test_few_keys_are_remembered(open_cache, codec, new_key, sql, monkeypatch):
