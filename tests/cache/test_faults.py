@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import sys
+import threading
 import time
 from contextlib import closing
 
@@ -18,6 +19,7 @@ from holdfast.cache import _rows as rows_module
 from holdfast.cache._trouble import Trouble
 from holdfast.errors import StoreError
 from holdfast.values import secret as secret_module
+from tests.waiting import until
 
 PROMPT = 1.5
 """Seconds. A call that met a lock gave up at once, on whatever machine: a purge would have waited for 2, diskcache alone for 60."""
@@ -259,9 +261,54 @@ def test_a_store_that_cannot_be_opened_is_tried_again(tmp_path, clock, open_cach
     cache.get(key, codec)
     path.unlink()
 
-    assert cache.set(key, 1, codec, ttl=60) is None
-    clock.advance(_keeper.REST)
+    for _ in range(2):
+        assert cache.set(key, 1, codec, ttl=60) is None
+        clock.advance(0.5)
     assert cache.set(key, 1, codec, ttl=60) is not None
+
+
+def test_a_python_without_sqlite_has_no_disk_cache(open_cache, codec, key, notes, clock, monkeypatch):
+    """Nothing is raised: the module that is missing is told, and the folder is not made."""
+    cache = open_cache()
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "holdfast.cache._store", None)
+        assert cache.set(key, 1, codec, ttl=60) is None
+    said = [(note.fields["reason"], note.text) for note in notes]
+    clock.advance(_keeper.REST)
+
+    assert ["refused"] == [reason for reason, _ in said]
+    assert "the disk cache needs the module holdfast.cache._store, which this Python does not have" in said[0][1]
+    assert cache.set(key, 1, codec, ttl=60) is not None
+
+
+class Watched:
+    """A lock that tells who has come to it."""
+
+    def __init__(self, lock):
+        self._lock = lock
+        self.came = []
+
+    def __enter__(self):
+        self.came.append(threading.get_ident())
+        return self._lock.__enter__()
+
+    def __exit__(self, *error):
+        self._lock.__exit__(*error)
+
+
+def test_who_waits_while_another_thread_opens_the_cache_has_it_too(filled, open_cache, codec, new_key, monkeypatch):
+    """A first call from many threads at once is not a miss for all but one."""
+    cache = open_cache()
+    cache._lock = lock = Watched(cache._lock)
+    opening, found = cache._try_to_open, []
+    monkeypatch.setattr(cache, "_try_to_open", lambda: (until(lambda: len(lock.came) == 4), opening())[1])
+    threads = [threading.Thread(target=lambda: found.append(cache.get(new_key("7"), codec))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert ["x" * 500] * 4 == [None if each is None else each.value for each in found]
 
 
 def test_the_same_note_comes_once_a_minute(tmp_path, clock, open_cache, codec, key, notes):

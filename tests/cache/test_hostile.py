@@ -12,7 +12,7 @@ import time
 import pytest
 
 from holdfast import CachePolicy, DiskCache, resilient
-from holdfast.cache import _sweep
+from holdfast.cache import _keeper, _sweep
 from holdfast.runtime import behind
 from tests.cache.test_processes import FORKS, in_child
 from tests.waiting import until
@@ -184,3 +184,19 @@ def test_forks_while_a_refresh_a_lease_and_a_sweep_are_under_way(open_cache, mon
         waiting.join(60)
     until(lambda: not behind._under_way)
     assert [0, 1, 2] == [fetch(n) for n in range(3)]
+
+
+@FORKS
+def test_a_child_of_a_fork_amid_an_opening_does_without_the_disk(open_cache, codec, new_key, monkeypatch):
+    """Another thread's connection, half open, may have come along: what memory and the disk have is not looked at there, and nothing is raised."""
+    cache, key = open_cache(), new_key("k")
+    cache.set(key, 1, codec, ttl=60)
+    monkeypatch.setattr(_keeper, "FORK_PATIENCE", 0.0)
+
+    def use():
+        return (None, None) == (cache.get(key, codec), cache.set(key, 2, codec, ttl=60))
+
+    with cache._lock:
+        assert in_child(use)
+
+    assert 1 == cache.get(key, codec).value
