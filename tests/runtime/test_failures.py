@@ -276,6 +276,31 @@ def test_a_failure_that_was_looked_at_elsewhere_is_kept_when_the_body_dies_of_so
     assert {"fail": 1, "body": 2} == ran
 
 
+@pytest.mark.parametrize("timeout", [None, 60])
+def test_a_failure_that_the_body_itself_has_looked_at_is_kept(timeout: float | None) -> None:
+    """Also where the body has a time limit, and so a thread of its own."""
+    ran: Counter[str] = Counter()
+
+    @task
+    def work(name: str) -> str:
+        ran[name] += 1
+        if ran[name] == 1:
+            raise ConnectionError(name)
+        return name
+
+    @task(timeout=timeout, retry_policy=RetryPolicy(max_attempts=2, initial_interval=0))
+    def pay() -> list[str]:
+        card, ship = work("card"), work("ship")
+        return [type(card.exception()).__name__, ship.result()]
+
+    @entrypoint(InMemorySaver())
+    def main() -> list[str]:
+        return pay().result()
+
+    assert ["ConnectionError", "ship"] == main.invoke(thread_id="t")
+    assert {"card": 1, "ship": 2} == ran
+
+
 # -- what a failure was judged to be ----------------------------------------------------------------------------------------------------
 
 

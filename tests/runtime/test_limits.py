@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from holdfast import NodeTimeoutError, RetryPolicy, TaskContextError, entrypoint, resilient, task
+from holdfast.runtime import _ports
 from holdfast.runtime.run import Run
 from holdfast.testing import FakeClock, recorded
 from tests.waiting import until
@@ -42,6 +45,36 @@ def test_an_abandoned_attempt_keeps_its_slot_until_it_returns(opened: list[Run])
 
     assert [False, True] == main.invoke()
     assert 0 == opened[0].sync_slots.used
+
+
+def test_an_attempt_that_was_given_up_before_its_thread_began_is_not_begun(monkeypatch: pytest.MonkeyPatch, opened: list[Run]) -> None:
+    """On a machine without a free processor, say. Its slot is free as soon as the thread has found that out."""
+    held: list[Callable[[], object]] = []
+    ran: list[str] = []
+    monkeypatch.setattr(_ports, "workers", SimpleNamespace(run=held.append, count=0))
+
+    @task(timeout=0.001)
+    def late() -> None:
+        ran.append("late")
+
+    @entrypoint(max_concurrency=1)
+    def main() -> list[int]:
+        with pytest.raises(NodeTimeoutError):
+            late().result()
+        (begin,) = held
+        before = opened[0].sync_slots.used
+        begin()
+        return [before, opened[0].sync_slots.used]
+
+    assert ([1, 0], []) == (main.invoke(), ran)
+
+
+def test_a_body_that_ends_at_its_limit_is_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has come to its end counts, though the wait for it had been given up."""
+    with FakeClock() as clock:
+        monkeypatch.setattr(clock, "wait", lambda event, _: event.wait(60) and False)
+
+        assert "done" == resilient(timeout=5, retry_policy=[])(lambda: "done")()
 
 
 def test_the_late_result_of_an_abandoned_attempt_is_dropped() -> None:
@@ -99,11 +132,12 @@ def test_an_abandoned_attempt_starts_nothing_new() -> None:
     assert [2] == started
 
 
-def test_an_attempt_is_not_begun_when_the_deadline_has_passed(clock: FakeClock) -> None:
-    """It waited for its turn longer than it had; nothing is run that nobody waits for."""
+@pytest.mark.parametrize("seconds", [0.5, 1.0])
+def test_an_attempt_is_not_begun_when_the_deadline_has_passed(clock: FakeClock, seconds: float) -> None:
+    """It waited for its turn as long as it had, or longer; nothing is run that nobody waits for."""
     calls = 0
 
-    @task(deadline=0.05, retry_policy=RetryPolicy(**AT_ONCE, max_attempts=5))
+    @task(deadline=0.5, retry_policy=RetryPolicy(**AT_ONCE, max_attempts=5))
     def late() -> None:
         nonlocal calls
         calls += 1
@@ -111,7 +145,7 @@ def test_an_attempt_is_not_begun_when_the_deadline_has_passed(clock: FakeClock) 
 
     @task
     def hold() -> None:
-        clock.sleep(0.1)
+        clock.sleep(seconds)
 
     @entrypoint(max_concurrency=1)
     def main() -> None:
@@ -121,7 +155,7 @@ def test_an_attempt_is_not_begun_when_the_deadline_has_passed(clock: FakeClock) 
         finally:
             holder.result()
 
-    with recorded() as recording, pytest.raises(NodeTimeoutError, match=r"0\.05 s \(deadline\)"):
+    with recorded() as recording, pytest.raises(NodeTimeoutError, match=r"0\.5 s \(deadline\)"):
         main.invoke()
     attempts = [fact for fact in recording.facts if fact["kind"] == "attempt" and "late" in fact["name"]]
     assert (1, 2) == (calls, len(attempts))
