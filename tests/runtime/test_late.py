@@ -94,6 +94,16 @@ def test_a_stale_change_ends_no_newer_one() -> None:
     assert [1] == numbers(line[1])
 
 
+def test_nobody_waits_for_what_is_written_behind() -> None:
+    """So a writer lets it gather for a moment, see `Writer.put`."""
+    line = Line()
+    late = late_in(line)
+    late.put(change())
+    late.put_step(step(0))
+
+    assert not any(item.is_awaited for item in line)
+
+
 def test_what_went_wrong_is_kept() -> None:
     """Trouble with a change is the run's to raise; success leaves it."""
     line = Line()
