@@ -12,9 +12,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from holdfast import CachePolicy
 from holdfast.cache.disk import DiskCache
+from holdfast.cli import app as command_line
 from holdfast.cli.cache import place
 from holdfast.overrides import Overrides
 from holdfast.recording.store import Counted, Ledger, segment_of_times
@@ -221,6 +223,19 @@ def test_what_is_not_there(command, filled, arguments, said):  # noqa: F811
 def test_a_purge_that_does_not_say_what(command, filled, choice):  # noqa: F811
     """Is refused as wrongly called: nothing goes by default, and everything not beside a choice."""
     assert 2 == command("cache", "purge", *choice, "--path", "c")[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["stats", "keys", "why forecast 5be1", "purge --all", "tune", "ttl list", "ttl history", "ttl set forecast 45m"]
+)
+def test_before_there_is_any_cache(folder, name, monkeypatch):
+    """It says what makes one, and how to name another."""
+    monkeypatch.setenv("HOLDFAST_CACHE_DIR", str(folder / "mine"))
+    done = CliRunner().invoke(command_line.app, ["cache", *name.split()])
+    said = f"Error: there is no cache in {folder}/mine yet.\nA function with a cache_policy makes it when it is called. "
+
+    assert (1, f"{said}Where a program has a DiskCache(DIR) of its own, say --path DIR.\n") == (done.exit_code, done.output)
+    assert [] == list(folder.iterdir())
 
 
 @pytest.mark.parametrize("name", ["stats", "keys", "purge --all"])

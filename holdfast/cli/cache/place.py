@@ -27,8 +27,16 @@ path = click.option("--path", metavar="DIR", help="The cache's folder; default H
 
 
 def folder_of(given: str | None) -> Path:
-    """The folder that was named, or the default one."""
-    return default_folder() if given is None else Path(given).absolute()
+    """The folder that was named, or the default one; ends the command, with what to do, while nobody has made that."""
+    if given is not None:
+        return Path(given).absolute()
+    folder = default_folder()
+    if not folder.is_dir():
+        output.fail(
+            f"there is no cache in {folder} yet.\n"
+            "A function with a cache_policy makes it when it is called. Where a program has a DiskCache(DIR) of its own, say --path DIR."
+        )
+    return folder
 
 
 def look(given: str | None) -> Look:

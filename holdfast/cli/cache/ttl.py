@@ -67,7 +67,11 @@ _reason = click.option("--reason", metavar="TEXT", default="", help="Why, for th
 _dry_run = click.option("--dry-run", is_flag=True, help="Only say what would be.")
 
 
-@ttl.command("list", epilog="\b\nExamples:\n  holdfast cache ttl list --json | jq '.[].ttl'")
+@ttl.command(
+    "list",
+    short_help="List what is in force, and what is suggested.",
+    epilog="\b\nExamples:\n  holdfast cache ttl list --json | jq '.[].ttl'",
+)
 @output.as_json
 @place.path
 def list_(path: str | None, *, as_json: bool) -> None:
@@ -165,7 +169,10 @@ def set_(
     _say(made, _ttl_before(folder, name, before), dry_run=dry_run, as_json=as_json)
 
 
-@ttl.command(epilog="\b\nExamples:\n  holdfast cache ttl promote forecast --to 50%\n  holdfast cache ttl promote forecast")
+@ttl.command(
+    short_help="Apply what is in force for some keys to more, or all.",
+    epilog="\b\nExamples:\n  holdfast cache ttl promote forecast --to 50%\n  holdfast cache ttl promote forecast",
+)
 @click.argument("task")
 @click.option("--to", metavar="SHARE", type=Share(), default="100%", show_default=True, help="For this share of the keys.")
 @_author
@@ -182,7 +189,10 @@ def promote(task: str, to: float, author: str | None, reason: str, path: str | N
     _say(made, f"{share_of(current)} before", dry_run=dry_run, as_json=as_json)
 
 
-@ttl.command(epilog="\b\nExamples:\n  holdfast cache ttl rollback forecast --reason 'stale answers'")
+@ttl.command(
+    short_help="Take back what is in force: what it had replaced holds.",
+    epilog="\b\nExamples:\n  holdfast cache ttl rollback forecast --reason 'stale answers'",
+)
 @click.argument("task")
 @_author
 @_reason

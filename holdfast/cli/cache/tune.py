@@ -72,7 +72,7 @@ def tune(task: str | None, path: str | None, *, everything: bool, html: str | No
     file, since, sightings = asked.pop("file"), asked.pop("since"), asked["sightings"]
     _check(task, everything=everything, file=file, since=since, sightings=sightings, html=html, path=path)
     try:
-        reports = list(_reports(task, place.folder_of(path), file, since, everything=everything, asked=asked))
+        reports = list(_reports(task, place.folder_of(path) if file is None else None, file, since, everything=everything, asked=asked))
     except PolicyError as error:
         raise click.UsageError(str(error)) from None
     except (HoldfastError, OSError) as error:

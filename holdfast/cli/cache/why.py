@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    short_help="Say what became of a key: expired, evicted, forgotten.",
     epilog="\b\nExamples:\n  holdfast cache why forecast 5be1d0a9      why a call finds nothing under this key\n"
     "  holdfast cache why app:forecast --args '[\"Oslo\", 3]'\n"
-    '  holdfast cache why app:forecast --args \'{"city": "Oslo"}\''
+    '  holdfast cache why app:forecast --args \'{"city": "Oslo"}\'',
 )
 @click.argument("task")
 @click.argument("key", required=False)
