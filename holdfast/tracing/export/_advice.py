@@ -45,6 +45,14 @@ def on_no_connection(destination: Destination, where: str, cause: str) -> str:
     return f"no connection to {scrub(where)}{f': {scrub(cause)}' if cause else ''}: is it running? check {destination.place}"
 
 
+def on_no_http(destination: Destination, where: str) -> str:
+    """Somebody is there who does not speak HTTP: gRPC, most likely."""
+    return (
+        f"what answers at {scrub(where)} does not speak HTTP: use its port for HTTP, which is often 4318, or protocol='grpc' "
+        f"where that can be chosen; check {destination.place}"
+    )
+
+
 def refused(count: int, text: str) -> str:
     """Spans that were refused within an answer that was fine otherwise."""
     return f"{count} spans were refused: {scrub(text)}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from http import HTTPStatus
+from http.client import BadStatusLine, RemoteDisconnected
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -63,7 +64,11 @@ class Session(requests.Session):
         try:
             response = super().send(request, **options | {"allow_redirects": False})
         except requests.ConnectionError as error:
-            self.reason = _advice.on_no_connection(self._destination, request.url or "", _cause(error))
+            where = request.url or ""
+            if _is_answered_otherwise(error):
+                self.reason = _advice.on_no_http(self._destination, where)
+            else:
+                self.reason = _advice.on_no_connection(self._destination, where, _cause(error))
             raise
         self.reason = self._meaning(response)
         if self.reason and response.status_code < HTTPStatus.BAD_REQUEST and not self._refused:
@@ -133,6 +138,15 @@ def _cause(error: BaseException | None) -> str:
             return error.strerror
         error = error.__cause__ or error.__context__
     return ""
+
+
+def _is_answered_otherwise(error: BaseException | None) -> bool:
+    """Whether somebody answered, and not in HTTP/1.1."""
+    while error is not None:
+        if isinstance(error, BadStatusLine):
+            return not isinstance(error, RemoteDisconnected)
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _kind(response: requests.Response) -> str:

@@ -42,9 +42,9 @@ def collector(answer):
             server.stop(grace=None).wait()
 
 
-def heard(make_play, endpoint, capsys, *, is_lost=True):
+def heard(make_play, endpoint, capsys, *, is_lost=True, protocol="grpc"):
     """What is said first of the export of one span, without where to."""
-    handle = configure("otlp", endpoint=endpoint, protocol="grpc", lines=False)
+    handle = configure("otlp", endpoint=endpoint, protocol=protocol, lines=False)
     with make_play(events.observer).run():
         pass
     if is_lost:
@@ -129,6 +129,17 @@ def test_the_port_for_http_is_no_port_for_grpc(make_play, capsys):
 
     place = endpoint.removeprefix("http://")
     assert f"what answers at {place} speaks HTTP: use protocol='http/protobuf', or its port for gRPC, which is often 4317" == said
+
+
+def test_the_port_for_grpc_is_no_port_for_http(make_play, capsys):
+    """The same mistake the other way round: the collector is running, and it is no help to be asked whether it is."""
+    with collector(lambda _: ExportTraceServiceResponse()) as endpoint:
+        said = heard(make_play, endpoint, capsys, is_lost=False, protocol="http/protobuf")
+
+    assert (
+        f"holdfast: the export of spans to {endpoint}/v1/traces does not work, calls go on without it: what answers at {endpoint}/v1/traces "
+        f"does not speak HTTP: use its port for HTTP, which is often 4318, or protocol='grpc' where that can be chosen; check {PLACE}"
+    ) == said
 
 
 def test_the_exporter_itself_says_nothing_even_at_the_end(make_play, capsys):
