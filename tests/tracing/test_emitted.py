@@ -35,6 +35,7 @@ from holdfast.events import WARNING
 from holdfast.tracing import convention, happenings
 from holdfast.tracing.logs.lines import LineObserver
 from holdfast.tracing.safety.guard import Guarded
+from tests.waiting import until_async
 
 KINDS = {"str": str, "int": int, "float": float, "bool": bool}
 PAGE = (Path(__file__).parents[2] / "docs" / "tracing.md").read_text(encoding="utf-8")
@@ -142,12 +143,16 @@ def slow(colour):
     release = threading.Event()
     wait = task(name="wait", timeout=0.02)(lambda _: release.wait(5))  # its thread is left behind
 
+    all_asked = threading.Event()
+
     @task(name="nap", cache_policy=CACHE)
     def nap(n):
-        time.sleep(0.02)
+        assert all_asked.wait(60)
+        time.sleep(0.02)  # what is behind it has queued so long, at least
 
     @task(name="nap", cache_policy=CACHE)
     async def nap_async(n):
+        await until_async(all_asked.is_set)
         await asyncio.sleep(0.02)
 
     @entrypoint(name="slow", max_concurrency=1, cache=InMemoryCache())
@@ -156,7 +161,9 @@ def slow(colour):
             wait(1).result()
         release.set()
         fetch = nap_async if colour.is_async else nap
-        for future in [fetch(1), fetch(1), fetch(2)]:
+        futures = [fetch(1), fetch(1), fetch(2)]
+        all_asked.set()
+        for future in futures:
             future.result()
 
     run.invoke()

@@ -18,6 +18,7 @@ from holdfast.errors import StoreError
 from holdfast.values import _private
 from holdfast.values._private import file_system
 from holdfast.values._sqlite import Database, EmptyStoreError, Schema, is_corrupt, version_warning
+from tests.waiting import until
 
 NOTES = Schema("note store", 0x0DDBA11, ("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT);",))
 MOUNTS = """\
@@ -458,29 +459,21 @@ def test_waits_for_another_process_and_then_gives_up(open_notes, path):
     assert ["x", "y"] == texts(first)
 
 
-NEVER_RESTS = """
-    import os, sys
-    from holdfast.values._sqlite import Database, Schema
-    database = Database(sys.argv[1], Schema("note store", 0x0DDBA11, ("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT);",)))
-    with database.transaction():
-        os.write(1, b".")
-    while True:
-        with database.transaction() as connection:
-            connection.execute("INSERT INTO notes (text) VALUES ('theirs')")
-"""
+def test_a_writer_that_never_rests_keeps_nobody_out(open_notes):
+    """The lock is asked for again and again, every 5 ms at most: SQLite's own waiting, within one question, would try only every 100 ms."""
+    first, second = open_notes(), open_notes()
+    add(first, "theirs")
+    add(second, "ours")
+    asked = []
+    second._connection.set_trace_callback(lambda statement: asked.append(statement) if statement == "BEGIN IMMEDIATE" else None)
+    waiting = threading.Thread(target=add, args=(second, "ours, too"))
+    with first.transaction():
+        waiting.start()
+        until(lambda: len(asked) >= 10)
+        assert 5 == second._patience
+    waiting.join(60)
 
-
-def test_a_writer_that_never_rests_keeps_no_other_process_out(open_notes, path):
-    """Ten transactions beside it get their turns before it has made a thousand: SQLite's own waiting would try only every 100 ms."""
-    with run_python(NEVER_RESTS, path) as child:
-        child.stdout.read(1)
-        database = open_notes()
-        for _ in range(10):
-            add(database, "ours")
-        turns = len(texts(database))
-        child.kill()
-
-    assert turns < 1000
+    assert ["theirs", "ours", "ours, too"] == texts(first)
 
 
 PRELUDE = """

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
 
@@ -16,6 +15,7 @@ from holdfast.runtime.outbox import open_spans
 from holdfast.tracing.killed import keeper
 from holdfast.tracing.store.database import TraceStore
 from tests.tracing.export.test_otlp import http_collector
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SqliteSaver and SIGKILL")
 
@@ -331,8 +331,7 @@ def killed_while_it_hangs(lives, instant, names):
     assert "hangs\n" == process.stdout.readline()
     saver = SqliteSaver.read_only(lives.folder / "runs.db")
     run = saver.latest("trip-1")
-    while not names <= {keeper.decode(data).row.name for data in open_spans(saver.steps(run.run_id)).values()}:
-        time.sleep(0.05)
+    until(lambda: names <= {keeper.decode(data).row.name for data in open_spans(saver.steps(run.run_id)).values()})
     process.kill()
     process.communicate()
     saver.close()
