@@ -29,8 +29,12 @@ AUTOMATIC = Tune(mode="auto", stale_budget=0.05)
 
 @pytest.fixture(autouse=True)
 def _by_hand(monkeypatch):
-    """Caches are recorded; and nothing looks but what a test calls."""
+    """Caches are recorded; and nothing looks but what a test calls.
+
+    The secret is the same in each session, for it orders the keys, and so says which random numbers are drawn for which.
+    """
     monkeypatch.setenv("HOLDFAST_RECORD", "on")
+    monkeypatch.setenv("HOLDFAST_SECRET", "a secret for tests, long enough")
     monkeypatch.setattr(_evidence, "look_after", lambda folder, tasks: None)
     yield
     POLICIES_CHANGED.clear()
