@@ -14,8 +14,8 @@ class Log(TypedDict):
     log: Annotated[list, operator.add]
 
 
-def asks_on(end: int) -> StateGraph:
-    """Asks again and again, until it has so many answers."""
+def asks_on(end: int, then: str = END) -> StateGraph:
+    """Asks again and again, until it has so many answers; ``then`` follows."""
 
     def asks(state: Log) -> Any:
         return {"n": state["n"] + 1, "log": [interrupt(state["n"])]}
@@ -24,7 +24,7 @@ def asks_on(end: int) -> StateGraph:
         StateGraph(Log)
         .add_node("asks", asks)
         .add_edge(START, "asks")
-        .add_conditional_edges("asks", lambda s: "asks" if s["n"] < end else END, ["asks", END])
+        .add_conditional_edges("asks", lambda s: "asks" if s["n"] < end else then, ["asks", then])
     )
 
 
@@ -58,6 +58,22 @@ def test_a_command_that_came_where_a_long_run_stopped_is_applied_once():
 
     result = app.invoke(Command(resume=40), thread_id="t")
     assert [*range(40), "by hand", 40] == result["log"]
+
+
+def test_what_waits_in_a_long_run_still_waits_when_it_is_gone_on_with():
+    """A join of which one source has run, and a deferred node: where it stopped is all that is looked at."""
+
+    def says(name: str) -> Any:
+        return lambda _: {"log": [name]}
+
+    graph = asks_on(36, then="last").add_node("first", says("first")).add_node("last", says("last")).add_node("both", says("both"))
+    graph.add_node("late", says("late"), defer=True).add_edge(START, "first").add_edge("first", "late").add_edge(["first", "last"], "both")
+    app = graph.compile(InMemorySaver())
+    app.invoke({"n": 0}, thread_id="t")
+    for answer in range(36):
+        state = app.invoke(Command(resume=answer), thread_id="t")
+
+    assert [0, "first", *range(1, 36), "last", "both", "late"] == state["log"]
 
 
 def test_a_state_that_cannot_be_stored_stops_a_long_run_no_sooner():
