@@ -217,8 +217,10 @@ def test_a_nodes_cache_is_keyed_by_its_state():
 @pytest.mark.parametrize("leads", [False, True], ids=["alone", "with a conditional edge"])
 def test_a_cached_node_may_call_its_state_as_it_likes(leads):
     """Also by a name that the runtime fills in elsewhere: it is the state, and counts in the key."""
+    calls: list[int] = []
 
-    def square(config: State):
+    def square(config):
+        calls.append(config["n"])
         return {"n": config["n"] ** 2}
 
     graph = StateGraph(State).add_node("square", square, cache_policy=CachePolicy(ttl=60)).add_edge(START, "square")
@@ -227,6 +229,7 @@ def test_a_cached_node_may_call_its_state_as_it_likes(leads):
     app = graph.compile(cache=InMemoryCache())
 
     assert [4, 9, 4] == [app.invoke({"n": n})["n"] for n in (2, 3, 2)]
+    assert [2, 3] == calls
 
 
 def test_a_changed_branch_is_another_cache_key():
