@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import subprocess
 import sys
+import threading
 import time
 from bisect import bisect_right
-from contextlib import closing
 from itertools import pairwise
 
 import pytest
 
 from holdfast import CachePolicy, DiskCache, Probe, Tune, _evidence, resilient
+from holdfast import clock as time_of
 from holdfast._evidence import POLICIES_CHANGED
 from holdfast.errors import HoldfastError
 from holdfast.overrides import Overrides
@@ -21,7 +23,7 @@ from holdfast.recording.store import Reader
 from holdfast.runtime import probing
 from holdfast.testing import FakeClock, recorded
 from holdfast.tuning import autopilot
-from tests.waiting import until
+from tests.waiting import LIMIT, until
 
 HOUR, DAY = 3600.0, 86_400.0
 AUTOMATIC = Tune(mode="auto", stale_budget=0.05)
@@ -55,10 +57,11 @@ class Service:
         clock: Whose time passes.
         folder: Of the cache.
         every: Seconds between two changes of a key at the source, on average.
+        failing: Share of the calls of the source that fail.
         policy: Its fields, but for the version.
     """
 
-    def __init__(self, clock, folder, every, *, keys=12, seed=3, **policy):
+    def __init__(self, clock, folder, every, *, keys=12, seed=3, failing=0.0, **policy):
         self.clock, self.chance, self.keys, self.begin = clock, random.Random(seed), keys, clock.time()
         self.changes = {key: [0.0] for key in range(keys)}
         self.every = every
@@ -69,6 +72,8 @@ class Service:
 
         @resilient(name="fetch", retry_policy=(), cache_policy=self.policy, cache=self.cache)
         def fetch(key: int) -> int:
+            if failing and self.chance.random() < failing:
+                raise ConnectionError
             return self.truth(key)
 
         self.fetch = fetch
@@ -89,7 +94,8 @@ class Service:
         end, due, gets, stale = self.clock.time() + days * DAY, (self.clock.time() // HOUR + 1) * HOUR - 60, 0, 0
         while self.clock.time() < end:
             key = self.chance.randrange(self.keys)
-            stale += self.fetch(key) != self.truth(key)
+            with contextlib.suppress(ConnectionError):
+                stale += self.fetch(key) != self.truth(key)
             gets += 1
             until(lambda: not probing._under_way)
             self.clock.advance(self.chance.expovariate(1 / gap))
@@ -155,6 +161,15 @@ def test_it_stops_at_the_end_of_its_range(service):
     serving.live(3)
 
     assert [540.0, 420.0] == serving.ttls
+
+
+def test_failures_that_there_are_anyway_take_no_step_back(service):
+    """Its guard is for a tenth more than those."""
+    serving = service(every=HOUR, failing=0.3)
+    serving.live(0.5)
+    (step,) = serving.overrides.history()
+
+    assert 0.3 < step.guard.errors < 0.5
 
 
 def test_it_goes_up_where_nothing_changes_and_comes_down_once_something_does(service, clock):
@@ -346,12 +361,65 @@ def test_it_looks_behind_and_says_what_is_in_the_way(service, clock, monkeypatch
     assert [f"the ttl of {serving.task} is not looked after for now: NumPy is not there"] * 2 == lines
 
 
+class Look:
+    """In the place of `autopilot.look`: begins, and ends when it may."""
+
+    def __init__(self, monkeypatch):
+        self.may_end, self.begun, self.ended = threading.Event(), [], []
+        monkeypatch.setattr(autopilot, "look", self)
+
+    def __call__(self, folder, task, policy):
+        self.begun.append(task)
+        assert self.may_end.wait(LIMIT)
+        self.ended.append(task)
+        return time_of.current.time() + HOUR
+
+
+def test_one_look_at_a_time_that_no_program_waits_for_at_its_end(clock, tmp_path, monkeypatch):
+    """What falls due meanwhile is looked at afterwards; and where nothing is due, there is no thread."""
+    look, pilot = Look(monkeypatch), autopilot.Autopilot()
+    pilot.look_after(tmp_path, [("first", None)])
+    until(lambda: look.begun)
+    thread = pilot._thread
+    pilot.look_after(tmp_path, [("second", None)])
+    assert (thread, ["first"], True) == (pilot._thread, look.begun, thread.daemon)
+
+    look.may_end.set()
+    thread.join(LIMIT)
+    pilot.look_after(tmp_path, [("first", None)])
+    assert (thread, ["first"]) == (pilot._thread, look.ended)
+
+    pilot.look_after(tmp_path, [("first", None), ("second", None)])
+    pilot._thread.join(LIMIT)
+    assert ["first", "second"] == look.ended
+
+
+def test_a_fork_waits_for_the_look_under_way(clock, tmp_path, monkeypatch):
+    """Its connections are to be closed by then; where none is under way, there is nothing to wait for."""
+    look, pilot = Look(monkeypatch), autopilot.Autopilot()
+
+    class Thread(threading.Thread):
+        def join(self, timeout=None):
+            look.may_end.set()  # only who waits sees it end
+            super().join(LIMIT)
+
+    monkeypatch.setattr(autopilot.threading, "Thread", Thread)
+    pilot.before_fork()
+    pilot.look_after(tmp_path, [("first", None)])
+    until(lambda: look.begun)
+    pilot.before_fork()
+    ended = list(look.ended)
+    look.may_end.set()
+
+    assert ["first"] == ended
+
+
 @pytest.mark.usefixtures("recorders_thread")
 def test_the_recorders_thread_has_it_looked_after(clock, tmp_path, monkeypatch):
     """From a call of a program to an override, with nothing called by hand."""
     from holdfast import _wiring
 
-    with closing(Service(clock, tmp_path / "cache", HOUR)) as serving:
+    with contextlib.closing(Service(clock, tmp_path / "cache", HOUR)) as serving:
         serving.live(0.9, look=False)
         monkeypatch.setattr(_evidence, "look_after", _wiring._look_after)
         until(serving.overrides.history)
