@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from holdfast._graph.parts import Parts
-    from holdfast._graph.walk import Job
+    from holdfast._graph.walk import Done, Job
     from holdfast.policies.plan import Plan
     from holdfast.runtime.future import TaskFuture
     from holdfast.typing import StepRecord
@@ -78,7 +78,7 @@ class Body:
         """Take in the supersteps that are recorded."""
         if self._kept is None:
             if self.walk.is_input and self._parts.start is None:
-                self.walk.land([Written()])
+                self.walk.land([(job, Written()) for job in self.walk.jobs])
             return
         if self._scope.call.is_body:
             skip(self.walk, self._kept)
@@ -115,7 +115,7 @@ class Body:
 
     # -- one superstep ------------------------------------------------------------------------------------------------------------
 
-    def launch(self) -> list[TaskFuture[Any]]:
+    def launch(self) -> list[tuple[Job, TaskFuture[Any]]]:
         """Start the jobs of the next superstep.
 
         Raises:
@@ -128,13 +128,14 @@ class Body:
         if self._start.before:
             self._pause(BEFORE, self._start.before, [job.node for job in walk.jobs])
         self._made += 1
-        futures: list[TaskFuture[Any]] = []
+        started: list[tuple[Job, TaskFuture[Any]]] = []
         is_alone = len(walk.jobs) == 1 and self._has_room
+        values = walk.input_values() if walk.is_input else walk.values
         for job in walk.jobs:
             node = parts.start if job.node == START and parts.start is not None else parts.nodes[job.node]
-            given = node.given(walk.input_values() if walk.is_input else walk.values, job.arg)
-            futures.append(steps.submit(self._scope, node.plan, (given,), {}, job.place, is_alone=is_alone))
-        return futures
+            future = steps.submit(self._scope, node.plan, (node.given(values, job.arg),), {}, job.place, is_alone=is_alone)
+            started.append((job, future))
+        return started
 
     def handle(self, job: Job, error: Exception) -> TaskFuture[Any] | None:
         """Have a failed node's error handler take over; None when it has none, or the run itself is at its end."""
@@ -161,13 +162,13 @@ class Body:
     def _note(self, name: str, place: str, value: list[Start]) -> StepRecord:
         return noted(self._scope.step, self._parts.codec, name, place, value, clock.current.time())
 
-    def land(self, results: list[Written]) -> None:
+    def land(self, done: list[Done]) -> None:
         """Apply what the jobs wrote; tell who listens; stop where that is wanted.
 
         Raises:
             RunPaused: The run is to stop after one of them.
         """
-        self.walk.land(results)
+        self.walk.land(done)
         if self._is_heard:
             self._tell()
         if self._start.after and self.walk.jobs:
@@ -278,15 +279,15 @@ def body_sync(parts: Parts) -> Callable[[Start], Ended]:
     def graph(start: Start) -> Ended:
         body = Body(parts, start)
         body.begin()
-        futures: list[TaskFuture[Any]] = []
+        started: list[tuple[Job, TaskFuture[Any]]] = []
         try:
             while body.walk.jobs:
-                futures = body.launch()
-                body.land([_outcome_sync(body, job, future) for job, future in zip(body.walk.jobs, futures, strict=True)])
+                started = body.launch()
+                body.land([(job, _outcome_sync(body, job, future)) for job, future in started])
         except BaseException as error:
             body.stopped(error)
             if isinstance(error, Exception):
-                wait(futures)  # what its siblings return is kept
+                wait([future for _, future in started])  # what its siblings return is kept
             raise
         return body.ended()
 
@@ -299,17 +300,17 @@ def body_async(parts: Parts) -> Callable[[Start], Any]:
     async def graph(start: Start) -> Ended:
         body = Body(parts, start)
         body.begin()
-        futures: list[TaskFuture[Any]] = []
+        started: list[tuple[Job, TaskFuture[Any]]] = []
         try:
             while body.walk.jobs:
-                futures = body.launch()
-                body.land([await _outcome_async(body, job, future) for job, future in zip(body.walk.jobs, futures, strict=True)])
+                started = body.launch()
+                body.land([(job, await _outcome_async(body, job, future)) for job, future in started])
         except BaseException as error:
             body.stopped(error)
-            if isinstance(error, Exception) and futures:
+            if isinstance(error, Exception) and started:
                 import asyncio
 
-                siblings: Any = futures
+                siblings: Any = [future for _, future in started]
                 await asyncio.wait(siblings)  # what its siblings return is kept
             raise
         return body.ended()

@@ -58,15 +58,15 @@ def start_inside(parts: Parts, state: Any) -> Start:
 def advance(parts: Parts, walk: Walk, kept: Kept) -> bool:
     """Take in the next superstep, if it is recorded."""
     if walk.is_input and parts.start is None:
-        walk.land([Written()])
+        walk.land([(job, Written()) for job in walk.jobs])
         return True
     told = kept.note(COMMAND, str(walk.number))
     if told and walk.amended != walk.number:
         walk.amend(told[0])
-    results = walk.recorded(kept) if walk.jobs else None
-    if results is None:
+    done = walk.recorded(kept) if walk.jobs else None
+    if done is None:
         return False
-    walk.land(results)
+    walk.land(done)
     return True
 
 

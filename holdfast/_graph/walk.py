@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from holdfast._graph.routes import Written
     from holdfast._graph.schema import Update
 
+    Done = tuple["Job", Written]
+    """A job, and what it has written."""
+
 
 class Job(msgspec.Struct, frozen=True):
     """A call of a node.
@@ -95,11 +98,11 @@ class Walk:
         """The state with the input, before anything has run."""
         return applied(self._parts.channels, self.values, [(START, self.start.update)])
 
-    def land(self, results: Sequence[Written]) -> None:
+    def land(self, done: Sequence[Done]) -> None:
         """Apply what a superstep's nodes wrote, and go on. Before the first one it is the input that is written.
 
         Args:
-            results: One for each of the jobs; for the input what the conditional edges of `START` say.
+            done: All jobs of the superstep; that of the input has written what the conditional edges of `START` say.
 
         Raises:
             InvalidUpdateError: They do not go together; nothing is applied.
@@ -107,31 +110,33 @@ class Walk:
         """
         for_parent: Written | None = None
         writes: list[tuple[str, Update]] = [(START, self.start.update)] if self.is_input else []
-        for job, written in zip(self.jobs, results, strict=True):
+        ran: list[str] = []
+        for job, written in done:
+            ran.append(job.node)
             if written.is_for_parent:
                 for_parent = for_parent or written
             else:
                 writes.append((job.node, written.update))
         self._write(writes)
         self.for_parent = for_parent
-        self._go_on(results)
+        self.ran = tuple(ran)
+        self._go_on(done)
 
     def _write(self, writes: list[tuple[str, Update]]) -> None:
         self.values = applied(self._parts.channels, self.values, writes)
 
-    def _go_on(self, results: Sequence[Written]) -> None:
+    def _go_on(self, done: Sequence[Done]) -> None:
         """Go where the edges lead, and what was written says."""
         edges, joins = self._parts.edges, self._parts.joins_of
-        self.ran = tuple([job.node for job in self.jobs])
         if self._arrived:
-            self._leave(self.ran)
+            self._leave()
         names: set[str] = set()
         sends: list[Send] = []
-        for node, written in zip(self.ran, results, strict=True):
+        for job, written in done:
             if not written.is_handled:
-                names.update(edges.get(node, ()))
-                if node in joins:
-                    self._arrive(node)
+                names.update(edges.get(job.node, ()))
+                if job.node in joins:
+                    self._arrive(job.node)
             for target in written.goto:
                 if isinstance(target, Send):
                     sends.append(target)
@@ -144,11 +149,11 @@ class Walk:
         self.step += 1
         self.jobs = self._jobs(names, sends) if self.for_parent is None else ()
 
-    def _leave(self, nodes: Sequence[str]) -> None:
+    def _leave(self) -> None:
         """Empty the joins whose targets have run."""
         for number, arrived in self._arrived.items():
             join = self._parts.joins[number]
-            if join.target in nodes and len(arrived) == len(join.sources):
+            if join.target in self.ran and len(arrived) == len(join.sources):
                 arrived.clear()
 
     def _arrive(self, node: str) -> None:
@@ -167,7 +172,8 @@ class Walk:
         if self._parts.deferred:
             names = self._without_deferred(names - begun, is_last=not sends and not begun)
         place = str(self.number)
-        jobs = [Job(name, place) for name in sorted(names | begun)]
+        names = names | begun if begun else names
+        jobs = [Job(name, place) for name in (sorted(names) if len(names) > 1 else names)]
         if sends:
             jobs += [Job(send.node, f"{place}.{index}", send.arg) for index, send in enumerate(sends)]
         return tuple(jobs)
@@ -181,9 +187,8 @@ class Walk:
 
     def write_as(self, writes: Sequence[tuple[str, Written]]) -> None:
         """Go on as if these nodes alone had run here, and had written this."""
-        self._write([(node, written.update) for node, written in writes])
-        self.for_parent = None
-        self._land([node for node, _ in writes], [written for _, written in writes])
+        self.number = max(self.number, 0)
+        self.land([(Job(node, str(self.number)), written) for node, written in writes])
 
     def amend(self, start: Start) -> None:
         """Apply a command that came while this superstep waited: what it writes, and where it goes beside."""
@@ -220,14 +225,14 @@ class Walk:
         """The jobs, as a run that begins here is told of them."""
         return tuple(job.node if job.arg is MISSING else Send(job.node, job.arg) for job in self.jobs)
 
-    def recorded(self, kept: Kept) -> list[Written] | None:
-        """What the jobs of this superstep have written, when all of them have."""
-        found: list[Written] = []
+    def recorded(self, kept: Kept) -> list[Done] | None:
+        """The jobs of this superstep, when all of them are done."""
+        found: list[Done] = []
         for job in self.jobs:
             written = kept.result(job.node, job.place)
             if written is None:
                 return None
-            found.append(written)
+            found.append((job, written))
         return found
 
 
