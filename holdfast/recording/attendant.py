@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import threading
@@ -16,6 +15,7 @@ from holdfast.recording.recorder import Recorder
 from holdfast.recording.rules import Rules
 from holdfast.recording.switches import is_recording_off, is_tuning_off
 from holdfast.values import forks
+from holdfast.values.endings import at_end
 from holdfast.values.secret import load_secret
 
 if TYPE_CHECKING:
@@ -188,6 +188,6 @@ _left: deque[Recorder] = deque()
 """Of caches that are gone."""
 _attendants: weakref.WeakValueDictionary[tuple[Path, bool], Attendant] = weakref.WeakValueDictionary()
 _watch = _Watch()
-atexit.register(look_at_all)
+at_end(look_at_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_new_lock)

@@ -1,7 +1,7 @@
 """What is done when a process ends, after all else of ours has been done.
 
-Python calls what is registered with `atexit` last things first. So whoever has something to write at the end imports this module before it
-registers that, and then what is done here comes later.
+Python calls what is registered with `atexit` last things first. So whoever has something to write at the end says so here: this module's own
+turn was registered before.
 """
 
 from __future__ import annotations
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _jobs: list[Callable[[], object]] = []
+
+
+def at_end(job: Callable[[], object]) -> None:
+    """Have ``job`` called when the process ends, before what is done at last."""
+    atexit.register(job)
 
 
 def at_last(job: Callable[[], object]) -> None:

@@ -152,6 +152,7 @@ def test_what_a_dropped_cache_left_is_the_parents_to_write(tmp_path):
 
 
 @FORKS
+@pytest.mark.usefixtures("recorders_thread")
 def test_the_parent_goes_on_writing_after_a_fork(fetch, cache):
     """Its thread was stopped for it, and begins again without being asked."""
     fetch("Oslo")

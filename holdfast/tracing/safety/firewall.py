@@ -15,7 +15,6 @@ Time here is the real one on purpose: a fake clock is for what calls do.
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 import threading
@@ -28,7 +27,7 @@ from holdfast.clock import waitable
 from holdfast.errors import HoldfastError
 from holdfast.policies.duration import patience
 from holdfast.tracing.safety import redact
-from holdfast.values import endings as _endings  # noqa: F401 - what it does at exit is to be done after what this module does
+from holdfast.values.endings import at_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -396,4 +395,4 @@ def _look_after_multiprocessing() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
-atexit.register(_at_exit)
+at_end(_at_exit)
