@@ -28,7 +28,7 @@ class Outputs:
 
     def read(self):
         """All bytes, by where they went."""
-        holdfast.flush(10.0)
+        holdfast.flush(30)
         files = [path.read_bytes() for path in self._folder.iterdir()]
         said = self._capsys.readouterr()
         return {
@@ -61,7 +61,7 @@ def outputs(request, fresh, receiver, tmp_path, capsys, monkeypatch):
     for handle in list(fresh.handles.values()):
         handle.shutdown()
     structlog.reset_defaults()
-    firewall.flush(1.0)
+    firewall.flush(30.0)
 
 
 @dataclass
@@ -162,7 +162,7 @@ def test_what_is_marked_is_masked_while_nobody_observes(fresh, capsys, monkeypat
     monkeypatch.setattr(_secrets, "_texts", ())
     with pytest.raises(ConnectionError):
         call(CANARY)
-    firewall.flush(1.0)
+    firewall.flush(30.0)
 
     said = capsys.readouterr().err
     assert "attempt 1 failed (ConnectionError: " in said

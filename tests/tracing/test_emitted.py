@@ -141,7 +141,7 @@ def resumed(tasks, saver):
 
 def slow(colour):
     release = threading.Event()
-    wait = task(name="wait", timeout=0.02)(lambda _: release.wait(5))  # its thread is left behind
+    wait = task(name="wait", timeout=0.02)(lambda _: release.wait(60))  # its thread is left behind
 
     all_asked = threading.Event()
 
@@ -297,6 +297,6 @@ def test_the_scope_has_the_schemas_address(fresh, receiver, monkeypatch, kind):
         monkeypatch.setenv("OTEL_ATTRIBUTE_COUNT_LIMIT", "128")
     with holdfast.tracing.configure("otlp", endpoint=receiver.endpoint, lines=False) as handle:
         resilient(name="fetch")(lambda: 1)()
-        assert handle.flush(10)
+        assert handle.flush(60)
 
     assert {("holdfast", "holdfast/1")} == {(scope.scope.name, scope.schema_url) for scope in receiver.scopes()}

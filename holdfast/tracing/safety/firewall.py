@@ -350,7 +350,7 @@ def _at_exit() -> None:
     """Give everything `EXIT_TIMEOUT` seconds to leave and to be closed, and say what did not leave."""
     for lane in _lanes:
         lane.mark(is_last=True)
-    flush()
+    flush(EXIT_TIMEOUT)
     for lane in _lanes:
         if lane is not _stderr:
             lane.tell_losses(stderr)

@@ -89,7 +89,7 @@ def listening():
 def _nothing_set(fresh):
     """No backend is named by this machine's environment; and nothing is said in the next test."""
     yield
-    firewall.flush(5)
+    firewall.flush(30.0)
 
 
 @pytest.fixture(params=["sdk", "light"])
@@ -306,7 +306,7 @@ def test_each_backend_gets_its_own_bytes(make_play, monkeypatch, collector, span
     named = "shop" if spans_of == "light" else None
     with configure(backend, endpoint=collector.url, service_name=named, lines=False) as handle:
         tool_run(make_play(events.observer))
-        assert handle.flush(20)
+        assert handle.flush(60)
 
     sent = collector.requests[0]
     attributes = {span.name: values(span.attributes) for span in collector.spans}
@@ -521,7 +521,7 @@ def test_auto_sends_to_all_that_are_named(make_play, monkeypatch, collector):
     with make_play(events.observer).run():
         pass
 
-    assert handle.flush(20)
+    assert handle.flush(60)
     handle.shutdown()
     assert "phoenix, mlflow, otlp" == handle.backend
     assert {
@@ -556,7 +556,7 @@ def test_a_collectors_headers_and_logins_stay_with_it(make_play, monkeypatch, co
     with configure("langsmith", endpoint=collector.url, lines=False) as handle:
         with make_play(events.observer).run():
             pass
-        assert handle.flush(20)
+        assert handle.flush(60)
 
     _, headers, _ = collector.requests[0]
     assert ("k", None, None) == (headers["x-api-key"], headers.get("authorization"), headers.get("x-honeycomb-team"))
@@ -569,10 +569,10 @@ def test_neither_keys_nor_logins_are_shown(make_play, monkeypatch, collector, ca
     handle = configure("langsmith", endpoint=collector.url.replace("//", "//ann:canary@") + "?api_key=canary", lines=False)
     with make_play(events.observer).run():
         pass
-    handle.flush(20)
+    handle.flush(60)
     shown = repr(handle)
     handle.shutdown()
-    firewall.flush(5)
+    firewall.flush(30.0)
 
     said = capsys.readouterr().err
     assert "401" in said
@@ -588,7 +588,7 @@ def test_a_plain_collector_gets_the_dialects_that_are_asked_for(make_play, monke
     with configure("otlp", endpoint=collector.url, lines=False) as handle:
         with trace.use_span(elsewhere), make_play(events.observer).run():
             pass
-        assert handle.flush(20)
+        assert handle.flush(60)
 
     (span,) = collector.spans
     added = {name: value for name, value in values(span.attributes).items() if name.startswith(("lang", "openinference"))}
@@ -611,7 +611,7 @@ def test_langsmith_gets_no_orphans(make_play, monkeypatch, collector, spans_of, 
         play = make_play(events.observer)
         with trace.use_span(elsewhere), play.run() as run, play.call(run) as call, play.attempt(call):
             pass
-        assert handle.flush(20)
+        assert handle.flush(60)
 
     spans = {span.name: span for span in collector.spans}
     assert (parent, metadata) == (
@@ -645,11 +645,11 @@ def test_langsmith_needs_no_parent_to_place_a_child(make_play, monkeypatch, coll
         with tracer.start_as_current_span("around"), play.run() as run:
             with play.call(run, max_attempts=2) as call, play.attempt(call), tracer.start_as_current_span("GET"):
                 pass
-            assert handle.flush(20)
+            assert handle.flush(60)
             early = standing(collector)
         with play.run("other"):
             pass
-        assert handle.flush(20)
+        assert handle.flush(60)
 
     assert {"GET", "forecast", "forecast attempt 1"} == set(early)
     assert {
@@ -670,7 +670,7 @@ def test_langsmith_is_told_of_a_place_below_what_has_ended(make_play, monkeypatc
         with trace.get_tracer("mine").start_as_current_span("around"), make_play(events.observer).run():
             pass
         gc.collect()
-        assert handle.flush(20)
+        assert handle.flush(60)
 
     assert {"around": "around", "run plan": "around > run plan"} == standing(collector)
 
@@ -682,7 +682,7 @@ def test_langsmith_is_told_nothing_of_a_place_that_nobody_knows(make_play, monke
     with configure("langsmith", endpoint=collector.url, lines=False) as handle:
         with trace.use_span(early), make_play(events.observer).run():
             pass
-        assert handle.flush(20)
+        assert handle.flush(60)
 
     (span,) = collector.spans
     assert (6, {}) == (
@@ -699,7 +699,7 @@ def test_what_users_set_stays_and_other_spans_are_left_alone(make_play, monkeypa
         with play.run() as run, play.call(run) as call, play.attempt(call):
             trace.get_current_span().set_attribute("langsmith.span.kind", "llm")
             trace.get_tracer("mine").start_span("GET").end()
-        assert handle.flush(20)
+        assert handle.flush(60)
 
     kinds = {span.name: values(span.attributes).get("langsmith.span.kind") for span in collector.spans}
     assert {"run plan": "chain", "forecast": "llm", "GET": None} == kinds
@@ -711,7 +711,7 @@ def test_what_was_lost_to_limits_is_still_counted(make_play, collector, spans_of
         with make_play(events.observer).run():
             for number in range(200):
                 trace.get_current_span().add_event(str(number))
-        assert handle.flush(20)
+        assert handle.flush(60)
 
     assert [72] == [span.dropped_events_count for span in collector.spans]
 
@@ -763,8 +763,8 @@ def test_an_answer_that_is_no_good_is_one_line_that_says_what_to_do(make_play, m
         with play.run() as run, play.call(run) as call, play.attempt(call):
             pass
 
-    assert not handle.flush(20)
-    firewall.flush(5)
+    assert not handle.flush(60)
+    firewall.flush(30.0)
     url = collector.url + WHERE[backend]
     (line,) = capsys.readouterr().err.splitlines()
     assert f"holdfast: the export of spans to {url} does not work, calls go on without it: {reason.replace('{url}', url)}" == line
@@ -781,9 +781,9 @@ def test_a_refusal_within_an_answer_of_200_is_told_and_counted(make_play, collec
     with make_play(events.observer).run():
         pass
 
-    assert [False, True] == [handle.flush(20), handle.flush(20)]
+    assert [False, True] == [handle.flush(60), handle.flush(60)]
     assert 1 == handle._processor.lane.failed
-    firewall.flush(5)
+    firewall.flush(30.0)
     assert capsys.readouterr().err.endswith("calls go on without it: 1 spans were refused: too old\n")
     handle.shutdown()
 
@@ -794,8 +794,8 @@ def test_spans_arrive_when_a_backend_has_recovered(make_play, collector, capsys)
     with configure("otlp", endpoint=collector.url, lines=False) as handle:
         with make_play(events.observer).run():
             pass
-        assert handle.flush(20)
-    firewall.flush(5)
+        assert handle.flush(60)
+    firewall.flush(30.0)
 
     assert ["run plan", "run plan"] == [span.name for span in collector.spans]
     assert 1 == len(capsys.readouterr().err.splitlines())

@@ -186,7 +186,7 @@ def test_the_local_store_gets_every_span(make_play, watching, tmp_path):
     play = make_play(observer, start=int(time.time()))  # the store forgets what is old
     with play.run() as run, play.call(run) as call, play.attempt(call), tracer.start_as_current_span("GET"):
         pass
-    assert processor.force_flush(5000)
+    assert processor.force_flush(30_000)
     processor.shutdown()
 
     stored = TraceStore(path)
@@ -205,7 +205,7 @@ def test_a_flush_tells_of_rows_that_the_store_could_not_take(watching, make_play
     with make_play(observer).run():
         pass
 
-    assert [False, True] == [processor.force_flush(5_000), processor.force_flush(5_000)]
+    assert [False, True] == [processor.force_flush(30_000), processor.force_flush(30_000)]
     processor.shutdown()
 
 

@@ -48,7 +48,7 @@ def heard(make_play, endpoint, capsys, *, is_lost=True, protocol="grpc"):
     with make_play(events.observer).run():
         pass
     if is_lost:
-        assert not handle.flush(20)
+        assert not handle.flush(60)
         assert 1 == handle._processor.lane.failed
     said = ""
 
@@ -145,7 +145,7 @@ def test_the_port_for_grpc_is_no_port_for_http(make_play, capsys):
 def test_the_exporter_itself_says_nothing_even_at_the_end(make_play, capsys):
     """What it gives up is counted and said by us; its own line would be a second one."""
     heard(make_play, closed_port(), capsys, is_lost=False)
-    firewall.flush(5)
+    firewall.flush(30.0)
 
     rest = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("holdfast: ")]
     assert [] == rest

@@ -225,7 +225,7 @@ def test_the_bytes_hold_the_trace(make_play, watching, protocol, monkeypatch):
             play.failing(call, ConnectionError("reset"), will_retry=True, wait_s=0.5, reason="transient")
             with play.attempt(call):
                 pass
-        assert processor.force_flush(5000)
+        assert processor.force_flush(30_000)
         processor.shutdown()
 
     resources = [resource for _, request in requests for resource in request.resource_spans]
@@ -245,7 +245,7 @@ def test_headers_go_over_grpc_too(make_play, watching, monkeypatch):
         processor = exporters.otlp(made)
         with make_play(watching(processor)).run():
             pass
-        assert processor.force_flush(5000)
+        assert processor.force_flush(30_000)
         processor.shutdown()
 
     assert ["red"] == [sent["x-team"] for sent in metadata]
@@ -287,7 +287,7 @@ def test_a_password_in_the_endpoint_is_told_nobody(fresh, capsys, protocol):
     handle._processor.lane.dropped = 1
     lanes_end(handle._processor)
     handle.shutdown()
-    firewall.flush(1.0)
+    firewall.flush(30.0)
 
     said = capsys.readouterr().err
     assert "hunter2" not in said + repr(handle)
@@ -350,7 +350,7 @@ def test_a_forked_child_exports_its_own_spans(protocol):
 
             def watched(name):
                 holdfast.resilient(name=name)(lambda: None)()
-                return handle.flush(20)
+                return handle.flush(60)
 
             assert watched("parent before")
             for number in range(4):

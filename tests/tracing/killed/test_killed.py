@@ -31,7 +31,7 @@ tracer = trace.get_tracer("users")
 def here(name):
     if name == instant:
         if not name.startswith("unsent"):
-            holdfast.flush(5)  # what has ended has left
+            holdfast.flush(30)  # what has ended has left
         os.kill(os.getpid(), signal.SIGKILL)
 
 def hang(name):
@@ -69,7 +69,7 @@ def quick(n):
         with tracer.start_as_current_span("sent"):
             pass
         if instant == "lost":
-            holdfast.flush(5)
+            holdfast.flush(30)
     return n
 
 @task
@@ -94,7 +94,7 @@ if __name__ == "__main__":
     sampling = holdfast.tracing.KeepInteresting(ratio=0) if "SAMPLED" in os.environ else None
     with holdfast.tracing.configure("otlp", sampling=sampling, lines=False):
         print(plan.invoke(None if instant == "resume" else 1, thread_id="trip-1"))
-        holdfast.flush(5)
+        holdfast.flush(30)
 """
 
 CLIENT = 3  # SPAN_KIND_CLIENT of OTLP

@@ -123,7 +123,7 @@ def test_an_api_without_named_records_is_told_once(logs, monkeypatch, capsys, in
     monkeypatch.setattr(_logs, "LogRecord", lambda *, attributes: None)
     found = [exception_logs.signals(), exception_logs.signals()]
     clear()
-    firewall.flush(1.0)
+    firewall.flush(30.0)
 
     assert [Signals(events=True, logs=False)] * 2 == found
     expected = "holdfast: OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN needs opentelemetry-api 1.35: exceptions stay events on spans\n"

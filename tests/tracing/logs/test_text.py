@@ -57,7 +57,7 @@ def test_a_warning_is_told_on_stderr_while_nobody_observes(capsys):
     text.warn(Note(event="holdfast.x", level=INFO, text="not told"))
     text.warn(Note(event="holdfast.cache.error", level=WARNING, text="the cache\nis gone, token=abc"))
     text.warn(Note(event="holdfast.y", level=ERROR, text="worse"))
-    firewall.flush(5.0)
+    firewall.flush(30.0)
 
     assert (
         "holdfast WARNING: the cache\\nis gone, token=[redacted] [holdfast.cache.error]\nholdfast ERROR: worse [holdfast.y]\n"

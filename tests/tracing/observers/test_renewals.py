@@ -29,14 +29,14 @@ def test_what_is_renewed_behind_a_call_names_that_call(recorder, window, is_kept
 
         def commit(self, commits, /):
             if is_second and any(commit.steps for commit in commits):
-                assert begun.wait(10)
+                assert begun.wait(60)
             return super().commit(commits)
 
     @task(cache_policy=CachePolicy(ttl=60, version=1, **window))
     def price(item):
         if prices:
             begun.set()
-            gate.wait(10)
+            gate.wait(60)
         prices.append(item)
         return len(prices)
 

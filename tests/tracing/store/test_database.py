@@ -635,6 +635,8 @@ def test_two_processes_write_at_once(make, path):
 RECORDED = """
     import sys, holdfast.tracing
     from holdfast import entrypoint, task
+    from holdfast.tracing.safety import firewall
+    firewall.EXIT_TIMEOUT = 60.0  # however slow the disk is
     holdfast.tracing.configure(path=sys.argv[1], lines=False)
     @task
     def forecast(): return 4.5
