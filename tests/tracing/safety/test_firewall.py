@@ -323,12 +323,12 @@ def test_exit_waits_for_what_is_queued():
 def test_exit_closes_what_is_open_after_all_was_written():
     """On the lane's thread, and before what is done at last."""
     done, _ = python("""
-        import threading
+        import os, threading
         from holdfast.tracing.safety import firewall
         from holdfast.values import endings
         firewall.EXIT_TIMEOUT = 60.0
-        endings.at_last(lambda: print("last", flush=True))
-        where = lambda what: print(what, threading.current_thread().name, flush=True)
+        where = lambda what: os.write(1, f"{what} {threading.current_thread().name}\\n".encode())  # two threads: in one piece
+        endings.at_last(lambda: where("last"))
         lane = firewall.Lane("test", lambda batch: where(batch), at_end=lambda: where("closed"))
         lane.send("kept")
         idle = firewall.Lane("idle", lambda batch: None, at_end=lambda: where("closed, though never used"))
@@ -337,7 +337,7 @@ def test_exit_closes_what_is_open_after_all_was_written():
         written.flush(30)
     """)
 
-    assert ["['kept'] holdfast-test", "closed holdfast-test", "closed holdfast-written", "last"] == [
+    assert ["['kept'] holdfast-test", "closed holdfast-test", "closed holdfast-written", "last MainThread"] == [
         *sorted(done.stdout.splitlines()[:-1]),
         done.stdout.splitlines()[-1],
     ]
