@@ -10,7 +10,7 @@ from contextlib import closing, nullcontext
 import pytest
 
 from holdfast import CachePolicy, InMemoryCache, PolicyError, StoreError, resilient, task
-from holdfast.cache import _fates
+from holdfast.cache import _fates, _rows
 from holdfast.cache.default import set_default_cache
 from holdfast.recording.store import FILE
 from holdfast.testing import recorded
@@ -163,6 +163,19 @@ def test_a_key_function_is_not_called_for_it(cache):
 
     assert 1 == len(calls)
     assert ("cold", ()) == (fn.why_miss("Lima").cause, fn.why_miss("Lima").nearest)
+
+
+def test_invalidated_and_not_removed_yet(cache, monkeypatch):
+    """The entry is on disk for as long as the sweep has not come to it; nobody is served by it, and it is said why."""
+    monkeypatch.setattr(_rows, "sweep", lambda *_: None)
+    fn = fetch(cache, tags=("t",))
+    fn("Oslo")
+    cache.invalidate("t")
+
+    assert 1 == cache.stats().entries
+    with recorded() as told:
+        fn("Oslo")
+    assert ["invalidated"] == [each["cache_cause"] for each in told.facts if each["kind"] == "call"]
 
 
 def test_why_is_not_known_of_a_cache_that_was_deleted(cache, folder):

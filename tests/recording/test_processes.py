@@ -168,6 +168,7 @@ def test_the_parent_goes_on_writing_after_a_fork(fetch, cache):
 def test_a_fork_waits_for_what_the_thread_is_writing(monkeypatch):
     """Else its child would inherit half of that."""
     monkeypatch.setattr(attendant, "PERIOD", 0.001)
+    monkeypatch.setattr(attendant, "_PATIENCE", 60.0)
     watch, written = attendant._Watch(), []
 
     def write():

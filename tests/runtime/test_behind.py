@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from holdfast import CachePolicy, InMemoryCache, PolicyError, RetryPolicy, entry
 from holdfast.runtime import behind, flight
 from holdfast.testing import FakeClock, recorded
 from tests.runtime.stale import Setup, Sync
-from tests.waiting import until
+from tests.waiting import until, until_async
 
 WINDOW = {"ttl": 60, "stale_while_revalidate": 60}
 
@@ -245,6 +246,49 @@ def test_no_more_than_so_many_at_once(monkeypatch: pytest.MonkeyPatch, still: Fa
     assert 13 == fetch.source.asked
 
 
+def test_an_observer_that_follows_no_calls_is_told_of_a_refresh(rules: Any, still: FakeClock) -> None:
+    """What it need not have, it is not asked for."""
+    fetch = Setup(Sync, "resilient", InMemoryCache(), cache_policy=WINDOW)
+    fetch.call()
+    still.advance(61)
+    fetch.call()
+    fetch.source.settled(2)
+
+    assert [("call", "fetch", "ok")] * 3 == [ended for ended in rules.ended if ended[0] == "call"]
+
+
+def test_a_program_waits_once_at_its_end(monkeypatch: pytest.MonkeyPatch, still: FakeClock) -> None:
+    """However many refreshes there were: one that runs for months does not gather exit handlers."""
+    handlers: list[Any] = []
+    monkeypatch.setattr(behind, "atexit", SimpleNamespace(register=handlers.append))
+    monkeypatch.setattr(behind, "_is_registered", False)
+    fetch = Setup(Sync, "resilient", InMemoryCache(), cache_policy=WINDOW)
+    for asked in range(1, 4):
+        fetch.call()
+        fetch.source.settled(asked)
+        still.advance(61)
+
+    assert 1 == len(handlers)
+
+
+def test_a_refresh_that_cannot_begin_is_over(colour: Any, kind: str, monkeypatch: pytest.MonkeyPatch, still: FakeClock) -> None:
+    """Here there is no memory for its call: the old value is served on, nobody waits for ever, and the next call may begin another."""
+
+    def make_nothing(*_: Any) -> None:
+        raise MemoryError
+
+    fetch = Setup(colour, kind, InMemoryCache(), cache_policy=WINDOW)
+    fetch.call()
+    still.advance(61)
+    with monkeypatch.context() as patched:
+        patched.setattr(behind, "Call", make_nothing)
+        assert 1 == fetch.call()
+        until(lambda: not behind._under_way)
+
+    assert 1 == fetch.call()
+    fetch.source.settled(2)
+
+
 # -- loops ------------------------------------------------------------------------------------------------------------------------
 
 
@@ -334,6 +378,73 @@ def test_a_refresh_on_a_loop_that_stands_still_is_given_up(still: FakeClock, age
         left.cancel()
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
+
+
+def test_whoever_waits_for_what_is_given_up_looks_for_itself(monkeypatch: pytest.MonkeyPatch, still: FakeClock) -> None:
+    """It had joined a computation whose loop then stopped; the next caller finds that out, and both have what that one computes."""
+    begun: list[int] = []
+    joined: list[Any] = []
+    found: list[int] = []
+    join = behind.Behind.joined_by
+    monkeypatch.setattr(behind.Behind, "joined_by", lambda self, call: (join(self, call), joined.append(call))[0])
+
+    @resilient(cache_policy=CachePolicy(version="1", ttl=60, hard_timeout=3600), cache=InMemoryCache(), retry_policy=[])
+    async def fetch() -> int:
+        begun.append(1)
+        if len(begun) == 1:
+            await asyncio.sleep(3600)
+        return len(begun)
+
+    async def main() -> None:
+        asyncio.get_running_loop().create_task(fetch())
+        await until_async(lambda: begun)
+        waiter.start()
+        await until_async(lambda: joined)
+
+    waiter = threading.Thread(target=lambda: found.append(asyncio.run(fetch())), daemon=True)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    assert 2 == asyncio.run(fetch())
+    waiter.join(60)
+
+    assert [2] == found
+    for left in asyncio.all_tasks(loop):
+        left.cancel()
+    loop.run_until_complete(asyncio.gather(*asyncio.all_tasks(loop), return_exceptions=True))
+    loop.close()
+
+
+def test_a_refresh_that_was_given_up_may_still_end(still: FakeClock) -> None:
+    """Its loop goes on after all: how it ended is nobody's business any more, as there is a newer value."""
+    begun: list[asyncio.Event] = []
+
+    async def body() -> int:
+        begun.append(asyncio.Event())
+        if len(begun) == 2:
+            await begun[1].wait()
+            raise ConnectionError("down")
+        return len(begun)
+
+    fetch = stale_async(body)
+    asyncio.run(fetch())
+    still.advance(61)
+    loop = asyncio.new_event_loop()
+
+    async def main() -> None:
+        await fetch()
+        await until_async(lambda: len(begun) == 2)
+
+    loop.run_until_complete(main())
+    assert 1 == asyncio.run(fetch())
+    until(lambda: len(begun) >= 3 and not behind._under_way)
+    (left,) = asyncio.all_tasks(loop)
+    begun[1].set()
+    with recorded() as told:
+        loop.run_until_complete(left)
+    loop.close()
+
+    assert [] == told.notes
+    assert 3 == asyncio.run(fetch())
 
 
 # -- processes --------------------------------------------------------------------------------------------------------------------
