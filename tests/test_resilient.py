@@ -208,7 +208,7 @@ def test_a_sync_attempt_past_its_timeout_is_given_up() -> None:
         release.wait(60)
 
     before = time.monotonic()
-    with pytest.raises(NodeTimeoutError, match=r"0\.02 s"):
+    with FakeClock(), pytest.raises(NodeTimeoutError, match=r"0\.02 s"):
         stuck()
     release.set()
 

@@ -43,7 +43,8 @@ def test_an_abandoned_attempt_keeps_its_slot_until_it_returns(opened: list[Run])
         waiting.result()
         return [before, second.is_set()]
 
-    assert [False, True] == main.invoke()
+    with FakeClock():
+        assert [False, True] == main.invoke()
     assert 0 == opened[0].sync_slots.used
 
 
