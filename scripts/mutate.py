@@ -52,6 +52,10 @@ _ENDS = "runtime/test_ending.py runtime/test_failures.py runtime/test_unawaited.
 
 _TRACES = "tuning/test_files.py tuning/test_curves.py"
 
+_RECORDING = (
+    "recording/test_recorder.py recording/test_packing.py recording/test_probes.py recording/test_processes.py tuning/test_recording.py"
+)
+
 _STATES = "test_branches.py test_states.py test_history_model.py"
 
 _GRAPHS = (
@@ -99,22 +103,35 @@ MODULES = {
     "values/records.py": f"values/test_records.py {_KEYS} {_CODEC}",
     "values/registry.py": "values/test_registry.py values/test_codec.py values/test_failure.py",
     "values/views.py": _KEYS,
-    "cache/_fates.py": "cache/test_misses.py cache/test_sweep.py",
+    "cache/_fates.py": "cache/test_misses.py cache/test_sweep.py cli/test_cache.py",
+    "cache/_keeper.py": "cache/test_disk.py cache/test_faults.py cache/test_misses.py cache/test_processes.py cache/test_hostile.py test_full_disk.py "
+    "cache/test_coherence.py recording/test_recorder.py",
     "cache/_leases.py": "cache/test_leases.py",
     "cache/keys.py": "cache/test_keys.py",
-    "runtime/_async/call.py": f"runtime/test_once.py {_CALLS} {_ENDS}",
+    "overrides/guard.py": "overrides/test_guard.py overrides/test_overrides.py overrides/test_live.py",
+    "overrides/store.py": "overrides/test_overrides.py overrides/test_live.py cli/test_cache_ttl.py tuning/test_autopilot.py",
+    "recording/attendant.py": f"{_RECORDING} overrides/test_live.py test_forks.py",
+    "recording/recorder.py": _RECORDING,
+    "recording/rules.py": "overrides/test_live.py tuning/test_autopilot.py",
+    "runtime/_async/call.py": f"runtime/test_once.py {_CALLS} {_ENDS} runtime/test_cache_timeouts.py runtime/test_cache_entry.py runtime/test_behind.py "
+    "recording/test_recorder.py recording/test_probes.py",
     "runtime/_async/resilient.py": f"test_resilient.py {_FACTS} runtime/test_flight.py",
     "runtime/_async/step.py": _CALLS,
+    "runtime/_ports.py": f"runtime/test_once.py test_resilient.py {_SLOTS} runtime/test_ending.py runtime/test_flight.py runtime/test_attempts.py runtime/test_journal.py runtime/test_cache_timeouts.py test_single_flight_processes.py",
     "runtime/attempts.py": f"{_FACTS} runtime/test_replay.py runtime/test_stream.py runtime/test_limits.py test_resilient.py test_tracebacks.py "
     "runtime/test_ending.py runtime/test_failures.py",
+    "runtime/behind.py": "runtime/test_behind.py runtime/test_fail_safe.py runtime/test_cache_timeouts.py runtime/test_loop_lag.py runtime/test_fork.py "
+    "tracing/observers/test_renewals.py recording/test_probes.py",
     "runtime/convoy.py": "runtime/test_convoy.py runtime/test_hop.py",
+    "runtime/detached.py": "runtime/test_limits.py test_resilient.py runtime/test_facts.py runtime/test_attempts.py runtime/test_slots.py test_tracebacks.py "
+    "runtime/test_interrupt.py",
     "runtime/dispatch.py": f"runtime/test_dispatch.py {_SLOTS} runtime/test_fork.py",
     "runtime/flight.py": "runtime/test_flight.py runtime/test_lookup.py runtime/test_standstill.py runtime/test_behind.py runtime/test_cache_timeouts.py test_resilient.py "
     "test_single_flight_processes.py runtime/test_fork.py",
     "runtime/future.py": "runtime/test_future.py test_task.py runtime/test_slots.py runtime/test_ending.py",
     "runtime/holdoff.py": "runtime/test_holdoff.py runtime/test_fail_safe.py",
     "runtime/hop.py": "runtime/test_hop.py test_resilient.py test_task.py runtime/test_stress.py",
-    "runtime/journal.py": f"runtime/test_journal.py runtime/test_once.py runtime/test_replay.py test_entrypoint.py {_ENDS}",
+    "runtime/journal.py": f"runtime/test_journal.py runtime/test_once.py runtime/test_replay.py test_entrypoint.py {_ENDS} test_states.py tracing/killed/test_killed.py",
     "runtime/landing.py": "runtime/test_landing.py runtime/test_cache_timeouts.py runtime/test_flight.py runtime/test_standstill.py",
     "runtime/late.py": "runtime/test_late.py runtime/test_writer.py runtime/test_journal.py test_entrypoint.py",
     "runtime/lookup.py": "runtime/test_lookup.py test_resilient.py runtime/test_flight.py runtime/test_facts.py runtime/test_fail_safe.py "
@@ -126,7 +143,7 @@ MODULES = {
     "runtime/questions.py": "runtime/test_questions.py runtime/test_interrupt.py runtime/test_stream.py",
     "runtime/replay.py": "runtime/test_replay.py runtime/test_journal.py test_durable.py",
     "runtime/steps.py": f"runtime/test_stream.py runtime/test_once.py runtime/test_journal.py test_task.py runtime/test_interrupt.py "
-    f"runtime/test_facts.py runtime/test_ending.py {_SLOTS}",
+    f"runtime/test_facts.py runtime/test_ending.py {_SLOTS} runtime/test_behind.py runtime/test_dispatch.py runtime/test_replay.py langgraph_/test_surroundings.py",
     "runtime/stream.py": "runtime/test_stream.py test_entrypoint.py",
     "runtime/trail.py": "runtime/test_trail.py runtime/test_replay.py",
     "runtime/writer.py": "runtime/test_writer.py runtime/test_outcomes.py",
