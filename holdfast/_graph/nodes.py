@@ -38,12 +38,19 @@ class Given(msgspec.Struct, frozen=True):
     Attributes:
         values: The whole state, for its conditional edges.
         state: What its function gets.
-        trigger: Why it is called, as LangGraph's streams tell it.
+        node: Its name.
+        is_sent: Whether a `Send` calls it.
     """
 
     values: dict[str, Any]
     state: Any
-    trigger: str
+    node: str
+    is_sent: bool = False
+
+    @property
+    def trigger(self) -> str:
+        """Why it is called, as LangGraph's streams tell it."""
+        return "__pregel_push" if self.is_sent else f"branch:to:{self.node}"
 
 
 class NodeError(NamedTuple):
@@ -81,9 +88,9 @@ class Node(NamedTuple):
     def given(self, values: dict[str, Any], arg: Any) -> Given:
         """What its function gets: the state, or what a `Send` carries."""
         if arg is not MISSING:
-            return Given(values, arg, "__pregel_push")
+            return Given(values, arg, self.name, is_sent=True)
         try:
-            return Given(values, self.schema.build(values), f"branch:to:{self.name}")
+            return Given(values, self.schema.build(values), self.name)
         except Exception as error:
             add_note(error, f"holdfast: raised when the state was made for node {self.name!r}")
             raise

@@ -39,12 +39,12 @@ def submit(
     scope.call.release_slot()
     if plan.injected:
         plan, kwargs = fill(plan, args, kwargs, run)
-    values = plan.bind(*args, **kwargs)
+    values = None if plan.is_node else plan.bind(*args, **kwargs)  # a graph has seen to it that what it gives its nodes fits
     call = Call(plan, args, kwargs, run, scope)
     call.observe(values=values)
     if run.journal is None:
         return _look_or_start(call, run, is_alone=is_alone)
-    future = _replay(call, run, run.journal, values, step_key)
+    future = _replay(call, run, run.journal, values or (), step_key)
     if future is None:
         future = _look_or_start(call, run, is_alone=is_alone)
     if scope.trail is not None and call.step is not None:
