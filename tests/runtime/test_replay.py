@@ -164,10 +164,11 @@ def test_the_body_is_told_of_a_divergence_at_the_very_call() -> None:
     def main(_: Any) -> None:
         name = next(names)
         try:
-            steps[name]()
+            future = steps[name]()
         except Exception as error:
             told.append(type(error))
             raise
+        future.result()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
