@@ -60,7 +60,7 @@ def test_a_command_that_leads_to_the_node_that_asks():
     """It runs once, with its answer; also where it is deferred, and LangGraph has it wait."""
     app = asking(holdfast, defer=True)
 
-    assert ["yes", "after"] == app.invoke(holdfast.Command(resume="yes", goto="ask"), THREAD)["log"]
+    assert {"n": 1, "log": ["yes", "after"]} == app.invoke(holdfast.Command(resume="yes", goto="ask"), THREAD)
 
 
 @pytest.mark.parametrize("defer", [False, True], ids=["as it comes", "deferred"])
