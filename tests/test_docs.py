@@ -89,7 +89,7 @@ def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     variables |= {"NO_COLOR": "1", "COLUMNS": "140", "PYTHONWARNINGS": "error", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"}
     (folder / "example.py").write_text(code, encoding="utf-8")
     command = [sys.executable, "example.py"]
-    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, encoding="utf-8", timeout=60, check=False)
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, encoding="utf-8", timeout=180, check=False)
     done.stdout = done.stdout.rpartition(f"{MARK}\n")[2]
     return done
 
