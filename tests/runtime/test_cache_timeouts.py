@@ -97,7 +97,7 @@ def test_the_hard_limit_raises(colour: Any, kind: str, cache: Any) -> None:
 
 def test_the_hard_limit_gives_the_old_value_where_there_is_one(colour: Any, aged: Aged) -> None:
     """As any failure does."""
-    fetch = Setup(colour, "resilient", InMemoryCache(), cache_policy={"ttl": 60, "stale_if_error": 3600, "hard_timeout": 0.05})
+    fetch = Setup(colour, "resilient", InMemoryCache(), cache_policy={"ttl": 60, "stale_if_error": 3600, "hard_timeout": 0.5})
     fetch.call()
     aged.ahead = 100
     fetch.source.gate.clear()

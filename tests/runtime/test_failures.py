@@ -178,7 +178,7 @@ def test_calls_that_failed_together_are_all_made_again_at_once(shape: Callable[.
             raise ConnectionError(n)
         return n
 
-    policy = RetryPolicy(max_attempts=2, initial_interval=0.05, jitter=False) if is_retry else None
+    policy = RetryPolicy(max_attempts=2, initial_interval=0.5, jitter=False) if is_retry else None  # all have failed by then
     main = entrypoint(InMemorySaver(), retry_policy=policy)(shape(work))
     if not is_retry:
         with pytest.raises((ConnectionError, ExceptionGroup)):

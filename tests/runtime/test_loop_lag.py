@@ -20,6 +20,8 @@ SLOW_S = 0.25
 """What each access to the disk takes here."""
 BUSY_S = 0.15
 """How long a loop may stand still on a machine that is busy with other things."""
+TRIES = 3
+"""How often it may be held up for longer by those; the disk would hold it up each time."""
 
 
 @pytest.fixture
@@ -86,11 +88,11 @@ class Calls:
 
 def test_the_loop_goes_on_while_the_disk_is_slow(cache: DiskCache, slow: None) -> None:
     """It stands still for less than one access takes, through misses, hits, renewals, failures and old values in their place."""
-    calls = Calls(cache)
 
     async def main() -> float:
         await Calls(cache).round()  # imports
         cache.purge()
+        calls = Calls(cache)
 
         async def all_of_it() -> None:
             for number in range(2):
@@ -98,7 +100,8 @@ def test_the_loop_goes_on_while_the_disk_is_slow(cache: DiskCache, slow: None) -
                 await asyncio.sleep(0.1)
             await until_async(lambda: not behind._under_way)
 
-        return await longest_stand(all_of_it())
+        longest = await longest_stand(all_of_it())
+        assert calls.asked >= 8
+        return longest
 
-    assert asyncio.run(main()) < BUSY_S
-    assert calls.asked >= 8
+    assert any(asyncio.run(main()) < BUSY_S for _ in range(TRIES))
