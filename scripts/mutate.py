@@ -105,7 +105,7 @@ MODULES = {
     "values/views.py": _KEYS,
     "cache/_fates.py": "cache/test_misses.py cache/test_sweep.py cli/test_cache.py",
     "cache/_keeper.py": "cache/test_disk.py cache/test_faults.py cache/test_misses.py cache/test_processes.py cache/test_hostile.py test_full_disk.py "
-    "cache/test_coherence.py recording/test_recorder.py",
+    "cache/test_coherence.py cache/test_security.py recording/test_recorder.py",
     "cache/_leases.py": "cache/test_leases.py",
     "cache/keys.py": "cache/test_keys.py",
     "overrides/guard.py": "overrides/test_guard.py overrides/test_overrides.py overrides/test_live.py",
@@ -135,7 +135,8 @@ MODULES = {
     "runtime/landing.py": "runtime/test_landing.py runtime/test_cache_timeouts.py runtime/test_flight.py runtime/test_standstill.py",
     "runtime/late.py": "runtime/test_late.py runtime/test_writer.py runtime/test_journal.py test_entrypoint.py",
     "runtime/lookup.py": "runtime/test_lookup.py test_resilient.py runtime/test_flight.py runtime/test_facts.py runtime/test_fail_safe.py "
-    "runtime/test_behind.py runtime/test_cache_modes.py runtime/test_cache_entry.py runtime/test_cache_timeouts.py cache/test_misses.py",
+    "runtime/test_behind.py runtime/test_cache_modes.py runtime/test_cache_entry.py runtime/test_cache_timeouts.py cache/test_misses.py "
+    "runtime/test_loop_lag.py recording/test_probes.py tuning/test_otlp.py",
     "runtime/loops.py": "runtime/test_future.py runtime/test_fork.py test_task.py",
     "runtime/naming.py": "runtime/test_naming.py runtime/test_replay.py runtime/test_journal.py",
     "runtime/once.py": "runtime/test_once.py test_resolve.py",
