@@ -83,7 +83,7 @@ class Rows:
         self._readers: list[_Reader] = []
         self._paused: list[threading.Lock] = []
         self._tables: list[Table] = []  # the one table, once it is set up
-        self._finalizer = weakref.finalize(self, _disconnect, self._tables, self._readers)
+        self._finalizer = weakref.finalize(self, _disconnect_idle, self._lock, self._tables, self._readers)
         with telling(self._file.path):
             found = _identity(self._file.path)
             self._set_up_unless_locked()
@@ -276,6 +276,9 @@ class Rows:
         if earlier is not None and earlier.is_alive():
             earlier.join()
             return
+        if not threading.main_thread().is_alive():  # the interpreter is ending, and waits for no thread that begins now
+            self._sweep()
+            return
         # No daemon: a program that ends now leaves no more than its limit.
         thread = threading.Thread(target=self._sweep, name="holdfast-sweep")
         try:
@@ -363,6 +366,17 @@ def _disconnect(tables: list[Table], readers: list[_Reader]) -> None:
         reader.disconnect()
     for table in tables:
         table.disconnect()
+
+
+def _disconnect_idle(lock: threading.Lock, tables: list[Table], readers: list[_Reader]) -> None:
+    """Close what is open, at the end of a process too; there another thread may be at work still, under whose hands SQLite must not be closed."""
+    for reader in readers:
+        if reader.lock.acquire(blocking=False):
+            reader.disconnect()
+            reader.lock.release()
+    if lock.acquire(blocking=False):
+        _disconnect(tables, [])
+        lock.release()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
