@@ -55,14 +55,18 @@ def asking(state, city):
     """Takes more than the state."""
 
 
-@pytest.mark.parametrize(("function", "says"), [(nothing, "takes 0 positional arguments"), (asking, "'city'")])
-def test_a_function_that_graphs_cannot_call(function, says):
-    """A node, an edge or a handler that does not take the state, or asks for more, is refused when the graph is compiled."""
+def graphs_of(function):
+    """One with it as a node, one as an edge, one as a handler; and what each is called."""
     node = StateGraph(Log).add_node("a", function).add_edge(START, "a")
     edge = noting().add_conditional_edges("a", function, ["a"])
     handler = StateGraph(Log).add_node("a", lambda _: None, error_handler=function).add_edge(START, "a")
+    return (node, "node 'a'"), (edge, "the conditional edge '.*' of 'a'"), (handler, "the error handler of node 'a'")
 
-    for graph, what in ((node, "node 'a'"), (edge, "the conditional edge .* of 'a'"), (handler, "the error handler of node 'a'")):
+
+@pytest.mark.parametrize(("function", "says"), [(nothing, "takes 0 positional arguments"), (asking, "'city'")])
+def test_a_function_that_graphs_cannot_call(function, says):
+    """A node, an edge or a handler that does not take the state, or asks for more, is refused when the graph is compiled."""
+    for graph, what in graphs_of(function):
         with pytest.raises(PolicyError, match=f"{what} cannot be called: .*{says}.*It gets the state"):
             graph.compile()
 
@@ -81,11 +85,7 @@ def works(state):
 )
 def test_what_is_no_function_of_the_state(given, says):
     """The error says of which node, edge or handler, and speaks of no decorator that nobody has written."""
-    node = StateGraph(Log).add_node("a", given).add_edge(START, "a")
-    edge = noting().add_conditional_edges("a", given, ["a"])
-    handler = StateGraph(Log).add_node("a", lambda _: None, error_handler=given).add_edge(START, "a")
-
-    for graph, what in ((node, "node 'a'"), (edge, "the conditional edge '.*' of 'a'"), (handler, "the error handler of node 'a'")):
+    for graph, what in graphs_of(given):
         with pytest.raises(PolicyError, match=f"^{what} {says}"):
             graph.compile()
 

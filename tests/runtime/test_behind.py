@@ -347,6 +347,20 @@ def test_a_refresh_whose_loop_ends_is_begun_once_more(still: FakeClock, is_begun
     assert len(begun) == asyncio.run(fetch())
 
 
+def left_refreshing(fetch: Any, begun: list[Any], still: FakeClock) -> asyncio.AbstractEventLoop:
+    """A loop that stands still in the middle of a refresh, the second time that the body has begun."""
+    asyncio.run(fetch())
+    still.advance(61)
+    loop = asyncio.new_event_loop()
+
+    async def main() -> None:
+        await fetch()
+        await until_async(lambda: len(begun) == 2)
+
+    loop.run_until_complete(main())
+    return loop
+
+
 @pytest.mark.parametrize("age", [0, 60], ids=["old", "expired"])
 def test_a_refresh_on_a_loop_that_stands_still_is_given_up(still: FakeClock, age: float) -> None:
     """A loop that is never run again, nor closed: the next call begins another refresh, or computes, instead of counting on that one."""
@@ -359,16 +373,7 @@ def test_a_refresh_on_a_loop_that_stands_still_is_given_up(still: FakeClock, age
         return len(begun)
 
     fetch = stale_async(body)
-    asyncio.run(fetch())
-    still.advance(61)
-    loop = asyncio.new_event_loop()
-
-    async def main() -> None:
-        await fetch()
-        await asyncio.sleep(0.01)
-
-    loop.run_until_complete(main())
-    assert [1, 1] == begun
+    loop = left_refreshing(fetch, begun, still)
     still.advance(age)
     assert (3 if age else 1) == asyncio.run(fetch())
     if not age:
@@ -426,15 +431,7 @@ def test_a_refresh_that_was_given_up_may_still_end(still: FakeClock) -> None:
         return len(begun)
 
     fetch = stale_async(body)
-    asyncio.run(fetch())
-    still.advance(61)
-    loop = asyncio.new_event_loop()
-
-    async def main() -> None:
-        await fetch()
-        await until_async(lambda: len(begun) == 2)
-
-    loop.run_until_complete(main())
+    loop = left_refreshing(fetch, begun, still)
     assert 1 == asyncio.run(fetch())
     until(lambda: len(begun) >= 3 and not behind._under_way)
     (left,) = asyncio.all_tasks(loop)
