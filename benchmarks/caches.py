@@ -251,7 +251,7 @@ ROWS = [
     ),
     Row(
         name="miss and store, a small dict, sync",
-        guards=(Guard("diskcache.memoize", 4),),  # today 2: a turn among processes, and what is kept to explain a later miss
+        guards=(Guard("diskcache.memoize", 3),),  # today 2: a turn among processes, and what is kept to explain a later miss
         contestants=_misses(SYNC_MEMORY, record, is_async=False),
     ),
     Row(

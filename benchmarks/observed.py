@@ -253,7 +253,7 @@ def _row(
     return Row(
         name=f"{name}, {colour}{', until all is written' if until_written else ''}",
         target=target,
-        guards=(Guard(peer, 3),) if is_guarded else (),  # today 2 for a run, which the other side has only as a span
+        guards=(Guard(peer, 2),) if is_guarded else (),
         contestants={
             "bare": Contestant(bare(is_async=is_async)),
             "holdfast": Contestant(ours(is_async=is_async, until_written=until_written), CALLS),
