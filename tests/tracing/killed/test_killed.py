@@ -308,11 +308,11 @@ def test_nothing_is_marked_as_healed_that_could_not_be_sent(lives):
 @both_kinds
 def test_what_hung_is_told(lives):
     """A call that has lasted a second is kept though nothing of it has left, and says until when it was seen."""
-    healed = killed_while_it_hangs(lives, "hanging", {"fetch attempt 2", "run plan"})
+    healed = killed_while_it_hangs(lives, "hanging", {"run plan", "fetch", "fetch attempt 2"})
 
     assert {"run plan", "fetch", "fetch attempt 2"} == set(healed)
-    # Those above it may have been seen last when the first attempt left.
-    assert healed["fetch attempt 2"].time[1] - healed["fetch"].time[0] >= 10**9
+    # It was seen last with its run, of which a sign is kept once that has lasted a second.
+    assert healed["fetch attempt 2"].time[1] - healed["run plan"].time[0] >= 10**9
     assert CLIENT == healed["fetch attempt 2"].kind
 
 
@@ -326,12 +326,12 @@ def test_what_hung_without_children_is_told(lives):
 
 
 def killed_while_it_hangs(lives, instant, names):
-    """What is healed of a process that is killed once spans of these names are kept."""
+    """What is healed of a process that is killed once the spans of these names are kept, and no others any more."""
     process = lives.start("app.py", str(lives.folder), instant)
     assert "hangs\n" == process.stdout.readline()
     saver = SqliteSaver.read_only(lives.folder / "runs.db")
     run = saver.latest("trip-1")
-    until(lambda: names <= {keeper.decode(data).row.name for data in open_spans(saver.steps(run.run_id)).values()})
+    until(lambda: names == {keeper.decode(data).row.name for data in open_spans(saver.steps(run.run_id)).values()})
     process.kill()
     process.communicate()
     saver.close()
