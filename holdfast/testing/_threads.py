@@ -4,12 +4,15 @@ A snapshot of all threads' innermost frames (`sys._current_frames`) is taken whi
 stands at one of the few places below, where only another thread can free it, and nobody has done so yet: a notified waiter, or a loop
 with callbacks ready, is about to run although its frame has not moved. Whatever is not provably parked counts as *busy*. A busy thread
 that stays at one instruction for many looks sits in a C call (a socket, a real sleep, a lock); how long to respect that is up to the caller.
+Where the system tells, one that has the processor or waits for a turn on it does not stand still, whatever its frame says.
 """
 
 from __future__ import annotations
 
 import math
 import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from holdfast.runtime.standstill import current_frames
@@ -25,6 +28,8 @@ Stack = list[tuple["CodeType", int]]
 
 _SETTLED_LOOKS = 100
 """Looks after which a thread rests again that has come back to where it blocked at the start; sooner it may just pass by there."""
+_TASKS = Path("/proc/self/task")
+"""What Linux knows of this process's threads."""
 _FAR = 1.0
 """Seconds: an event loop's own timer further off than this does not keep it from counting as parked."""
 
@@ -73,7 +78,7 @@ class Watch:
         if _place(frame) in _PLACES or _is_loop_awake(frame):
             return 0  # freed already, and about to run: not even a place excused at the start is one of rest then
         known, looks = self._unmoved.get(ident, (None, 0))
-        looks = looks + is_look if known == position else 0
+        looks = looks + is_look if known == position and not (is_look and is_runnable(ident)) else 0
         if looks == _SETTLED_LOOKS and self._resting.get(ident) == _stack(frame):
             looks = math.inf  # one that reads what it is sent, and has come back to its place of rest
         self._unmoved[ident] = (position, looks)
@@ -87,6 +92,18 @@ def is_parked(frame: FrameType) -> bool:
         return check(frame.f_locals)
     if frame.f_code.co_name == "select" and frame.f_back is not None:
         return _is_selector_parked(frame.f_back)
+    return False
+
+
+def is_runnable(ident: int) -> bool:
+    """Tell whether a thread has the processor or waits for a turn on it, as far as the system tells: False where it does not.
+
+    On a busy machine a thread may wait so for longer than any real call that is respected takes. See proc_pid_stat(5): the state
+    is the field behind the name, which stands in brackets and may have some of its own.
+    """
+    native = next((thread.native_id for thread in threading.enumerate() if thread.ident == ident), None)
+    with suppress(OSError):  # it has ended, or this is no Linux
+        return (_TASKS / str(native) / "stat").read_bytes().rpartition(b") ")[2].startswith(b"R")
     return False
 
 

@@ -9,10 +9,12 @@ import itertools
 import math
 import queue
 import socket
+import sqlite3
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
@@ -512,3 +514,34 @@ def test_a_loop_that_was_at_rest_from_the_start_is_at_work_once_it_has_something
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system tells")
+def test_who_has_the_processor_or_waits_for_it_does_not_stand_still():
+    """A call that computes without the GIL, beside one that waits: both stay at one instruction."""
+    here, there = socket.socketpair()
+    database = sqlite3.connect(":memory:", check_same_thread=False)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+
+    def compute():
+        with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+            database.execute(endless)
+
+    def watched(body):
+        """A thread inside its body, and for how many looks it has stood still."""
+        thread, watch = threading.Thread(target=body), _threads.Watch()
+        thread.start()
+        rest(thread)
+        others = {other.ident for other in threading.enumerate()} - {thread.ident}
+        return thread, lambda: watch.stillness(others, calm=math.inf, is_look=True)
+
+    with here, there, closing(database):
+        computing, look = watched(compute)
+        moved = [look() for _ in range(10)]
+        until(lambda: database.interrupt() or not computing.is_alive())
+        waiting, look = watched(functools.partial(here.recv, 1))
+        until(look)
+        there.send(b".")
+        waiting.join(30)
+
+    assert [0] * 10 == moved
