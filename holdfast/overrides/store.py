@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import weakref
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -81,8 +80,6 @@ class Overrides:
         self.path = Path(folder).absolute() / FILE
         self._writer = Database(self.path, SCHEMA, busy_timeout=BUSY_TIMEOUT)
         self._reader = Database(self.path, SCHEMA, is_reader=True, busy_timeout=BUSY_TIMEOUT)
-        for each in (self._writer, self._reader):  # for whoever does not close it: Python 3.13 warns of open connections
-            weakref.finalize(self, each.close).atexit = False
 
     def current(self, task: str | None = None) -> list[Override]:
         """What is in force now, by task.

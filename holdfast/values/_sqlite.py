@@ -64,6 +64,7 @@ class Database:
     """
 
     _connection: Connection | None = None
+    _closing: weakref.finalize[..., Database] | None = None  # closes the connection of whoever is dropped without a close
     _patience = -1  # the connection's busy timeout, milliseconds
     _level = ""  # how the connection syncs
 
@@ -86,10 +87,6 @@ class Database:
         self._owner = 0  # the thread that holds the lock
         _databases.add(self)
 
-    def __del__(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-
     def transaction(self, *, is_lasting: bool = True) -> contextlib.AbstractContextManager[Connection]:
         """Hold the write lock: commit when the block ends, roll back when it raises. Do not nest.
 
@@ -108,9 +105,22 @@ class Database:
             self._disconnect()
 
     def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
+        connection = self._let_go()
         if connection is not None:
             connection.close()
+
+    def _hold(self, connection: Connection) -> Connection:
+        self._connection = connection
+        # No `__del__`: in a circle that is collected the connection's own turn may come first, and Python 3.13 then warns that it is open.
+        self._closing = weakref.finalize(self, connection.close)
+        self._closing.atexit = False  # `_close_at_last` does that
+        return connection
+
+    def _let_go(self) -> Connection | None:
+        connection, self._connection = self._connection, None
+        if self._closing is not None:
+            self._closing.detach()
+        return connection
 
     def _close_at_last(self) -> None:
         """Close the connection unless a thread is at work on it: the end of a process waits for none."""
@@ -140,7 +150,7 @@ class Database:
             self._owner = threading.get_ident()
             connection = self._connection
             if connection is None:
-                connection = self._connection = self._connect()
+                connection = self._hold(self._connect())
             try:
                 self._sync_as(connection, level)
                 self._begin(connection, begin)
@@ -296,7 +306,7 @@ class Database:
         """In the child: a lock of its own, and nothing of the parent's."""
         self._lock, self._next = threading.Lock(), threading.Lock()
         self._owner = 0
-        connection, self._connection = self._connection, None
+        connection = self._let_go()
         if connection is not None:
             import ctypes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sqlite3
@@ -53,6 +54,11 @@ def add(database, text):
     """Insert one note."""
     with database.transaction() as connection:
         connection.execute("INSERT INTO notes (text) VALUES (?)", (text,))
+
+
+def is_open_here(path):
+    """Whether this process has the file open."""
+    return str(path) in {os.path.realpath(each) for each in Path("/dev/fd").iterdir()}
 
 
 def texts(database):
@@ -634,6 +640,23 @@ def test_a_fork_inside_a_transaction_keeps_the_parents_half_only(open_notes, pat
     assert ("", "", 0) == finish(child)
 
     assert ["parent", "both"] == texts(open_notes())
+
+
+def test_whoever_is_dropped_in_a_circle_leaves_no_connection_open(path, monkeypatch):
+    """Though the collector comes to the connection first, which was there before its owner: Python 3.13 warns of open ones."""
+    said = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: said.append(unraisable.exc_value))
+    older = Database(path, NOTES)._connect()
+    dropped = Database(path, NOTES)
+    dropped._connect = lambda kept=[older]: kept.pop()
+    add(dropped, "x")
+    dropped.circle = dropped
+    are_open = [is_open_here(path)]
+    del dropped, older
+    gc.collect()
+    are_open.append(is_open_here(path))
+
+    assert ([], [True, False]) == (said, are_open)
 
 
 def test_commits_survive_kill_9(open_notes, path):
