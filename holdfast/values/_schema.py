@@ -28,6 +28,32 @@ class Schema(NamedTuple):
     migrations: tuple[str, ...]
     views: Mapping[int, str] = MappingProxyType({})
 
+    def checked(self, path: Path, identity: int, version: int, *, is_empty: bool) -> int:
+        """The schema version of a file.
+
+        Args:
+            path: The file, for the errors.
+            identity: Its ``application_id``.
+            version: Its ``user_version``.
+            is_empty: Whether it has no table.
+
+        Returns:
+            0 for an empty file.
+
+        Raises:
+            StoreError: It is not ours, or newer than this code.
+        """
+        if identity == 0 and is_empty:
+            return 0
+        if identity != self.application_id:
+            raise StoreError(f"{path} is a SQLite file, but not a holdfast {self.name}: choose another path")
+        if version > len(self.migrations):
+            raise StoreError(
+                f"the {self.name} {path} was written by a newer holdfast (schema {version}, this one knows "
+                f"{len(self.migrations)}): upgrade holdfast, or choose another path"
+            )
+        return version
+
     def for_reader(self, version: int, path: Path) -> str:
         """The script by which a reader sees a file of this version as one of the newest; ``""`` when it is that.
 

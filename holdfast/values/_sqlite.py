@@ -265,20 +265,11 @@ class Database:
             self._migrate(connection)
 
     def _version(self, connection: Connection) -> int:
-        """The file's schema version, 0 for an empty file; refuses what is not ours or is newer than this code. Call it in a transaction."""
+        """The file's schema version; see `Schema.checked`. Call it in a transaction."""
         identity = int(connection.execute("PRAGMA application_id").fetchone()[0])
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         has_tables = connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0]
-        if identity == 0 and not has_tables:
-            return 0
-        if identity != self.schema.application_id:
-            raise StoreError(f"{self.path} is a SQLite file, but not a holdfast {self.schema.name}: choose another path")
-        if version > len(self.schema.migrations):
-            raise StoreError(
-                f"the {self.schema.name} {self.path} was written by a newer holdfast (schema {version}, this one knows "
-                f"{len(self.schema.migrations)}): upgrade holdfast, or choose another path"
-            )
-        return version
+        return self.schema.checked(self.path, identity, version, is_empty=not has_tables)
 
     def _migrate(self, connection: Connection) -> None:
         with _within(connection, "BEGIN IMMEDIATE"):
