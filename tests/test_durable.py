@@ -280,8 +280,8 @@ def test_waiting_for_a_thread(folder: Path) -> None:
     with started(folder, "slow.invoke(0, thread_id='t')") as process:
         wait_for(lambda: lines(folder, "seen"))
         killer = threading.Timer(0.3, process.kill)
+        began = time.monotonic()  # before the timer's own beginning, from which its 0.3 s count
         killer.start()
-        began = time.monotonic()
         assert 1 == here.invoke(None, thread_id="t", wait="20s")
         assert 0.3 <= time.monotonic() - began < 10
         killer.join()
