@@ -32,11 +32,12 @@ def app(graph, tmp_path, ran):
 
     made = graph(node)
     made.invoke({"n": 0}, CONFIG, interrupt_before=["node"])
-    if os.fork() == 0:  # what LangGraph's own saver has in memory, the child has too
+    child = os.fork()
+    if child == 0:  # what LangGraph's own saver has in memory, the child has too
         holdfast.langgraph.configure(checkpointer=SqliteSaver(tmp_path / "tasks.db"))
         made.invoke(None, CONFIG)
         os._exit(1)
-    assert -signal.SIGKILL == os.waitstatus_to_exitcode(os.wait()[1])
+    assert -signal.SIGKILL == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     holdfast.langgraph.configure(checkpointer=SqliteSaver(tmp_path / "tasks.db"))
     with pytest.raises(InDoubt, match=r"holdfast\.langgraph\.resolve\(thread_id='trip-1', step='"):
         made.invoke(None, CONFIG)
