@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import time
 
 import pytest
 
 from tests.faults.lives import Round
 from tests.faults.scenarios import FAULTS, Faults
+from tests.waiting import until
 
 ROUNDS = {"kill": 2, "term": 1, "int": 1, "race": 1, "inherit": 1, "disk": 1, "gather": 1, "as_completed": 1, "threads": 1}
 
@@ -38,9 +38,8 @@ def killed(faults, tmp_path):
 
     def make(**options):
         lived = Round("mixed", tmp_path, random.Random(1), faults.expected("mixed"), options)
-        with lived.started() as process:
-            while lived.begun() < 40 and process.poll() is None:
-                time.sleep(0.001)
+        with lived.started(most_begun="40") as process:
+            until(lambda: lived.begun() >= 40)
             process.kill()
             process.wait()
         return lived
