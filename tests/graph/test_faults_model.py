@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import threading
 from collections import Counter
 from typing import Annotated, Any, TypedDict
 
@@ -43,6 +44,7 @@ class Program:
         self.calls = 0
         self.done: Counter[str] = Counter()
         self._fails_at = fails_at
+        self._counting = threading.Lock()
         plain, joined, sent = shape
         graph = StateGraph(State)
         for name in NAMES:
@@ -54,10 +56,11 @@ class Program:
 
     def node(self, name: str) -> Any:
         def run(state: Any) -> Any:
-            self.calls += 1
-            if self.calls in self._fails_at:
-                raise Trouble(self.calls)
-            self.done[name] += 1
+            with self._counting:  # several at once, each on a thread of its own
+                self.calls += 1
+                if self.calls in self._fails_at:
+                    raise Trouble(self.calls)
+                self.done[name] += 1
             carried = state if isinstance(state, int) else None
             return {"log": [name if carried is None else f"{name}{carried}"], "budget": 99 if carried is not None else state["budget"] - 1}
 
