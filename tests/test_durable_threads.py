@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from holdfast import InMemorySaver, SqliteSaver, entrypoint, task
 from holdfast.errors import StoreError
+from tests.waiting import until, until_async
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,21 +135,20 @@ def test_a_loop_that_is_shut_down_keeps_no_thread() -> None:
 
         def claim(self, thread_id: str, /, *, force: bool = False) -> Lease:
             asks.set()
-            time.sleep(0.1)
+            until(lambda: running and running[0].cancelling())
             return super().claim(thread_id, force=force)
 
-    saver = Slow()
+    saver, running = Slow(), list[asyncio.Task[int]]()
 
     @entrypoint(saver)
     def main(n: int) -> int:
         return n
 
     async def leave() -> None:
-        running = asyncio.create_task(main.ainvoke(1, thread_id="t"))
-        while not asks.is_set():
-            await asyncio.sleep(0.001)
-        assert not running.done()
+        running.append(asyncio.create_task(main.ainvoke(1, thread_id="t")))
+        await until_async(asks.is_set)
+        assert not running[0].done()
 
     asyncio.run(leave())
 
-    assert 2 == main.invoke(2, thread_id="t", wait=1)
+    assert 2 == main.invoke(2, thread_id="t", wait=60)
