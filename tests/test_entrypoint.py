@@ -500,7 +500,7 @@ def test_batch_runs_in_parallel_and_in_order() -> None:
 
     @entrypoint
     def main(x: int) -> int:
-        barrier.wait(10)
+        barrier.wait(60)
         if x < 0:
             raise ValueError(x)
         return double(x).result()

@@ -96,7 +96,7 @@ def test_tasks_run_in_parallel() -> None:
 
     @task
     def meet() -> int:
-        return barrier.wait(10)
+        return barrier.wait(60)
 
     @entrypoint
     def main() -> list[int]:
