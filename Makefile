@@ -29,8 +29,8 @@ demo: $(VENV)/.demo ## a really flaky API: retried, cached, and its trace drawn
 test: $(VENV)/.dev ## the whole suite
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
-test-all: $(VENV)/.dev ## the suite on each Python of 3.11, 3.12, 3.13 that is installed
-	@$(BIN)/python scripts/test_all.py $(SIDE_BY_SIDE) $(ARGS)
+test-all: $(VENV)/.dev ## the suite on each Python of 3.11, 3.12, 3.13 that is installed, with examples of properties that were never tried
+	@$(BIN)/python scripts/test_all.py $(SIDE_BY_SIDE) --hypothesis-profile=search $(ARGS)
 
 lint: $(VENV)/.dev ## ruff: rules and format
 	@$(BIN)/ruff check --quiet .

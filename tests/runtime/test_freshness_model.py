@@ -137,6 +137,6 @@ class Cached(RuleBasedStateMachine):
         return found
 
 
-Cached.TestCase.settings = settings(max_examples=60, stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+Cached.TestCase.settings = settings(max_examples=60, stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow])
 TestCached = Cached.TestCase
 TestCached.__doc__ = "All options at once, in any order of events."
