@@ -8,7 +8,7 @@ A sink may hang, raise, be slow or be closed; no call may notice. So each sink h
 - The thread lingers a moment before it writes, so that bursts become batches and a busy producer wakes it a few times per second only.
 - A child process made by fork starts with empty lanes and no threads; what was queued belongs to the parent. No write is under way
   while the process forks (unless its sink hangs), so no lock of a sink is inherited locked.
-- At exit all lanes together have `EXIT_TIMEOUT` seconds, and close their files within them: on their threads, as a disk may be slow.
+- At exit all lanes together have `EXIT_TIMEOUT` seconds, and close their files within them, on their threads; what is lost is said then.
 
 Time here is the real one on purpose: a fake clock is for what calls do.
 """
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 CAPACITY = 10_000
 EXIT_TIMEOUT = 2.0
+LAST_WORDS = 0.5  # seconds for what is lost to be said when the others have used up theirs: a busy machine runs no thread at once
 FORK_TIMEOUT = 0.1
 BATCH = 512
 REASON_LIMIT = 300
@@ -108,8 +109,7 @@ class Lane:
 
     def reset(self) -> None:
         """Start afresh in a forked child: nothing queued or lost, no thread, locks nobody holds."""
-        self.dropped = 0
-        self.failed = 0
+        self.dropped = self.failed = 0
         self._lost_before = 0  # at the last flush
         self._items: deque[Any] = deque()
         self._taken = 0
@@ -338,23 +338,25 @@ def flush(timeout: Duration = EXIT_TIMEOUT) -> bool:
         PolicyError: ``timeout`` is no duration.
     """
     ends = time.monotonic() + waitable(patience(timeout, what="timeout"))
+    has_left = _flush_sinks(ends)
+    return _stderr.flush(max(0.05, ends - time.monotonic())) and has_left  # last: the others may have had to say something
+
+
+def _flush_sinks(ends: float, *, is_last: bool = False) -> bool:
+    """Wait for all but stderr, until ``ends`` of the monotonic clock; False when that was not enough, or anything was lost since the last time."""
     lanes = [lane for lane in list(_lanes) if lane is not _stderr]
-    arrivals = [lane.mark() for lane in lanes]
-    are_flushed = [arrived.wait(max(0.0, ends - time.monotonic())) for arrived in arrivals]
-    are_whole = [not lane.has_lost_more() for lane in lanes]
-    is_said = _stderr.flush(max(0.05, ends - time.monotonic()))  # last: the others may have had to say something
-    return all([*are_flushed, *are_whole, is_said])
+    marks = [lane.mark(is_last=is_last) for lane in lanes]
+    are_flushed = [arrived.wait(max(0.0, ends - time.monotonic())) for arrived in marks]
+    return all([*are_flushed, *[not lane.has_lost_more() for lane in lanes]])
 
 
 def _at_exit() -> None:
     """Give everything `EXIT_TIMEOUT` seconds to leave and to be closed, and say what did not leave."""
-    for lane in _lanes:
-        lane.mark(is_last=True)
-    flush(EXIT_TIMEOUT)
-    for lane in _lanes:
-        if lane is not _stderr:
-            lane.tell_losses(stderr)
-    _stderr.flush(0.05)
+    ends = time.monotonic() + EXIT_TIMEOUT
+    _flush_sinks(ends, is_last=True)
+    for lane in [each for each in _lanes if each is not _stderr]:
+        lane.tell_losses(stderr)
+    _stderr.flush(max(LAST_WORDS, ends - time.monotonic()))
 
 
 def synchronous(value: bool) -> bool:  # noqa: FBT001 - a switch

@@ -371,12 +371,27 @@ def test_exit_is_bounded_and_says_what_was_lost():
     done, took = python("""
         import time
         from holdfast.tracing.safety import firewall
+        firewall.LAST_WORDS = 60.0  # the machine may be slow
         for name in ("a", "b", "c"):
             firewall.Lane(name, lambda batch: time.sleep(60)).send(1)
     """)
 
     assert 2.0 <= took < 50.0  # the sinks take a minute each
     assert 3 == done.stderr.count("holdfast: 1 item was still waiting for")
+
+
+def test_what_is_lost_is_said_on_a_machine_that_is_slow_to_run_a_thread():
+    """When the sinks have used up the time of all, stderr still has a little of its own."""
+    done, _ = python("""
+        import time
+        from holdfast.tracing.safety import firewall
+        firewall.EXIT_TIMEOUT, firewall.LAST_WORDS = 0.1, 60.0
+        write = firewall._stderr._write
+        firewall._stderr._write = lambda lines: (time.sleep(0.2), write(lines))
+        firewall.Lane("a", lambda batch: time.sleep(60)).send(1)
+    """)
+
+    assert "holdfast: 1 item was still waiting for a at the end; it is lost\n" == done.stderr
 
 
 def test_exit_counts_what_was_lost_before():
