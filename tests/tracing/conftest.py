@@ -247,6 +247,12 @@ def with_traceback():
     return raised
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_left_to_say():
+    """What the end of an earlier test says, behind its back, is not heard in this one."""
+    firewall.flush(30.0)
+
+
 @pytest.fixture
 def inline():
     """Everything that leaves is written on the caller's thread."""
