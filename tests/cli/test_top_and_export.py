@@ -190,8 +190,8 @@ def test_export_that_fails_says_why(command, filled, tmp_path):  # noqa: F811
     with refusing(401) as url:
         said = command("export", "--to", url)
     assert (1, "", f"Error: {url} did not take the spans: 401 Unauthorized: check OTEL_EXPORTER_OTLP_HEADERS\n") == said
-    where = closed_port()
-    code, _, err = command("export", "--to", where, OTEL_EXPORTER_OTLP_TIMEOUT="1")
+    with closed_port() as where:
+        code, _, err = command("export", "--to", where, OTEL_EXPORTER_OTLP_TIMEOUT="1")
     assert (1, True) == (
         code,
         err.startswith(f"Error: {where}/v1/traces did not take the spans: no connection to {where}/v1/traces: Connection refused: "),

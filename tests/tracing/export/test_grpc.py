@@ -114,10 +114,10 @@ def test_spans_refused_within_an_answer_are_told_and_counted(make_play, capsys):
 
 def test_nobody_is_there(make_play, capsys):
     """In the words of the system, as over HTTP."""
-    endpoint = closed_port()
-    place = endpoint.removeprefix("http://")
-    said = heard(make_play, endpoint, capsys, is_lost=False)
+    with closed_port() as endpoint:
+        said = heard(make_play, endpoint, capsys, is_lost=False)
 
+    place = endpoint.removeprefix("http://")
     assert f"no connection to {place}: Connection refused: is it running? check {PLACE}" == said
 
 
@@ -144,7 +144,8 @@ def test_the_port_for_grpc_is_no_port_for_http(make_play, capsys):
 
 def test_the_exporter_itself_says_nothing_even_at_the_end(make_play, capsys):
     """What it gives up is counted and said by us; its own line would be a second one."""
-    heard(make_play, closed_port(), capsys, is_lost=False)
+    with closed_port() as endpoint:
+        heard(make_play, endpoint, capsys, is_lost=False)
     firewall.flush(30.0)
 
     rest = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("holdfast: ")]

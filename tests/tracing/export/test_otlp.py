@@ -103,11 +103,15 @@ def black_hole():
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
+@contextlib.contextmanager
 def closed_port():
-    """A port on which nobody listens."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{server.getsockname()[1]}"
+    """A port on which nobody listens; it is kept, or another process might get it."""
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{kept.getsockname()[1]}"
+
+
+NOWHERE = {"closed port": closed_port, "black hole": black_hole}
 
 
 @pytest.fixture(params=list(COLLECTORS))
@@ -258,11 +262,11 @@ def lanes_end(processor):
     processor._close()
 
 
-@pytest.mark.parametrize("where", ["closed port", "black hole"])
+@pytest.mark.parametrize("where", NOWHERE)
 def test_an_unreachable_collector_slows_no_call(make_play, watching, protocol, where):
     """Spans are queued; flushing gives up in time."""
-    with black_hole() as hole:
-        processor = exporters.otlp(destination(hole if where == "black hole" else closed_port(), protocol))
+    with NOWHERE[where]() as endpoint:
+        processor = exporters.otlp(destination(endpoint, protocol))
         play = make_play(watching(processor))
         slowest = 0.0
         for _ in range(200):
@@ -281,13 +285,14 @@ def test_an_unreachable_collector_slows_no_call(make_play, watching, protocol, w
 
 def test_a_password_in_the_endpoint_is_told_nobody(fresh, capsys, protocol):
     """Neither where it is said that nobody answers there, nor by the handle."""
-    endpoint = closed_port().replace("//", "//bob:hunter2@")
-    handle = configure("otlp", endpoint=endpoint, protocol=protocol, lines=False)
-    handle._processor.lane.complain(f"Failed to export to {endpoint}")
-    handle._processor.lane.dropped = 1
-    lanes_end(handle._processor)
-    handle.shutdown()
-    firewall.flush(30.0)
+    with closed_port() as nowhere:
+        endpoint = nowhere.replace("//", "//bob:hunter2@")
+        handle = configure("otlp", endpoint=endpoint, protocol=protocol, lines=False)
+        handle._processor.lane.complain(f"Failed to export to {endpoint}")
+        handle._processor.lane.dropped = 1
+        lanes_end(handle._processor)
+        handle.shutdown()
+        firewall.flush(30.0)
 
     said = capsys.readouterr().err
     assert "hunter2" not in said + repr(handle)
@@ -306,11 +311,11 @@ def python(program, **environment):
     )
 
 
-@pytest.mark.parametrize("where", ["closed port", "black hole"])
+@pytest.mark.parametrize("where", NOWHERE)
 def test_exit_is_bounded_when_the_collector_is_unreachable(protocol, where):
     """Within two seconds, with a word about what was lost, and the SDK's own complaints said once."""
-    with black_hole() as hole:
-        target = _targets.target(hole if where == "black hole" else closed_port(), protocol)
+    with NOWHERE[where]() as endpoint:
+        target = _targets.target(endpoint, protocol)
         done = python(
             f"""
             import atexit, time
