@@ -16,6 +16,7 @@ import pytest
 
 from holdfast import SqliteSaver
 from tests.cli.conftest import CALL, ENVIRONMENT
+from tests.waiting import LETS_BE_NUDGED, interrupt
 
 PROGRAM = """
 import os, sys, time
@@ -72,7 +73,7 @@ def leave(code):
 @pytest.fixture
 def folder(tmp_path):
     """Where people stand: with a module of theirs."""
-    (tmp_path / "app.py").write_text(PROGRAM)
+    (tmp_path / "app.py").write_text(LETS_BE_NUDGED + PROGRAM)
     return tmp_path
 
 
@@ -239,7 +240,7 @@ def test_ctrl_c_stops_and_says_how_to_go_on(folder):
         [sys.executable, "-c", CALL, "resume", "app:pay", "--thread", "t"], cwd=folder, env=ENVIRONMENT, stderr=subprocess.PIPE
     )
     wait_for(folder / "charged", 22)  # it has come to the one that is held, once more
-    process.send_signal(signal.SIGINT)
+    interrupt(process)
     _, err = process.communicate(timeout=60)
 
     assert (130, "Error: stopped; `holdfast resume app:pay --thread t` goes on\n") == (process.returncode, err.decode())
