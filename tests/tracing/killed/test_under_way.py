@@ -21,8 +21,9 @@ def told():
 
 @pytest.fixture
 def watch(told, monkeypatch):
-    """Tells them, in a process in which nothing is under way."""
+    """Tells them, in a process in which nothing is under way, and nobody else is told."""
     monkeypatch.setattr(under_way, "_runs", {})
+    monkeypatch.setattr(under_way, "_wakers", [])
     return Watch(lambda rows: told.append(list(rows)), exporters.row)
 
 
