@@ -123,14 +123,18 @@ def resumed(tasks, saver):
     asks.invoke(1, thread_id="t")
     asks.invoke(Command(resume="yes"), thread_id="t")
 
+    begun = threading.Event()  # each execution has a loop of its own
+
     @task(name="doubtful", delivery="at-most-once")
     async def doubtful():
+        begun.set()
         await asyncio.sleep(60)
 
     @entrypoint(name="in_doubt", checkpointer=saver)
     async def in_doubt():
         future = doubtful()
-        await asyncio.sleep(0.01)
+        await until_async(lambda: begun.is_set() or future.done())
+        begun.clear()
         future.cancel()
         await future
 
