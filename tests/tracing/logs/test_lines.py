@@ -306,14 +306,14 @@ for _ in range(3):
     observer.run_started(run)
     run.outcome = "ok"
     observer.run_ended(run)
-firewall.flush()
+firewall.flush(60)
 print("went on", flush=True)
 os._exit(0)
 """,
         ],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
 

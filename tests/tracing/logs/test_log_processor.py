@@ -153,7 +153,7 @@ def plan():
     return fetch().result()
 
 plan.invoke(run_id="r1")
-holdfast.flush()
+holdfast.flush(60)
 """
 
 

@@ -318,7 +318,9 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 import holdfast.tracing
 from holdfast import RetryPolicy, resilient
 from holdfast.testing import flaky
+from holdfast.tracing.safety import firewall
 
+firewall.EXIT_TIMEOUT = 60.0  # however slow the disk is
 reader = InMemoryMetricReader()
 {before}
 fetch = resilient(name="fetch", retry_policy=RetryPolicy(initial_interval=0.001))(flaky(1, result="ok"))

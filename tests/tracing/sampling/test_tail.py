@@ -57,10 +57,11 @@ def test_only_the_interesting_tree_is_sent_and_whole(kind, receiver):
     """Spans of holdfast and of other libraries are one tree, above and below."""
     with configure("otlp", endpoint=receiver.endpoint, sampling=KeepInteresting(ratio=0), lines=False) as handle:
         work()
-        assert handle.flush()
+        assert handle.flush(60)
         assert {} == receiver.spans()
         work(failures=1)
         work()
+        assert handle.flush(60)
     found = [span for scope in receiver.scopes() for span in scope.spans]
 
     assert ALL == {span.name for span in found}
@@ -71,11 +72,12 @@ def test_only_the_interesting_tree_is_sent_and_whole(kind, receiver):
 
 def test_a_slow_request_is_sent(kind, receiver):
     """The root tells, when all else has ended."""
-    with configure("otlp", endpoint=receiver.endpoint, sampling=KeepInteresting(ratio=0, slower_than="1h"), lines=False):
+    with configure("otlp", endpoint=receiver.endpoint, sampling=KeepInteresting(ratio=0, slower_than="1h"), lines=False) as handle:
         tracer = trace.get_tracer("another.library")
         root = tracer.start_span("request", start_time=1)
         with trace.use_span(root, end_on_exit=True):
             tracer.start_span("lookup").end()
+        assert handle.flush(60)
 
     assert {"request", "lookup"} == set(receiver.spans())
 
@@ -84,10 +86,11 @@ def test_the_local_store_keeps_everything(kind, receiver, tmp_path):
     """What one backend is not sent another one may have."""
     tmp_path.chmod(0o700)
     with (
-        configure(path=tmp_path / "t.db", lines=False),
+        configure(path=tmp_path / "t.db", lines=False) as handle,
         configure("otlp", endpoint=receiver.endpoint, sampling=KeepInteresting(ratio=0)),
     ):
         work()
+        assert handle.flush(60)
 
     store = TraceStore(tmp_path / "t.db")
     (trace_id,) = {run.trace_id for run in store.runs()}
@@ -111,7 +114,9 @@ def test_what_was_not_sampled_is_not_sent(kind, receiver):
 PROGRAM = """
     from opentelemetry import trace
     from holdfast.tracing import KeepInteresting, configure
+    from holdfast.tracing.safety import firewall
 
+    firewall.EXIT_TIMEOUT = 60.0  # the machine may be slow
     configure("otlp", endpoint={endpoint!r}, sampling=KeepInteresting(ratio={ratio}), lines=False)
     tracer = trace.get_tracer("x")
     for name in ("dull", "failing"):

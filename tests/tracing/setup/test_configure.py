@@ -52,7 +52,7 @@ def test_a_run_is_in_the_local_store(make_play, folder):
     """Without any argument but the path; the run id is the trace id."""
     with configure(path=folder / "t.db", lines=False) as handle:
         one_run(make_play)
-        assert handle.flush()
+        assert handle.flush(60)
 
     store = TraceStore(folder / "t.db")
     assert {"run plan", "forecast", "forecast attempt 1"} == {row.name for row in store.spans(RUN_ID.replace("-", ""))}
@@ -402,6 +402,8 @@ def test_spans_of_multiprocessing_children_are_kept(folder):
         import multiprocessing, time, holdfast.tracing
         from holdfast import events
         from holdfast.events import RunFacts
+        from holdfast.tracing.safety import firewall
+        firewall.EXIT_TIMEOUT = 60.0  # however slow the disk is
         holdfast.tracing.configure(path={str(folder / "t.db")!r}, lines=False)
         def work():
             run = RunFacts(run_id={RUN_ID!r}, thread_id="t", name="child", function="f", started_ns=time.time_ns())

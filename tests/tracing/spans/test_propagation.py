@@ -135,8 +135,10 @@ import functools, multiprocessing, os, subprocess, sys
 from concurrent.futures import ProcessPoolExecutor
 import holdfast, holdfast.tracing
 from holdfast import RetryPolicy, entrypoint, resilient, task
+from holdfast.tracing.safety import firewall
 from opentelemetry import trace
 
+firewall.EXIT_TIMEOUT = 60.0  # the machine may be slow
 setup = functools.partial(holdfast.tracing.configure, "otlp", endpoint=os.environ["RECEIVER"], lines=False)
 
 @resilient(name="worked", retry_policy=())
