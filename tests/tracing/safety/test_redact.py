@@ -74,10 +74,13 @@ def test_obvious_secrets_in_texts_are_masked(text, expected):
 )
 def test_no_text_takes_long(text):
     """Patterns over texts that strangers write must not explode."""
-    started = time.thread_time()
-    redact.scrub(text)
 
-    assert time.thread_time() - started < 0.05
+    def seconds():
+        started = time.thread_time()
+        redact.scrub(text)
+        return time.thread_time() - started
+
+    assert min(seconds() for _ in range(3)) < 0.05  # the garbage of all other tests may be collected in one of them
 
 
 _PIECES = [
