@@ -140,7 +140,7 @@ from holdfast import events
 from holdfast.cache.disk import DiskCache
 from holdfast.typing import CacheKey
 from holdfast.values.codec import codec_for
-def complain(note): print("note:", note.fields.get("reason"), flush=True)
+def complain(note): print(f"note: {note.fields.get('reason')}\\n", end="", flush=True)  # a line at once: other threads write as well
 events.fallback = complain
 codec = codec_for()
 def key_of(name, namespace="app.fetch@1"): return CacheKey(namespace, name.encode().rjust(16, b"."))
