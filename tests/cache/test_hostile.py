@@ -64,6 +64,7 @@ def test_writers_are_killed_again_and_again(other_process, open_cache, sql, code
     for writer in writers:
         writer.kill()
         said += writer.stdout.readlines()
+        writer.wait()  # its end of the pipe closes before its locks are dropped
 
     assert [] == [line for line in said if "wrong" in line or "raised" in line]
     assert {"None", "locked"} >= set(re.findall(r"note: (\w+)", "".join(said)))
@@ -85,6 +86,7 @@ def test_the_folder_is_deleted_under_processes_at_work(other_process, folder, op
     for worker in workers:
         worker.kill()
         said += worker.stdout.readlines()
+        worker.wait()  # its end of the pipe closes before its locks are dropped
 
     assert [] == [line for line in said if "wrong" in line or ("raised" in line and "StoreError" not in line)]
     assert open_cache().set(key, 1, codec, ttl=60) is not None
