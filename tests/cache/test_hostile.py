@@ -150,11 +150,12 @@ def test_two_caches_of_one_folder_in_one_process(open_cache, folder):
 @FORKS
 def test_forks_while_a_refresh_a_lease_and_a_sweep_are_under_way(open_cache, monkeypatch):
     """A child uses the same cache at once, and neither shares its parent's leases nor frees them."""
-    cache, gate, parent = open_cache(), threading.Event(), os.getpid()
+    cache, gate, parent, begun = open_cache(), threading.Event(), os.getpid(), set()
     gate.set()
 
     @resilient(cache=cache, cache_policy=CachePolicy(ttl=0.05, stale_while_revalidate=60, version="1", tags=("t",)))
     def fetch(n):
+        begun.add(n)
         assert os.getpid() != parent or gate.wait(60)
         return n
 
@@ -167,6 +168,7 @@ def test_forks_while_a_refresh_a_lease_and_a_sweep_are_under_way(open_cache, mon
     until(lambda: len(behind._under_way) == 2)
     waiting = threading.Thread(target=fetch, args=(1000,))  # and so does a computation that somebody waits for
     waiting.start()
+    until(lambda: 1000 in begun)
     cache.invalidate("other")
     cache.invalidate("t")  # the sweep goes row by row
 
