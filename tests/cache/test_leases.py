@@ -15,7 +15,13 @@ from tests.waiting import until
 
 
 @pytest.fixture
-def now(monkeypatch):
+def no_heart(monkeypatch):
+    """Nobody stamps but the test: the thread of the process, which other tests' leases keep going, may do so at any moment."""
+    monkeypatch.setattr(_leases.Pulse, "add", lambda self, lease: None)
+
+
+@pytest.fixture
+def now(monkeypatch, no_heart):
     """The monotonic time that waiters see; the test moves it."""
     time = [1000.0]
     monkeypatch.setattr(_leases.time, "monotonic", lambda: time[0])
@@ -272,6 +278,7 @@ def test_who_takes_a_lease_does_not_wait_for_a_stamp(open_leases, new_key, monke
     may_go_on.set()
 
 
+@pytest.mark.usefixtures("no_heart")
 def test_what_was_given_back_is_not_stamped(open_leases, key):
     """The next holder's sign of life would be taken for the end of its computation."""
     leases = open_leases()
