@@ -10,6 +10,7 @@ from contextlib import closing, nullcontext
 import pytest
 
 from holdfast import CachePolicy, InMemoryCache, PolicyError, StoreError, resilient, task
+from holdfast import clock as time_of
 from holdfast.cache import _fates, _rows
 from holdfast.cache.default import set_default_cache
 from holdfast.recording.store import FILE
@@ -212,7 +213,7 @@ def test_tasks_explain_their_misses(cache):
 
 CAUSES = {
     "cold": lambda cache, fn: fn("Lima"),
-    "expired": lambda cache, fn: (fn("Oslo"), time.sleep(0.06)),
+    "expired": lambda cache, fn: (fn("Oslo"), time_of.current.advance(3600)),
     "invalidated": lambda cache, fn: (fn("Oslo"), fn.forget("Oslo")),
     "marked": lambda cache, fn: (fn("Oslo"), cache.invalidate("t")),
     "version": lambda cache, fn: fetch(cache, version="0")("Oslo"),
@@ -230,11 +231,11 @@ def spoiled(cache):
 @pytest.mark.parametrize("cause", CAUSES)
 @pytest.mark.parametrize("is_observed", [True, False])
 @pytest.mark.parametrize("memory_entries", [0, 100])
-def test_a_call_that_computes_says_why(open_cache, monkeypatch, cause, is_observed, memory_entries):
+def test_a_call_that_computes_says_why(open_cache, monkeypatch, clock, cause, is_observed, memory_entries):
     """To whoever observes it, and to the recording: without another question, and only if nothing was found."""
     monkeypatch.setenv("HOLDFAST_RECORD", "on")
     cache = open_cache(memory_entries=memory_entries)
-    fn = fetch(cache, ttl=0.05 if cause == "expired" else "1h", tags=("t",))
+    fn = fetch(cache, tags=("t",))
     CAUSES[cause](cache, fn)
     before = misses(cache)
     with recorded() if is_observed else nullcontext() as told:
