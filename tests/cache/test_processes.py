@@ -82,8 +82,8 @@ def test_processes_that_start_at_once_all_get_a_cache(other_process):
     code = """
 import time
 import holdfast.cache._store
-from holdfast.cache import _table
-_table.BUSY_TIMEOUT = 2.0
+from holdfast.cache import _folder, _table
+_table.BUSY_TIMEOUT, _folder.PATIENCE = 2.0, 20.0
 print("ready", flush=True)
 sys.stdin.readline()
 key = key_of(sys.argv[2])
