@@ -394,7 +394,7 @@ def test_other_processes_see_it_within_a_second(tmp_path):
     before = ask()
     overrides = Overrides(folder)
     (task,) = tasks
-    made = overrides.set(task, 0.001, author="anna")
+    made = overrides.set(task, 0.000001, author="anna")  # a quick machine asks again within a millisecond
     wait_until(lambda one, other: all(now > then for now, then in zip(other, one, strict=True)))
     overrides.rollback(task, author="anna", after=made.id)
     wait_until(lambda one, other: one == other)
