@@ -27,7 +27,8 @@ for n in range(60):
     except LookupError: pass
     time.sleep(0.01)
     if n % 20 == 19: cache.invalidate("t")
-fetch.options(cache="bypass")(1) if (asked + 1) % 3 else None
+try: fetch.options(cache="bypass")(1)
+except LookupError: pass
 print(asked > 10, "asyncio" in sys.modules, [each.name for each in threading.enumerate() if "loop" in each.name])
 """
 
