@@ -233,12 +233,16 @@ def test_a_step_cancelled_in_mid_body_is_in_doubt(saver: Any, ran: Counter[str])
     @task(delivery="at-most-once")
     async def pay() -> None:
         ran["pay"] += 1
+        limits[-1].reschedule(asyncio.get_running_loop().time())
         await asyncio.sleep(60)
+
+    limits: list[asyncio.Timeout] = []
 
     @entrypoint(saver, retry_policy=RetryPolicy(max_attempts=3, initial_interval=0))
     async def main() -> Any:
         ran["main"] += 1
-        async with asyncio.timeout(0.05):
+        async with asyncio.timeout(60) as limit:
+            limits.append(limit)
             return await pay()
 
     with pytest.raises(InDoubt, match="pay, begun"):
