@@ -552,6 +552,7 @@ def test_a_fork_waits_for_the_transaction_of_another_thread(open_notes, path):
     """A thread that writes finishes first; parent and child both can write afterwards."""
     child = run_prelude(
         """
+        _sqlite._FORK_PATIENCE = 3600  # a busy machine may let the timer sleep for longer than a fork waits
         inside, leave = threading.Event(), threading.Event()
         def hold():
             with database.transaction() as connection:
