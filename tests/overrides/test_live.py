@@ -24,8 +24,12 @@ from tests.waiting import until
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """A cache that is recorded: guards look at that. Nothing looks but what a test calls, least of all the thread, which may do so at the same time."""
+    """A cache that is recorded: guards look at that. Nothing looks but what a test calls, least of all the thread, which may do so at the same time.
+
+    The secret is the same in each session, for it says which keys an override of a share covers.
+    """
     monkeypatch.setenv("HOLDFAST_RECORD", "on")
+    monkeypatch.setenv("HOLDFAST_SECRET", "a secret for tests, long enough")
     attendant._watch.stop()
     monkeypatch.setattr(attendant._watch, "start", lambda: None)
     cache = DiskCache(tmp_path / "cache")
