@@ -96,6 +96,7 @@ def open_cache(folder: Path) -> Iterator[Callable[..., DiskCache]]:
             return cache
 
         yield open_one
+    sweeping_ended()  # what a test leaves to be removed is told in the next one else
 
 
 @pytest.fixture
