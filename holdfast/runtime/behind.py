@@ -182,11 +182,13 @@ class Behind:
         if self._is_over:
             return
         self._is_over = True
-        with _lock:
-            if _under_way.get(self._name) is self:
-                del _under_way[self._name]
-        if call is not None and not self.is_asked_for and isinstance(error, Exception) and not is_cancellation(error):
-            lookup.refresh_failed(call, error)
+        try:  # while it is still under way: the next caller would ask a source again that has just failed
+            if call is not None and not self.is_asked_for and isinstance(error, Exception) and not is_cancellation(error):
+                lookup.refresh_failed(call, error)
+        finally:
+            with _lock:
+                if _under_way.get(self._name) is self:
+                    del _under_way[self._name]
         if error is not None and (is_cancellation(error) or not isinstance(error, Exception)):
             self.landed.settle_cancelled()
             return

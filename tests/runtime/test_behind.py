@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from holdfast import CachePolicy, InMemoryCache, PolicyError, RetryPolicy, entrypoint, get_config, resilient, task
-from holdfast.runtime import behind, flight
+from holdfast.runtime import behind, flight, lookup
 from holdfast.testing import FakeClock, recorded
 from tests.runtime.stale import Setup, Sync
 from tests.waiting import until, until_async
@@ -135,6 +135,20 @@ def test_a_refresh_that_fails_is_a_note(colour: Any, kind: str, cache: Any, stil
     assert 1 == fetch.call()
     fetch.source.settled(asked + 1)
     assert fetch.source.asked == fetch.call() > asked
+
+
+def test_no_other_refresh_begins_before_a_source_that_failed_is_left_alone(monkeypatch: pytest.MonkeyPatch, still: FakeClock) -> None:
+    """A caller that finds the old value in that very moment."""
+    fetch = Setup(Sync, "resilient", InMemoryCache(), cache_policy=WINDOW)
+    fetch.call()
+    still.advance(61)
+    fetch.source.broken = ConnectionError("down")
+    hold_off = lookup.hold_off
+    monkeypatch.setattr(lookup, "hold_off", lambda *args: (fetch.call(), hold_off(*args)))
+    fetch.call()
+    fetch.source.settled(2)
+
+    assert 2 == fetch.source.asked
 
 
 def test_when_the_window_has_ended_the_failure_is_the_callers(colour: Any, still: FakeClock) -> None:
