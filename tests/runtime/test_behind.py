@@ -350,7 +350,7 @@ def test_a_refresh_whose_loop_ends_is_begun_once_more(still: FakeClock, is_begun
     async def main() -> int:
         value = await fetch()
         if is_begun:
-            await asyncio.sleep(0.01)
+            await until_async(lambda: len(begun) == 2)
         for each in asyncio.all_tasks() - {asyncio.current_task()}:
             each.cancel()
         return value  # type: ignore[no-any-return]

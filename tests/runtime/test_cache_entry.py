@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from holdfast import CachePolicy, InMemoryCache, PolicyError, RetryPolicy, TaskContextError, get_cache_entry, resilient
-from holdfast.runtime import cache_entry
+from holdfast.runtime import behind, cache_entry
 from holdfast.testing import FakeClock, recorded
 from tests.runtime.stale import CACHES, Sync, _in_runs
+from tests.waiting import until_async
 
 
 class Service:
@@ -322,9 +323,7 @@ def test_a_refresh_behind_is_conditional_too(still: FakeClock) -> None:
         found = [await fetch()]
         await still.advance_async(61)
         found.append(await fetch())
-        while len(service.asked) < 2:
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.01)
+        await until_async(lambda: len(service.asked) == 2 and not behind._under_way)
         with recorded() as told:
             found.append(await fetch())
         return [*found, told.facts[-1]["cache"]]
