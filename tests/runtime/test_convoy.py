@@ -12,6 +12,7 @@ import pytest
 from holdfast.runtime import convoy
 from holdfast.runtime.convoy import in_convoy
 from holdfast.runtime.dispatch import Workers
+from tests.waiting import until_async
 
 
 @pytest.fixture
@@ -22,24 +23,42 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Workers:
     return pool
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody comes to look whether what waits gets on: how soon a thread runs is the machine's business."""
+    monkeypatch.setattr(convoy, "PATIENCE", 60)
+
+
+def look() -> None:
+    """Look, as is done once in a while, and find that nothing was done since the last time."""
+    loop = asyncio.get_running_loop()
+    ours = convoy._convoys[loop]
+    ours._look(loop, ours.done)
+
+
 async def many(count: int) -> list[Any]:
-    """So many calls at once, each of which says where it comes in."""
+    """So many calls at once, each of which says where it comes in; none ends before all are sent."""
     order: list[int] = []
+    all_sent = threading.Event()
 
     def work(number: int) -> int:
+        assert all_sent.wait(20)
         order.append(number)
         return len(order) - 1
 
-    return await asyncio.gather(*[in_convoy(lambda number=number: work(number)) for number in range(count)])
+    calls = asyncio.gather(*[in_convoy(lambda number=number: work(number)) for number in range(count)])
+    await asyncio.sleep(0)
+    all_sent.set()
+    return await calls
 
 
-def test_all_that_is_asked_at_once_is_done_by_one_thread_in_turn(pool: Workers) -> None:
+def test_all_that_is_asked_at_once_is_done_by_one_thread_in_turn(pool: Workers, unhurried: None) -> None:
     """However much it is."""
     assert list(range(500)) == asyncio.run(many(500))
     assert 1 == pool.count
 
 
-def test_the_thread_is_idle_afterwards_and_comes_again(pool: Workers) -> None:
+def test_the_thread_is_idle_afterwards_and_comes_again(pool: Workers, unhurried: None) -> None:
     """Once: a second token would have jobs lie for a thread that never comes."""
 
     async def main() -> list[list[int]]:
@@ -49,7 +68,7 @@ def test_the_thread_is_idle_afterwards_and_comes_again(pool: Workers) -> None:
     assert (1, 1) == (pool.count, len(pool._idle))
 
 
-def test_answers_leave_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_leave_in_batches(monkeypatch: pytest.MonkeyPatch, unhurried: None) -> None:
     """The loop is woken for sixteen of them, and not only at the end: what is answered goes on meanwhile."""
     done: list[int] = []
     all_sent = threading.Event()
@@ -69,7 +88,6 @@ def test_answers_leave_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
         await rest
 
     monkeypatch.setattr(convoy, "post", posting)
-    monkeypatch.setattr(convoy, "PATIENCE", 60)
     asyncio.run(main())
 
     assert [16, 32, 41] == done
@@ -154,42 +172,49 @@ def test_a_slow_call_does_not_hold_up_the_others(pool: Workers) -> None:
     assert pool.count > 1
 
 
-def test_a_slow_call_does_not_hold_up_what_was_done_before_it(pool: Workers) -> None:
-    """On the same thread, whose answers leave in batches."""
-    free, begin = threading.Event(), threading.Event()
+def test_a_slow_call_does_not_hold_up_what_was_done_before_it(pool: Workers, unhurried: None) -> None:
+    """On the same thread, whose answers leave in batches: whoever looks takes those that are there."""
+    free, begin, is_slow = threading.Event(), threading.Event(), threading.Event()
 
     async def main() -> None:
         first = asyncio.create_task(in_convoy(lambda: begin.wait(20)))
         quick = asyncio.create_task(many(3))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        slow = asyncio.create_task(in_convoy(lambda: free.wait(20)))
+        slow = asyncio.create_task(in_convoy(lambda: (is_slow.set(), free.wait(20))))
         await asyncio.sleep(0)
         begin.set()
-        async with asyncio.timeout(10):
-            assert await first
-            assert [0, 1, 2] == await quick
+        await until_async(is_slow.is_set)
+        assert not quick.done()
+        look()
+        assert await first
+        assert [0, 1, 2] == await quick
         assert not slow.done()
         free.set()
-        assert await slow
+        await slow
 
     asyncio.run(main())
-    assert 1 <= pool.count <= 2
+    assert 1 == pool.count
 
 
-def test_as_many_threads_as_slow_calls_in_the_end(pool: Workers) -> None:
+def test_as_many_threads_as_slow_calls_in_the_end(pool: Workers, unhurried: None) -> None:
     """Eight that all wait for the last of them: each time that it is looked, the threads are doubled."""
     barrier = threading.Barrier(8)
 
     async def main() -> list[int]:
-        async with asyncio.timeout(20):
-            return await asyncio.gather(*[in_convoy(lambda: barrier.wait(20)) for _ in range(8)])
+        waiting = asyncio.gather(*[in_convoy(lambda: barrier.wait(20)) for _ in range(8)])
+        for count in (1, 2, 4):
+            await until_async(lambda: barrier.n_waiting == count)
+            look()
+        return await waiting
 
     assert list(range(8)) == sorted(asyncio.run(main()))
     assert 8 == pool.count
 
 
-def test_where_no_thread_can_be_had_the_loop_does_it_and_nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch, pool: Workers) -> None:
+def test_where_no_thread_can_be_had_the_loop_does_it_and_nothing_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch, pool: Workers, unhurried: None
+) -> None:
     """Once, and the next call finds everything as before."""
 
     def refuse(_: Any) -> None:
@@ -202,7 +227,6 @@ def test_where_no_thread_can_be_had_the_loop_does_it_and_nothing_is_left_behind(
         async with asyncio.timeout(10):
             return await many(2)
 
-    monkeypatch.setattr(convoy, "PATIENCE", 60)  # nobody comes to look whether a thread has come
     done: list[int] = []
     assert ([0, 1], [threading.get_ident()]) == (asyncio.run(main()), done)
 
@@ -232,7 +256,7 @@ def test_where_no_further_thread_can_be_had_the_others_wait_for_the_first(monkey
     assert [0, 1, 2] == asyncio.run(main())
 
 
-def test_each_loop_has_its_own(pool: Workers) -> None:
+def test_each_loop_has_its_own(pool: Workers, unhurried: None) -> None:
     """Two threads with a loop each: neither waits for the other's calls."""
     free = threading.Event()
     held = threading.Thread(target=lambda: asyncio.run(in_convoy(lambda: free.wait(20))))  # type: ignore[arg-type]
