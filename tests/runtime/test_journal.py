@@ -7,6 +7,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
+from itertools import count
 from typing import Any
 
 import pytest
@@ -105,8 +106,11 @@ def test_a_cancelled_child_is_made_anew() -> None:
 
     @entrypoint(InMemorySaver(), retry_policy=AT_ONCE)
     async def main() -> str:
-        async with asyncio.timeout(0.02 if not runs["stuck"] else None):
-            return await stuck()
+        limit = None if runs["stuck"] else 0.02
+        child = stuck()
+        await until_async(lambda: runs["stuck"])
+        async with asyncio.timeout(limit):
+            return await child
 
     assert "ok" == main.invoke()
     assert 2 == runs["stuck"]
@@ -129,8 +133,10 @@ def test_a_given_up_child_is_made_anew() -> None:
             value = await stuck()
             release.set()
             return value
+        child = stuck()
+        await until_async(lambda: runs["stuck"])
         async with asyncio.timeout(0.02):
-            return await stuck()
+            return await child
 
     assert "ok" == main.invoke()
     assert 2 == runs["stuck"]
@@ -138,23 +144,21 @@ def test_a_given_up_child_is_made_anew() -> None:
 
 def test_equal_calls_are_told_apart_by_their_order(colour: Any) -> None:
     """Three equal calls are three steps; a retried body finds each of them."""
-    runs: Counter[str] = Counter()
+    numbers, bodies = count(1), count(1)
 
     @task
     def draw() -> int:
-        runs["draw"] += 1
-        return runs["draw"]
+        return next(numbers)
 
     @entrypoint(InMemorySaver(), retry_policy=AT_ONCE)
     def main() -> list[int]:
-        runs["body"] += 1
         values = [future.result() for future in [draw(), draw(), draw()]]
-        if runs["body"] == 1:
+        if next(bodies) == 1:
             raise ConnectionError
         return values
 
     assert [1, 2, 3] == sorted(main.invoke())
-    assert {"body": 2, "draw": 3} == runs
+    assert (4, 3) == (next(numbers), next(bodies))
 
 
 def test_a_retried_parent_task_finds_its_finished_children(colour: Any, saver: Any) -> None:
@@ -505,18 +509,20 @@ def test_a_failure_that_comes_too_late_to_be_recorded_is_seen_as_one(opened: lis
 
     @task
     def decline() -> None:
+        begun.set()
         until(lambda: opened and opened[0].is_stopping)
         raise ValueError("declined")
 
     @entrypoint(InMemorySaver())
     def main() -> None:
         waiting = decline()
+        assert begun.wait(30)  # what has not begun when the body fails is cancelled
         bystander = threading.Thread(target=lambda: told.append(type(waiting.exception()).__name__))
         bystander.start()
         others.append(bystander)
         raise KeyError("the body's own")
 
-    others: list[threading.Thread] = []
+    begun, others = threading.Event(), list[threading.Thread]()
     with pytest.raises(KeyError):
         main.invoke(thread_id="t")
     others[0].join(60)
