@@ -39,11 +39,12 @@ async def triple(x: int) -> int:
 def test_cancelling_ainvoke_of_a_sync_body_ends_its_tasks_and_waits_for_it(opened: list[Run], rules: Any) -> None:
     """The body cannot be stopped, but what it waits for can: it ends, and nothing goes on behind the caller's back."""
     seen: list[str] = []
-    waiting = threading.Event()
+    begun, waiting = threading.Event(), threading.Event()
 
     @task
     async def sleepy() -> None:
         try:
+            begun.set()
             await asyncio.sleep(60)
         finally:
             seen.append("task ended")
@@ -51,15 +52,15 @@ def test_cancelling_ainvoke_of_a_sync_body_ends_its_tasks_and_waits_for_it(opene
     @entrypoint
     def main() -> None:
         future = sleepy()
-        waiting.set()
         try:
+            waiting.set()
             future.result()
         finally:
             seen.append("body ended")
 
     async def cancel() -> None:
         running = asyncio.create_task(main.ainvoke())
-        await asyncio.to_thread(waiting.wait, 10)
+        await until_async(lambda: begun.is_set() and waiting.is_set())
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
@@ -344,20 +345,22 @@ def test_a_refused_invocation_leaves_the_thread_as_it_was() -> None:
 
 def test_a_task_for_which_there_is_no_thread_fails_with_the_systems_error(monkeypatch: pytest.MonkeyPatch, opened: list[Run]) -> None:
     """However many are queued; the run ends, and no slot is lost."""
+    counts: list[int] = []
 
     @entrypoint(max_concurrency=2)
     def main() -> list[str]:
         patch.setattr(threading.Thread, "start", _no_more_threads)
-        patch.setattr(workers, "_idle", deque())
+        patch.setattr(workers, "_idle", deque())  # so no thread of an earlier test leaves meanwhile, either
+        counts.append(workers.count)
         futures = [double(x) for x in range(2000)]
+        counts.append(workers.count)
         patch.undo()
         return sorted({type(future.exception()).__name__ for future in futures})
 
     with pytest.MonkeyPatch.context() as patch:
-        before = workers.count
         assert ["RuntimeError"] == main.invoke()
     assert 0 == opened[0].sync_slots.used
-    assert before == workers.count
+    assert counts[0] == counts[1]
 
 
 def _no_more_threads(_: threading.Thread) -> None:
@@ -451,6 +454,8 @@ def test_leaving_an_async_stream_early_says_nothing(caplog: pytest.LogCaptureFix
         await stream.aclose()  # type: ignore[attr-defined]
         assert ["ended"] == seen
 
+    gc.collect()  # what earlier tests have left may complain now
+    caplog.clear()
     asyncio.run(read())
     gc.collect()
     assert [] == caplog.records
@@ -563,21 +568,26 @@ def test_recursion_of_tasks_is_not_bounded_by_the_stack(limit: int | None) -> No
 
 PROGRAM = f"""
 {LETS_BE_NUDGED}
-import asyncio, os, sys, threading, time
+import asyncio, logging, os, sys, threading, time
 from holdfast import NodeTimeoutError, RetryPolicy, entrypoint, resilient, task
 from holdfast.runtime import _ports
 
 _ports.DRAIN_SECONDS = 0.2
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # that a callback took long says something about the machine
+at_work = []
 
 def say(text):
     os.write(1, (text + "\\n").encode())  # in one piece: the runs of a batch speak at once
+    at_work.append(text)
 
 @task
 def slow(x):
+    at_work.append(x)
     time.sleep(x)
 
 @task
 async def aslow(x):
+    at_work.append(x)
     await asyncio.sleep(x)
 
 @entrypoint
@@ -685,7 +695,8 @@ try:
 except NodeTimeoutError:
     pass
 threading.Thread(target=main.invoke, args=(60,), daemon=True).start()
-time.sleep(0.2)                                   # a sync and an async task are at work
+while sorted(map(str, at_work)) != ["0.01", "60", "60", "ready"]:  # both tasks, and the body
+    time.sleep(0.001)
 """
 
 
