@@ -90,7 +90,7 @@ def serve():
 
 @pytest.fixture
 def closed_port():
-    """A URL where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    return f"http://127.0.0.1:{port}/"
+    """A URL where nobody listens, nor can anybody begin to meanwhile: the port is taken."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{holder.getsockname()[1]}/"

@@ -122,8 +122,8 @@ class Aborting(grpc.GenericRpcHandler):
 
         def wait(request, context):
             given_up = threading.Event()
-            context.add_callback(given_up.set)
-            given_up.wait(30)
+            if context.add_callback(given_up.set):  # else it has been given up already
+                given_up.wait(30)
 
         def abort(request, context):
             context.set_trailing_metadata((("grpc-retry-pushback-ms", "250"),))
