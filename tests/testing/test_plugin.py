@@ -12,7 +12,8 @@ import pytest
 # Loaded here, so that the sessions below share them: pytester forgets what is first imported inside one.
 import holdfast.cache.disk
 import holdfast.testing.capture
-import holdfast.tracing.logs.lines  # noqa: F401
+import holdfast.testing.plugin
+import holdfast.tracing.logs.lines
 
 pytest_plugins = ["pytester"]
 
@@ -198,8 +199,9 @@ def test_nothing_is_left_behind(session):
     assert not Path(folder).exists()
 
 
-def test_warnings_are_shown_with_their_test(session):
+def test_warnings_are_shown_with_their_test(session, monkeypatch):
     """They are written behind the scenes, but before the test ends."""
+    monkeypatch.setattr(holdfast.testing.plugin, "_FLUSH_SECONDS", 30)  # however busy the machine
     result = session("""
         from holdfast import RetryPolicy, resilient
         from holdfast.testing import flaky
