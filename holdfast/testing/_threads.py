@@ -61,14 +61,14 @@ class Watch:
         Returns:
             Infinity when every thread is parked (or excused), else the smallest number of looks that a busy thread has not moved for.
         """
-        if any(thread.ident is None for thread in threading.enumerate()):
-            return 0  # started, but its first instruction is still to come
         frames = {ident: frame for ident, frame in current_frames().items() if ident not in ignored}
         before = {ident: _position(frame) for ident, frame in frames.items()}
         still = math.inf
         for ident, frame in frames.items():
             looks = self._still(ident, frame, before[ident], is_look=is_look)
             still = min(still, looks if looks == math.inf or frame.f_code.co_name != "select" else min(looks, calm))
+        if any(thread.ident is None for thread in threading.enumerate()):
+            return 0  # started, but its first instruction is still to come; asked between the looks, or it could begin unseen by either
         after = {ident: _position(frame) for ident, frame in current_frames().items() if ident not in ignored}
         return still if before == after else 0  # else another thread got the GIL meanwhile, and the answer is of no use
 

@@ -545,3 +545,19 @@ def test_who_has_the_processor_or_waits_for_it_does_not_stand_still():
         waiting.join(30)
 
     assert [0] * 10 == moved
+
+
+def test_a_thread_that_is_started_between_two_looks_is_at_work(monkeypatch):
+    """It is in no frame yet, and whoever starts it waits for its first instruction."""
+    newborn, frames = threading.Thread(), _threads.current_frames
+
+    def starting():
+        threading._limbo[newborn] = newborn
+        return frames()
+
+    monkeypatch.setattr(_threads, "current_frames", starting)
+    others = {each.ident for each in threading.enumerate()}
+    try:
+        assert 0 == _threads.Watch().stillness(others, calm=0, is_look=True)
+    finally:
+        del threading._limbo[newborn]
