@@ -117,14 +117,15 @@ MODULES = {
     "recording/test_recorder.py recording/test_probes.py",
     "runtime/_async/resilient.py": f"test_resilient.py {_FACTS} runtime/test_flight.py",
     "runtime/_async/step.py": _CALLS,
-    "runtime/_ports.py": f"runtime/test_once.py test_resilient.py {_SLOTS} runtime/test_ending.py runtime/test_flight.py runtime/test_attempts.py runtime/test_journal.py runtime/test_cache_timeouts.py test_single_flight_processes.py",
+    "runtime/_ports.py": f"runtime/test_once.py test_resilient.py {_SLOTS} runtime/test_ending.py runtime/test_flight.py runtime/test_attempts.py runtime/test_journal.py "
+    "runtime/test_cache_timeouts.py test_entrypoint.py test_durable_threads.py test_single_flight_processes.py",
     "runtime/attempts.py": f"{_FACTS} runtime/test_replay.py runtime/test_stream.py runtime/test_limits.py test_resilient.py test_tracebacks.py "
     "runtime/test_ending.py runtime/test_failures.py",
     "runtime/behind.py": "runtime/test_behind.py runtime/test_fail_safe.py runtime/test_cache_timeouts.py runtime/test_loop_lag.py runtime/test_fork.py "
     "tracing/observers/test_renewals.py recording/test_probes.py",
     "runtime/convoy.py": "runtime/test_convoy.py runtime/test_hop.py",
     "runtime/detached.py": "runtime/test_limits.py test_resilient.py runtime/test_facts.py runtime/test_attempts.py runtime/test_slots.py test_tracebacks.py "
-    "runtime/test_interrupt.py",
+    "runtime/test_interrupt.py runtime/test_failures.py runtime/test_replay.py",
     "runtime/dispatch.py": f"runtime/test_dispatch.py {_SLOTS} runtime/test_fork.py",
     "runtime/flight.py": "runtime/test_flight.py runtime/test_lookup.py runtime/test_standstill.py runtime/test_behind.py runtime/test_cache_timeouts.py test_resilient.py "
     "test_single_flight_processes.py runtime/test_fork.py",

@@ -127,28 +127,32 @@ def test_a_thread_that_could_not_be_read_can_be_used_again() -> None:
 
 
 def test_a_loop_that_is_shut_down_keeps_no_thread() -> None:
-    """It cancels all tasks at once, also while one is about to own a thread: what it gets by then is given back."""
+    """It cancels all tasks at once, also while one is about to own a thread: what it gets by then is given back, and the body does not run."""
     asks = threading.Event()
+    ran: list[int] = []
+    tasks: list[asyncio.Task[int]] = []
 
     class Slow(InMemorySaver):
         is_blocking = True  # type: ignore[assignment]
 
         def claim(self, thread_id: str, /, *, force: bool = False) -> Lease:
             asks.set()
-            until(lambda: running and running[0].cancelling())
+            until(tasks[0].cancelling)
             return super().claim(thread_id, force=force)
 
-    saver, running = Slow(), list[asyncio.Task[int]]()
+    saver = Slow()
 
     @entrypoint(saver)
     def main(n: int) -> int:
+        ran.append(n)
         return n
 
     async def leave() -> None:
-        running.append(asyncio.create_task(main.ainvoke(1, thread_id="t")))
+        tasks.append(asyncio.create_task(main.ainvoke(1, thread_id="t")))
         await until_async(asks.is_set)
-        assert not running[0].done()
 
     asyncio.run(leave())
 
+    assert tasks[0].cancelled()
     assert 2 == main.invoke(2, thread_id="t", wait=60)
+    assert [2] == ran

@@ -233,6 +233,30 @@ def test_a_run_waits_for_fire_and_forget_tasks() -> None:
     assert [0, 1, 2, 3, 4] == sorted(done)
 
 
+def test_an_async_run_waits_for_fire_and_forget_tasks() -> None:
+    """And for those that they start when its body has returned, of either colour."""
+    done: list[str] = []
+
+    @task
+    def last() -> None:
+        done.append("last")
+
+    @task
+    async def slow() -> None:
+        for _ in range(100):  # turns of the loop, in which the body returns
+            await asyncio.sleep(0)
+        last()
+        done.append("slow")
+
+    @entrypoint
+    async def main() -> str:
+        slow()
+        return "returned"
+
+    assert "returned" == main.invoke()
+    assert ["last", "slow"] == sorted(done)
+
+
 def test_a_failure_nobody_looked_at_is_reported_and_the_run_stays_ok(capfd: pytest.CaptureFixture[str]) -> None:
     """One ERROR line names the task; the outcome is the body's."""
 

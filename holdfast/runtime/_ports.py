@@ -338,30 +338,22 @@ def _is_future(value: Any) -> bool:
     return isinstance(value, TaskFuture)
 
 
-async def drain_async(run: Run, seconds: float | None) -> bool:
-    """Wait until no call of the run is open; False when ``seconds`` passed first."""
+async def drain_async(run: Run, seconds: float | None) -> None:
+    """Wait until no call of the run is open, or for ``seconds``."""
     gate = run.close_gate()
-    if gate is None:
-        return True
-    if isinstance(run.error, GeneratorExit):
-        return False  # a coroutine that is being closed cannot wait
+    if gate is None or isinstance(run.error, GeneratorExit):  # a coroutine that is being closed cannot wait
+        return
     import asyncio
 
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while gate is not None:
                 await Waiting(gate)
                 gate = run.close_gate()
-    except TimeoutError:
-        return False
-    return True
 
 
-def drain_sync(run: Run, seconds: float | None) -> bool:
-    """Wait until no call of the run is open; False when ``seconds`` passed first."""
-    while (gate := run.close_gate()) is not None:
-        try:
+def drain_sync(run: Run, seconds: float | None) -> None:
+    """Wait until no call of the run is open, or for ``seconds``."""
+    with contextlib.suppress(TimeoutError):
+        while (gate := run.close_gate()) is not None:
             gate.result(seconds)
-        except TimeoutError:
-            return False
-    return True

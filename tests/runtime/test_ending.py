@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from holdfast import InMemorySaver, NotSerializable, RetryPolicy, StoreError, TaskContextError, entrypoint, get_stream_writer, task
+from holdfast.runtime import _ports
 from holdfast.runtime.dispatch import workers
 from holdfast.runtime.run import Run
 from holdfast.testing import recorded
@@ -128,6 +129,43 @@ def test_a_cancelled_task_that_waits_for_a_slot_gives_up_its_place(opened: list[
         return await asyncio.wait_for(triple(3), 30)
 
     assert 9 == asyncio.run(main.ainvoke())
+
+
+def test_a_ctrl_c_that_comes_in_line_for_a_slot_gives_up_the_place(opened: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body may catch it and tidy up with a task: the slot that comes later goes to that one, not to nobody."""
+    both_called, release = threading.Event(), threading.Event()
+
+    class Interrupted(_ports._Turn):
+        def __init__(self) -> None:
+            super().__init__()
+            self.future.result = self.interrupted  # type: ignore[method-assign]
+
+        def interrupted(self, timeout: object = None) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(_ports, "_Turn", Interrupted)
+
+    @task(retry_policy=RetryPolicy(initial_interval=0.001, max_interval=0.001))
+    def flaky() -> None:
+        both_called.wait(30)
+        raise ConnectionError
+
+    @task
+    def hold() -> None:
+        release.wait(60)
+
+    @entrypoint(max_concurrency=1)
+    def main() -> int:
+        waiting = flaky()
+        hold()
+        both_called.set()  # when flaky has failed, hold has the slot
+        with pytest.raises(KeyboardInterrupt):
+            waiting.result()
+        release.set()
+        return double(3).result(30)
+
+    assert 6 == main.invoke()
+    assert 0 == opened[0].sync_slots.used
 
 
 def test_a_closed_coroutine_does_not_wait() -> None:
