@@ -130,13 +130,8 @@ class KeptStore:
                 return False
             self._store = None
             self._memory.clear()
-            self._forget_misses()
             store.close()
             return True
-
-    def _forget_misses(self) -> None:
-        self._missed.clear()
-        self._causes.clear()
 
     def _set_aside(self, store: Store) -> Path | None:
         if not self._leave(store):
@@ -162,9 +157,6 @@ class KeptStore:
     def after_fork_in_child(self) -> None:
         """Open everything anew on first use; do without the disk when a write took too long to wait for and its connection came along."""
         self._lock = threading.Lock()
-        self._memory.after_fork_in_child()
-        self._memory.clear()
-        self._forget_misses()
         store, self._store = self._store, None
         self._is_orphan = self._is_orphan or not self._is_closed
         if store is not None:

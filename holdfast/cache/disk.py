@@ -142,6 +142,7 @@ class DiskCache(KeptStore):
             self._discard(store, key, sealed)
             self._note_cause(key, "error")
             return None
+        self._causes.pop(key, None)  # of an earlier look, after which another process computed it
         payload, _, stored_at, ttl, negative, (trace_id, span_id), terms = record
         size, witness = len(payload), self.witness
         tap = None if witness is None else witness.taps.get(key) or witness.tap(key)

@@ -168,6 +168,24 @@ def test_a_write_into_a_broken_database_is_skipped(open_cache, sql, codec, key, 
     assert cache.set(key, 3, codec, ttl=60) is not None
 
 
+def test_a_write_that_meets_a_close_sets_nothing_aside(open_cache, folder, codec, key, new_key, monkeypatch):
+    """Another thread closes the cache just then: to the one that writes it looks broken, but it is whole, and what is in it stays."""
+    cache = open_cache(memory_entries=0)
+    cache.set(key, 1, codec, ttl=60)
+    store = cache._store
+    write = store.write
+
+    def write_late(*args, **options):
+        cache.close()
+        return write(*args, **options)
+
+    monkeypatch.setattr(store, "write", write_late)
+    cache.set(new_key("other"), 2, codec, ttl=60)
+
+    assert 1 == cache.get(key, codec).value
+    assert [] == list(folder.glob("*broken*"))
+
+
 def test_only_one_process_sets_aside(open_cache, folder, sql, codec, key):
     """The second, still holding the broken file, finds the fresh one and leaves it alone."""
     here, there = open_cache(memory_entries=0), open_cache(memory_entries=0)

@@ -191,6 +191,26 @@ def test_why_is_not_known_of_a_cache_that_was_deleted(cache, folder):
     assert ["", "cold"] == [each.get("cache_cause", "") for each in told.facts if each["kind"] == "call"]
 
 
+def test_why_is_known_though_the_cache_was_closed_meanwhile(open_cache, codec, key):
+    """By another thread, while this one was about to compute: what its look found is what it says."""
+    cache = open_cache()
+    cache.get(key, codec)
+    cache.close()
+
+    assert "cold" == cache.miss_cause(key)
+
+
+@pytest.mark.parametrize("memory_entries", [0, 100])
+def test_what_another_process_has_computed_was_not_missing_the_next_time(open_cache, codec, key, memory_entries):
+    """A call that waited for it had found nothing before; when the entry expires, that is no reason any more."""
+    here, there = (open_cache(memory_entries=memory_entries) for _ in range(2))
+    here.get(key, codec)
+    there.set(key, 1, codec, ttl=60)
+
+    assert 1 == here.get(key, codec).value
+    assert "expired" == here.miss_cause(key)
+
+
 def test_few_keys_are_remembered(open_cache, codec, new_key, sql, monkeypatch):
     """The newest, in proportion to the size of the cache."""
     monkeypatch.setattr("holdfast.cache._rows.TRIM_EVERY", 10)

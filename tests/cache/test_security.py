@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from holdfast.cache import _keeper
 from holdfast.typing import CacheKey
 
 
@@ -237,6 +238,20 @@ def test_a_folder_that_everybody_can_write_to_is_refused(open_cache, folder, cod
     assert open_cache().set(key, 1, codec, ttl=60) is None
     assert [] == list(folder.iterdir())
     assert ["refused"] == reasons()
+
+
+def test_a_folder_that_everybody_can_write_to_from_now_on_is_left(open_cache, folder, codec, key, new_key, reasons, clock):
+    """As soon as it is noticed, nothing more is served or written there, though files are open; once that is mended it is used again."""
+    cache = open_cache()
+    cache.set(key, 1, codec, ttl=60)
+    folder.chmod(0o777)
+
+    assert cache.get(new_key("what needs a connection of its own"), codec) is None
+    assert (None, None) == (cache.get(key, codec), cache.set(key, 2, codec, ttl=60))
+    assert ["refused"] == reasons()
+    folder.chmod(0o700)
+    clock.advance(_keeper.REST)
+    assert 1 == cache.get(key, codec).value
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
