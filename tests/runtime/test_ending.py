@@ -641,7 +641,7 @@ def drain(x):
 
 @entrypoint
 def retrying(x):
-    @task(retry_policy=RetryPolicy(initial_interval=30, jitter=False))
+    @task(retry_policy=RetryPolicy(initial_interval=600, max_interval=600, jitter=False))
     def fail():
         say("ready")
         raise ConnectionError
@@ -652,7 +652,7 @@ async def amain(x):
     say("ready")
     await aslow(x)
 
-@resilient(timeout=60)
+@resilient(timeout=900)
 def timed(x):
     say("ready")
     time.sleep(x)
@@ -666,14 +666,14 @@ def interrupted(job):
 """
 
 CTRL_C = {
-    "a body that waits for tasks": "main.invoke(30)",
-    "a drain": "drain.invoke(30)",
+    "a body that waits for tasks": "main.invoke(600)",
+    "a drain": "drain.invoke(600)",
     "a backoff": "retrying.invoke(1)",
-    "an async body": "amain.invoke(30)",
-    "a batch": "main.batch([30, 30])",
-    "a stream": "list(main.stream(30))",
-    "a timed call": "timed(30)",
-    "an async stream": "list(amain.stream(30))",
+    "an async body": "amain.invoke(600)",
+    "a batch": "main.batch([600, 600])",
+    "a stream": "list(main.stream(600))",
+    "a timed call": "timed(600)",
+    "an async stream": "list(amain.stream(600))",
 }
 
 
@@ -691,15 +691,15 @@ def test_ctrl_c_ends_it_within_seconds(what: str) -> None:
     time.sleep(0.1)  # most are where they wait by then
     before = time.monotonic()
     interrupt(process)
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=300)
 
     assert "interrupted" in out.splitlines()  # the second run of a batch may get ready after it
     assert "" == "".join(line for line in errors.splitlines() if "holdfast WARNING: fail attempt 1" not in line)
-    assert time.monotonic() - before < 25  # what it does would take half a minute
+    assert time.monotonic() - before < 300  # what it does would take ten minutes
 
 
 DRAINS_FOR_LONG = """
-_ports.DRAIN_SECONDS = 60
+_ports.DRAIN_SECONDS = 600
 drain_sync = _ports.drain_sync
 
 def told(*args):
@@ -712,7 +712,7 @@ _ports.drain_sync = told
 
 def test_a_second_ctrl_c_leaves_at_once() -> None:
     """The wait for bodies that cannot be stopped is itself interrupted."""
-    program = f"{PROGRAM}\n{DRAINS_FOR_LONG}\ninterrupted(lambda: main.invoke(60))"
+    program = f"{PROGRAM}\n{DRAINS_FOR_LONG}\ninterrupted(lambda: main.invoke(600))"
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert "ready\n" == process.stdout.readline()
@@ -720,20 +720,20 @@ def test_a_second_ctrl_c_leaves_at_once() -> None:
     assert "waiting\n" == process.stdout.readline()
     process.send_signal(signal.SIGINT)
 
-    assert "interrupted\n" == process.communicate(timeout=50)[0]
+    assert "interrupted\n" == process.communicate(timeout=300)[0]
 
 
 EXIT = """
 aslow.invoke(0.01)                                # the background loop runs
 @resilient(timeout=0.05, retry_policy=[])
 def stuck():
-    time.sleep(60)
+    time.sleep(600)
 try:
     stuck()                                       # its thread goes on
 except NodeTimeoutError:
     pass
-threading.Thread(target=main.invoke, args=(60,), daemon=True).start()
-while sorted(map(str, at_work)) != ["0.01", "60", "60", "ready"]:  # both tasks, and the body
+threading.Thread(target=main.invoke, args=(600,), daemon=True).start()
+while sorted(map(str, at_work)) != ["0.01", "600", "600", "ready"]:  # both tasks, and the body
     time.sleep(0.001)
 """
 
@@ -742,11 +742,11 @@ def test_the_interpreter_exits_promptly_and_silently() -> None:
     """With a background loop, an abandoned attempt and a run in a daemon thread, all at work; warnings are errors."""
     before = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", PROGRAM + EXIT], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-X", "dev", "-W", "error", "-c", PROGRAM + EXIT], capture_output=True, text=True, timeout=300, check=False
     )
 
     assert ("ready\n", "", 0) == (done.stdout, done.stderr, done.returncode)
-    assert time.monotonic() - before < 30  # what is at work would take a minute
+    assert time.monotonic() - before < 300  # what is at work would take ten minutes
 
 
 @pytest.mark.parametrize("place", ["inside a list", "from a task"])
