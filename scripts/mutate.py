@@ -63,6 +63,7 @@ _GRAPHS = (
     "graph/test_faults_model.py graph/test_inner.py graph/test_long_runs.py flows/test_graph_programs.py"
 )
 
+PATIENCE = 10.0  # seconds beyond four times what its slowest test takes, in which a mutant is to end some test
 MODULES = {
     "_graph/channels.py": _GRAPHS,
     "_graph/nodes.py": _GRAPHS,
@@ -233,7 +234,7 @@ class Bench:
             return "survived", ""
         self._write(edit.apply(self.source))
         try:
-            return self._run(touched.Chosen(tests), limit=10 + 4 * max(self._touched[test].seconds for test in tests))
+            return self._run(touched.Chosen(tests), limit=PATIENCE + 4 * max(self._touched[test].seconds for test in tests))
         finally:
             self._write(self.source)
 
