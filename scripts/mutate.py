@@ -95,7 +95,7 @@ MODULES = {
     "values/binding.py": f"values/test_binding.py test_task.py {_KEYS}",
     "values/canonical.py": _KEYS,
     "values/code.py": "values/test_code.py values/test_fingerprint.py values/test_views.py",
-    "values/codec.py": _CODEC,
+    "values/codec.py": f"{_CODEC} runtime/test_interrupt.py",
     "values/envelope.py": "values/test_envelope.py",
     "values/failure.py": "values/test_failure.py",
     "values/fingerprint.py": "values/test_fingerprint.py values/test_code.py",

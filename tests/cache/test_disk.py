@@ -43,6 +43,15 @@ def test_entries_outlive_the_cache(open_cache, codec, key):
     assert ({"a": 1}, "disk", "ab" * 16, "cd" * 8) == tuple(open_cache().get(key, codec)[i] for i in (0, 4, 6, 7))
 
 
+def test_closing_gives_the_memory_back(open_cache, codec, key):
+    """What the memory tier holds is of no use until the cache is opened again, and of little then."""
+    cache = open_cache()
+    cache.set(key, "x" * 1000, codec, ttl=60)
+    cache.close()
+
+    assert (0, 0) == (len(cache._memory), cache._memory.bytes)
+
+
 def test_a_stored_value_is_in_memory_at_once(open_cache, codec, key):
     """Whoever waited for the computation finds it without touching the disk."""
     cache = open_cache()

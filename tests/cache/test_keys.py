@@ -303,8 +303,9 @@ def test_partials_count_with_what_they_hold():
 
 
 def test_self_can_be_ignored():
-    """For objects that are only a way to reach a service."""
+    """For objects that are only a way to reach a service, whether a method of theirs is called or they themselves."""
     assert keys_of(Api("x").get, version=1, ignore=("self",))("p") == keys_of(Api("y").get, version=1, ignore=("self",))("p")
+    assert keys_of(Api("x"), version=1, ignore=("self",))("p") == keys_of(Api("y"), version=1, ignore=("self",))("p")
 
 
 def test_an_unkeyable_object_of_a_method_is_named_self():

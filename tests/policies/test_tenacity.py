@@ -131,6 +131,7 @@ def test_retry_if_exception_cause_type_sees_the_cause():
         ("wait", lambda _: 1 / 0, "wait=<lambda> raised ZeroDivisionError: division by zero"),
         ("wait", lambda _: -1, "wait=<lambda> answered -1, which is no number of seconds"),
         ("wait", lambda _: float("nan"), "wait=<lambda> answered nan, which is no number of seconds"),
+        ("wait", lambda _: float("inf"), "wait=<lambda> answered inf, which is no number of seconds"),
         ("wait", lambda _: None, "wait=<lambda> answered None, which is no number of seconds"),
         ("stop", lambda _: 1 / 0, "stop=<lambda> raised ZeroDivisionError: division by zero"),
         ("retry", lambda _: 1 / 0, "retry=<lambda> raised ZeroDivisionError: division by zero"),

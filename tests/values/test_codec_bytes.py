@@ -88,6 +88,19 @@ def test_a_frame_of_plain_contents_is_what_the_codec_makes_of_lists():
     assert [None, None, None] == [packed(("w", value), [value]) for value in ((1,), [Point(1)], 2**70)]
 
 
+@pytest.mark.parametrize(("levels", "is_for_the_codec"), [(90, False), (95, True), (108, True)])
+def test_a_frame_takes_no_contents_that_the_codec_would_refuse(levels, is_for_the_codec):
+    """Not even with eight levels around them, which is the most: the codec is asked in time, and says that they are too deep."""
+    contents = frame = nest(levels, 1)
+    for _ in range(8):
+        frame = (frame,)
+    made = packed(frame, [contents])
+
+    assert is_for_the_codec == (made is None)
+    if made is not None:
+        assert CODEC.encode(nest(8, contents)) == made
+
+
 def test_a_pickle_stands_behind_its_signature():
     """32 bytes of BLAKE2b with a key made from the secret, over a pickle of protocol 5."""
     codec = PickleCodec(secret=b"s" * 16)
