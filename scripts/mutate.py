@@ -116,7 +116,7 @@ MODULES = {
     "recording/rules.py": "overrides/test_live.py tuning/test_autopilot.py",
     "runtime/_async/call.py": f"runtime/test_once.py {_CALLS} {_ENDS} runtime/test_cache_timeouts.py runtime/test_cache_entry.py runtime/test_behind.py "
     "recording/test_recorder.py recording/test_probes.py",
-    "runtime/_async/resilient.py": f"test_resilient.py {_FACTS} runtime/test_flight.py",
+    "runtime/_async/resilient.py": f"test_resilient.py {_FACTS} runtime/test_flight.py runtime/test_lookup.py",
     "runtime/_async/step.py": _CALLS,
     "runtime/_ports.py": f"runtime/test_once.py test_resilient.py {_SLOTS} runtime/test_ending.py runtime/test_flight.py runtime/test_attempts.py runtime/test_journal.py "
     "runtime/test_cache_timeouts.py test_entrypoint.py test_durable_threads.py test_single_flight_processes.py",
