@@ -106,6 +106,20 @@ def test_a_run_counts_its_hits(kept: Kept) -> None:
     assert [(5, 3)] == [(run.calls, run.cache_hits) for run in kept.runs]
 
 
+@pytest.mark.parametrize("settings", [{}, {"timeout": 60}, {"cache_policy": POLICY}], ids=["plain", "timed", "cached"])
+def test_a_ctrl_c_while_a_call_is_told_of_is_one(
+    colour: Any, kept: Kept, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    """Nothing of ours takes its place, and there is no result."""
+
+    def interrupted(call: CallFacts) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kept, "call_ended", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        colour.run(fetching(colour, **settings), 1)
+
+
 def test_a_remembered_failure(colour: Any, kept: Kept) -> None:
     """It is a hit of its own kind, and raised as the first time."""
     fetch = fetching(colour, cache_policy=POLICY, retry_policy=())
