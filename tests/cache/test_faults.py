@@ -279,6 +279,7 @@ def test_a_read_only_folder(folder, open_cache, codec, key, reasons):
 
 def test_a_store_that_cannot_be_opened_is_tried_again(tmp_path, clock, open_cache, codec, key):
     """Not at every call, but after a second."""
+    clock.advance(100)  # monotonic clocks seldom stand at 0
     path = tmp_path / "x"
     path.write_text("")
     cache = open_cache(path)
