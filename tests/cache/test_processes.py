@@ -154,6 +154,21 @@ def test_no_connection_is_open_while_forking(open_cache, codec, key):
 
 
 @FORKS
+@pytest.mark.skipif(not FILES.exists(), reason="needs /proc")
+def test_a_child_keeps_none_of_its_parents_leases(open_cache, folder, codec, key):
+    """They would be held for as long as the child lives, and whoever wants such a key would wait for nobody."""
+    cache = open_cache()
+    cache.set(key, 1, codec, ttl=60)
+    store = cache._store  # as a thread of the parent's has it that is just looking
+
+    def lease_files():
+        return [path for path in FILES.iterdir() if folder / "leases" in path.resolve().parents]
+
+    assert lease_files()
+    assert in_child(lambda: not lease_files() and cache._store is not store)
+
+
+@FORKS
 def test_forks_while_threads_write(open_cache, codec, new_key, monkeypatch):
     """Every child gets to work, whatever a thread was doing at that moment."""
     monkeypatch.setattr(_rows, "FORK_PATIENCE", 60)  # a thread that a busy machine lets wait for a second is another test's
