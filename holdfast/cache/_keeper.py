@@ -101,6 +101,8 @@ class KeptStore:
 
     def _handle(self, store: Store, trouble: Trouble, key: CacheKey | None = None) -> None:
         """Note what went wrong, and do what helps the next call."""
+        if store is not self._store:  # another thread has closed it, or left it and said why
+            return
         if store.has_moved():  # deleted, or set aside by another process: nothing is wrong with what is there now
             self._leave(store)
             return
