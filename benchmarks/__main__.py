@@ -22,6 +22,7 @@ ROUNDS = 15
 SLICE_S = 0.02
 SMOKE_ROUNDS = 5
 SMOKE_SLICE_S = 0.005
+FINER = 5  # how much shorter the rounds of a second chance are, and as many more: some then come between the turns of other processes
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -74,22 +75,22 @@ def bench(rows: list[Row], rounds: int, file: Path | None) -> int:
 
 
 def smoke(rows: Iterable[Row], rounds: int) -> int:
-    """Check the guards; what is broken gets a second chance with three times the rounds. 1 when something stays broken."""
+    """Check the guards; what is broken gets a second chance with many and short rounds. 1 when something stays broken."""
     broken: list[str] = []
     for row in rows:
         if row.guards:
-            found = check(row, rounds) and check(row, 3 * rounds)
+            found = check(row, rounds, SMOKE_SLICE_S) and check(row, 3 * FINER * rounds, SMOKE_SLICE_S / FINER)
             print(f"{'BROKEN' if found else 'ok':<7} {row.name}", flush=True)
             broken += found
     print(*broken, table.load(), sep="\n")
     return 1 if broken else 0
 
 
-def check(row: Row, rounds: int) -> list[str]:
+def check(row: Row, rounds: int, slice_s: float) -> list[str]:
     """Measure what a row's guards compare; the sentences about those that do not hold."""
     needed = frozenset({OWN, row.base, *[guard.against for guard in row.guards if guard.against is not None]})
     try:
-        result = measure_apart(row, rounds=rounds, slice_s=SMOKE_SLICE_S, only=needed)
+        result = measure_apart(row, rounds=rounds, slice_s=slice_s, only=needed)
     except ChildFailed as failure:
         return [str(failure)]
     if result.missing:
