@@ -13,6 +13,7 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ from holdfast.typing import Commit, StepRecord
 from holdfast.values.failure import decode_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from holdfast.policies.plan import Plan
     from holdfast.runtime.context import Scope
@@ -88,7 +89,7 @@ class Journal:
         self._held: dict[StepId, StepRecord] = {}
         self.late = Late(self.writer, self.change)
         self._open: dict[StepId, Call] = {}
-        self._lock = threading.Lock()  # several threads and tasks make and end calls at once
+        self._lock = threading.RLock()  # several threads and tasks make and end calls at once; one ends others while it writes
 
     # -- a call is made -----------------------------------------------------------------------------------------------------------
 
@@ -198,7 +199,10 @@ class Journal:
             raise NotSerializable(msg, where=error.where) from error
 
     def outcome(self, call: Call, value: Any) -> StepRecord | None:
-        """Remember how a call ended; return what is to be written of it now. A cancellation and an open question are no outcomes."""
+        """Remember how a call ended; return what is to be written of it now, a failure while it is `standing`.
+
+        A failure is remembered in case the body catches it and goes on. A cancellation and an open question are no outcomes.
+        """
         step = call.step
         if step is None:
             return None
@@ -210,13 +214,14 @@ class Journal:
         is_verdict = call.run is not None and call.error is call.run.verdict
         if not isinstance(call.error, Exception) or is_cancellation(call.error) or is_verdict:
             return None
+        record = StepRecord(step, "error", remembered(call.error), call.history, self.replay.code(call.plan), clock.current.time())
         with self._lock:
             if not call.plan.is_once and self._is_late(step, call):
                 if call.run is not None and call.run.verdict is not None:
                     call.error = call.run.verdict  # a body that is still at work must not act on what is not recorded
                 return None
             self.failures.add(step, call.error, call.future)
-        return self.failure(step, call.plan, call.history, call.error)
+            return self._record(record, call.plan)
 
     def _is_late(self, step: StepId, call: Call) -> bool:
         """True for a failure that comes when whoever asked for it is over: nobody survives it, nor takes it from here any more."""
@@ -235,10 +240,11 @@ class Journal:
         record = StepRecord(step, "ok", self.encode(plan, value), history, self.replay.code(plan), clock.current.time())
         return self._record(record, plan)
 
-    def failure(self, step: StepId, plan: Plan, history: bytes, error: Exception) -> StepRecord | None:
-        """Remember a failure, in case the body catches it and goes on; return what is to be written now."""
-        record = StepRecord(step, "error", remembered(error), history, self.replay.code(plan), clock.current.time())
-        return self._record(record, plan)
+    @contextlib.contextmanager
+    def standing(self, record: StepRecord) -> Generator[bool]:
+        """Whether a failure is still remembered; nobody forgets it within the block, so what is put in line there comes before that."""
+        with self._lock:
+            yield self._steps.get(record.step) is record
 
     def announce(self, step: StepId, history: bytes) -> Commit:
         """Remember that an at-most-once step is about to run; return what is to be committed before it does."""

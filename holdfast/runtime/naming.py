@@ -14,7 +14,7 @@ from holdfast.values.identity import token
 from holdfast.values.names import place
 
 if TYPE_CHECKING:
-    import threading
+    from contextlib import AbstractContextManager
 
     from holdfast.policies.plan import Plan
     from holdfast.runtime.context import Scope
@@ -32,7 +32,7 @@ class Names:
         self._mixed_told: set[str] = set()
         self._opaque_first: dict[tuple[str, bytes], list[bytes]] = {}
 
-    def step(self, plan: Plan, scope: Scope, values: tuple[Any, ...], step_key: str, lock: threading.Lock) -> StepId:
+    def step(self, plan: Plan, scope: Scope, values: tuple[Any, ...], step_key: str, lock: AbstractContextManager[object]) -> StepId:
         """Name a call made in ``scope`` with the bound ``values``; a ``step_key`` sets it apart from equal calls.
 
         Raises:

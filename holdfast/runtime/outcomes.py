@@ -68,6 +68,13 @@ def _is_left_to_others(call: Call, value: Any, journal: Journal, record: StepRec
         StoreError: It could not be written.
         ThreadBusyError: Somebody else owns the thread now.
     """
+    if record.kind != "error":
+        return _write(call, value, journal, record)
+    with journal.standing(record) as is_standing:  # else its body has ended meanwhile, and has it forgotten
+        return is_standing and _write(call, value, journal, record)
+
+
+def _write(call: Call, value: Any, journal: Journal, record: StepRecord) -> bool:
     if not journal.is_blocking:
         journal.commit(journal.change(record))
         return False
@@ -76,10 +83,12 @@ def _is_left_to_others(call: Call, value: Any, journal: Journal, record: StepRec
         return False
     loop = running_loop()
     item = _Outcome(journal.change(record), call, value, loop)
-    writer = journal.writer
-    if loop is not None or not writer.is_idle:
+    writer, is_failure = journal.writer, record.kind == "error"
+    if loop is not None or is_failure or not writer.is_idle:  # a failure holds the journal's lock, which the disk may not
         _leave_thread(call)
-        if not writer.is_behind:  # a store that cannot keep up holds bodies back: what it has not got is done again after a crash
+        if (
+            not is_failure and not writer.is_behind
+        ):  # a store that cannot keep up holds bodies back: what it has not got is done again after a crash
             call.release_slot()
         writer.put(item)
         return True

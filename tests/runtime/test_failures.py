@@ -16,13 +16,15 @@ import pytest
 import requests
 
 from holdfast import InMemorySaver, ReplayedError, RetryPolicy, entrypoint, task
+from holdfast.policies.remembered import remembered
 from holdfast.runtime.failures import Failures
+from holdfast.runtime.journal import Journal
 from holdfast.runtime.run import Run
-from holdfast.typing import StepId
+from holdfast.typing import Commit, StepId
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 
 class Stop(Exception):
@@ -408,3 +410,53 @@ def test_a_body_may_end_while_other_calls_fail() -> None:
     with at_each_collection(fail):
         fatal = failures.fatal(error, None)
     assert [7] == [step.occurrence for step in fatal]
+
+
+@pytest.mark.parametrize("is_after", ["it was told of", "it was in the record"])
+def test_a_failure_beside_the_end_of_its_body_is_made_again(monkeypatch: pytest.MonkeyPatch, is_after: str) -> None:
+    """Whether it is recorded just before or just after the body's attempt is over, nobody has survived it."""
+    fails, is_forgotten, ran = threading.Event(), threading.Event(), Counter[str]()
+
+    class Slow(InMemorySaver):
+        def commit(self, changes: Sequence[Commit], /) -> list[Exception | None]:
+            if is_after == "it was in the record" and any(step.kind == "error" for change in changes for step in change.steps):
+                fails.set()
+                is_forgotten.wait(0.2)  # which it is not before this is written
+            return super().commit(changes)
+
+    def remembered_late(error: BaseException) -> bytes:
+        if is_after == "it was told of":
+            fails.set()
+            until(is_forgotten.is_set)
+        return remembered(error)
+
+    def supersede(self: Journal, error: BaseException, scope: Any) -> None:
+        forget(self, error, scope)
+        if scope is not None and scope.call.is_body:
+            is_forgotten.set()
+
+    forget = Journal.supersede
+    monkeypatch.setattr(Journal, "supersede", supersede)
+    monkeypatch.setattr("holdfast.runtime.journal.remembered", remembered_late)
+
+    @task
+    def work() -> int:
+        ran["work"] += 1
+        if ran["work"] == 1:
+            raise Stop
+        return 7
+
+    @entrypoint(Slow())
+    def main(_: Any) -> int:
+        future = work()
+        fails.wait(60)
+        ran["body"] += 1
+        if ran["body"] == 1:
+            raise Declined(1, retry_in=0)
+        return future.result()
+
+    with pytest.raises(Declined):
+        main.invoke(0, thread_id="t")
+
+    assert 7 == main.invoke(None, thread_id="t")
+    assert 2 == ran["work"]
