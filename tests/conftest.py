@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # How long one example of a property takes says more about the machine than about the property.
-# The same examples in each run, so that who changed something is told of that; `make test-all` searches for others.
+# The same examples in each run, so that who changed something is told of that; `make test-all` searches for others, in CI too, where
+# Hypothesis has a profile of its own that does not.
 hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
-hypothesis.settings.register_profile("search", deadline=None)
+hypothesis.settings.register_profile("search", deadline=None, derandomize=False)
 hypothesis.settings.load_profile("same")
 
 # A shell that begins the suite in the background lets it ignore Ctrl-C, and then every program that a test begins would, too.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -105,3 +107,12 @@ def test_this_very_python_is_found(script: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "bin" / f"python{HERE}").symlink_to(sys.executable)
 
     assert script.find(HERE) is not None
+
+
+def test_it_searches_for_other_examples_in_ci_too() -> None:
+    """Hypothesis tries the same ones in each run there, and every profile begins as its own does."""
+    conftest = SCRIPT.parents[1] / "tests" / "conftest.py"
+    code = f"import hypothesis, runpy; runpy.run_path({str(conftest)!r}); print(hypothesis.settings.get_profile('search').derandomize)"
+    said = subprocess.run([sys.executable, "-c", code], env={**os.environ, "CI": "1"}, capture_output=True, text=True, check=True)
+
+    assert "False" == said.stdout.strip()
