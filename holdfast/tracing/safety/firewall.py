@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 CAPACITY = 10_000
 EXIT_TIMEOUT = 2.0
-LAST_WORDS = 0.5  # seconds for what is lost to be said when the others have used up theirs: a busy machine runs no thread at once
+LAST_WORDS = 0.5  # seconds of them that are left for saying what is lost: a busy machine runs no thread at once
 FORK_TIMEOUT = 0.1
 BATCH = 512
 REASON_LIMIT = 300
@@ -353,10 +353,10 @@ def _flush_sinks(ends: float, *, is_last: bool = False) -> bool:
 def _at_exit() -> None:
     """Give everything `EXIT_TIMEOUT` seconds to leave and to be closed, and say what did not leave."""
     ends = time.monotonic() + EXIT_TIMEOUT
-    _flush_sinks(ends, is_last=True)
+    _flush_sinks(ends - LAST_WORDS, is_last=True)
     for lane in [each for each in _lanes if each is not _stderr]:
         lane.tell_losses(stderr)
-    _stderr.flush(max(LAST_WORDS, ends - time.monotonic()))
+    _stderr.flush(max(0.05, ends - time.monotonic()))
 
 
 def synchronous(value: bool) -> bool:  # noqa: FBT001 - a switch

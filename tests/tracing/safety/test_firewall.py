@@ -292,6 +292,7 @@ def test_a_closed_stderr_harms_nobody(closing):
 def test_a_stderr_nobody_reads_does_not_block():
     """The pipe is full; the program goes on, and its exit is bounded."""
     reading, writing = os.pipe()
+    started = time.monotonic()
     done = subprocess.run(
         [
             sys.executable,
@@ -300,13 +301,15 @@ def test_a_stderr_nobody_reads_does_not_block():
         ],
         stdout=subprocess.PIPE,
         stderr=writing,
-        timeout=60,  # two seconds, and the interpreter's own; without a bound it would never end
+        timeout=60,
         check=False,
     )
+    took = time.monotonic() - started
     os.close(reading)
     os.close(writing)
 
     assert b"went on\n" == done.stdout
+    assert took < 15  # two seconds, and the interpreter's own; without a bound it would never end
 
 
 def test_exit_waits_for_what_is_queued():
@@ -369,11 +372,11 @@ def test_exit_does_not_depend_on_closing(closing, limit, said):
 
 
 def test_exit_is_bounded_and_says_what_was_lost():
-    """Two seconds, for all sinks together."""
+    """For all sinks together, and what is left of the time for saying so."""
     done, took = python("""
         import time
         from holdfast.tracing.safety import firewall
-        firewall.LAST_WORDS = 60.0  # the machine may be slow
+        firewall.EXIT_TIMEOUT, firewall.LAST_WORDS = 32.0, 30.0  # the machine may be slow
         for name in ("a", "b", "c"):
             firewall.Lane(name, lambda batch: time.sleep(60)).send(1)
     """)
@@ -383,11 +386,11 @@ def test_exit_is_bounded_and_says_what_was_lost():
 
 
 def test_what_is_lost_is_said_on_a_machine_that_is_slow_to_run_a_thread():
-    """When the sinks have used up the time of all, stderr still has a little of its own."""
+    """The sinks leave stderr a part of the time."""
     done, _ = python("""
         import time
         from holdfast.tracing.safety import firewall
-        firewall.EXIT_TIMEOUT, firewall.LAST_WORDS = 0.1, 60.0
+        firewall.EXIT_TIMEOUT, firewall.LAST_WORDS = 60.0, 59.9
         write = firewall._stderr._write
         firewall._stderr._write = lambda lines: (time.sleep(0.2), write(lines))
         firewall.Lane("a", lambda batch: time.sleep(60)).send(1)
