@@ -6,12 +6,13 @@ here get 0700, the database 0600, and SQLite gives ``-wal`` and ``-shm`` the dat
 
 - A file descriptor on a database that is open elsewhere in this process must never be closed: POSIX drops *all* of the process's locks on
   the file with it (https://sqlite.org/howtocorrupt.html, 2.2). So a descriptor is only ever opened to create the file, under
-  ``_creating``, and everything else asks by path. That is safe because the folder is checked first: nobody else can swap files in it.
+  ``Connections.creating``, and everything else asks by path. That is safe because the folder is checked first: nobody else can swap files in it.
 - A connection must not cross a fork (same page, 2.6). Not even unused: SQLite's list of open files comes along, so a connection that the
   child opens believes that this process holds the locks already and takes none; when the parent then closes, the log is deleted under
   the child and its commits are lost (seen with 3.40; test_sqlite.py shows it). So every connection is closed just before a fork and
   opened again on next use, in parent and child. Where a transaction does not end within ``_FORK_PATIENCE``, or is the forking
   thread's own, the child abandons the connection, closing nothing, and refuses that file.
+- A sync that fails leaves a hole in the log that no later one fills; see `holdfast.values._log`.
 - A new file gets its identity (``application_id``), schema and version (``user_version``) in one transaction, so that no other process
   sees half of it. What carries another identity is never touched.
 - Reading makes ``-wal`` and ``-shm`` where there are none, and SQLite removes them when the last connection closes, if that one may
@@ -28,12 +29,14 @@ import os
 import sqlite3
 import threading
 import time
-import weakref
 from pathlib import Path
 from sqlite3 import Connection
 from typing import TYPE_CHECKING, Literal
 
 from holdfast.errors import StoreError
+from holdfast.values import forks
+from holdfast.values._connections import Connections
+from holdfast.values._log import Log
 from holdfast.values._private import check_file, check_folder, create_file, make_folder, make_private
 from holdfast.values._schema import EmptyStoreError, OldStoreError, Schema
 from holdfast.values.endings import at_last
@@ -47,6 +50,8 @@ _FORK_PATIENCE = 2.0  # seconds
 _STEP = 5  # milliseconds of one wait for another process: SQLite asks after 1, 3 and 5, and in a longer wait only every 100
 _MOST_PATIENCE = (2**31 - 1) // 1000  # seconds, 24 days: SQLite counts milliseconds in an int, and one that overflows is no patience at all
 _FOR_WRITING = "BEGIN IMMEDIATE"
+_LOG_PAGES = 1000  # of the log, at which its content goes to the file: SQLite's own default
+_MOST_UNSYNCED = 100  # transactions in a row that need not last: the log would grow for ever
 _WAL_RESET_FIXED = (3, 51, 3)
 
 
@@ -64,9 +69,9 @@ class Database:
     """
 
     _connection: Connection | None = None
-    _closing: weakref.finalize[..., Database] | None = None  # closes the connection of whoever is dropped without a close
     _patience = -1  # the connection's busy timeout, milliseconds
     _level = ""  # how the connection syncs
+    _unsynced = 0  # how many transactions have been committed since one that lasts
 
     def __init__(
         self,
@@ -82,10 +87,12 @@ class Database:
         self._synchronous = synchronous
         self._busy_timeout = min(busy_timeout, _MOST_PATIENCE)
         self._is_reader = is_reader
+        self._log = Log(self.path, is_kept=synchronous == "FULL" and not is_reader)
         self._lock = threading.Lock()
         self._next = threading.Lock()  # held while waiting for the lock: a thread that never rests keeps nobody else out, nor a fork
         self._owner = 0  # the thread that holds the lock
-        _databases.add(self)
+        self._is_held_for_fork = False
+        forks.protect(self, is_file=True)
 
     def transaction(self, *, is_lasting: bool = True) -> contextlib.AbstractContextManager[Connection]:
         """Hold the write lock: commit when the block ends, roll back when it raises. Do not nest.
@@ -105,22 +112,15 @@ class Database:
             self._disconnect()
 
     def _disconnect(self) -> None:
-        connection = self._let_go()
-        if connection is not None:
-            connection.close()
-
-    def _hold(self, connection: Connection) -> Connection:
-        self._connection = connection
-        # No `__del__`: in a circle that is collected the connection's own turn may come first, and Python 3.13 then warns that it is open.
-        self._closing = weakref.finalize(self, connection.close)
-        self._closing.atexit = False  # `_close_at_last` does that
-        return connection
-
-    def _let_go(self) -> Connection | None:
         connection, self._connection = self._connection, None
-        if self._closing is not None:
-            self._closing.detach()
-        return connection
+        if connection is None:
+            return
+        _connections.let_go(connection)
+        with contextlib.closing(connection), contextlib.suppress(OSError, sqlite3.Error):  # it is tried again when the file is opened
+            if self._log.is_in_doubt:
+                self._wait_for(connection, _STEP)
+                with _within(connection, _FOR_WRITING):
+                    self._log.settle()
 
     def _close_at_last(self) -> None:
         """Close the connection unless a thread is at work on it: the end of a process waits for none."""
@@ -132,7 +132,7 @@ class Database:
     def is_foreign(self) -> bool:
         """Whether there is a file that is no SQLite database, or does not carry our identity: nothing that may be moved or changed."""
         try:
-            with contextlib.closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as connection:
+            with self._lock, contextlib.closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as connection:
                 connection.execute("PRAGMA writable_schema = ON")  # so the identity is read of a damaged file, too
                 identity = connection.execute("PRAGMA application_id").fetchone()[0]
                 if identity == 0:
@@ -150,7 +150,9 @@ class Database:
             self._owner = threading.get_ident()
             connection = self._connection
             if connection is None:
-                connection = self._hold(self._connect())
+                connection = self._connect()
+                _connections.hold(connection, self, self.path)
+                self._connection = connection
             try:
                 self._sync_as(connection, level)
                 self._begin(connection, begin)
@@ -159,6 +161,8 @@ class Database:
                 connection.execute("COMMIT")
             except sqlite3.Error as error:
                 self._roll_back(connection)
+                if _code(error) == sqlite3.SQLITE_IOERR:
+                    self._log.failed()
                 raise StoreError(f"{self.schema.name} {self.path}: {error}") from error
             except BaseException:
                 self._roll_back(connection)
@@ -182,7 +186,14 @@ class Database:
                 if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
                     raise
             else:
+                self._settle()
                 return
+
+    def _settle(self) -> None:
+        try:
+            self._log.settle()
+        except OSError as error:
+            raise StoreError(f"{self.schema.name} {self.path}: {error}") from error
 
     def _wait_for(self, connection: Connection, milliseconds: int) -> None:
         if milliseconds != self._patience:
@@ -190,8 +201,16 @@ class Database:
             self._patience = milliseconds
 
     def _sync_as(self, connection: Connection, level: str) -> None:
-        if level and level != self._level:
+        """Have the next commit synced, or not; without that nothing is taken over into the file either: of a sync that fails there nobody is told."""
+        if not level:
+            return
+        self._unsynced = 0 if level == self._synchronous else self._unsynced + 1
+        if self._unsynced > _MOST_UNSYNCED:
+            level = self._synchronous
+            self._unsynced = 0
+        if level != self._level:
             connection.execute(f"PRAGMA synchronous = {level}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES if level == self._synchronous else 0}")
             self._level = level
 
     def _refuse_after_fork(self, connection: Connection) -> None:
@@ -207,6 +226,7 @@ class Database:
         self._patience = -1  # not known of this connection
         try:
             self._prepare()
+            self._log.found()
             address = f"{self.path.as_uri()}?{self._mode()}"
             connection = sqlite3.connect(address, uri=True, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False)
             try:
@@ -224,16 +244,13 @@ class Database:
         """How to open the file, so that a reader leaves nothing beside it; see the module."""
         if not self._is_reader:
             return "mode=rw"
-        try:
-            if self.path.with_name(f"{self.path.name}-wal").stat().st_size:
-                return "mode=ro"
-        except FileNotFoundError:
-            pass
+        if self._log.exists():
+            return "mode=ro"
         return "mode=rw" if os.access(self.path.parent, os.W_OK) else "mode=ro&immutable=1"
 
     def _prepare(self) -> None:
         """Check the folder and the file, and make them when they are missing."""
-        if self.path in _abandoned:
+        if self.path in _connections.abandoned:
             raise StoreError(f"this process was forked while {self.path} was being written: it cannot use that {self.schema.name} safely")
         if not self._is_reader:
             make_folder(self.path.parent)
@@ -241,7 +258,7 @@ class Database:
             raise EmptyStoreError(f"there is no {self.schema.name} {self.path} yet")
         check_folder(self.path.parent, self.schema.name)
         if not self._is_reader:
-            with _creating:
+            with _connections.creating:
                 create_file(self.path)
         check_file(self.path, self.schema.name)
 
@@ -273,36 +290,35 @@ class Database:
 
     def _migrate(self, connection: Connection) -> None:
         with _within(connection, "BEGIN IMMEDIATE"):
+            self._settle()
             for script in self.schema.migrations[self._version(connection) :]:  # asked again: now nobody else can change it
                 for statement in _statements(script):
                     connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {self.schema.application_id}")
             connection.execute(f"PRAGMA user_version = {len(self.schema.migrations)}")
 
-    def _close_for_fork(self) -> bool:
-        """Close the connection and keep the lock; False when a transaction is in the way."""
+    def before_fork(self) -> None:
+        """Close the connection and keep the lock, unless a transaction is in the way."""
         patience = 0.0 if self._owner == threading.get_ident() else _FORK_PATIENCE
-        if not self._next.acquire(timeout=patience):
-            return False
-        try:
-            if not self._lock.acquire(timeout=patience):
-                return False
-        finally:
+        if self._next.acquire(timeout=patience):
+            self._is_held_for_fork = self._lock.acquire(timeout=patience)
             self._next.release()
-        with contextlib.suppress(sqlite3.Error):  # a failing last checkpoint loses nothing: the log stays
-            self._disconnect()
-        return True
+        if self._is_held_for_fork:
+            with contextlib.suppress(sqlite3.Error):  # a failing last checkpoint loses nothing: the log stays
+                self._disconnect()
 
-    def _reopen_after_fork(self) -> None:
-        """In the child: a lock of its own, and nothing of the parent's."""
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        if self._is_held_for_fork:
+            self._is_held_for_fork = False
+            self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """A lock of its own, and nothing of the parent's; `Connections.after_fork_in_child` sees to what came along."""
         self._lock, self._next = threading.Lock(), threading.Lock()
         self._owner = 0
-        connection = self._let_go()
-        if connection is not None:
-            import ctypes
-
-            _abandoned.add(self.path)
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # never freed, so never closed, not even at exit
+        self._is_held_for_fork = False
+        self._connection = None
 
 
 def is_corrupt(error: BaseException | None) -> bool:
@@ -369,31 +385,9 @@ def _statements(script: str) -> Iterator[str]:
 
 def _close_all() -> None:
     """What is still referred to, by a thread that did not end for example. Whoever closes a file last leaves all of it in one."""
-    for database in list(_databases):
+    for database in _connections.owners():
         database._close_at_last()  # noqa: SLF001 - same module
 
 
-def _before_fork() -> None:
-    _held.extend(database for database in list(_databases) if database._close_for_fork())  # noqa: SLF001 - same module
-
-
-def _after_fork_in_parent() -> None:
-    while _held:
-        _held.pop()._lock.release()  # noqa: SLF001 - same module
-
-
-def _after_fork_in_child() -> None:
-    global _creating  # noqa: PLW0603 - the child's own lock: the parent's may be held by a thread that does not exist here
-    _creating = threading.Lock()
-    _held.clear()
-    for database in list(_databases):
-        database._reopen_after_fork()  # noqa: SLF001 - same module
-
-
-_creating = threading.Lock()
-_databases: weakref.WeakSet[Database] = weakref.WeakSet()
-_held: list[Database] = []
-_abandoned: set[Path] = set()
+_connections: Connections[Database] = Connections()
 at_last(_close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

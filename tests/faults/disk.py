@@ -100,6 +100,7 @@ def _second_half(name: str, arguments: str, result: int, folder: str) -> Iterato
     assert name in _KNOWN, f"the disk does not know what {name} does: {arguments[:200]}"
     if name in ("write", "pwrite64"):
         place = int(arguments.rsplit(", ", 1)[1]) if name == "pwrite64" else -1
+        assert place >= 0 or ".db" not in Path(path).name, f"anywhere: {arguments}"  # else to the end of a new file
         assert len(texts[1]) == result, arguments[:200]
         yield Event("write", path, texts[1], place)
     elif name == "ftruncate":

@@ -7,13 +7,10 @@ small, so that a short run has many checkpoints.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from holdfast import InDoubt, SqliteSaver, StoreError, entrypoint, task
-from holdfast.values._sqlite import Database
-
-if TYPE_CHECKING:
-    from sqlite3 import Connection
+from holdfast.values import _sqlite
 
 RUNS = (100, 200)
 """The input of each run; its calls are numbered from there."""
@@ -104,14 +101,7 @@ def live(saver: SqliteSaver, first: int) -> list[str]:
 
 def keep_the_log_short() -> None:
     """Have SQLite checkpoint after a few pages rather than after a thousand."""
-    configure = Database._configure
-
-    def shorter(database: Database, connection: Connection) -> None:
-        configure(database, connection)
-        if not database._is_reader:
-            connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES}")
-
-    Database._configure = shorter  # type: ignore[method-assign]
+    _sqlite._LOG_PAGES = _PAGES
 
 
 def main(path: str, synchronous: Any, tries: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 import weakref
 
 import pytest
@@ -14,11 +15,13 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doe
 
 
 class Diary:
-    def __init__(self):
+    def __init__(self, before=lambda: None):
         self.pages = []
+        self.before = before
 
     def before_fork(self):
         self.pages.append("before")
+        self.before()
 
     def after_fork_in_parent(self):
         self.pages.append("parent")
@@ -48,3 +51,88 @@ def test_nothing_is_kept_alive():
     gc.collect()
 
     assert seen() is None
+
+
+def child_ends(check=lambda: True):
+    """Fork; whether the child finds that ``check`` holds, in which case it ends well."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if check() else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_files_are_told_last():
+    """Whoever has work under way that needs them can finish it."""
+    order = []
+    things = [Diary(lambda: order.append("file")), Diary(lambda: order.append("user"))]
+    for thing in things:
+        forks.protect(thing, is_file=thing is things[0])
+
+    assert child_ends()
+    assert ["user", "file"] == order
+
+
+def test_whoever_waits_for_a_thread_that_makes_something_does_not_wait_for_long():
+    """It can be made, and is told, too."""
+    made = Diary()
+    thread = threading.Thread(target=forks.protect, args=[made])
+    waiting = Diary(lambda: (thread.start(), thread.join()))
+    forks.protect(waiting)
+
+    assert child_ends(lambda: made.pages == ["before", "child"])
+    assert ["before", "parent"] == made.pages
+
+
+def test_nothing_is_made_behind_a_forks_back():
+    """It waits until the fork is over, in which it has no part."""
+    made, seen = Diary(), []
+    thread = threading.Thread(target=forks.protect, args=[made])
+
+    def make():
+        thread.start()
+        thread.join(0.1)
+        seen.append(thread.is_alive())
+
+    file = Diary(make)
+    forks.protect(file, is_file=True)
+
+    assert child_ends(lambda: made.pages == [])
+    thread.join(60)
+    assert ([True], [], False) == (seen, made.pages, thread.is_alive())
+
+
+def test_two_threads_fork_at_once():
+    """One after the other, as seen by what is protected."""
+    diary = Diary()
+    forks.protect(diary, is_file=True)
+    ended = []
+    threads = [threading.Thread(target=lambda: ended.append(child_ends())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert ([True] * 4, ["before", "parent"] * 4) == (ended, diary.pages)
+
+
+def test_a_fork_that_has_no_more_patience_tells_nobody(monkeypatch):
+    """Whoever holds the door may be stuck; the child is told all the same, and can make things."""
+    monkeypatch.setattr(forks, "_PATIENCE", 0.01)
+    diary, held, leave = Diary(), threading.Event(), threading.Event()
+    forks.protect(diary)
+
+    def hold():
+        with forks.door:
+            held.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(60)
+    try:
+        assert child_ends(lambda: diary.pages == ["child"] and forks.protect(Diary()) is None)
+    finally:
+        leave.set()
+        thread.join(60)
+
+    assert [] == diary.pages

@@ -510,9 +510,9 @@ PRELUDE = """
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
 
-def run_prelude(work, path, **options):
-    """Start a process that has one note written and then does ``work``."""
-    return run_python(textwrap.dedent(PRELUDE) + textwrap.dedent(work), path, **options)
+def run_prelude(work, *arguments, **options):
+    """Start a process that has one note written, in the file that is its first argument, and then does ``work``."""
+    return run_python(textwrap.dedent(PRELUDE) + textwrap.dedent(work), *arguments, **options)
 
 
 def finish(child):
@@ -641,6 +641,41 @@ def test_a_fork_inside_a_transaction_keeps_the_parents_half_only(open_notes, pat
     assert ("", "", 0) == finish(child)
 
     assert ["parent", "both"] == texts(open_notes())
+
+
+@needs_fork
+@pytest.mark.parametrize("way", ["close", "drop"])
+def test_forks_beside_threads_that_make_files_anew(way, open_notes, path):
+    """However they let go of them: each child can use the file, and none hangs on a lock inside SQLite that came along."""
+    child = run_prelude(
+        """
+        ended = threading.Event()
+        def churn():
+            while not ended.is_set():
+                made = open_notes()
+                add("thread", to=made)
+                if sys.argv[2] == "close":
+                    made.close()
+                del made
+        threads = [threading.Thread(target=churn) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for n in range(30):
+            pid = os.fork()
+            if pid == 0:
+                add(f"child {n}", to=open_notes())
+                os._exit(5)
+            assert 5 == exit_code_of(pid)
+        ended.set()
+        for thread in threads:
+            thread.join()
+        """,
+        path,
+        way,
+    )
+    assert ("", "", 0) == (*child.communicate(timeout=60), child.returncode)
+
+    assert [f"child {n}" for n in range(30)] == [text for text in texts(open_notes()) if text.startswith("child")]
 
 
 def test_whoever_is_dropped_in_a_circle_leaves_no_connection_open(path, monkeypatch):

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 CAPACITY = 10_000
 EXIT_TIMEOUT = 2.0
-LAST_WORDS = 0.5  # seconds of them that are left for saying what is lost: a busy machine runs no thread at once
+LAST_WORDS = 0.25  # seconds of them that are left for saying what is lost: a busy machine runs no thread at once
 FORK_TIMEOUT = 0.1
 BATCH = 512
 REASON_LIMIT = 300
