@@ -1,0 +1,151 @@
+"""SIGTERM while `invoke` runs an async body: each program is a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no signal reaches a handler there")
+
+PRELUDE = """
+import asyncio, os, signal, sys, threading
+from holdfast import SqliteSaver, entrypoint, task
+
+def say(text):
+    os.write(1, f"{text}\\n".encode())
+
+def leave(signum, frame):
+    say("leaving")
+    sys.exit(143)
+
+def kill():
+    signal.raise_signal(signal.SIGTERM)
+
+signal.signal(signal.SIGTERM, leave)
+"""
+
+
+def lived(program: str, *arguments: object) -> tuple[list[str], str, int]:
+    """What a program says, what it complains of, and its exit code."""
+    command = [sys.executable, "-c", PRELUDE + textwrap.dedent(program), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout.splitlines(), done.stderr, done.returncode
+
+
+def test_the_handler_is_called_between_two_callbacks() -> None:
+    """Not in the middle of one, whatever that is about; what waits is told, and the exit code is the handler's."""
+    program = """
+    @entrypoint
+    async def plan(_):
+        kill()
+        say("went on")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            say("told")
+
+    plan.invoke(0)
+    """
+
+    assert (["went on", "leaving", "told"], "", 143) == lived(program)
+
+
+def test_whoever_signals_again_does_not_wait() -> None:
+    """For a loop that is stuck, say."""
+    program = """
+    @entrypoint
+    async def plan(_):
+        kill()
+        kill()
+        say("went on")
+
+    plan.invoke(0)
+    """
+
+    assert (["leaving"], "", 143) == lived(program)
+
+
+def test_what_was_done_is_kept(tmp_path: object) -> None:
+    """Whatever the ``durability``: resumed, it is not done again."""
+    program = """
+    @task
+    async def work(n):
+        say(f"work {n}")
+        return n
+
+    @entrypoint(SqliteSaver(sys.argv[1] + "/s/runs.db", synchronous="NORMAL"), durability="exit")
+    async def plan(_):
+        done = await asyncio.gather(*map(work, range(5)))
+        if sys.argv[2] == "first":
+            kill()
+            await asyncio.sleep(60)
+        return done
+
+    say(plan.invoke(0 if sys.argv[2] == "first" else None, thread_id="t"))
+    """
+
+    assert ([f"work {n}" for n in range(5)] + ["leaving"], "", 143) == lived(program, tmp_path, "first")
+    assert (["[0, 1, 2, 3, 4]"], "", 0) == lived(program, tmp_path, "second")
+
+
+def test_a_handler_that_returns_ends_nothing() -> None:
+    """It is called, once for each signal; it is the program's own before and after, and what a body sets stays."""
+    program = """
+    def note(signum, frame):
+        say("noted")
+
+    def other(signum, frame):
+        say("other")
+
+    @entrypoint
+    async def plan(sets):
+        if sets:
+            signal.signal(signal.SIGTERM, other)
+        kill()
+        await asyncio.sleep(0)
+        return 1
+
+    for sets in (False, True):
+        signal.signal(signal.SIGTERM, note)
+        plan.invoke(sets)
+        say(signal.getsignal(signal.SIGTERM).__name__)
+        kill()
+    """
+
+    assert (["noted", "note", "noted", "other", "other", "other"], "", 0) == lived(program)
+
+
+@pytest.mark.parametrize(("setting", "code"), [("SIG_DFL", -signal.SIGTERM), ("SIG_IGN", 0)])
+def test_what_the_system_does_is_left_to_it(setting: str, code: int) -> None:
+    """The process dies of the signal, or does not notice."""
+    program = """
+    signal.signal(signal.SIGTERM, getattr(signal, sys.argv[1]))
+
+    @entrypoint
+    async def plan(_):
+        kill()
+        await asyncio.sleep(0)
+
+    plan.invoke(0)
+    """
+
+    assert ([], "", code) == lived(program, setting)
+
+
+def test_an_async_body_invoked_on_another_thread() -> None:
+    """Signals interrupt the main thread alone, which keeps its handler."""
+    program = """
+    @entrypoint
+    async def plan(_):
+        return signal.getsignal(signal.SIGTERM).__name__
+
+    thread = threading.Thread(target=lambda: say(plan.invoke(0)))
+    thread.start()
+    thread.join()
+    """
+
+    assert (["leave"], "", 0) == lived(program)
