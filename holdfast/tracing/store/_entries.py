@@ -28,6 +28,7 @@ class Entry(msgspec.Struct):
     rank: int
     is_ours: bool
     is_behind: bool
+    is_hit: bool
 
 
 def _entry(row: SpanRow) -> Entry:
@@ -45,8 +46,9 @@ def _entry(row: SpanRow) -> Entry:
     name = str(get(names.WORKFLOW_NAME) or get(names.TASK_NAME) or row.name)
     thread_id = str(get(names.THREAD_ID, ""))
     is_behind = not run_id and any(said.get(names.LINK_TYPE) == names.LINK_BEHIND for _, _, said in row.links)
+    is_hit = not (run_id or failed or (kind and get(names.CACHE_RESULT) != "hit"))  # what is not ours has nothing to say about it
     return Entry(
-        row.trace_id, run_id, name, thread_id, outcome, bool(rank and failed), row.start_ns, row.end_ns, rank, bool(kind), is_behind
+        row.trace_id, run_id, name, thread_id, outcome, bool(rank and failed), row.start_ns, row.end_ns, rank, bool(kind), is_behind, is_hit
     )
 
 
@@ -60,4 +62,5 @@ def entries(rows: Sequence[SpanRow]) -> list[tuple[Any, ...]]:
             best = merged[key] = entry if entry.rank >= known.rank else known
             best.start_ns, best.end_ns = min(entry.start_ns, known.start_ns), max(entry.end_ns, known.end_ns)
             best.is_ours, best.is_behind = entry.is_ours or known.is_ours, entry.is_behind or known.is_behind
+            best.is_hit = entry.is_hit and known.is_hit
     return [msgspec.structs.astuple(entry) for entry in merged.values()]

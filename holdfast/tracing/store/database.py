@@ -63,8 +63,11 @@ SCHEMA = Schema(
             SELECT 1 FROM spans WHERE spans.trace_id = runs.trace_id AND instr(data, X'A6626568696E64')  -- the text 'behind' in MessagePack
         );
         """,
+        """
+        ALTER TABLE runs ADD COLUMN is_hit INTEGER NOT NULL DEFAULT 0;  -- calls outside runs, and all that they took was in the cache
+        """,
     ),
-    views=MappingProxyType({1: "CREATE TEMP VIEW runs AS SELECT *, 0 AS is_behind FROM main.runs;"}),
+    views=MappingProxyType({1: "CREATE TEMP VIEW runs AS SELECT *, 0 AS is_behind, 0 AS is_hit FROM main.runs;", 2: ""}),
 )
 _VARIABLE = "HOLDFAST_TRACES"
 _REMEDY = f"if that stays so, name a file that you can write: {_VARIABLE}=PATH, or holdfast.tracing.configure(path=PATH)"
@@ -76,7 +79,7 @@ _BUSY_TIMEOUT = 5.0  # seconds; the thread that writes has a bounded queue behin
 
 _WRITE_SPANS = "INSERT OR REPLACE INTO spans (trace_id, span_id, data) VALUES {}"
 _WRITE_RUNS = """
-    INSERT INTO runs (trace_id, run_id, name, thread_id, outcome, failed, start_ns, end_ns, rank, is_ours, is_behind)
+    INSERT INTO runs (trace_id, run_id, name, thread_id, outcome, failed, start_ns, end_ns, rank, is_ours, is_behind, is_hit)
     VALUES {}
     ON CONFLICT (trace_id, run_id) DO UPDATE SET
         name = iif(excluded.rank >= rank, excluded.name, name),
@@ -84,6 +87,7 @@ _WRITE_RUNS = """
         outcome = iif(excluded.rank >= rank, excluded.outcome, outcome),
         failed = iif(excluded.rank >= rank, excluded.failed, failed),
         rank = max(rank, excluded.rank), is_ours = max(is_ours, excluded.is_ours), is_behind = max(is_behind, excluded.is_behind),
+        is_hit = min(is_hit, excluded.is_hit),
         start_ns = min(start_ns, excluded.start_ns), end_ns = max(end_ns, excluded.end_ns)
 """
 _MOST_PARAMETERS = 999  # of one statement, in older versions of SQLite
@@ -105,8 +109,8 @@ class TraceStore:
 
     Args:
         path: The file; None takes `default_path`.
-        keep_runs: How many of the latest runs to keep, and as many of what was done behind callers' backs; a tenth more may be there until
-            the next tidying up.
+        keep_runs: How many of the latest runs to keep, as many of what was done behind callers' backs, and as many calls outside runs that
+            were hits; a tenth more may be there until the next tidying up.
         max_age: How long to keep a run: seconds, timedelta or text like ``"14d"``.
     """
 

@@ -322,6 +322,49 @@ def test_what_was_renewed_behind_callers_backs_pushes_no_run_out(make):
     assert [0, 0, 2, 2] == [len(store.spans(f"{n:032x}")) for n in (10, 11, 12, 13)]
 
 
+def alone(n, result, *, at=NOW, status="ok", attempts=0, around=False):
+    """A call outside runs, with what it found in the cache; perhaps inside a span of the user's."""
+    shared = {
+        "holdfast.span.type": "task",
+        "holdfast.task.name": "forecast",
+        "holdfast.task.outcome": status,
+        "holdfast.cache.result": result,
+    }
+    ended = (at + n) * 10**9
+    task = SpanRow(f"{n:032x}", f"{n:015x}1", f"{n:015x}9" * around, "forecast", ended, ended, status=status, attributes=shared)
+    tries = [
+        SpanRow(f"{n:032x}", f"{n:015x}{k}", f"{n:015x}1", "a", ended, ended, attributes={"holdfast.span.type": "attempt"})
+        for k in range(2, 2 + attempts)
+    ]
+    return [task, *tries] + [SpanRow(f"{n:032x}", f"{n:015x}9", "", "GET /", ended, ended)] * around
+
+
+@pytest.mark.parametrize("around", [False, True], ids=["alone", "inside a request"])
+def test_hits_push_out_nothing_else(make, around):
+    """However busy a cache is: what failed, was computed or run is still there; hits have a bound of their own."""
+    store = make(keep_runs=2)
+    failed, computed = alone(1, "miss", status="error", attempts=1), alone(2, "miss", attempts=1, around=around)
+    store.write(failed + computed)
+    for n in range(10, 14):
+        for row in alone(n, "hit", around=around):  # the user's span may come later
+            store.write([row])
+
+    assert [13, 12, 2, 1] == [int(run.trace_id, 16) for run in store.runs()]
+    store.write(run_rows(20, at=NOW + 20) + alone(21, "stale"))
+    assert [21, 20, 13, 12] == [int(run.trace_id, 16) for run in store.runs()]
+
+
+def test_a_request_that_failed_is_no_hit(make):
+    """Though all that it took was in the cache: the span around it says so."""
+    store = make(keep_runs=1)
+    task, request = alone(1, "hit", around=True)
+    store.write([task])
+    store.write([msgspec.structs.replace(request, status="error")])
+    store.write(alone(2, "hit") + alone(3, "hit"))
+
+    assert [3, 1] == [int(run.trace_id, 16) for run in store.runs()]
+
+
 def test_a_store_of_an_older_holdfast_is_read_and_written_on(make, path):
     """It did not say what was renewed behind callers' backs; its spans do."""
     path.parent.mkdir(mode=0o700)
@@ -339,6 +382,23 @@ def test_a_store_of_an_older_holdfast_is_read_and_written_on(make, path):
     assert make().write(run_rows(2, at=NOW + 60))
     assert ["run-0002", "run-0001"] == ids(make().runs(choice=Choice(folded=True)))
     assert [f"{10:032x}"] == [run.trace_id for run in make().runs() if run.is_behind]
+
+
+def test_a_store_of_the_last_schema_is_read_and_written_on(make, path):
+    """It did not say what was a hit."""
+    path.parent.mkdir(mode=0o700)
+    older = Database(path, SCHEMA._replace(migrations=SCHEMA.migrations[:2]))
+    with older.transaction() as connection:
+        for row in alone(1, "hit"):
+            connection.execute("INSERT INTO spans VALUES (?, ?, ?)", (row.trace_id, row.span_id, encode(row)))
+        connection.execute(
+            "INSERT INTO runs VALUES (?, '', 'forecast', '', 'ok', 0, ?, ?, 2, 1, 0)", (f"{1:032x}", NOW * 10**9, NOW * 10**9)
+        )
+    older.close()
+
+    assert [f"{1:032x}"] == [run.trace_id for run in make().runs()]
+    assert make().write(alone(2, "hit"))
+    assert [2, 1] == [int(run.trace_id, 16) for run in make().runs()]
 
 
 def test_what_is_under_way_is_listed_without_an_outcome(make):
