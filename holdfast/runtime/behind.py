@@ -189,6 +189,10 @@ class Behind:
             with _lock:
                 if _under_way.get(self._name) is self:
                     del _under_way[self._name]
+            self._land(value, error, call)
+
+    def _land(self, value: Any, error: BaseException | None, call: Call | None) -> None:
+        """Tell whoever waits."""
         if error is not None and (is_cancellation(error) or not isinstance(error, Exception)):
             self.landed.settle_cancelled()
             return

@@ -9,7 +9,7 @@ deadlines, however the operating system schedules the threads (ties: limits firs
 condition, event, queue, future, join or as an idle pool worker; or running an event loop with nothing ready, no socket and no near timer.
 All parked: the jump comes at once. A thread that is parked by none of these may be in a real socket call or a real sleep. Time then
 waits for it, but not for ever: `_SLEEP_LOOKS` looks (of 1 ms) at the same instruction before a sleep ends, ``patience`` before a limit
-expires (a real answer may be on its way), and about a second for a thread that never stops moving, or that computes (Linux tells who has
+expires (a real answer may be on its way), and a second or two for a thread that never stops moving, or that computes (Linux tells who has
 the processor, or waits for a turn on it). Looks are counted rather than measured, so that a starved machine delays a jump instead of
 making it wrong. What blocked before the clock was installed does not count.
 
