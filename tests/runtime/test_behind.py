@@ -524,3 +524,35 @@ def test_an_entrypoint_is_not_refreshed_behind_anybodys_back(field: dict[str, An
     """It would be a run that nobody asked for."""
     with pytest.raises(PolicyError, match="computes behind the caller's back, and a run is nothing to begin there: give it to the tasks"):
         entrypoint(cache_policy=CachePolicy(ttl=60, **field))(lambda: 1)
+
+
+def test_whoever_waits_is_told_though_the_failure_cannot_be_noted(still: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours there must leave nobody waiting for ever."""
+    gate = threading.Event()
+    answers = iter([1])
+
+    @task(cache_policy=CachePolicy(**WINDOW))
+    def fetch() -> int:
+        answer = next(answers, None)
+        if answer is None:
+            gate.wait(60)
+            raise ValueError("no answer")
+        return answer
+
+    def broken(*_: Any) -> None:
+        raise AssertionError("a fault of ours")
+
+    said: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: said.append(str(arguments.exc_value)))
+    monkeypatch.setattr(behind.lookup, "refresh_failed", broken)
+    plan = entrypoint(cache=InMemoryCache())(lambda _: fetch().result())
+    assert 1 == plan.invoke(0)
+    still.advance(61)
+    assert 1 == plan.invoke(0)
+    until(lambda: behind._under_way)
+    (under_way,) = behind._under_way.values()
+    gate.set()
+
+    _, error, *_ = under_way.landed.result(timeout=60)
+    until(lambda: said)
+    assert ("no answer", ["a fault of ours"]) == (str(error), said)
