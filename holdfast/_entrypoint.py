@@ -27,7 +27,7 @@ from holdfast._runs import Config, Options, Prepared, check_concurrency, open_ru
 from holdfast._settings import Settings
 from holdfast._states import States
 from holdfast._streams import stream_async, stream_sync
-from holdfast.runtime import _ports, terminations, threads
+from holdfast.runtime import _ports, threads
 from holdfast.runtime._async.call import perform as perform_async
 from holdfast.runtime._async.entry import execute_run as execute_async
 from holdfast.runtime._sync.call import perform as perform_sync
@@ -158,6 +158,8 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         if answer is not None:
             return prepared.result()
         if self.plan.is_async:
+            from holdfast.runtime import terminations  # asyncio takes a while to load
+
             return terminations.run(self._ainvoke(prepared))
         execute = functools.partial(execute_sync, run, call, functools.partial(perform_sync, call))
         if running_loop() is None:

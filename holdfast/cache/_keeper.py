@@ -153,13 +153,15 @@ class KeptStore:
         """Go on."""
         if self._store is not None:
             self._store.resume()
-        if self._is_paused:
+        was_paused, self._is_paused, self._is_closed = self._is_paused, False, False
+        if was_paused:
             self._lock.release()
 
     def after_fork_in_child(self) -> None:
         """Open everything anew on first use; do without the disk when a write took too long to wait for and its connection came along."""
-        self._lock = threading.Lock()
         store, self._store = self._store, None
-        self._is_orphan = self._is_orphan or not self._is_closed
+        came_along = (store is not None or self._lock.locked()) and not self._is_closed
+        self._lock = threading.Lock()
+        self._is_orphan = self._is_orphan or came_along
         if store is not None:
             store.after_fork_in_child(is_closed=self._is_closed)

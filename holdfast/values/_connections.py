@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 from holdfast.values import forks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 Owner = TypeVar("Owner")
@@ -25,6 +26,7 @@ class Closable(Protocol):
 class _Place(NamedTuple):
     closing: weakref.finalize[Any, Any]
     path: Path
+    close: Callable[[], object]
 
 
 class Connections(Generic[Owner]):
@@ -42,15 +44,15 @@ class Connections(Generic[Owner]):
         """Held while a file is made."""
         forks.protect(self, is_file=True)
 
-    def hold(self, connection: Closable, owner: Owner, path: Path) -> None:
-        """Take a new one, which is closed when ``owner`` is dropped.
+    def hold(self, connection: Closable, owner: Owner, path: Path, close: Callable[[], object]) -> None:
+        """Take a new one, which ``close`` closes when ``owner`` is dropped.
 
         No ``__del__`` of the owner does that: in a circle that is collected the connection's own turn may come first, and Python 3.13
         then warns that it is open.
         """
         closing = weakref.finalize(owner, self._close, connection)
         closing.atexit = False  # see `owners`
-        self._open[connection] = _Place(closing, path)
+        self._open[connection] = _Place(closing, path, close)
 
     def let_go(self, connection: Closable) -> None:
         """Forget one, which its owner is about to close."""
@@ -65,13 +67,19 @@ class Connections(Generic[Owner]):
 
     def _close(self, connection: Closable) -> None:
         with forks.door:
-            if self._open.pop(connection, None) is not None:
-                connection.close()
+            place = self._open.get(connection)
+            if place is None:
+                return
+            try:
+                place.close()
+            finally:
+                self._open.pop(connection, None)
 
     def before_fork(self) -> None:
         """Close what has no owner any more."""
-        for connection, place in list(self._open.items()):
-            if place.closing.peek() is None:
+        for connection in list(self._open):
+            place = self._open.get(connection)
+            if place is not None and place.closing.peek() is None:
                 self._close(connection)
 
     def after_fork_in_parent(self) -> None:
@@ -79,11 +87,11 @@ class Connections(Generic[Owner]):
 
     def after_fork_in_child(self) -> None:
         """Never close what came along, not even at exit, and never use its file. No thread that makes one exists here."""
+        opened, self._open = self._open, {}  # from now on nobody's end closes one
         self.creating = threading.Lock()
-        for connection, place in self._open.items():
+        self.abandoned.update(place.path for place in opened.values())
+        for connection, place in opened.items():
             import ctypes
 
             place.closing.detach()
-            self.abandoned.add(place.path)
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
-        self._open.clear()

@@ -25,6 +25,7 @@ here get 0700, the database 0600, and SQLite gives ``-wal`` and ``-shm`` the dat
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sqlite3
 import threading
@@ -92,7 +93,8 @@ class Database:
         self._next = threading.Lock()  # held while waiting for the lock: a thread that never rests keeps nobody else out, nor a fork
         self._owner = 0  # the thread that holds the lock
         self._is_held_for_fork = False
-        forks.protect(self, is_file=True)
+        with forks.door:
+            forks.protect(self, is_file=True)
 
     def transaction(self, *, is_lasting: bool = True) -> contextlib.AbstractContextManager[Connection]:
         """Hold the write lock: commit when the block ends, roll back when it raises. Do not nest.
@@ -113,20 +115,14 @@ class Database:
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        _connections.let_go(connection)
-        with contextlib.closing(connection), contextlib.suppress(OSError, sqlite3.Error):  # it is tried again when the file is opened
-            if self._log.is_in_doubt:
-                self._wait_for(connection, _STEP)
-                with _within(connection, _FOR_WRITING):
-                    self._log.settle()
+        if connection is not None:
+            _connections.let_go(connection)
+            _shut(connection, self._log)
 
     def _close_at_last(self) -> None:
         """Close the connection unless a thread is at work on it: the end of a process waits for none."""
         if self._lock.acquire(blocking=False):
-            with contextlib.suppress(sqlite3.Error):  # a failing last checkpoint loses nothing: the log stays
-                self._disconnect()
+            self._disconnect()
             self._lock.release()
 
     def is_foreign(self) -> bool:
@@ -151,7 +147,7 @@ class Database:
             connection = self._connection
             if connection is None:
                 connection = self._connect()
-                _connections.hold(connection, self, self.path)
+                _connections.hold(connection, self, self.path, functools.partial(_shut, connection, self._log))
                 self._connection = connection
             try:
                 self._sync_as(connection, level)
@@ -304,8 +300,7 @@ class Database:
             self._is_held_for_fork = self._lock.acquire(timeout=patience)
             self._next.release()
         if self._is_held_for_fork:
-            with contextlib.suppress(sqlite3.Error):  # a failing last checkpoint loses nothing: the log stays
-                self._disconnect()
+            self._disconnect()
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
@@ -315,10 +310,21 @@ class Database:
 
     def after_fork_in_child(self) -> None:
         """A lock of its own, and nothing of the parent's; `Connections.after_fork_in_child` sees to what came along."""
+        if self._lock.locked() and not self._is_held_for_fork:  # a thread was opening it, at work on it or closing it
+            _connections.abandoned.add(self.path)
         self._lock, self._next = threading.Lock(), threading.Lock()
         self._owner = 0
         self._is_held_for_fork = False
         self._connection = None
+
+
+def _shut(connection: Connection, log: Log) -> None:
+    """Close a connection; a log that may have a hole is written once more before. What fails loses nothing: the log stays, for the next opening."""
+    with contextlib.suppress(OSError, sqlite3.Error), contextlib.closing(connection):
+        if log.is_in_doubt:
+            connection.execute(f"PRAGMA busy_timeout = {_STEP}")
+            with _within(connection, _FOR_WRITING):
+                log.settle()
 
 
 def is_corrupt(error: BaseException | None) -> bool:

@@ -8,6 +8,7 @@ when they next need one. Nothing that could open another is made meanwhile.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import weakref
@@ -32,81 +33,105 @@ class Forkable(Protocol):
         ...
 
 
+class _Things:
+    """Whoever is to be told, in the order in which they were made; none is kept alive."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, weakref.ref[Forkable]] = {}
+
+    def add(self, thing: Forkable) -> None:
+        name, known = id(thing), self._known
+        known[name] = weakref.ref(thing, lambda gone: known.pop(name) if known.get(name) is gone else None)
+
+    def alive(self) -> list[Forkable]:
+        """A copy: other threads make things meanwhile, and the collector drops some."""
+        return [thing for each in list(self._known.values()) if (thing := each()) is not None]
+
+
 class _Fork:
     """One fork.
 
     Attributes:
         told: Whose `before_fork` was called, by id.
-        holds_door: Whether nothing can be made meanwhile.
     """
 
     def __init__(self) -> None:
-        self.told: dict[int, Forkable] = {}  # by id
-        self.holds_door = False
+        self.told: dict[int, Forkable] = {}
+        self._undo = contextlib.ExitStack()  # whatever one of them raises, the others go on
 
-    def begin(self) -> None:
-        """Tell everybody: first those that may wait for threads which make others; then whatever was made by then, and the files last."""
-        if self._passes():
-            others = list(_others)
-            door.release()
-            self._tell(others)
-            self.holds_door = self._passes()
-        if self.holds_door:
-            self._tell(list(_others))
-            self._tell(list(_files))
+    def begin(self, around: list[_Fork]) -> None:
+        """Tell everybody: first those that may wait for threads which make others; then whatever was made by then, and the files last.
 
-    @staticmethod
-    def _passes() -> bool:
-        return door.acquire(timeout=_PATIENCE)
+        Args:
+            around: Forks of this thread in whose hooks a signal's handler has come to fork, too.
+        """
+        known = {name for each in around for name in each.told}
+        if not self._passes(_turn):
+            return
+        self._tell(_others, known)
+        if self._passes(door):
+            self._tell(_others, known)
+            self._tell(_files, known)
 
-    def _tell(self, things: list[Forkable]) -> None:
-        for thing in things:
-            if id(thing) not in self.told:
+    def _passes(self, lock: threading.RLock) -> bool:
+        is_mine = lock.acquire(timeout=_PATIENCE)
+        if is_mine:
+            self._undo.callback(lock.release)
+        return is_mine
+
+    def _tell(self, things: _Things, known: set[int]) -> None:
+        for thing in things.alive():
+            if id(thing) not in known:
+                known.add(id(thing))
                 self.told[id(thing)] = thing
+                self._undo.callback(thing.after_fork_in_parent)
                 thing.before_fork()
 
     def end(self) -> None:
         """In the parent: go on."""
-        for thing in self.told.values():
-            thing.after_fork_in_parent()
-        if self.holds_door:
-            door.release()
+        self._undo.close()
 
 
-_others: weakref.WeakSet[Forkable] = weakref.WeakSet()
-_files: weakref.WeakSet[Forkable] = weakref.WeakSet()
-_forking: dict[int, _Fork] = {}  # by thread
+_others, _files = _Things(), _Things()
+_forking: dict[int, list[_Fork]] = {}  # by thread
+_turn = threading.RLock()
+"""Held by the thread that forks."""
 door = threading.RLock()
-"""Held while something protected is made, and by whoever closes what has no owner any more; a fork holds it, too."""
+"""Held while something is made that could open a file, and by whoever closes what has no owner any more; a fork holds it, too."""
 
 
 def protect(thing: Forkable, *, is_file: bool = False) -> None:
     """Call the three methods of ``thing`` around every fork, for as long as it lives.
 
     Args:
-        thing: What is just being made; it waits for a fork that is under way.
-        is_file: Others may have work under way that needs it: it is told after them.
+        thing: What is just being made: behind `door`, if it could open a file by itself. Not so while a module is loaded: the child may need
+            that module, and would find it locked.
+        is_file: Others may have work under way that needs it: it is told after them, and in the child before them.
     """
-    with door:
-        (_files if is_file else _others).add(thing)
+    (_files if is_file else _others).add(thing)
 
 
 def _before() -> None:
-    _forking[threading.get_ident()] = fork = _Fork()
-    fork.begin()
+    around = _forking.setdefault(threading.get_ident(), [])
+    fork = _Fork()
+    around.append(fork)
+    fork.begin(around[:-1])
 
 
 def _in_parent() -> None:
-    _forking.pop(threading.get_ident()).end()
+    around = _forking[threading.get_ident()]
+    fork = around.pop()
+    if not around:
+        del _forking[threading.get_ident()]
+    fork.end()
 
 
 def _in_child() -> None:
-    global door  # noqa: PLW0603 - the child's own: threads that do not exist here may wait for the parent's
-    door = threading.RLock()
+    global door, _turn  # the child's own: threads that do not exist here may hold the parent's
+    door, _turn = threading.RLock(), threading.RLock()
     _forking.clear()
-    for things in (_others, _files):
-        for thing in list(things):
-            thing.after_fork_in_child()
+    for thing in (*_files.alive(), *_others.alive()):
+        thing.after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks

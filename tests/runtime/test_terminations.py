@@ -36,7 +36,7 @@ def lived(program: str, *arguments: object) -> tuple[list[str], str, int]:
     return done.stdout.splitlines(), done.stderr, done.returncode
 
 
-def test_the_handler_is_called_between_two_callbacks() -> None:
+def test_what_the_handler_raises_ends_the_loop_between_two_callbacks() -> None:
     """Not in the middle of one, whatever that is about; what waits is told, and the exit code is the handler's."""
     program = """
     @entrypoint
@@ -51,7 +51,7 @@ def test_the_handler_is_called_between_two_callbacks() -> None:
     plan.invoke(0)
     """
 
-    assert (["went on", "leaving", "told"], "", 143) == lived(program)
+    assert (["leaving", "went on", "told"], "", 143) == lived(program)
 
 
 def test_whoever_signals_again_does_not_wait() -> None:
@@ -66,7 +66,101 @@ def test_whoever_signals_again_does_not_wait() -> None:
     plan.invoke(0)
     """
 
-    assert (["leaving"], "", 143) == lived(program)
+    assert (["leaving", "leaving"], "", 143) == lived(program)
+
+
+def test_an_exception_of_the_programs_own() -> None:
+    """It comes out of ``invoke``, and is all that is said."""
+    program = """
+    class Terminated(Exception):
+        pass
+
+    def leave(signum, frame):
+        raise Terminated("now")
+
+    signal.signal(signal.SIGTERM, leave)
+
+    @entrypoint
+    async def plan(_):
+        kill()
+        await asyncio.sleep(60)
+
+    try:
+        plan.invoke(0)
+    except Terminated as error:
+        say(f"{error}, {error.__suppress_context__}")
+    plan.invoke(0)
+    """
+    said, errors, code = lived(program)
+
+    assert (["now, True"], 1) == (said, code)
+    assert "Terminated: now" == errors.splitlines()[-1]
+    assert "Event loop stopped" not in errors
+
+
+def test_a_flag_is_seen_by_a_body_that_never_comes_round() -> None:
+    """The handler is called at once; each signal is one call."""
+    program = """
+    seen = []
+    signal.signal(signal.SIGTERM, lambda *_: seen.append(1))
+
+    @entrypoint
+    async def plan(_):
+        threading.Thread(target=lambda: [os.kill(os.getpid(), signal.SIGTERM), time.sleep(0.05), os.kill(os.getpid(), signal.SIGTERM)]).start()
+        while len(seen) < 2:
+            time.sleep(0.001)
+        return len(seen)
+
+    import time
+    say(plan.invoke(0))
+    """
+
+    assert (["2"], "", 0) == lived(program)
+
+
+def test_a_forked_child_ends_at_once() -> None:
+    """The loop that it has a copy of is not run there."""
+    program = """
+    @entrypoint
+    async def plan(_):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                kill()
+                say("lives on")
+            finally:
+                os._exit(sys.exc_info()[1].code)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    say(plan.invoke(0))
+    """
+
+    assert (["leaving", "143"], "", 0) == lived(program)
+
+
+@pytest.mark.parametrize("place", ["shutdown_asyncgens", "shutdown_default_executor", "close"])
+def test_a_signal_while_the_loop_is_being_closed(place: str) -> None:
+    """It is not lost, and what is raised comes out of ``invoke`` when that is done."""
+    program = """
+    @entrypoint
+    async def plan(_):
+        loop, place = asyncio.get_running_loop(), sys.argv[1]
+        method = getattr(loop, place)
+
+        def signalled(*arguments):
+            kill()
+            return method(*arguments)
+
+        setattr(loop, place, signalled)
+        return 1
+
+    try:
+        plan.invoke(0)
+    finally:
+        say(f"{threading.active_count()} thread")
+    """
+
+    assert (["leaving", "1 thread"], "", 143) == lived(program, place)
 
 
 def test_what_was_done_is_kept(tmp_path: object) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from holdfast.values import forks
 from holdfast.values._connections import Connections
+from tests.waiting import until
 
 
 class Connection:
@@ -27,7 +28,7 @@ class Owner:
 def held():
     """Connections with one of an owner's: those, it, and the list with the owner."""
     connections, connection, owners = Connections(), Connection(), [Owner()]
-    connections.hold(connection, owners[0], Path("some.db"))
+    connections.hold(connection, owners[0], Path("some.db"), connection.close)
     return connections, connection, owners
 
 
@@ -55,7 +56,7 @@ def test_a_fork_closes_what_another_thread_is_about_to_close(held):
     thread = threading.Thread(target=owners.clear)
     with forks.door:
         thread.start()
-        thread.join(0.1)
+        until(lambda: not connections.owners())
         waits = thread.is_alive()
         found = connection.closed
         connections.before_fork()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 import weakref
 
@@ -84,9 +85,14 @@ def test_whoever_waits_for_a_thread_that_makes_something_does_not_wait_for_long(
 
 
 def test_nothing_is_made_behind_a_forks_back():
-    """It waits until the fork is over, in which it has no part."""
+    """Whoever could open a file comes through the door: it waits until the fork is over, in which it has no part."""
     made, seen = Diary(), []
-    thread = threading.Thread(target=forks.protect, args=[made])
+
+    def come():
+        with forks.door:
+            forks.protect(made)
+
+    thread = threading.Thread(target=come)
 
     def make():
         thread.start()
@@ -101,8 +107,9 @@ def test_nothing_is_made_behind_a_forks_back():
     assert ([True], [], False) == (seen, made.pages, thread.is_alive())
 
 
-def test_two_threads_fork_at_once():
+def test_two_threads_fork_at_once(monkeypatch):
     """One after the other, as seen by what is protected."""
+    monkeypatch.setattr(forks, "_PATIENCE", 60)
     diary = Diary()
     forks.protect(diary, is_file=True)
     ended = []
@@ -115,24 +122,60 @@ def test_two_threads_fork_at_once():
     assert ([True] * 4, ["before", "parent"] * 4) == (ended, diary.pages)
 
 
-def test_a_fork_that_has_no_more_patience_tells_nobody(monkeypatch):
-    """Whoever holds the door may be stuck; the child is told all the same, and can make things."""
+@pytest.mark.parametrize("lock", ["door", "_turn"])
+def test_a_fork_that_has_no_more_patience(monkeypatch, lock):
+    """Whoever is in its way may be stuck; the child is told all the same, and can make things. Of files only those are told that are sure."""
     monkeypatch.setattr(forks, "_PATIENCE", 0.01)
-    diary, held, leave = Diary(), threading.Event(), threading.Event()
-    forks.protect(diary)
+    user, file, held, leave = Diary(), Diary(), threading.Event(), threading.Event()
+    forks.protect(user)
+    forks.protect(file, is_file=True)
 
     def hold():
-        with forks.door:
+        with getattr(forks, lock):
             held.set()
             leave.wait(60)
+
+    def can_make():
+        with forks.door:
+            forks.protect(Diary())
+        return True
 
     thread = threading.Thread(target=hold)
     thread.start()
     held.wait(60)
+    told = ["before"] * (lock == "door")
     try:
-        assert child_ends(lambda: diary.pages == ["child"] and forks.protect(Diary()) is None)
+        assert child_ends(lambda: (user.pages, file.pages) == ([*told, "child"], ["child"]) and can_make())
     finally:
         leave.set()
         thread.join(60)
 
-    assert [] == diary.pages
+    assert (["before", "parent"] * (lock == "door"), []) == (user.pages, file.pages)
+
+
+def test_what_one_of_them_raises_holds_up_nobody(monkeypatch):
+    """All others go on, and things can be made."""
+    said = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: said.append(str(unraisable.exc_value)))
+    first, last = Diary(), Diary()
+
+    class Broken(Diary):
+        def after_fork_in_parent(self):
+            raise RuntimeError("can't start new thread")
+
+    forks.protect(first, is_file=True)
+    broken = Broken()
+    forks.protect(broken, is_file=True)
+    forks.protect(last, is_file=True)
+
+    assert child_ends()
+    assert (["can't start new thread"], [["before", "parent"]] * 2) == (said, [first.pages, last.pages])
+
+    def come():
+        with forks.door:
+            said.append("open")
+
+    thread = threading.Thread(target=come, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert "open" == said[-1]

@@ -649,6 +649,8 @@ def test_forks_beside_threads_that_make_files_anew(way, open_notes, path):
     """However they let go of them: each child can use the file, and none hangs on a lock inside SQLite that came along."""
     child = run_prelude(
         """
+        from holdfast.values import forks
+        _sqlite._FORK_PATIENCE = forks._PATIENCE = 3600  # a disk may be slow
         ended = threading.Event()
         def churn():
             while not ended.is_set():
@@ -660,7 +662,7 @@ def test_forks_beside_threads_that_make_files_anew(way, open_notes, path):
         threads = [threading.Thread(target=churn) for _ in range(3)]
         for thread in threads:
             thread.start()
-        for n in range(30):
+        for n in range(12):
             pid = os.fork()
             if pid == 0:
                 add(f"child {n}", to=open_notes())
@@ -673,9 +675,43 @@ def test_forks_beside_threads_that_make_files_anew(way, open_notes, path):
         path,
         way,
     )
+    assert ("", "", 0) == (*child.communicate(timeout=300), child.returncode)
+
+    assert [f"child {n}" for n in range(12)] == [text for text in texts(open_notes()) if text.startswith("child")]
+
+
+@needs_fork
+def test_a_fork_in_the_middle_of_a_fork(open_notes, path):
+    """That of a signal's handler, say: both children can use the file, and so can the parent."""
+    child = run_prelude(
+        """
+        from holdfast.values import forks
+        class Handler:
+            def before_fork(self):
+                pid = os.fork()
+                if pid == 0:
+                    add("inner", to=open_notes())
+                    os._exit(5)
+                assert 5 == exit_code_of(pid)
+                self.before_fork = lambda: None
+            def after_fork_in_parent(self):
+                pass
+            after_fork_in_child = after_fork_in_parent
+        handler = Handler()
+        forks.protect(handler, is_file=True)
+        pid = os.fork()
+        if pid == 0:
+            add("outer")
+            os._exit(6)
+        assert 6 == exit_code_of(pid)
+        add("parent again")
+        assert {} == forks._forking
+        """,
+        path,
+    )
     assert ("", "", 0) == (*child.communicate(timeout=60), child.returncode)
 
-    assert [f"child {n}" for n in range(30)] == [text for text in texts(open_notes()) if text.startswith("child")]
+    assert ["parent", "inner", "outer", "parent again"] == texts(open_notes())
 
 
 def test_whoever_is_dropped_in_a_circle_leaves_no_connection_open(path, monkeypatch):
