@@ -86,9 +86,8 @@ def _write(call: Call, value: Any, journal: Journal, record: StepRecord) -> bool
     writer, is_failure = journal.writer, record.kind == "error"
     if loop is not None or is_failure or not writer.is_idle:  # a failure holds the journal's lock, which the disk may not
         _leave_thread(call)
-        if (
-            not is_failure and not writer.is_behind
-        ):  # a store that cannot keep up holds bodies back: what it has not got is done again after a crash
+        # A store that cannot keep up holds bodies back: what it has not got is done again after a crash.
+        if not is_failure and not writer.is_behind:
             call.release_slot()
         writer.put(item)
         return True
