@@ -54,6 +54,33 @@ def test_what_the_handler_raises_ends_the_loop_between_two_callbacks() -> None:
     assert (["leaving", "went on", "told"], "", 143) == lived(program)
 
 
+def test_no_wake_up_is_lost() -> None:
+    """The signal comes when a task's turn has been taken from the queue and has not begun: `asyncio.run` then waits for that task for ever."""
+    program = """
+    signals, run = [], asyncio.Handle._run
+
+    def interrupted(handle):
+        if signals:
+            signals.pop()()
+        run(handle)
+
+    asyncio.Handle._run = interrupted
+
+    @entrypoint
+    async def plan(_):
+        try:
+            signals.append(kill)
+            await asyncio.sleep(0)
+            await asyncio.sleep(60)
+        finally:
+            say("told")
+
+    plan.invoke(0)
+    """
+
+    assert (["leaving", "told"], "", 143) == lived(program)
+
+
 def test_whoever_signals_again_does_not_wait() -> None:
     """For a loop that is stuck, say."""
     program = """
@@ -106,9 +133,10 @@ def test_a_flag_is_seen_by_a_body_that_never_comes_round() -> None:
 
     @entrypoint
     async def plan(_):
-        threading.Thread(target=lambda: [os.kill(os.getpid(), signal.SIGTERM), time.sleep(0.05), os.kill(os.getpid(), signal.SIGTERM)]).start()
-        while len(seen) < 2:
-            time.sleep(0.001)
+        for n in range(2):
+            threading.Thread(target=os.kill, args=[os.getpid(), signal.SIGTERM]).start()
+            while len(seen) == n:
+                time.sleep(0.001)
         return len(seen)
 
     import time
