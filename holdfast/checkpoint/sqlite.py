@@ -86,7 +86,7 @@ class SqliteSaver:
         self._reader = Database(path, SCHEMA, is_reader=True, busy_timeout=patience)
         self._owners = Owners(self.path.with_name(f"{self.path.name}-owners"))
         self._is_prepared = False
-        weakref.finalize(self, self._reader.close)  # also at exit, before the writer: the last to close tidies up, and only a writer can
+        weakref.finalize(self, self._reader.close_if_idle)  # also at exit: before the writer, who tidies up if it is the last
         forks.protect(self)
 
     @classmethod

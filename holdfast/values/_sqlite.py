@@ -119,8 +119,8 @@ class Database:
             _connections.let_go(connection)
             _shut(connection, self._log)
 
-    def _close_at_last(self) -> None:
-        """Close the connection unless a thread is at work on it: the end of a process waits for none."""
+    def close_if_idle(self) -> None:
+        """Close the connection unless a thread is at work on it, or a fork: the end of a process, or of an owner, waits for none."""
         if self._lock.acquire(blocking=False):
             self._disconnect()
             self._lock.release()
@@ -392,7 +392,7 @@ def _statements(script: str) -> Iterator[str]:
 def _close_all() -> None:
     """What is still referred to, by a thread that did not end for example. Whoever closes a file last leaves all of it in one."""
     for database in _connections.owners():
-        database._close_at_last()  # noqa: SLF001 - same module
+        database.close_if_idle()
 
 
 _connections: Connections[Database] = Connections()

@@ -129,9 +129,11 @@ def _in_parent() -> None:
 def _in_child() -> None:
     global door, _turn  # the child's own: threads that do not exist here may hold the parent's
     door, _turn = threading.RLock(), threading.RLock()
-    _forking.clear()
-    for thing in (*_files.alive(), *_others.alive()):
-        thing.after_fork_in_child()
+    things = [*_files.alive(), *_others.alive()]
+    with contextlib.ExitStack() as stack:  # whatever one of them raises, the others are told
+        stack.callback(_forking.clear)  # last: who was held by the fork alone is dropped then, and its end may need locks of others
+        for thing in reversed(things):
+            stack.callback(thing.after_fork_in_child)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-import traceback
 from pathlib import Path
 
 import pytest
 
 from holdfast.cache import _keeper, _rows
+from tests.children import in_child
 
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 FILES = Path("/proc/self/fd")
@@ -20,28 +19,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:Deprecati
 def open_files():
     """Names of the files that this process has open."""
     return {path.resolve().name for path in FILES.iterdir()}
-
-
-def in_child(work):
-    """Run ``work`` in a forked child; True when it returned a true value."""
-    pid = os.fork()
-    if pid == 0:  # pragma: no cover - in the child
-        code = 2
-        try:
-            code = 0 if work() else 1
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status) == 0
-        time.sleep(0.005)
-    os.kill(pid, 9)
-    os.waitpid(pid, 0)
-    pytest.fail("the child hung")
 
 
 def test_processes_see_each_others_writes_and_purges(other_process, open_cache, codec, key):
@@ -133,7 +110,7 @@ def test_a_forked_child_has_a_cache_of_its_own(open_cache, codec, key, new_key):
         cache.set(new_key("c"), "child", codec, ttl=60)
         return mine.value == "parent" and mine.tier == "disk" and cache._store is not store
 
-    assert in_child(work)
+    assert 0 == in_child(work)
     assert "child" == cache.get(new_key("c"), codec).value
     assert cache._store is store
 
@@ -165,7 +142,7 @@ def test_a_child_keeps_none_of_its_parents_leases(open_cache, folder, codec, key
         return [path for path in FILES.iterdir() if folder / "leases" in path.resolve().parents]
 
     assert lease_files()
-    assert in_child(lambda: not lease_files() and cache._store is not store)
+    assert 0 == in_child(lambda: not lease_files() and cache._store is not store)
 
 
 @FORKS
@@ -193,7 +170,7 @@ def test_forks_while_threads_write(open_cache, codec, new_key, monkeypatch):
         thread.start()
     try:
         for n in range(15):
-            assert in_child(lambda n=n: stores_and_reads(new_key(f"c{n}"), n))
+            assert 0 == in_child(lambda n=n: stores_and_reads(new_key(f"c{n}"), n))
     finally:
         stop.set()
         for thread in threads:
@@ -231,7 +208,7 @@ def test_a_child_does_without_the_disk_when_a_write_took_too_long(open_cache, co
     cache.set(key, 1, codec, ttl=60)
 
     with cache._store._rows._writing():
-        assert in_child(lambda: cache.get(key, codec) is None and cache.set(key, 2, codec, ttl=60) is None)
+        assert 0 == in_child(lambda: cache.get(key, codec) is None and cache.set(key, 2, codec, ttl=60) is None)
 
     assert 1 == cache.get(key, codec).value
     assert cache.set(key, 3, codec, ttl=60) is not None

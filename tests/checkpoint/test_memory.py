@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from holdfast import InMemorySaver
 from holdfast.testing import CheckpointerContract
 from holdfast.testing._contract import a_run, a_step, begin, finished
 from holdfast.typing import Checkpointer, Commit
+from tests.children import in_child
 
 
 class TestContract(CheckpointerContract):
@@ -43,13 +42,12 @@ def test_a_forked_child_has_the_past_and_none_of_the_leases():
     saver = InMemorySaver()
     lease = saver.claim("thread")
     begin(saver, lease, a_run())
-    child = os.fork()
-    if child == 0:
-        (problem,) = saver.commit([Commit(lease, "run-1", steps=(a_step(),))])
-        is_right = problem is not None and saver.latest("thread") == a_run() and saver.claim("thread").epoch > lease.epoch
-        os._exit(0 if is_right else 1)
 
-    assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    def is_apart():
+        (problem,) = saver.commit([Commit(lease, "run-1", steps=(a_step(),))])
+        return problem is not None and saver.latest("thread") == a_run() and saver.claim("thread").epoch > lease.epoch
+
+    assert 0 == in_child(is_apart)
     assert [None] == saver.commit([Commit(lease, "run-1", steps=(a_step(),))])
 
 

@@ -226,6 +226,44 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doe
 
 
 @needs_fork
+def test_a_saver_that_is_dropped_in_the_middle_of_a_fork(path, saver):
+    """Nobody but the fork knew it: its connections are closed already, and its end does not wait for the locks that the fork holds."""
+    code = """
+        from holdfast.values import forks
+        class First:
+            def before_fork(self):
+                savers.clear()
+            def after_fork_in_parent(self):
+                pass
+            after_fork_in_child = after_fork_in_parent
+        first = First()
+        forks.protect(first, is_file=True)
+        savers = [SqliteSaver(sys.argv[1])]
+        savers[0].runs("parent")
+        pid = os.fork()
+        if pid == 0:
+            os._exit(5)
+        say(exit_code_of(pid))
+    """
+    with started(path, code) as child:
+        assert ("5\n", "") == child.communicate(timeout=60)
+
+
+def test_the_end_of_a_saver_waits_for_nobody(path, saver):
+    """Not for a fork, which may be what drops it, nor for a thread."""
+    code = """
+        saver.runs("parent")
+        reader = saver._reader
+        reader.before_fork()
+        del saver
+        reader.after_fork_in_parent()
+        say(reader._connection)
+    """
+    with started(path, code) as child:
+        assert ("None\n", "") == child.communicate(timeout=60)
+
+
+@needs_fork
 def test_a_fork_while_another_thread_writes(path, saver):
     """Ten forks in the middle of writes: each child reads and writes its own thread, cannot write with the parent's lease, and ends."""
     code = """

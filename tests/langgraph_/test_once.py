@@ -9,6 +9,7 @@ import pytest
 
 import holdfast.langgraph
 from holdfast import InDoubt, PolicyError, SqliteSaver, UnknownInterruptError, task
+from tests.children import in_child
 from tests.langgraph_.graphs import CONFIG
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # the process that dies
@@ -32,12 +33,12 @@ def app(graph, tmp_path, ran):
 
     made = graph(node)
     made.invoke({"n": 0}, CONFIG, interrupt_before=["node"])
-    child = os.fork()
-    if child == 0:  # what LangGraph's own saver has in memory, the child has too
+
+    def die():  # in a child: what LangGraph's own saver has in memory, it has too
         holdfast.langgraph.configure(checkpointer=SqliteSaver(tmp_path / "tasks.db"))
         made.invoke(None, CONFIG)
-        os._exit(1)
-    assert -signal.SIGKILL == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    assert -signal.SIGKILL == in_child(die)
     holdfast.langgraph.configure(checkpointer=SqliteSaver(tmp_path / "tasks.db"))
     with pytest.raises(InDoubt, match=r"holdfast\.langgraph\.resolve\(thread_id='trip-1', step='"):
         made.invoke(None, CONFIG)

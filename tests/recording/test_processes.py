@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
-import traceback
 
 import pytest
 
 from holdfast.recording import attendant
 from holdfast.recording.store import Reader
+from tests.children import in_child
 from tests.waiting import until
 
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -100,21 +100,14 @@ def test_a_killed_process_loses_a_second_at_most(tmp_path):
 def test_a_child_writes_its_own_calls_once(fetch, cache, evidence):
     """What the parent has not written yet at a fork is the parent's, and the child's thread is its own."""
     fetch("Oslo")
-    pid = os.fork()
-    if pid == 0:  # pragma: no cover - in the child
-        code = 1
-        try:
-            fetch("Lima")
-            fetch("Oslo")
-            cache.witness.look()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(pid, 0)
 
-    assert 0 == os.waitstatus_to_exitcode(status)
+    def call():
+        fetch("Lima")
+        fetch("Oslo")
+        cache.witness.look()
+        return True
+
+    assert 0 == in_child(call)
     assert 3 == evidence().counts().gets
     assert 3 == len(evidence().times())
 
@@ -123,15 +116,15 @@ def test_a_child_writes_its_own_calls_once(fetch, cache, evidence):
 @pytest.mark.usefixtures("recorders_thread")
 def test_forks_beside_calls_do_no_harm(fetch, cache, evidence):
     """The thread stands still around a fork, so no child inherits half of what it does."""
+
+    def again():
+        fetch(str(number))
+        cache.witness.look()
+        return True
+
     for number in range(10):
         fetch(str(number))
-        pid = os.fork()
-        if pid == 0:  # pragma: no cover - in the child
-            fetch(str(number))
-            cache.witness.look()
-            os._exit(0)
-        _, status = os.waitpid(pid, 0)
-        assert 0 == os.waitstatus_to_exitcode(status)
+        assert 0 == in_child(again)
 
     assert 20 == evidence().counts().gets
 
@@ -153,10 +146,7 @@ def test_what_a_dropped_cache_left_is_the_parents_to_write(tmp_path):
 def test_the_parent_goes_on_writing_after_a_fork(fetch, cache):
     """Its thread was stopped for it, and begins again without being asked."""
     fetch("Oslo")
-    pid = os.fork()
-    if pid == 0:  # pragma: no cover - in the child
-        os._exit(0)
-    os.waitpid(pid, 0)
+    assert 0 == in_child(lambda: True)
     fetch("Lima")
 
     until(lambda: (cache.path / "recording.db").exists() and [2] == list(gets(cache.path).values()))

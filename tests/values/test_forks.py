@@ -11,6 +11,7 @@ import weakref
 import pytest
 
 from holdfast.values import forks
+from tests.children import in_child
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
@@ -35,11 +36,8 @@ def test_parent_and_child_each_get_their_own_call():
     """Before the fork once, and afterwards in each process what is meant for it."""
     diary = Diary()
     forks.protect(diary)
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if diary.pages == ["before", "child"] else 1)
 
-    assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert 0 == in_child(lambda: diary.pages == ["before", "child"])
     assert ["before", "parent"] == diary.pages
 
 
@@ -55,11 +53,8 @@ def test_nothing_is_kept_alive():
 
 
 def child_ends(check=lambda: True):
-    """Fork; whether the child finds that ``check`` holds, in which case it ends well."""
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if check() else 1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    """Fork; whether the child finds that ``check`` holds."""
+    return in_child(check) == 0
 
 
 def test_files_are_told_last():
@@ -71,6 +66,18 @@ def test_files_are_told_last():
 
     assert child_ends()
     assert ["user", "file"] == order
+
+
+def test_what_a_fork_alone_holds_is_dropped_when_all_have_begun_anew():
+    """Its end may need a lock that another one held for the fork."""
+    owners, pages = [Diary()], []
+    forks.protect(owners[0])
+    file = Diary(owners.clear)  # the last who knows it but the fork
+    forks.protect(file, is_file=True)
+    weakref.finalize(owners[0], lambda: pages.extend(file.pages))
+
+    assert child_ends(lambda: pages == ["before", "child"])
+    assert ["before", "parent"] == pages
 
 
 def test_whoever_waits_for_a_thread_that_makes_something_does_not_wait_for_long():
@@ -151,6 +158,23 @@ def test_a_fork_that_has_no_more_patience(monkeypatch, lock):
         thread.join(60)
 
     assert (["before", "parent"] * (lock == "door"), []) == (user.pages, file.pages)
+
+
+def test_what_one_of_them_raises_in_the_child_holds_up_nobody(monkeypatch):
+    """All others begin anew, and nothing is left of the fork."""
+    said = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: said.append(str(unraisable.exc_value)))
+    first, last = Diary(), Diary()
+
+    class Broken(Diary):
+        def after_fork_in_child(self):
+            raise RuntimeError("no room")
+
+    broken = Broken()
+    for thing in (first, broken, last):
+        forks.protect(thing)
+
+    assert child_ends(lambda: (said, first.pages, last.pages, forks._forking) == (["no room"], *[["before", "child"]] * 2, {}))
 
 
 def test_what_one_of_them_raises_holds_up_nobody(monkeypatch):
