@@ -14,7 +14,8 @@ import pytest
 from holdfast import CachePolicy, DiskCache, resilient
 from holdfast.cache import _keeper, _sweep
 from holdfast.runtime import behind
-from tests.cache.test_processes import FORKS, in_child
+from tests.cache.test_processes import FORKS
+from tests.children import in_child
 from tests.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # forking beside threads is what is tested
@@ -182,7 +183,7 @@ def test_forks_while_a_refresh_a_lease_and_a_sweep_are_under_way(open_cache, mon
 
     try:
         for _ in range(4):
-            assert in_child(work)
+            assert 0 == in_child(work)
     finally:
         gate.set()
         waiting.join(60)
@@ -201,6 +202,6 @@ def test_a_child_of_a_fork_amid_an_opening_does_without_the_disk(open_cache, cod
         return (None, None) == (cache.get(key, codec), cache.set(key, 2, codec, ttl=60))
 
     with cache._lock:
-        assert in_child(use)
+        assert 0 == in_child(use)
 
     assert 1 == cache.get(key, codec).value
