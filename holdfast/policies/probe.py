@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast._frames import trims
@@ -32,6 +32,7 @@ class Probe:
 
     share: float
     max_per_hour: float
+    _weight: float = field(init=False, repr=False, compare=False)  # of a hit: minus the logarithm of the chance that it is not chosen
 
     @trims
     def __init__(self, *, share: float = 0.005, max_per_hour: float = 60) -> None:
@@ -44,11 +45,16 @@ class Probe:
             )
         object.__setattr__(self, "share", share)
         object.__setattr__(self, "max_per_hour", max_per_hour)
+        object.__setattr__(self, "_weight", -math.log1p(-share) if share < 1 else math.inf)
 
     @property
     def interval(self) -> float:
         """Seconds between two probes, at least."""
         return 3600 / self.max_per_hour
+
+    def doubled(self) -> Probe:
+        """Twice the share of hits, all of them at most, and no more in an hour: what holds for the keys of a canary."""
+        return Probe(share=min(1.0, 2 * self.share), max_per_hour=self.max_per_hour)
 
 
 def _is_number(value: Any) -> bool:

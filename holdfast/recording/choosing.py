@@ -1,6 +1,7 @@
 """Which hits of a task have their source asked behind them: chosen at random, and only while there is a permit (`Recorder`), one for each.
 
-A hit that is not chosen counts down a number that was drawn for the permit; so all hits are chosen alike, and a hit pays a comparison.
+A hit that is not chosen takes something off a number that was drawn for the permit: as much as makes its chance what its policy's share says, whatever
+the others' policies say. So all hits of one policy are chosen alike, and a hit pays a subtraction and a comparison.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from holdfast import clock
 if TYPE_CHECKING:
     from holdfast.policies.probe import Probe
 
-NOTHING = -1
+NOTHING = math.inf
 _LAST = 1 - 2**-53
 
 
@@ -30,19 +31,18 @@ class Chooser:
     def __init__(self) -> None:
         self.probe: Probe | None = None
         self.rest_until = 0.0
-        self._left = NOTHING
+        self._left: float = NOTHING
         self._permits: list[None] = []
 
     def passes(self, probe: Probe) -> bool:
         """Whether a hit is not chosen, and so is over."""
         left = self._left
-        if left == 0:
-            return False
-        if left > 0:
-            self._left = left - 1
-        else:
+        if left == NOTHING:
             self.probe = probe
-        return True
+            return True
+        left -= probe._weight  # noqa: SLF001 - computed once, by one of our own
+        self._left = left
+        return left >= 0
 
     def take(self) -> bool:
         """Whether the chosen hit is the caller's: of several threads that came upon it one gets it."""
@@ -62,13 +62,4 @@ class Chooser:
         """One hit may be chosen: which one is drawn now."""
         if self.probe is not None:
             self._permits.append(None)
-            self._left = hits_before(self.probe.share, clock.current.draw())
-
-
-def hits_before(share: float, draw: float) -> int:
-    """How many hits pass before one that each is with this chance: a geometric number, from a draw in [0, 1).
-
-    >>> hits_before(0.5, 0.0), hits_before(0.5, 0.8), hits_before(1.0, 0.9)
-    (0, 2, 0)
-    """
-    return 0 if share >= 1 else int(math.log1p(-min(draw, _LAST)) / math.log1p(-share))
+            self._left = -math.log1p(-min(clock.current.draw(), _LAST))  # exponential: a hit of weight w is chosen with chance 1 - exp(-w)

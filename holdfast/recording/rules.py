@@ -85,7 +85,9 @@ class Rules:
         made = self._made.get((id(policy), override.id))
         if made is None or made[0] is not policy:
             try:
-                made = policy, policy.replace(ttl=override.ttl)
+                # Of a canary there are few hits, and its guard asks how stale they are.
+                probe = policy.probe.doubled() if policy.probe is not None and override.share < 1 else policy.probe
+                made = policy, policy.replace(ttl=override.ttl, probe=probe)
             except PolicyError as error:
                 text = f"override {override.id} of {override.task} is not applied: {error}"
                 events.note("holdfast.override.refused", events.WARNING, text, task=override.task, override=override.id)

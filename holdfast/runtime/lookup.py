@@ -197,7 +197,8 @@ def renew(call: Call) -> None:
             start_behind(call, entry)
     elif call.freshness is Freshness.FRESH and policy.probe is not None and not entry.negative:
         tap = entry.tap
-        if tap is not None and not tap.passes(policy.probe) and tap.take():
+        probe = witness.in_force(policy, cache, key).probe
+        if tap is not None and not tap.passes(probe) and tap.take():
             start_probe(call, entry)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import os
 import sqlite3
 import subprocess
@@ -54,6 +55,7 @@ class Source:
         decorated = resilient(retry_policy=(), cache_policy=CachePolicy(ttl=60, version="1", **policy), cache=cache)(colour.define(fetch))
         self.task = decorated.key(0).namespace.rpartition("@")[0]
         self.fetch = lambda key=0: colour.run(decorated, key)
+        self.hash_of = lambda key: cache.witness.rules._hash_of(decorated.key(key))
 
 
 @pytest.fixture
@@ -158,6 +160,34 @@ def test_a_guard_takes_it_back(cache, source, clock, guard, monkeypatch):
     assert "over " + guard in overrides.history()[-1].reason
     assert ["holdfast.override.rolled_back"] == [note.event for note in told]
     assert source.task not in cache.witness.rules._rules or cache.witness.rules._rules[source.task].override.ttl is None
+
+
+@pytest.mark.parametrize("window", [{}, {"stale_while_revalidate": 60}], ids=["simple", "with a window"])
+def test_probes_are_doubled_in_a_canary(cache, colour, clock, window):
+    """There its guard asks how stale hits are, and there are few of them; the other keys' hits are chosen as before."""
+    source = Source(cache, colour, probe=Probe(share=0.2, max_per_hour=3600), **window)
+    Overrides(cache.path).set(source.task, 3600, share=0.5, author="anna")
+    cache.stats()
+    cache.witness.look()
+    override = cache.witness.rules._rules[source.task].override
+    in_it, outside = [next(n for n in range(100) if override.covers(source.hash_of(n)) is wanted) for wanted in (True, False)]
+
+    def hits_before_a_probe(key):
+        source.fetch(key)
+        source.fetch(key)
+        clock.advance(2)
+        cache.witness.look()
+        del source.asked[:]
+        hits = 0
+        while not source.asked:
+            source.fetch(key)
+            until(lambda: not probing._under_way)
+            hits += 1
+        return hits
+
+    least = -math.log(2**-53)  # what `FakeClock` draws
+    doubled, plain = [math.floor(least / -math.log(1 - share)) + 1 for share in (0.4, 0.2)]
+    assert [doubled, plain, doubled] == [hits_before_a_probe(key) for key in (in_it, outside, in_it)]
 
 
 def test_a_guard_sees_stale_answers_by_probes(cache, clock):

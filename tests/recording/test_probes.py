@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
+from collections import Counter
 
 import pytest
 
 from holdfast import CachePolicy, DiskCache, InMemoryCache, InMemorySaver, PolicyError, Probe, RetryPolicy, entrypoint, resilient, task
 from holdfast.recording import taps
-from holdfast.recording.choosing import Chooser, hits_before
+from holdfast.recording.choosing import Chooser
 from holdfast.recording.store import Ledger, Reader
 from holdfast.runtime import probing
 from holdfast.testing import FakeClock, recorded
@@ -338,14 +340,34 @@ def test_keys_that_are_not_kept_are_not_probed(clock):
     assert not taps.KeyTap(log, 7).passes(ALWAYS)
 
 
-def test_hits_are_chosen_alike(clock):
+def passed_before(probes, draw):
+    """How many hits, of these policies in turns, pass before one is chosen."""
+    chooser = Chooser()
+    chooser.passes(probes[0])
+    with FakeClock() as clock:
+        clock.draw = lambda: draw
+        chooser.permit()
+    return next(number for number, probe in enumerate(itertools.cycle(probes)) if not chooser.passes(probe))
+
+
+def test_hits_are_chosen_alike():
     """A geometric number passes before each: one in four here, whatever the order."""
     draws = [(number + 0.5) / 1000 for number in range(1000)]
-    passed = [hits_before(0.25, draw) for draw in draws]
+    passed = [passed_before([Probe(share=0.25)], draw) for draw in draws]
 
     assert 3.0 == pytest.approx(sum(passed) / 1000, rel=0.02)
     assert 0.25 == pytest.approx(sum(each == 0 for each in passed) / 1000, abs=0.002)
-    assert hits_before(0.5, 1.0) > 0  # the end of the range is none
+    assert passed_before([Probe(share=0.5)], 1.0) > 0  # the end of the range is none
+    assert [0, 2, 0] == [passed_before([Probe(share=share)], draw) for share, draw in [(0.5, 0.0), (0.5, 0.8), (1.0, 0.9)]]
+
+
+def test_a_hit_of_twice_the_share_is_chosen_twice_as_often():
+    """Whatever comes between: with turns of 1 % and 2 % each hit has its own chance."""
+    mixed = [Probe(share=0.01), Probe(share=0.02)]
+    draws = [(number + 0.5) / 10_000 for number in range(10_000)]
+    chosen = Counter(passed_before(mixed, draw) % 2 for draw in draws)
+
+    assert 0.02 * 0.99 / 0.01 == pytest.approx(chosen[1] / chosen[0], rel=0.01)
 
 
 def test_of_two_threads_one_takes_the_chosen_hit():
