@@ -14,6 +14,19 @@ if TYPE_CHECKING:
 
     from holdfast.typing import CacheKey
 
+OLDEST = 30
+"""The last class of ages."""
+
+
+def age_class(seconds: float) -> int:
+    """The class of an age: 0 below a second, 1 below 2, 2 below 4, and so on; the last has no end.
+
+    >>> [age_class(seconds) for seconds in (-1, 0.5, 1, 3.9, 4, 3600, 1e12)]
+    [0, 0, 1, 2, 3, 12, 30]
+    """
+    return min(OLDEST, int(max(0.0, seconds)).bit_length())
+
+
 POLICIES_CHANGED: set[Path] = set()
 """Folders of caches in which an override of somebody's policy is in force. Changed in place: an empty set is all that a hit looks at."""
 
@@ -94,6 +107,14 @@ class Witness(Protocol):
             cause: Of a fill, why the cache had nothing, as in `holdfast.events.CallFacts.cache_cause`; ``""`` when that is not known.
             modified: When it says that it last changed the value, seconds since the epoch; None when it does not.
             policy: The cache policy in force.
+        """
+        ...
+
+    def evicted(self, ages: Mapping[tuple[str, int], int]) -> None:
+        """Entries had to make room for others.
+
+        Args:
+            ages: How many, by namespace and `age_class`.
         """
         ...
 

@@ -11,11 +11,13 @@ from holdfast.cache._trouble import Trouble
 from holdfast.values import forks
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from holdfast._evidence import Witness
     from holdfast.cache._lru import Lru
     from holdfast.cache._store import Store
+    from holdfast.cache._sweep import Swept
     from holdfast.typing import CacheKey
 
 REST = 1.0
@@ -48,6 +50,7 @@ class KeptStore:
         self._refused: Trouble | None = None  # why it could not be opened, the last time
         self._is_paused = self._is_closed = self._is_orphan = False
         self.witness: Witness | None = None  # while the store is open
+        self._evicted: list[Mapping[tuple[str, int], int]] = []  # what it is still to be told
         forks.protect(self)
 
     def close(self) -> None:
@@ -74,6 +77,7 @@ class KeptStore:
         if isinstance(opened, Trouble):
             self._notes.passed_by(opened)
             return None
+        self._tell_of_evicted()
         if opened.repaired is not None:
             self._notes.set_aside(*opened.repaired)
         return opened
@@ -82,11 +86,23 @@ class KeptStore:
         try:
             from holdfast.cache._store import Store  # loads diskcache, on first use
 
-            return Store(self.path, self.size_limit, self._notes.swept)
+            return Store(self.path, self.size_limit, self._swept)
         except Trouble as trouble:
             return trouble
         except ImportError as error:  # a Python without sqlite3, or without fcntl as on Windows
             return Trouble("refused", f"the disk cache needs the module {error.name}, which this Python does not have")
+
+    def _swept(self, what: Swept | Trouble) -> None:
+        self._notes.swept(what)
+        if isinstance(what, tuple) and what.ages:
+            self._evicted.append(what.ages)
+            self._tell_of_evicted()
+
+    def _tell_of_evicted(self) -> None:
+        """Tell the witness, which comes only once the store is open; a sweep may come before."""
+        witness = self.witness
+        while witness is not None and self._evicted:
+            witness.evicted(self._evicted.pop())
 
     def _open_where_it_is(self) -> Store | None:
         """The open store; opened again when its files were deleted or replaced meanwhile."""

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from holdfast._evidence import age_class
 from holdfast.cache import _fates, _marks
+from holdfast.cache._names import key_of
 from holdfast.cache._scan import COUNT
 from holdfast.policies.freshness import CLOCK_SLACK
 
@@ -21,8 +24,8 @@ if TYPE_CHECKING:
 BATCH = 250
 """Rows of one transaction: some 5 ms."""
 
-_FUTURE = "SELECT rowid, ifnull(length(value), 0), store_time FROM Cache WHERE store_time > ? ORDER BY store_time DESC LIMIT ?"
-_OLDEST = "SELECT rowid, ifnull(length(value), 0), store_time FROM Cache WHERE store_time <= ? ORDER BY store_time LIMIT ?"
+_FUTURE = "SELECT rowid, ifnull(length(value), 0), store_time, key FROM Cache WHERE store_time > ? ORDER BY store_time DESC LIMIT ?"
+_OLDEST = "SELECT rowid, ifnull(length(value), 0), store_time, key FROM Cache WHERE store_time <= ? ORDER BY store_time LIMIT ?"
 
 
 class Swept(NamedTuple):
@@ -33,20 +36,25 @@ class Swept(NamedTuple):
         entries: How many.
         bytes: Of how many bytes.
         oldest: When the first of them was stored, seconds since the epoch.
+        ages: Of those that were evicted: how many, by namespace and `age_class`.
     """
 
     cause: str
     entries: int
     bytes: int
     oldest: float
+    ages: Counter[tuple[str, int]]
 
     def plus(self, other: Swept) -> Swept:
         """Both together."""
-        return Swept(self.cause, self.entries + other.entries, self.bytes + other.bytes, min(self.oldest, other.oldest))
+        oldest = min(self.oldest, other.oldest)
+        return Swept(self.cause, self.entries + other.entries, self.bytes + other.bytes, oldest, self.ages + other.ages)
 
 
-_Chosen = tuple[str, list[tuple[int, int, float]]]
-"""Why, and the rows: number, bytes, when it was stored."""
+_Row = tuple[int, int, float, bytes]
+"""Number, bytes, when it was stored, name."""
+_Chosen = tuple[str, list[_Row]]
+"""Why, and the rows."""
 
 
 def sweep(table: Table, size_limit: int) -> Swept | None:
@@ -56,10 +64,16 @@ def sweep(table: Table, size_limit: int) -> Swept | None:
         cause, rows = _invalidated(connection) or _expired(connection) or _excess(connection, size_limit)
         if not rows:
             return None
-        size = sum(size for _, size, _ in rows)
-        remove(connection, [number for number, _, _ in rows], cause, size)
+        size = sum(size for _, size, *_ in rows)
+        remove(connection, [number for number, *_ in rows], cause, size)
         _fates.trim(connection, _fates.most_of(size_limit))
-    return Swept(cause, len(rows), size, min(stored_at for _, _, stored_at in rows))
+    return Swept(cause, len(rows), size, min(stored_at for _, _, stored_at, _ in rows), _ages(rows) if cause == "evicted" else Counter())
+
+
+def _ages(rows: list[_Row]) -> Counter[tuple[str, int]]:
+    now = time.time()
+    keyed = [(key_of(name), stored_at) for _, _, stored_at, name in rows]
+    return Counter((key.namespace, age_class(now - stored_at)) for key, stored_at in keyed if key is not None)
 
 
 def remove(connection: Connection, rowids: list[int], cause: str, size: int) -> None:
@@ -72,7 +86,7 @@ def _invalidated(connection: Connection) -> _Chosen | None:
     while (mark := _marks.oldest(connection)) is not None:
         number, text = mark
         rows = connection.execute(
-            "SELECT rowid, length(value), store_time FROM Cache WHERE instr(tag, ?) AND CAST(tag AS INTEGER) < ? LIMIT ?",
+            "SELECT rowid, length(value), store_time, key FROM Cache WHERE instr(tag, ?) AND CAST(tag AS INTEGER) < ? LIMIT ?",
             (text, number, BATCH),
         ).fetchall()
         if rows:
@@ -83,7 +97,7 @@ def _invalidated(connection: Connection) -> _Chosen | None:
 
 def _expired(connection: Connection) -> _Chosen | None:
     rows = connection.execute(
-        "SELECT rowid, length(value), store_time FROM Cache WHERE expire_time < ? ORDER BY expire_time LIMIT ?",
+        "SELECT rowid, length(value), store_time, key FROM Cache WHERE expire_time < ? ORDER BY expire_time LIMIT ?",
         (time.time(), BATCH),  # diskcache reckons expire_time from time.time()
     ).fetchall()
     return ("expired", rows) if rows else None
@@ -93,7 +107,7 @@ def _excess(connection: Connection, size_limit: int) -> _Chosen:
     """What was stored longest ago; but first what comes from the future, of when the clock was wrong. It would stay until then, and all that is new go."""
     count, size = connection.execute(COUNT).fetchone()
     excess = size - size_limit
-    doomed: list[tuple[int, int, float]] = []
+    doomed: list[_Row] = []
     if excess > 0 and count:
         soon = time.time() + CLOCK_SLACK
         for row in itertools.chain(connection.execute(_FUTURE, (soon, BATCH)), connection.execute(_OLDEST, (soon, BATCH))):

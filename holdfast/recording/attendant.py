@@ -77,6 +77,11 @@ class Attendant:
         if self.recorder is not None:
             self.recorder.computed(key, began, seconds, ok=ok, kind=kind, cause=cause, modified=modified, policy=policy)
 
+    def evicted(self, ages: Mapping[tuple[str, int], int]) -> None:
+        """See `Witness.evicted`."""
+        if self.recorder is not None:
+            self.recorder.evicted(ages)
+
     def in_force(self, policy: Any, key: CacheKey) -> Any:
         """See `Witness.in_force`."""
         return self.rules.in_force(policy, key)

@@ -18,6 +18,7 @@ from holdfast.values._aside import set_aside
 from holdfast.values._sqlite import is_corrupt
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from holdfast.policies.cache import CachePolicy
@@ -119,6 +120,12 @@ class Recorder:
                 tap.until = began + RESOLUTION
             log.answers.append(Answer(tap.key, began, seconds, fingerprint, size, modified, kind, ok, cause))
 
+    def evicted(self, ages: Mapping[tuple[str, int], int]) -> None:
+        """See `holdfast._evidence.Witness.evicted`."""
+        for (namespace, each), number in ages.items():
+            log = self._logs_by_namespace.get(namespace) or self._log_of(namespace)
+            log.evicted.append((each, number))
+
     @property
     def looked_after(self) -> list[tuple[str, CachePolicy]]:
         """The tasks whose time to live is to be looked after, with the policy in force at the last computation here."""
@@ -155,8 +162,8 @@ class Recorder:
 
     def _write(self) -> None:
         waiting = [addition for log in list(self._logs.values()) for addition in self._additions(log)]
-        counted = [Counted(log.task, log.policy, log.counted()) for log in list(self._logs.values())]
-        counted = [each for each in counted if each.counts != Counts()]
+        counted = [Counted(log.task, log.policy, log.counted(), log.ages()) for log in list(self._logs.values())]
+        counted = [each for each in counted if each.counts != Counts() or each.ages]
         if not (counted or waiting) or not self.folder.is_dir():  # deleted: whoever stores something next makes it anew
             return
         if self._ledger.has_moved():

@@ -7,6 +7,7 @@ the budget goes, oldest first.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +17,7 @@ from holdfast.values._sqlite import Connection, Database, EmptyStoreError, Schem
 from holdfast.values._turns import take_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from holdfast.policies.cache import CachePolicy
@@ -32,6 +33,7 @@ BUSY_TIMEOUT = 1.0
 """Seconds that the recording's own thread waits for another process's."""
 TIMES, ANSWERS = "times", "answers"
 _CAUSES = ("cold", "expired", "evicted", "invalidated", "other_version", "unreadable")
+_NO_AGES = "CREATE TEMP VIEW evictions AS SELECT '' AS task, 0 AS hour, 0 AS age, 0 AS entries WHERE 0;"
 _NO_CAUSES = f"CREATE TEMP VIEW counts AS SELECT *, {', '.join(f'0 AS {name}' for name in _CAUSES)} FROM main.counts;"  # noqa: S608 - constants
 _NO_WINDOWS = "CREATE TEMP VIEW policies AS SELECT *, 0.0 AS revalidated, 0.0 AS spare FROM main.policies;"
 _OLD_POLICIES = "CREATE TEMP VIEW policies AS SELECT *, 0.0 AS since, 0.0 AS revalidated, 0.0 AS spare FROM main.policies;"
@@ -73,16 +75,30 @@ SCHEMA = Schema(
         ALTER TABLE policies ADD COLUMN revalidated REAL NOT NULL DEFAULT 0; -- seconds past its ttl in which an old value is served while it is renewed
         ALTER TABLE policies ADD COLUMN spare REAL NOT NULL DEFAULT 0;       -- the same while it is served if computing fails
         """,
+        """
+        CREATE TABLE evictions (
+            task TEXT NOT NULL, hour INTEGER NOT NULL, -- the hour's first second since the epoch
+            age INTEGER NOT NULL,                      -- the class of their ages: below 2 ** age seconds, and not below half of that
+            entries INTEGER NOT NULL,
+            PRIMARY KEY (task, hour, age)
+        ) WITHOUT ROWID;
+        """,
     ),
-    views=MappingProxyType({1: f"{_OLD_POLICIES}\n{_NO_CAUSES}", 2: f"{_NO_WINDOWS}\n{_NO_CAUSES}", 3: _NO_WINDOWS}),
+    views=MappingProxyType(
+        {
+            1: f"{_OLD_POLICIES}\n{_NO_CAUSES}\n{_NO_AGES}",
+            2: f"{_NO_WINDOWS}\n{_NO_CAUSES}\n{_NO_AGES}",
+            3: f"{_NO_WINDOWS}\n{_NO_AGES}",
+            4: _NO_AGES,
+        }
+    ),
 )
 _COUNTED = Counts.__struct_fields__
 _COUNT = (
     f"INSERT INTO counts (task, hour, {', '.join(_COUNTED)}) VALUES (?, ?{', ?' * len(_COUNTED)}) ON CONFLICT (task, hour) DO UPDATE SET "  # noqa: S608 - constants
     + ", ".join(f"{name} = {name} + excluded.{name}" for name in _COUNTED)
 )
-
-
+_AGES = "INSERT INTO evictions VALUES (?, ?, ?, ?) ON CONFLICT (task, hour, age) DO UPDATE SET entries = entries + excluded.entries"
 _POLICY = (
     "INSERT INTO policies VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (task) DO UPDATE SET"
     " since = CASE WHEN ttl IS excluded.ttl THEN since ELSE excluded.since END,"
@@ -98,11 +114,13 @@ class Counted(NamedTuple):
         task: Module and qualified name.
         policy: In force at the last computation; None before there was one.
         counts: Since the last time.
+        ages: Of entries that were evicted since then: how many, by `holdfast._evidence.age_class`.
     """
 
     task: str
     policy: CachePolicy | None
     counts: Counts
+    ages: Mapping[int, int] = MappingProxyType({})
 
 
 class Segment(NamedTuple):
@@ -173,6 +191,7 @@ class Ledger:
         with self._file.transaction() as connection:
             ids = [self._add(connection, segment, replaced) for segment, replaced in segments]
             connection.executemany(_COUNT, [(each.task, hour, *_row(each.counts)) for each in counted])
+            connection.executemany(_AGES, [(each.task, hour, *row) for each in counted for row in each.ages.items()])
             connection.executemany(_POLICY, [_policy_row(each.task, each.policy, now) for each in counted if each.policy is not None])
             self._drop_oldest(connection, hour)
         self._identity = self._identity or _identity_of(self.path)
@@ -199,7 +218,8 @@ class Ledger:
                 break
         connection.executemany("DELETE FROM segments WHERE id = ?", doomed)
         connection.execute("UPDATE size SET bytes = bytes - ?", (freed,))
-        connection.execute("DELETE FROM counts WHERE hour < ?", (hour - KEPT_HOURS * HOUR,))
+        for table in ("counts", "evictions"):
+            connection.execute(f"DELETE FROM {table} WHERE hour < ?", (hour - KEPT_HOURS * HOUR,))  # noqa: S608 - constants
 
     def take_turn(self, task: str, now: float, interval: float) -> tuple[bool, float]:
         """Take the turn at asking a task's source only to look, if it is anybody's now.
@@ -299,6 +319,12 @@ class Reader:
         with self._looking() as connection:
             rows = [] if connection is None else connection.execute(query, (task, since - HOUR)).fetchall()
         return [(hour, Counts(*rest)) for hour, *rest in rows]
+
+    def evicted(self, task: str, since: int) -> Counter[int]:
+        """How many entries of a task were evicted in hours that end after ``since``, seconds since the epoch, by `holdfast._evidence.age_class`."""
+        query = "SELECT age, sum(entries) FROM evictions WHERE task = ? AND hour > ? GROUP BY age"
+        with self._looking() as connection:
+            return Counter(dict(() if connection is None else connection.execute(query, (task, since - HOUR))))
 
     def since_last(self, task: str, number: int) -> float:
         """From when on no more than so many of a task's kept times, and a segment's, are kept; seconds since the epoch, 0 for all of them."""

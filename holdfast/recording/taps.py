@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
@@ -127,10 +128,25 @@ class TaskLog:
         times: Kept times, seconds since the epoch, with the hashes of their keys.
         answers: Of the source.
         dull: The tap of all keys that are not kept.
+        evicted: Entries that had to make room: `age_class`, and how many.
         chooser: Chooses the hits behind which the source is asked.
     """
 
-    __slots__ = ("_room", "_written", "answers", "chooser", "counts", "dull", "gets", "policy", "shift", "task", "times")
+    __slots__ = (
+        "_ages",
+        "_room",
+        "_written",
+        "answers",
+        "chooser",
+        "counts",
+        "dull",
+        "evicted",
+        "gets",
+        "policy",
+        "shift",
+        "task",
+        "times",
+    )
 
     def __init__(self, task: str, shift: int = 0) -> None:
         self.task = task
@@ -143,6 +159,8 @@ class TaskLog:
         self.counts, self._written = Counts(), Counts()
         self.times: list[tuple[int, float]] = []
         self.answers: list[Answer] = []
+        self.evicted: list[tuple[int, int]] = []
+        self._ages = Counter[int]()
         self.dull = KeyTap(self, 0, NEVER)
         self.chooser = Chooser()
         self._room = float(BURST)
@@ -158,8 +176,15 @@ class TaskLog:
         return self.counts.minus(self._written)
 
     def written(self, counts: Counts) -> None:
-        """These are on disk."""
+        """These are on disk, and the `ages` that went with them."""
         self._written = self._written.plus(counts)
+        self._ages.clear()
+
+    def ages(self) -> Counter[int]:
+        """How many entries were evicted, by `age_class`, and not written."""
+        for each, number in _taken(self.evicted):
+            self._ages[each] += number
+        return self._ages
 
     def take(self) -> tuple[list[tuple[int, float]], list[Answer]]:
         """Take off what waits to be written, of keys that are kept now."""

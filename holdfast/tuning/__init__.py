@@ -11,6 +11,7 @@ A `Trace` here is a list of accesses to a cache; for spans see `holdfast.tracing
 
 from __future__ import annotations
 
+from holdfast.tuning.evictions import Evictions
 from holdfast.tuning.outcomes import Outcome, RefreshOutcome, Staleness
 from holdfast.tuning.question import Prices
 from holdfast.tuning.rates import ChangeRate, Look, change_rate
@@ -24,6 +25,7 @@ __all__ = [
     "Access",
     "ChangeRate",
     "Counters",
+    "Evictions",
     "Facts",
     "Look",
     "Outcome",

@@ -30,7 +30,7 @@ def doubts(best: Point | None, points: Sequence[Point], live: float | None, fact
         if facts.span < _LONG_ENOUGH * longest
         else "",
         f"{facts.keys} {'key' if facts.keys == 1 else 'keys'} only: one of them can move every figure" if facts.keys < _FEW_KEYS else "",
-        "a cache that has room for everything is assumed: evictions would cost hits",
+        _about_room(facts),
     ]
     return tuple(line for line in found if line)
 
@@ -44,6 +44,15 @@ def _about_evidence(point: Point, facts: Facts) -> str:
         return "probes were made at the live TTL; away from it, changes are taken to come at any moment between two looks alike"
     unseen = "values that change and change back, or in bursts, look steadier than they are: by 10 to 45 % where it was measured"
     return unseen if point.grade == "B" else f"only {facts.changed} changes were seen; and {unseen}"
+
+
+def _about_room(facts: Facts) -> str:
+    if not facts.evicted:
+        return "a cache that has room for everything is assumed: evictions would cost hits"
+    went = f"{facts.evicted} {'entry' if facts.evicted == 1 else 'entries'} had to make room for others"
+    return (
+        f"the cache was full: {went}, half of them younger than {shown_time(facts.evicted_age)}; a TTL beyond that gains less than is shown"
+    )
 
 
 def _about_steadiness(point: Point) -> str:

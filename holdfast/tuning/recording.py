@@ -17,6 +17,7 @@ from holdfast.recording.store import ANSWERS, FILE, HOUR, TIMES, Reader
 from holdfast.recording.taps import ALL, Answer, Counts
 from holdfast.tuning._choice import chosen
 from holdfast.tuning._columns import Columns
+from holdfast.tuning.evictions import Evictions
 from holdfast.tuning.sightings import Sighting, Sightings
 from holdfast.tuning.trace import Trace
 
@@ -44,6 +45,7 @@ class Counters:
         seconds: How long they all took together.
         bytes: How much they stored.
         misses: How many of the fills there were for each cause that was known: ``cold``, ``expired``, ``evicted``, ``invalidated``, ``version``, ``error``.
+        evictions: The entries that had to make room for others, and their ages then. (Of ``misses`` those are ``evicted`` that somebody asked for again.)
     """
 
     gets: int
@@ -54,6 +56,7 @@ class Counters:
     seconds: float
     bytes: int
     misses: dict[str, int] = field(default_factory=dict[str, int])
+    evictions: Evictions = field(default_factory=Evictions)
 
     @property
     def hit_ratio(self) -> float:
@@ -241,7 +244,8 @@ def _read(reader: Reader, task: str, start: int) -> Recording:
         for each in seen
     )
     live = reader.policy(task)
-    counters = Counters(**{each.name: getattr(counted, each.name) for each in fields(Counters)})
+    names = [each.name for each in fields(Counters) if each.name != "evictions"]
+    counters = Counters(**{name: getattr(counted, name) for name in names}, evictions=Evictions(dict(reader.evicted(task, start))))
     return Recording(
         task,
         trace,

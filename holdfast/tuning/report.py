@@ -84,6 +84,8 @@ class Facts:
         stale_probes: How many of them were stale.
         least_ttl: Seconds; no TTL below it is allowed by the policy. None for no such bound.
         most_ttl: The same for TTLs above.
+        evicted: How many entries had to make room for others; 0 also where that is not recorded, as in a file of accesses.
+        evicted_age: Seconds; half of them were younger. None when there were none.
         volatile_interval: Seconds; where nearly every look finds another value, however soon it comes: how soon. None where fingerprints tell something.
     """
 
@@ -97,6 +99,8 @@ class Facts:
     volatile_interval: float | None
     least_ttl: float | None = None
     most_ttl: float | None = None
+    evicted: int = 0
+    evicted_age: float | None = None
 
     @property
     def days(self) -> float | None:

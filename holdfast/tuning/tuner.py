@@ -10,6 +10,7 @@ from holdfast.errors import PolicyError, TraceError
 from holdfast.policies.duration import positive_seconds
 from holdfast.tuning import _files
 from holdfast.tuning._rule import Rule, missing_evidence
+from holdfast.tuning.evictions import Evictions
 from holdfast.tuning.question import MOST_MOVE, Prices, Question, candidates, overview
 from holdfast.tuning.recording import Recording
 from holdfast.tuning.report import Facts, Point, Report
@@ -164,6 +165,7 @@ def _set_right(stale: Staleness, hits: float) -> Staleness:
 def _facts(known: _Known, source: Source) -> Facts:
     looks, interval = source.looks, source.looks.volatile_interval
     (every,) = known.counted.hits([None])
+    evictions = known.counted.counters.evictions if isinstance(known.counted, Recording) else Evictions()
     return Facts(
         gets=every.gets,
         keys=round(len(set(known.trace._columns.keys)) / known.rate),  # noqa: SLF001 - of this package
@@ -175,6 +177,8 @@ def _facts(known: _Known, source: Source) -> Facts:
         volatile_interval=None if interval is None else interval / 1e6,
         least_ttl=known.ttl_range[0],
         most_ttl=known.ttl_range[1],
+        evicted=evictions.entries,
+        evicted_age=evictions.age(),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 
 import pytest
 
@@ -98,7 +99,7 @@ def endless(open_cache, codec, new_key, monkeypatch):
         batches.append(table)
         begun.set()
         time.sleep(0.01)  # at work without the interpreter's lock, as SQLite is
-        return _sweep.Swept("expired", 1, 1, 0.0)
+        return _sweep.Swept("expired", 1, 1, 0.0, Counter())
 
     cache = open_cache(size_limit=SMALL)
     monkeypatch.setattr(_rows, "sweep", sweep)

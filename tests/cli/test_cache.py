@@ -94,7 +94,7 @@ def test_stats_of_what_was_asked(command, filled):  # noqa: F811
     """As far as it was recorded; PROBES and FAILED only where there were any."""
     now = time.time()
     counted = [
-        Counted(FORECAST, None, Counts(gets=1000, fills=40, refreshes=9, probes=1, errors=2, seconds=100.0, bytes=7)),
+        Counted(FORECAST, None, Counts(gets=1000, fills=40, refreshes=9, probes=1, errors=2, seconds=100.0, bytes=7), {12: 90, 13: 10}),
         Counted(PRICE, None, Counts(gets=2)),
     ]
     ledger = Ledger(filled)
@@ -108,9 +108,11 @@ def test_stats_of_what_was_asked(command, filled):  # noqa: F811
         """\
    TASK                  GETS  HITS  CALLS  PROBES  FAILED    EACH  SPARED    SINCE
 ·  app.weather.forecast  1000   96%     50       1       2  2.00 s  31 min  2 d ago
-·  app.shop.price           2  100%      0                             0 s  2 d ago"""
+·  app.shop.price           2  100%      0                             0 s  2 d ago
+app.weather.forecast: 100 entries evicted, half of them at less than 50 min, 5% at less than 35 min"""
         == told
     )
+    assert [[{"below_s": 4096, "entries": 90}, {"below_s": 8192, "entries": 10}], []] == [each["evicted_ages"] for each in both]
     assert [(PRICE, 2, 0, 0.0)] == [(each["task"], each["gets"], each["calls"], each["spared_s"]) for each in one]
     assert [(1000, 40, 9, 1, 50, 1900.0), (2, 0, 0, 0, 0, 0.0)] == [
         tuple(each[name] for name in ("gets", "fills", "refreshes", "probes", "calls", "spared_s")) for each in both

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast.cli.cache import place
-from holdfast.cli.marks import age, plain, took
+from holdfast.cli.marks import age, count, plain, took
 from holdfast.cli.table import Row, draw, fitted
 from holdfast.recording.store import HOUR
+from holdfast.tuning.evictions import Evictions
 from holdfast.tuning.recording import sum_of
 
 if TYPE_CHECKING:
@@ -29,11 +30,13 @@ class Asked(NamedTuple):
         task: Its name.
         since: When it was first seen, seconds since the epoch; the hour in which it was first counted, where times of then are no longer kept.
         counts: All of it.
+        evictions: Its entries that had to make room for others.
     """
 
     task: str
     since: float
     counts: Counts
+    evictions: Evictions = Evictions()
 
     @property
     def calls(self) -> int:
@@ -57,7 +60,14 @@ def of_tasks(folder: Path, given: str | None) -> list[Asked]:
 def _read(reader: Reader) -> list[Asked]:
     counted = [(task, reader.counts(task, 0)) for task in reader.tasks()]
     return [
-        Asked(task, _since(hours[0][0], reader.first_seen(task)), sum_of(counts for _, counts in hours)) for task, hours in counted if hours
+        Asked(
+            task,
+            _since(hours[0][0], reader.first_seen(task)),
+            sum_of(counts for _, counts in hours),
+            Evictions(dict(reader.evicted(task, 0))),
+        )
+        for task, hours in counted
+        if hours
     ]
 
 
@@ -69,7 +79,13 @@ def _since(hour: int, kept: float | None) -> float:
 def drawn(found: Sequence[Asked], now: float, marks: Marks, *, color: bool) -> str:
     """The table."""
     head, rows = fitted(_HEAD, [_row(each, now, marks) for each in found], ("PROBES", "FAILED", "MISSES"))
-    return draw(head, rows, right=_RIGHT, color=color)
+    return "\n".join([draw(head, rows, right=_RIGHT, color=color), *map(_of_evictions, filter(lambda each: each.evictions.entries, found))])
+
+
+def _of_evictions(each: Asked) -> str:
+    """How long entries live in a full cache, whatever their ttl."""
+    young, half = each.evictions.age(0.05) or 0.0, each.evictions.age() or 0.0
+    return f"{plain(each.task)}: {count(each.evictions.entries, 'entry')} evicted, half of them at less than {age(half)}, 5% at less than {age(young)}"
 
 
 def _row(each: Asked, now: float, marks: Marks) -> Row:
@@ -93,4 +109,10 @@ def _row(each: Asked, now: float, marks: Marks) -> Row:
 def in_json(each: Asked) -> dict[str, Any]:
     """For programs."""
     counts = {name: getattr(each.counts, name) for name in ("gets", "fills", "refreshes", "probes", "errors", "seconds", "bytes", "misses")}
-    return {"task": each.task, "since": each.since, **counts, "calls": each.calls, "spared_s": each.spared_s}
+    more = {"calls": each.calls, "spared_s": each.spared_s, "evicted_ages": _ages(each.evictions)}
+    return {"task": each.task, "since": each.since, **counts, **more}
+
+
+def _ages(evictions: Evictions) -> list[dict[str, float | int]]:
+    """By the age below which they were, seconds."""
+    return [{"below_s": 2.0**number, "entries": entries} for number, entries in sorted(evictions.by_class.items())]
