@@ -168,7 +168,8 @@ def test_what_one_of_them_raises_in_the_child_holds_up_nobody(monkeypatch):
 
     class Broken(Diary):
         def after_fork_in_child(self):
-            raise RuntimeError("no room")
+            if self.pages == ["before"]:  # not around forks of other tests
+                raise RuntimeError("no room")
 
     broken = Broken()
     for thing in (first, broken, last):
@@ -185,7 +186,8 @@ def test_what_one_of_them_raises_holds_up_nobody(monkeypatch):
 
     class Broken(Diary):
         def after_fork_in_parent(self):
-            raise RuntimeError("can't start new thread")
+            if self.pages == ["before"]:  # not around forks of other tests
+                raise RuntimeError("can't start new thread")
 
     forks.protect(first, is_file=True)
     broken = Broken()
