@@ -42,7 +42,7 @@ class Tally(Protocol):
 
 
 class Tap(Protocol):
-    """Notes the hits of one key. Whoever serves an entry at ``now`` adds 1 to ``log.gets`` while ``now < until``, and else calls `keep`.
+    """Notes the hits of one key. Whoever serves an entry at ``now`` adds 1 to ``tally.gets`` while ``now < until``, and else calls `keep`.
 
     Attributes:
         until: Seconds since the epoch; infinity for a key of which no times are kept.
@@ -51,8 +51,8 @@ class Tap(Protocol):
     until: float
 
     @property
-    def log(self) -> Tally:
-        """The counts of its task."""
+    def tally(self) -> Tally:
+        """Where they are counted. It may change: it is asked for anew at each."""
         ...
 
     def keep(self, now: float) -> None:

@@ -6,7 +6,7 @@ looks once a second, packs them into ``recording.db`` beside the cache (`store`)
 
 What is kept of a task that is asked for often is thinned by key, all or nothing: by then a smaller and smaller share of its keys is kept, chosen by
 their hash (SHARDS, FAST 2015), which keeps the gaps between a key's accesses as they were. Of single accesses, chosen at random, that could not
-be said. The counts of a task are never thinned, and set the sample right.
+be said. The counts of a task are never thinned, and set the sample right. The keys that it is asked for most are kept beside the sample (`hot`).
 
 A key is known by 64 bits of a hash that is salted with the user's secret, which is not in the folder.
 """

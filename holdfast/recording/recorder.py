@@ -6,19 +6,20 @@ import threading
 import time
 from functools import partial
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
 from holdfast.errors import StoreError
 from holdfast.recording.hashes import SIZE, Hasher
-from holdfast.recording.store import ANSWERS, BUDGET, TIMES, Counted, Ledger, segment_of_answers, segment_of_times
+from holdfast.recording.hot import HotNote
+from holdfast.recording.store import ANSWERS, BUDGET, TIMES, Counted, Ledger, Segment, Thinned, segment_of_answers, segment_of_times
 from holdfast.recording.tails import Addition, Tail
-from holdfast.recording.taps import NEVER, RESOLUTION, Answer, Counts, KeyTap, TaskLog
+from holdfast.recording.taps import RESOLUTION, Answer, Counts, KeyTap, TaskLog
 from holdfast.values._aside import set_aside
 from holdfast.values._sqlite import is_corrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from holdfast.policies.cache import CachePolicy
@@ -50,12 +51,13 @@ class Recorder:
         self._logs_by_namespace: dict[str, TaskLog] = {}
         self.taps: dict[CacheKey, KeyTap] = {}
         self._stored: dict[CacheKey, tuple[int, int]] = {}
-        self._tails: dict[tuple[str, str, int], Tail] = {}
-        self._shifts: dict[str, int] | None = None
+        self._tails: dict[tuple[str, str, int], tuple[bytes, Tail]] = {}
+        self._thinned: dict[str, Thinned] | None = None
         self._start()
 
     def _start(self) -> None:
         self._lock = threading.Lock()
+        self._naming = threading.Lock()
         self._looked = time.monotonic()  # real time, here and below: it measures what recording costs
         self._looked_wall = clock.current.time()
         self._rest_until = 0.0
@@ -64,7 +66,7 @@ class Recorder:
     def tap(self, key: CacheKey, payload: bytes | None = None) -> KeyTap:
         """See `holdfast._evidence.Witness.tap`."""
         tap = self.taps.get(key) or self._new_tap(key)
-        if payload is not None and tap.key:
+        if payload is not None and tap.is_kept:
             if len(self._stored) >= MOST_TAPS:  # of calls that were given up, and of tasks that are not to be recorded
                 self._stored.clear()
             self._stored[key] = (int.from_bytes(blake2b(payload, digest_size=SIZE).digest()) or 1, len(payload))
@@ -73,27 +75,53 @@ class Recorder:
     def _new_tap(self, key: CacheKey) -> KeyTap:
         log = self._logs_by_namespace.get(key.namespace) or self._log_of(key.namespace)
         hashed = self._hasher.hash_of(key)
-        tap = KeyTap(log, hashed) if hashed < log.limit else log.dull
+        tap = KeyTap(log, hashed) if hashed < log.limit else self._beyond(log, hashed)
         if len(self.taps) >= MOST_TAPS:
-            self.taps.clear()
+            self._clear_taps()
         self.taps[key] = tap
         return tap
 
+    def _beyond(self, log: TaskLog, hashed: int) -> KeyTap:
+        """The tap of a key above the limit; while an entry in memory holds one, that one: of two, one would be found when the key is chosen."""
+        with self._naming:  # see `_choose`: a key that is chosen after this finds the tap, one that was chosen before is seen here
+            tap = log.beyond.get(hashed) or KeyTap(log, hashed)
+            log.beyond[hashed] = tap
+            if hashed in log.hot:
+                tap.wake()
+            else:
+                tap.sleep()
+        return tap
+
+    def _clear_taps(self) -> None:
+        """Make room. Entries may hold on to taps: those of keys that are not kept count for the task alone from now on, but for the busiest."""
+        taps = dict(self.taps)
+        self.taps.clear()
+        with self._naming:
+            for key, tap in taps.items():
+                if tap.is_kept or tap.key in tap.log.hot:
+                    continue
+                if tap.key in tap.log.hot.sketch and len(self.taps) < MOST_TAPS // 2:
+                    self.taps[key] = tap
+                else:
+                    tap.sleep(is_counted=False)
+
     def _log_of(self, namespace: str) -> TaskLog:
         task = namespace.rpartition("@")[0]
-        log = self._logs.setdefault(task, TaskLog(task, self._earlier_shifts().get(task, 0)))
+        log = self._logs.setdefault(task, self._new_log(task))
         self._logs_by_namespace[namespace] = log
         return log
 
-    def _earlier_shifts(self) -> dict[str, int]:
-        """How thinly processes kept the keys of each task yesterday and today: this one need not find out again."""
-        if self._shifts is None:
-            self._shifts = {}
+    def _new_log(self, task: str) -> TaskLog:
+        """One that goes on as thinly as processes kept the task's keys yesterday and today: this one need not find out again."""
+        if self._thinned is None:
+            self._thinned = {}
             try:
-                self._shifts = self._ledger.shifts(clock.current.time() - _DAY) if self._ledger.path.exists() else {}
+                self._thinned = self._ledger.thinned(clock.current.time() - _DAY) if self._ledger.path.exists() else {}
             except StoreError as error:
                 self._complain(error)
-        return self._shifts
+        earlier = self._thinned.get(task, Thinned())
+        hot = HotNote.unpacked(earlier.hot if earlier.salt == self._hasher.salt else b"")
+        return TaskLog(task, earlier.shift, hot=hot.keys, pause=hot.pause)
 
     def computed(
         self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, cause: str, modified: float | None, policy: CachePolicy
@@ -108,16 +136,16 @@ class Recorder:
             counts.probes += 1
         else:
             counts.fills += 1
-            log.gets += 1
+            tap.tally.gets += 1
             counts.note_miss(cause)
         counts.seconds += seconds
         counts.errors += not ok
         counts.bytes += max(0, size) if kind != "probe" else 0
         log.policy = policy
-        if tap.key:
+        if tap.is_kept:
             if kind == "fill":
                 log.times.append((tap.key, began))
-                tap.until = began + RESOLUTION
+                tap.rest(began)
             log.answers.append(Answer(tap.key, began, seconds, fingerprint, size, modified, kind, ok, cause))
 
     def evicted(self, ages: Mapping[tuple[str, int], int]) -> None:
@@ -137,8 +165,9 @@ class Recorder:
     def flush(self) -> None:
         """Write down what waits; what cannot be written is dropped after a note, but for the counts, which wait on."""
         with self._lock:
-            self._thin_out()
-            if time.monotonic() < self._rest_until:
+            is_resting = time.monotonic() < self._rest_until
+            self._thin_out(is_resting=is_resting)
+            if is_resting:
                 for log in self._logs.values():
                     log.trim()
                 return
@@ -149,16 +178,37 @@ class Recorder:
                 self._rest_until = time.monotonic() + REST
                 self._complain(error)
 
-    def _thin_out(self) -> None:
+    def _thin_out(self, *, is_resting: bool) -> None:
         """Keep fewer keys of the tasks that were asked for too often, and let no tap sleep when the clock was set back."""
         now, wall = time.monotonic(), clock.current.time()
         seconds, self._looked = now - self._looked, now
-        was_set_back, self._looked_wall = wall < self._looked_wall - RESOLUTION, wall
-        is_thinner = [log.spend(len(log.times), seconds) for log in list(self._logs.values())]
-        if any(is_thinner) or was_set_back:
+        is_changed, self._looked_wall = wall < self._looked_wall - RESOLUTION, wall
+        for log in list(self._logs.values()):
+            is_changed |= bool(log.hot.settle())
+            if not is_resting:  # what waits meanwhile would be counted again and again
+                is_changed |= log.watch(seconds)
+            is_changed |= log.spend(seconds)
+        if is_changed:
             for tap in list(self.taps.values()):
-                if tap.key:
-                    tap.until = 0.0 if tap.key < tap.log.limit else NEVER
+                self._settle(tap)
+
+    def _settle(self, tap: KeyTap) -> None:
+        log = tap.log
+        if tap.key < log.limit or tap.key in log.hot:
+            tap.wake()
+        else:
+            with self._naming:
+                log.beyond[tap.key] = tap
+                tap.sleep()
+
+    def _choose(self, log: TaskLog) -> None:
+        """Keep the keys that are asked for most now. What waits is from before; it is taken off after this, and so what comes then is whole."""
+        if log.shift:
+            for key in log.hot.choose():
+                with self._naming:
+                    tap = log.beyond.get(key)
+                    if tap is not None:
+                        tap.wake()
 
     def _write(self) -> None:
         waiting = [addition for log in list(self._logs.values()) for addition in self._additions(log)]
@@ -187,16 +237,27 @@ class Recorder:
                     chooser.permit()
 
     def _additions(self, log: TaskLog) -> list[Addition]:
+        self._choose(log)
         times, answers = log.take()
+        hot = HotNote(log.pause, log.hot.kept).packed() if log.shift else b""
         found: list[Addition] = []
         if times:
-            found.append(self._tail(log, TIMES).grown_by(times, partial(segment_of_times, log.task, self._hasher.salt, log.shift)))
+            found += self._grown(log, TIMES, hot, times, segment_of_times)
         if answers:
-            found.append(self._tail(log, ANSWERS).grown_by(answers, partial(segment_of_answers, log.task, self._hasher.salt, log.shift)))
+            found += self._grown(log, ANSWERS, hot, answers, segment_of_answers)
         return found
 
-    def _tail(self, log: TaskLog, what: str) -> Tail:
-        return self._tails.setdefault((log.task, what, log.shift), Tail())
+    def _grown(self, log: TaskLog, what: str, hot: bytes, rows: list[Any], segment_of: Callable[..., Segment]) -> list[Addition]:
+        """Rows added to the tail of segments that hold the same keys. When others are hot, it is made one segment, and another begins."""
+        place = log.task, what, log.shift
+        before, tail = self._tails.setdefault(place, (hot, Tail()))
+        found: list[Addition] = []
+        if before != hot:
+            if len(tail.ids) > 1:
+                found.append(tail.whole(partial(segment_of, log.task, self._hasher.salt, log.shift, hot=before)))
+            _, tail = self._tails[place] = hot, Tail()
+        found.append(tail.grown_by(rows, partial(segment_of, log.task, self._hasher.salt, log.shift, hot=hot)))
+        return found
 
     def _complain(self, error: Exception) -> None:
         """Say once what is wrong, and set a damaged file of ours aside."""

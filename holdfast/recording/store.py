@@ -12,8 +12,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.recording import packing
-from holdfast.recording.taps import Answer, Counts
-from holdfast.values._sqlite import Connection, Database, EmptyStoreError, Schema
+from holdfast.recording.schema import SCHEMA
+from holdfast.recording.taps import ALL, Answer, Counts
+from holdfast.values._sqlite import Connection, Database, EmptyStoreError
 from holdfast.values._turns import take_turn
 
 if TYPE_CHECKING:
@@ -32,67 +33,6 @@ ROW = 64
 BUSY_TIMEOUT = 1.0
 """Seconds that the recording's own thread waits for another process's."""
 TIMES, ANSWERS = "times", "answers"
-_CAUSES = ("cold", "expired", "evicted", "invalidated", "other_version", "unreadable")
-_NO_AGES = "CREATE TEMP VIEW evictions AS SELECT '' AS task, 0 AS hour, 0 AS age, 0 AS entries WHERE 0;"
-_NO_CAUSES = f"CREATE TEMP VIEW counts AS SELECT *, {', '.join(f'0 AS {name}' for name in _CAUSES)} FROM main.counts;"  # noqa: S608 - constants
-_NO_WINDOWS = "CREATE TEMP VIEW policies AS SELECT *, 0.0 AS revalidated, 0.0 AS spare FROM main.policies;"
-_OLD_POLICIES = "CREATE TEMP VIEW policies AS SELECT *, 0.0 AS since, 0.0 AS revalidated, 0.0 AS spare FROM main.policies;"
-SCHEMA = Schema(
-    name="recording",
-    application_id=0x48465245,  # "HFRE"
-    migrations=(
-        """
-        CREATE TABLE segments (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,      -- rises with time
-            task TEXT NOT NULL,
-            what TEXT NOT NULL,                        -- times or answers
-            salt INTEGER NOT NULL,                     -- tells which salt its hashes were made with
-            shift INTEGER NOT NULL,                    -- of each 2 ** shift keys one was kept
-            first INTEGER NOT NULL, last INTEGER NOT NULL, -- microseconds since the epoch
-            number INTEGER NOT NULL,                   -- how many it holds
-            data BLOB NOT NULL
-        );
-        CREATE TABLE counts (
-            task TEXT NOT NULL, hour INTEGER NOT NULL, -- the hour's first second since the epoch
-            gets INTEGER NOT NULL, fills INTEGER NOT NULL, refreshes INTEGER NOT NULL, probes INTEGER NOT NULL,
-            errors INTEGER NOT NULL, seconds REAL NOT NULL, bytes INTEGER NOT NULL,
-            PRIMARY KEY (task, hour)
-        ) WITHOUT ROWID;
-        CREATE TABLE policies (                        -- what the code said when the task was last used
-            task TEXT PRIMARY KEY, ttl REAL, least REAL, most REAL, seen REAL NOT NULL
-        ) WITHOUT ROWID;
-        CREATE TABLE size (bytes INTEGER NOT NULL);
-        INSERT INTO size VALUES (0);
-        """,
-        """
-        CREATE TABLE turns (                           -- when the source of a task may next be asked only to look
-            task TEXT PRIMARY KEY, next REAL NOT NULL  -- seconds since the epoch
-        ) WITHOUT ROWID;
-        ALTER TABLE policies ADD COLUMN since REAL NOT NULL DEFAULT 0; -- from when on it has had this ttl
-        """,
-        "\n".join(f"ALTER TABLE counts ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0;" for name in _CAUSES),
-        """
-        ALTER TABLE policies ADD COLUMN revalidated REAL NOT NULL DEFAULT 0; -- seconds past its ttl in which an old value is served while it is renewed
-        ALTER TABLE policies ADD COLUMN spare REAL NOT NULL DEFAULT 0;       -- the same while it is served if computing fails
-        """,
-        """
-        CREATE TABLE evictions (
-            task TEXT NOT NULL, hour INTEGER NOT NULL, -- the hour's first second since the epoch
-            age INTEGER NOT NULL,                      -- the class of their ages: below 2 ** age seconds, and not below half of that
-            entries INTEGER NOT NULL,
-            PRIMARY KEY (task, hour, age)
-        ) WITHOUT ROWID;
-        """,
-    ),
-    views=MappingProxyType(
-        {
-            1: f"{_OLD_POLICIES}\n{_NO_CAUSES}\n{_NO_AGES}",
-            2: f"{_NO_WINDOWS}\n{_NO_CAUSES}\n{_NO_AGES}",
-            3: f"{_NO_WINDOWS}\n{_NO_AGES}",
-            4: _NO_AGES,
-        }
-    ),
-)
 _COUNTED = Counts.__struct_fields__
 _COUNT = (
     f"INSERT INTO counts (task, hour, {', '.join(_COUNTED)}) VALUES (?, ?{', ?' * len(_COUNTED)}) ON CONFLICT (task, hour) DO UPDATE SET "  # noqa: S608 - constants
@@ -123,6 +63,20 @@ class Counted(NamedTuple):
     ages: Mapping[int, int] = MappingProxyType({})
 
 
+class Thinned(NamedTuple):
+    """Which keys of a task are kept.
+
+    Attributes:
+        shift: Of each ``2 ** shift`` one.
+        salt: Tells salts apart; hashes of different ones cannot be compared.
+        hot: And these: a packed `HotNote`.
+    """
+
+    shift: int = 0
+    salt: int = 0
+    hot: bytes = b""
+
+
 class Segment(NamedTuple):
     """Times or answers of one task, as they are stored.
 
@@ -135,6 +89,7 @@ class Segment(NamedTuple):
         last: The same.
         number: How many.
         data: Packed.
+        hot: A packed `HotNote`: which keys were kept beside those.
     """
 
     task: str
@@ -145,19 +100,25 @@ class Segment(NamedTuple):
     last: int
     number: int
     data: bytes
+    hot: bytes = b""
+
+    def samples(self, key: int) -> bool:
+        """Whether a key is of the share that was kept by its hash; the others in here are hot."""
+        return key < ALL >> self.shift
 
 
-def segment_of_times(task: str, salt: int, shift: int, times: list[tuple[int, float]]) -> Segment:
+def segment_of_times(task: str, salt: int, shift: int, times: list[tuple[int, float]], hot: bytes = b"") -> Segment:
     """Pack kept times; not none."""
     moments = [moment for _, moment in times]
-    return Segment(task, TIMES, salt, shift, round(min(moments) * 1e6), round(max(moments) * 1e6), len(times), packing.pack_times(times))
+    first, last = round(min(moments) * 1e6), round(max(moments) * 1e6)
+    return Segment(task, TIMES, salt, shift, first, last, len(times), packing.pack_times(times), hot)
 
 
-def segment_of_answers(task: str, salt: int, shift: int, answers: list[Answer]) -> Segment:
+def segment_of_answers(task: str, salt: int, shift: int, answers: list[Answer], hot: bytes = b"") -> Segment:
     """Pack answers; not none."""
     moments = [each.began for each in answers]
     first, last = round(min(moments) * 1e6), round(max(moments) * 1e6)
-    return Segment(task, ANSWERS, salt, shift, first, last, len(answers), packing.pack_answers(answers))
+    return Segment(task, ANSWERS, salt, shift, first, last, len(answers), packing.pack_answers(answers), hot)
 
 
 class Ledger:
@@ -198,11 +159,11 @@ class Ledger:
         return ids
 
     def _add(self, connection: Connection, segment: Segment, replaced: Sequence[int]) -> int:
-        grown = len(segment.data) + ROW
+        grown = len(segment.data) + len(segment.hot) + ROW
         for old in replaced:
-            row = connection.execute("DELETE FROM segments WHERE id = ? RETURNING length(data)", (old,)).fetchone()
+            row = connection.execute("DELETE FROM segments WHERE id = ? RETURNING length(data) + length(hot)", (old,)).fetchone()
             grown -= 0 if row is None else row[0] + ROW
-        added = connection.execute("INSERT INTO segments VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", segment)
+        added = connection.execute("INSERT INTO segments VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)", segment)
         connection.execute("UPDATE size SET bytes = bytes + ?", (grown,))
         return added.lastrowid or 0
 
@@ -211,7 +172,7 @@ class Ledger:
         if excess <= 0:
             return
         freed, doomed = 0, list[tuple[int]]()
-        for oldest, size in connection.execute("SELECT id, length(data) FROM segments ORDER BY id"):
+        for oldest, size in connection.execute("SELECT id, length(data) + length(hot) FROM segments ORDER BY id"):
             doomed.append((oldest,))
             freed += size + ROW
             if freed >= excess:
@@ -235,13 +196,12 @@ class Ledger:
         with self._file.transaction() as connection:
             return take_turn(connection, task, now, interval)
 
-    def shifts(self, since: float) -> dict[str, int]:
-        """How thinly each task's keys were kept since then, seconds since the epoch."""
+    def thinned(self, since: float) -> dict[str, Thinned]:
+        """How each task's keys were kept since then, seconds since the epoch: where most thinly, and there last."""
+        query = "SELECT task, shift, salt, hot, max((shift << 40) | id) FROM segments WHERE last > ? GROUP BY task"  # SQLite: of the row with the most
         with self._file.snapshot() as connection:
-            rows = connection.execute(
-                "SELECT task, max(shift) FROM segments WHERE last > ? GROUP BY task", (round(since * 1e6),)
-            ).fetchall()
-        return dict(rows)
+            rows = connection.execute(query, (round(since * 1e6),)).fetchall()
+        return {task: Thinned(*rest) for task, *rest, _ in rows}
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
@@ -307,7 +267,8 @@ class Reader:
             Segments in the order in which they were written.
         """
         query = (
-            "SELECT task, what, salt, shift, first, last, number, data FROM segments WHERE task = ? AND what = ? AND last >= ? ORDER BY id"
+            "SELECT task, what, salt, shift, first, last, number, data, hot FROM segments"
+            " WHERE task = ? AND what = ? AND last >= ? ORDER BY id"
         )
         with self._looking() as connection:
             for row in () if connection is None else connection.execute(query, (task, what, since)):

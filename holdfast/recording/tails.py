@@ -34,6 +34,14 @@ class Tail:
         together = [*self.rows, *rows]
         return Addition(self, together, pack(together), self.ids)
 
+    def whole(self, pack: Callable[[list[Any]], Segment]) -> Addition:
+        """What is to be written, so that the small segments are one; nothing is added to it any more.
+
+        Args:
+            pack: Makes a segment.
+        """
+        return Addition(self, self.rows, pack(self.rows), self.ids)
+
 
 class Addition:
     """A segment to be written, and what it takes the place of.

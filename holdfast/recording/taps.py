@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 
 from holdfast.recording.choosing import Chooser
+from holdfast.recording.hot import LONGEST_PAUSE, HotKeys
 
 if TYPE_CHECKING:
     from holdfast.policies.cache import CachePolicy
@@ -114,56 +117,89 @@ class Counts(msgspec.Struct):
         return Counts(*[getattr(self, name) + getattr(other, name) for name in Counts.__struct_fields__])
 
 
+class Tally:
+    """A count of hits: of a task, or of one key of it that is not kept.
+
+    Attributes:
+        gets: How many.
+    """
+
+    __slots__ = ("gets",)
+
+    def __init__(self) -> None:
+        self.gets = 0
+
+    def drained(self) -> int:
+        """Take the count off. A thread that adds to it does so in one step, before or after."""
+        number = self.gets
+        self.gets -= number
+        return number
+
+
 class TaskLog:
     """What is known of one task and not yet written.
 
     Threads add to it without a lock: each step (an append, an addition) is atomic, and what is taken off is taken off the front.
 
-    Attributes:
+    Args:
         task: Module and qualified name.
-        counts: Since the process began.
-        gets: The same count as in ``counts``, where a hit finds it.
         shift: Of each ``2 ** shift`` keys one is kept.
+        hot: Keys that are kept beside these.
+        pause: Seconds between two kept times of such a key.
+
+    Attributes:
+        task: See above.
+        counts: Since the process began.
+        tally: The count of gets, where a hit finds it.
+        shift: See above.
         policy: In force at the last computation; None before there was one.
         times: Kept times, seconds since the epoch, with the hashes of their keys.
         answers: Of the source.
-        dull: The tap of all keys that are not kept.
+        hot: See above.
+        pause: See above.
+        beyond: The taps of keys above the limit, as long as anything holds them.
         evicted: Entries that had to make room: `age_class`, and how many.
         chooser: Chooses the hits behind which the source is asked.
     """
 
     __slots__ = (
         "_ages",
+        "_hot_room",
+        "_left",
         "_room",
         "_written",
         "answers",
+        "beyond",
         "chooser",
         "counts",
-        "dull",
         "evicted",
-        "gets",
+        "hot",
+        "pause",
         "policy",
         "shift",
+        "tally",
         "task",
         "times",
     )
 
-    def __init__(self, task: str, shift: int = 0) -> None:
+    def __init__(self, task: str, shift: int = 0, *, hot: frozenset[int] = frozenset(), pause: float = RESOLUTION) -> None:
         self.task = task
         self.shift = shift
         self.policy: CachePolicy | None = None
+        self.tally = Tally()
+        self.hot, self.pause = HotKeys(hot), max(RESOLUTION, pause)
+        self.beyond: WeakValueDictionary[int, KeyTap] = WeakValueDictionary()
         self._start()
 
     def _start(self) -> None:
-        self.gets = 0
         self.counts, self._written = Counts(), Counts()
         self.times: list[tuple[int, float]] = []
         self.answers: list[Answer] = []
         self.evicted: list[tuple[int, int]] = []
         self._ages = Counter[int]()
-        self.dull = KeyTap(self, 0, NEVER)
         self.chooser = Chooser()
-        self._room = float(BURST)
+        self._left: list[tuple[int, int]] = []
+        self._room = self._hot_room = float(BURST)
 
     @property
     def limit(self) -> int:
@@ -172,7 +208,7 @@ class TaskLog:
 
     def counted(self) -> Counts:
         """What has been counted and not been written."""
-        self.counts.gets = self.gets
+        self.counts.gets = self.tally.gets
         return self.counts.minus(self._written)
 
     def written(self, counts: Counts) -> None:
@@ -188,18 +224,61 @@ class TaskLog:
 
     def take(self) -> tuple[list[tuple[int, float]], list[Answer]]:
         """Take off what waits to be written, of keys that are kept now."""
-        limit = self.limit
+        limit, hot = self.limit, self.hot.kept
         times, answers = _taken(self.times), _taken(self.answers)
         if self.shift:
-            times = [each for each in times if each[0] < limit]
-            answers = [each for each in answers if each.key < limit]
+            times = [each for each in times if each[0] < limit or each[0] in hot]
+            answers = [each for each in answers if each.key < limit or each.key in hot]
         return times, answers
 
-    def spend(self, number: int, seconds: float) -> bool:
-        """Account for so many kept times, after so many seconds: True when that is too many, and only half of the keys are kept from now on."""
+    def watch(self, seconds: float) -> bool:
+        """See which keys are asked for most, in a task that is thinned or about to be; others are spared that.
+
+        Args:
+            seconds: Since the last time.
+
+        Returns:
+            Whether too many times of hot keys were kept: from now on fewer are.
+        """
+        if not self.shift and self._room - len(self.times) > BURST / 2:
+            return False
+        counts = Counter(map(itemgetter(0), list(self.times)))
+        beyond = sum(number for key, number in counts.items() if key >= self.limit and key in self.hot)
+        for ref in self.beyond.valuerefs():
+            tap = ref()
+            if tap is not None and tap.tally is not self.tally:
+                self.left(tap.key, tap.tally)
+        for key, number in _taken(self._left):
+            counts[key] += number
+        self.hot.sketch.add(counts)
+        self._hot_room = min(float(BURST), self._hot_room + seconds * SUSTAINED) - beyond
+        if self._hot_room >= 0:
+            return False
+        self._hot_room = float(BURST)
+        if self.pause < LONGEST_PAUSE:
+            self.pause *= 2
+        else:
+            self.hot.most //= 2
+        return True
+
+    def left(self, key: int, tally: Tally) -> None:
+        """Count for the task what was counted of a key that is not kept."""
+        number = tally.drained()
+        if number:
+            self.tally.gets += number
+            self._left.append((key, number))
+
+    def spend(self, seconds: float) -> bool:
+        """Account for what waits, after so many seconds: True when that is too much, and only half of the keys are kept from now on.
+
+        Hot keys have an account of their own (`watch`): were they on this one, fewer and fewer others would be kept for nothing.
+        """
+        limit = self.limit
+        number = sum(1 for key, _ in list(self.times) if key < limit) if self.shift else len(self.times)
         self._room = min(float(BURST), self._room + seconds * SUSTAINED) - number
         if self._room >= 0:
             return False
+        self.hot.begin(limit)
         self.shift += 1
         self._room = float(BURST)
         return True
@@ -208,12 +287,14 @@ class TaskLog:
         """Forget what is too much to wait any longer."""
         for waiting in (self.times, self.answers):
             del waiting[: max(0, len(waiting) - MOST_WAITING)]
+        del self._left[:-MOST_WAITING]
 
     def forget(self) -> None:
         """Start over: in a forked child, what waits here is the parent's to write. Taps stay good."""
-        dull = self.dull
+        for tap in list(self.beyond.values()):
+            tap.tally.gets = 0
+        self.tally.gets = 0
         self._start()
-        self.dull = dull
 
 
 def _taken(waiting: list[T]) -> list[T]:
@@ -224,30 +305,65 @@ def _taken(waiting: list[T]) -> list[T]:
 
 
 class KeyTap:
-    """Notes the hits of one key (`holdfast._evidence.Tap`).
+    """Notes the hits of one key (`holdfast._evidence.Tap`). That of a key that is not kept sleeps: it counts.
 
     Args:
         log: Of its task.
         key: The key's hash.
-        until: From when on times are kept, seconds since the epoch.
+
+    Attributes:
+        log: See above.
+        key: See above.
+        tally: Where its hits are counted: the task's count, or one of its own, from which the recorder learns which keys are asked for most.
+        until: From when on times are kept, seconds since the epoch; infinity while it sleeps.
+        is_kept: Whether its times and answers are.
     """
 
-    __slots__ = ("key", "log", "until")
+    __slots__ = ("__weakref__", "_is_hot", "_pause", "is_kept", "key", "log", "tally", "until")
 
-    def __init__(self, log: TaskLog, key: int, until: float = 0.0) -> None:
-        self.log, self.key, self.until = log, key, until
+    def __init__(self, log: TaskLog, key: int) -> None:
+        self.log, self.key, self.tally = log, key, log.tally
+        self.wake()
+
+    def wake(self) -> None:
+        """Keep times from now on."""
+        self._is_hot = self.key >= self.log.limit
+        self._pause = self.log.pause if self._is_hot else RESOLUTION
+        self.is_kept = True
+        self.until = 0.0
+        own, self.tally = self.tally, self.log.tally
+        if own is not self.tally:
+            self.log.left(self.key, own)
+
+    def sleep(self, *, is_counted: bool = True) -> None:
+        """Keep none.
+
+        Args:
+            is_counted: Whether for itself; else for the task alone.
+        """
+        self.is_kept = False
+        self.until = NEVER
+        own, common = self.tally, self.log.tally
+        if is_counted and own is common:
+            self.tally = Tally()
+        elif not is_counted and own is not common:
+            self.tally = common
+            self.log.left(self.key, own)
 
     def keep(self, now: float) -> None:
         """Count a hit, and keep its time, if enough has passed since the key's last one."""
-        log = self.log
-        log.gets += 1
+        self.tally.gets += 1
         if now >= self.until:
-            self.until = now + RESOLUTION
-            log.times.append((self.key, now))
+            self.until = now + self._pause
+            self.log.times.append((self.key, now))
+
+    def rest(self, began: float) -> None:
+        """Its time was kept a moment ago, when it was computed."""
+        self.until = began + self._pause
 
     def passes(self, probe: Probe) -> bool:
-        """Whether the source is not to be asked behind a hit: whatever is seen of a key that is not kept says nothing."""
-        return not self.key or self.log.chooser.passes(probe)
+        """Whether the source is not to be asked behind a hit: nothing is read of what it says of a key that is not in the sample."""
+        return not self.is_kept or self._is_hot or self.log.chooser.passes(probe)
 
     def take(self) -> bool:
         """Whether it is to be asked behind this one."""

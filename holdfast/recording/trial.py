@@ -72,7 +72,8 @@ def probed(answers: Iterable[Answer]) -> list[tuple[float, bool]]:
 def _answers(reader: Reader, task: str, since: float) -> list[Answer]:
     segments = list(reader.segments(task, ANSWERS, round(since * 1e6)))
     salt = segments[-1].salt if segments else 0  # another secret makes other hashes
-    found = [each for segment in segments if segment.salt == salt for each in unpack_answers(segment.data, segment.number)]
+    segments = [segment for segment in segments if segment.salt == salt]
+    found = [each for segment in segments for each in unpack_answers(segment.data, segment.number) if segment.samples(each.key)]
     return sorted(found, key=lambda each: each.began)
 
 

@@ -129,7 +129,7 @@ def _fresh(plan: Plan, cache: Cache, key: CacheKey, entry: Entry | None) -> Entr
         if policy.probe is not None and not entry.negative and not tap.passes(policy.probe):
             return None  # to be found again by the whole call that this becomes, behind which the source is asked
         if now < tap.until:
-            tap.log.gets += 1
+            tap.tally.gets += 1
         else:
             tap.keep(now)
     return entry

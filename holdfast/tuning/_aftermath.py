@@ -48,8 +48,9 @@ class Aftermath:
         start = round(since * 1e6)
         times, answers = list(reader.segments(task, TIMES, start)), list(reader.segments(task, ANSWERS, 0))
         salt = times[-1].salt if times else 0  # another secret makes other hashes
-        self._times = [each for segment in times if segment.salt == salt for each in unpack_times(segment.data, segment.number)]
-        kept = [each for segment in answers if segment.salt == salt for each in unpack_answers(segment.data, segment.number)]
+        times, answers = [each for each in times if each.salt == salt], [each for each in answers if each.salt == salt]
+        self._times = [each for one in times for each in unpack_times(one.data, one.number) if one.samples(each[0])]
+        kept = [each for one in answers for each in unpack_answers(one.data, one.number) if one.samples(each.key)]
         self._answers = sorted(kept, key=lambda each: each.began)
 
     def between(self, start: float, end: float, ttl: float, covers: Callable[[int], bool]) -> Outcome | None:

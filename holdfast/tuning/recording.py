@@ -17,12 +17,13 @@ from holdfast.recording.store import ANSWERS, FILE, HOUR, TIMES, Reader
 from holdfast.recording.taps import ALL, Answer, Counts
 from holdfast.tuning._choice import chosen
 from holdfast.tuning._columns import Columns
+from holdfast.tuning._hot import HotParts, Spans, is_shorter
 from holdfast.tuning.evictions import Evictions
 from holdfast.tuning.sightings import Sighting, Sightings
 from holdfast.tuning.trace import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from os import PathLike
 
     from holdfast.policies.duration import Duration
@@ -69,7 +70,7 @@ class Recording:
 
     Attributes:
         task: Module and qualified name.
-        trace: The accesses that were kept: those of a share of the keys, and of a key no more than a hundred a second. For figures of the whole
+        trace: The accesses that were kept: those of a share of the keys, chosen by hash, and of a key no more than a hundred a second. For figures of the whole
             task ask `hits` and `swr` here instead of there.
         sightings: What the source answered, for the same keys; of probes, which tell how stale hits are at a TTL, those since the live one is.
         counters: What was counted, of all keys.
@@ -90,9 +91,10 @@ class Recording:
         *,
         rate: float,
         ttl_range: tuple[float | None, float | None] = (None, None),
+        hot: HotParts | None = None,
     ) -> None:
         self.task, self.trace, self.sightings, self.counters, self.live_ttl, self.rate = task, trace, sightings, counters, live_ttl, rate
-        self.ttl_range = ttl_range
+        self.ttl_range, self._hot = ttl_range, hot
         times = trace._columns.times  # noqa: SLF001 - one of our own
         self.since, self.until = (times[0] / 1e6, times[-1] / 1e6) if times else (0.0, 0.0)
 
@@ -158,7 +160,7 @@ class Recording:
             PolicyError: A TTL is none.
             TraceError: Nothing was recorded.
         """
-        return self._set_right(self.trace.hits(ttls))
+        return self._set_right(list(ttls), lambda trace, some: trace.hits(some), lambda ttl: ttl)
 
     def swr(self, soft: Duration, hards: Iterable[Duration | None]) -> list[RefreshOutcome]:
         """What serving while refreshing would have done with all calls of the task: `Trace.swr`, set right by what was counted.
@@ -174,33 +176,58 @@ class Recording:
             PolicyError: A limit is none.
             TraceError: Nothing was recorded.
         """
-        return self._set_right(self.trace.swr(soft, hards))
+        return self._set_right(list(hards), lambda trace, some: trace.swr(soft, some), lambda _: soft)
 
     @property
     def scale(self) -> float:
         """How many real calls one call of the sample stands for: those that were counted for each that was kept, else keys for each key kept.
 
         A ratio estimator with an exact total (Cochran, Sampling Techniques, chapter 6): the calls that were really made vary from key to key much
-        as those under another TTL would.
+        as those under another TTL would. Where the keys asked for most were kept whatever their hash, they stand for themselves, and this is
+        of all others: what was counted but for theirs, for each that was kept but theirs.
         """
-        kept = sum(1 for each in self.sightings if each.kind == "fill")
-        if self.rate == 1 or not kept or not self.counters.fills:
+        return self._scale if self._hot is None else self._scale_of(self._hot.rest.fills, self._hot.hot.fills)
+
+    @property
+    def _scale(self) -> float:
+        """The same of the whole sample, hot keys or not."""
+        return self._scale_of(sum(1 for each in self.sightings if each.kind == "fill"), 0)
+
+    def _scale_of(self, kept: int, apart: int) -> float:
+        counted = self.counters.fills - apart
+        if self.rate == 1 or not kept or counted < (kept if apart else 1):  # one call stands for no less than itself
             return 1 / self.rate
-        return self.counters.fills / kept
+        return counted / kept
 
-    def _set_right(self, outcomes: Sequence[AnyOutcome]) -> list[AnyOutcome]:
-        return [_scaled(each, self.scale, max(self.counters.gets, len(self.trace))) for each in outcomes]
+    def _set_right(
+        self,
+        asked: list[Duration | None],
+        replay: Callable[[Trace, list[Duration | None]], list[AnyOutcome]],
+        ttl_of: Callable[[Duration | None], Duration | None],
+    ) -> list[AnyOutcome]:
+        hot, scale = self._hot, self._scale
+        gets = max(self.counters.gets, len(self.trace))
+        if hot is None:
+            return [_together([(each, scale)], gets) for each in replay(self.trace, asked)]
+        parts = [(part.trace, weight) for part, weight in ((hot.rest, self.scale), (hot.hot, 1.0)) if len(part.trace)]
+        replayed = [[(each, weight) for each in replay(trace, asked)] for trace, weight in parts or [(self.trace, scale)]]
+        gets = max(self.counters.gets, sum(len(trace) for trace, _ in parts))
+        found = [_together(each, gets) for each in zip(*replayed, strict=True)]
+        short = [place for place, each in enumerate(asked) if is_shorter(ttl_of(each), hot.least_ttl)]
+        if short and len(self.trace):
+            for place, each in zip(short, replay(self.trace, [asked[place] for place in short]), strict=True):
+                found[place] = _together([(each, scale)], gets)
+        return found
 
 
-def _scaled(outcome: AnyOutcome, scale: float, gets: int) -> AnyOutcome:
-    """The same of all calls: what takes the source's time grows with the sample, and the rest of the gets are hits."""
-    grown: dict[str, int] = {}
-    left = gets
+def _together(parts: Sequence[tuple[AnyOutcome, float]], gets: int) -> AnyOutcome:
+    """The same of all calls, from parts and how many calls one of theirs stands for: what takes the source's time grows, the rest of the gets are hits."""
+    first, grown, left = parts[0][0], dict[str, int](), gets
     for name in ("blocking", "calls", "coalesced", "stale_hits"):
-        if hasattr(outcome, name):
-            grown[name] = min(gets, round(getattr(outcome, name) * scale))
-            left -= 0 if name == "calls" and hasattr(outcome, "blocking") else grown[name]
-    return replace(outcome, gets=gets, hits=max(0, left), compute=outcome.compute * scale, **grown)
+        if hasattr(first, name):
+            grown[name] = min(gets, round(sum(getattr(outcome, name) * scale for outcome, scale in parts)))
+            left -= 0 if name == "calls" and hasattr(first, "blocking") else grown[name]
+    return replace(first, gets=gets, hits=max(0, left), compute=sum(outcome.compute * scale for outcome, scale in parts), **grown)
 
 
 def _open(path: str | PathLike[str]) -> Reader:
@@ -222,14 +249,17 @@ def _read(reader: Reader, task: str, start: int) -> Recording:
     shift = max((each.shift for each in (*times, *answers)), default=0)
     limit, first = ALL >> shift, start * 1_000_000
     since = reader.ttl_since(task)
-    seen = [
-        each
-        for segment in answers
-        for each in _answers(segment)
-        if each.key < limit and each.began >= start and (each.kind != "probe" or each.began >= since)
+    told = [
+        each for segment in answers for each in _answers(segment) if each.began >= start and (each.kind != "probe" or each.began >= since)
     ]
-    accesses = merge(*[sorted(_times(segment), key=lambda each: each[1]) for segment in times], key=lambda each: each[1])
-    trace = Trace._of(_columns(((key, time) for key, time in accesses if key < limit and time >= first), seen))  # noqa: SLF001
+    seen = [each for each in told if each.key < limit]
+    merged = merge(*[sorted(_times(segment), key=lambda each: each[1]) for segment in times], key=lambda each: each[1])
+    accesses: Iterable[tuple[int, int]] = (each for each in merged if each[1] >= first)
+    spans, parts = Spans(times, first), None
+    if spans:
+        accesses = list(accesses)
+        parts = spans.parts(accesses, told, limit, _trace)
+    trace = _trace((each for each in accesses if each[0] < limit), seen)
     sightings = Sightings(
         Sighting(
             each.key,
@@ -254,6 +284,7 @@ def _read(reader: Reader, task: str, start: int) -> Recording:
         None if live is None else live[0],
         rate=0.5**shift,
         ttl_range=(None, None) if live is None else live[1:],
+        hot=parts,
     )
 
 
@@ -273,6 +304,10 @@ def sum_of(counts: Iterable[Counts]) -> Counts:
     for each in counts:
         total = total.plus(each)
     return total
+
+
+def _trace(accesses: Iterable[tuple[int, int]], seen: Sequence[Answer]) -> Trace:
+    return Trace._of(_columns(accesses, seen))  # noqa: SLF001 - one of our own
 
 
 def _columns(accesses: Iterable[tuple[int, int]], seen: Sequence[Answer]) -> Columns:

@@ -18,7 +18,8 @@ from holdfast import CachePolicy, DiskCache, resilient
 from holdfast._evidence import age_class
 from holdfast.cache._sweep import Swept
 from holdfast.recording import store
-from holdfast.recording.store import SCHEMA, Counted, Ledger, Reader
+from holdfast.recording.schema import SCHEMA
+from holdfast.recording.store import Counted, Ledger, Reader
 from holdfast.recording.taps import Counts
 from holdfast.tuning import Evictions, Recording, tune
 from holdfast.values._sqlite import Database

@@ -17,11 +17,11 @@ class Tally:
 class Tap:
     """Keeps the time of a hit once a minute."""
 
-    def __init__(self, log):
-        self.until, self.log, self.kept = 0.0, log, []
+    def __init__(self, tally):
+        self.until, self.tally, self.kept = 0.0, tally, []
 
     def keep(self, now):
-        self.log.gets += 1
+        self.tally.gets += 1
         self.until = now + 60
         self.kept.append(now)
 
