@@ -180,14 +180,15 @@ class Recorder:
 
     def _thin_out(self, *, is_resting: bool) -> None:
         """Keep fewer keys of the tasks that were asked for too often, and let no tap sleep when the clock was set back."""
-        now, wall = time.monotonic(), clock.current.time()
-        seconds, self._looked = now - self._looked, now
+        wall = clock.current.time()
         is_changed, self._looked_wall = wall < self._looked_wall - RESOLUTION, wall
-        for log in list(self._logs.values()):
-            is_changed |= bool(log.hot.settle())
-            if not is_resting:  # what waits meanwhile would be counted again and again
+        if not is_resting:  # what waits meanwhile would be counted again and again
+            now = time.monotonic()
+            seconds, self._looked = now - self._looked, now
+            for log in list(self._logs.values()):
+                is_changed |= bool(log.hot.settle())
                 is_changed |= log.watch(seconds)
-            is_changed |= log.spend(seconds)
+                is_changed |= log.spend(seconds)
         if is_changed:
             for tap in list(self.taps.values()):
                 self._settle(tap)

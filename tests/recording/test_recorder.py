@@ -392,6 +392,25 @@ def test_a_file_that_cannot_be_written_is_left_alone_for_a_while(cache, fetch, e
     assert [round((clock.time() - seconds) * 1e6) for seconds in (3, 2, 1, 0)] == [time for _, time in found.times()]
 
 
+def test_a_file_that_cannot_be_written_thins_nothing_out(cache, fetch, evidence, monkeypatch, notes):
+    """What waits for better times waits at each look, and is counted at one."""
+    monkeypatch.setattr(recorder_module, "REST", 3600.0)
+    monkeypatch.setattr(taps, "BURST", 20)
+    monkeypatch.setattr(taps, "SUSTAINED", 0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(store.Ledger, "write", lambda *_: 1 / 0)
+        fetch("Oslo")
+        cache.witness.look()
+    for number in range(8):
+        fetch(str(number))
+    for _ in range(10):
+        cache.witness.look()
+    cache.witness.recorder._rest_until = 0.0
+
+    assert {0} == {segment.shift for segment in evidence().segments(TIMES)}
+    assert 9 == evidence().counts().gets
+
+
 def test_every_kept_key_is_kept_whole_beside_answers(fetch, evidence, clock):
     """The time of an answer that somebody waited for is one of the accesses."""
     for city in ("Oslo", "Lima"):
