@@ -21,10 +21,10 @@ OLDEST = 30
 def age_class(seconds: float) -> int:
     """The class of an age: 0 below a second, 1 below 2, 2 below 4, and so on; the last has no end.
 
-    >>> [age_class(seconds) for seconds in (-1, 0.5, 1, 3.9, 4, 3600, 1e12)]
+    >>> [age_class(seconds) for seconds in (-1, 0.5, 1, 3.9, 4, 3600, float("inf"))]
     [0, 0, 1, 2, 3, 12, 30]
     """
-    return min(OLDEST, int(max(0.0, seconds)).bit_length())
+    return int(min(2.0 ** (OLDEST - 1), max(0.0, seconds))).bit_length()
 
 
 POLICIES_CHANGED: set[Path] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING
 
@@ -101,8 +102,9 @@ class KeptStore:
     def _tell_of_evicted(self) -> None:
         """Tell the witness, which comes only once the store is open; a sweep may come before."""
         witness = self.witness
-        while witness is not None and self._evicted:
-            witness.evicted(self._evicted.pop())
+        with contextlib.suppress(IndexError):  # another thread has taken the last
+            while witness is not None and self._evicted:
+                witness.evicted(self._evicted.pop())
 
     def _open_where_it_is(self) -> Store | None:
         """The open store; opened again when its files were deleted or replaced meanwhile."""
@@ -178,6 +180,7 @@ class KeptStore:
         store, self._store = self._store, None
         came_along = (store is not None or self._lock.locked()) and not self._is_closed
         self._lock = threading.Lock()
+        self._evicted.clear()  # the parent's to tell
         self._is_orphan = self._is_orphan or came_along
         if store is not None:
             store.after_fork_in_child(is_closed=self._is_closed)

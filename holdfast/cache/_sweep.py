@@ -18,7 +18,10 @@ from holdfast.cache._scan import COUNT
 from holdfast.policies.freshness import CLOCK_SLACK
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from holdfast.cache._table import Table
+    from holdfast.typing import CacheKey
     from holdfast.values._sqlite import Connection
 
 BATCH = 250
@@ -67,13 +70,16 @@ def sweep(table: Table, size_limit: int) -> Swept | None:
         size = sum(size for _, size, *_ in rows)
         remove(connection, [number for number, *_ in rows], cause, size)
         _fates.trim(connection, _fates.most_of(size_limit))
-    return Swept(cause, len(rows), size, min(stored_at for _, _, stored_at, _ in rows), _ages(rows) if cause == "evicted" else Counter())
+    # A row that is not ours may say anything.
+    stored = [(key_of(name), stored_at) for _, _, stored_at, name in rows if isinstance(stored_at, int | float)]
+    oldest = min((stored_at for _, stored_at in stored), default=time.time())
+    return Swept(cause, len(rows), size, oldest, _ages(stored) if cause == "evicted" else Counter())
 
 
-def _ages(rows: list[_Row]) -> Counter[tuple[str, int]]:
-    now = time.time()
-    keyed = [(key_of(name), stored_at) for _, _, stored_at, name in rows]
-    return Counter((key.namespace, age_class(now - stored_at)) for key, stored_at in keyed if key is not None)
+def _ages(stored: Sequence[tuple[CacheKey | None, float]]) -> Counter[tuple[str, int]]:
+    """Of all but those from when the clock was wrong."""
+    latest = time.time() + CLOCK_SLACK
+    return Counter((key.namespace, age_class(latest - CLOCK_SLACK - at)) for key, at in stored if key is not None and at <= latest)
 
 
 def remove(connection: Connection, rowids: list[int], cause: str, size: int) -> None:

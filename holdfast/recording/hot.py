@@ -145,9 +145,9 @@ class HotNote(NamedTuple):
         return struct.pack(f"<{len(keys) + 1}Q", round(self.pause * 1e6), *keys) if keys else b""
 
     @classmethod
-    def unpacked(cls, data: bytes) -> HotNote:
+    def unpacked(cls, data: object) -> HotNote:
         """The inverse; what is damaged names no key."""
-        if not data or len(data) % 8:
+        if not isinstance(data, bytes) or not data or len(data) % 8:
             return cls()
         pause, *keys = struct.unpack(f"<{len(data) // 8}Q", data)
         return cls(pause / 1e6, frozenset(keys))

@@ -57,7 +57,7 @@ class Recorder:
 
     def _start(self) -> None:
         self._lock = threading.Lock()
-        self._naming = threading.Lock()
+        self._naming = threading.RLock()  # a signal's handler, or what the collector calls, may call a cached function
         self._looked = time.monotonic()  # real time, here and below: it measures what recording costs
         self._looked_wall = clock.current.time()
         self._rest_until = 0.0
@@ -84,8 +84,7 @@ class Recorder:
     def _beyond(self, log: TaskLog, hashed: int) -> KeyTap:
         """The tap of a key above the limit; while an entry in memory holds one, that one: of two, one would be found when the key is chosen."""
         with self._naming:  # see `_choose`: a key that is chosen after this finds the tap, one that was chosen before is seen here
-            tap = log.beyond.get(hashed) or KeyTap(log, hashed)
-            log.beyond[hashed] = tap
+            tap = log.beyond.get(hashed) or log.beyond.setdefault(hashed, KeyTap(log, hashed))
             if hashed in log.hot:
                 tap.wake()
             else:
@@ -98,11 +97,10 @@ class Recorder:
         self.taps.clear()
         with self._naming:
             for key, tap in taps.items():
-                if tap.is_kept or tap.key in tap.log.hot:
-                    continue
-                if tap.key in tap.log.hot.sketch and len(self.taps) < MOST_TAPS // 2:
+                hot = tap.log.hot
+                if (tap.key in hot or (not tap.is_kept and tap.key in hot.sketch)) and len(self.taps) < MOST_TAPS // 2:
                     self.taps[key] = tap
-                else:
+                elif not tap.is_kept:
                     tap.sleep(is_counted=False)
 
     def _log_of(self, namespace: str) -> TaskLog:
@@ -165,13 +163,13 @@ class Recorder:
     def flush(self) -> None:
         """Write down what waits; what cannot be written is dropped after a note, but for the counts, which wait on."""
         with self._lock:
-            is_resting = time.monotonic() < self._rest_until
-            self._thin_out(is_resting=is_resting)
-            if is_resting:
-                for log in self._logs.values():
-                    log.trim()
-                return
             try:
+                is_resting = time.monotonic() < self._rest_until
+                self._thin_out(is_resting=is_resting)
+                if is_resting:
+                    for log in list(self._logs.values()):
+                        log.trim()
+                    return
                 self._write()
                 self._permit_probes()
             except Exception as error:  # noqa: BLE001 - nothing may reach the program whose calls are recorded
@@ -195,11 +193,14 @@ class Recorder:
 
     def _settle(self, tap: KeyTap) -> None:
         log = tap.log
-        if tap.key < log.limit or tap.key in log.hot:
+        if tap.key < log.limit:
             tap.wake()
-        else:
-            with self._naming:
-                log.beyond[tap.key] = tap
+            return
+        with self._naming:
+            log.beyond[tap.key] = tap
+            if tap.key in log.hot:
+                tap.wake()
+            else:
                 tap.sleep()
 
     def _choose(self, log: TaskLog) -> None:

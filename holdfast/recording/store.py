@@ -38,7 +38,10 @@ _COUNT = (
     f"INSERT INTO counts (task, hour, {', '.join(_COUNTED)}) VALUES (?, ?{', ?' * len(_COUNTED)}) ON CONFLICT (task, hour) DO UPDATE SET "  # noqa: S608 - constants
     + ", ".join(f"{name} = {name} + excluded.{name}" for name in _COUNTED)
 )
-_AGES = "INSERT INTO evictions VALUES (?, ?, ?, ?) ON CONFLICT (task, hour, age) DO UPDATE SET entries = entries + excluded.entries"
+_AGES = (  # of a task that is not recorded nothing is kept
+    "INSERT INTO evictions SELECT ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM counts WHERE task = ?)"
+    " ON CONFLICT (task, hour, age) DO UPDATE SET entries = entries + excluded.entries"
+)
 _POLICY = (
     "INSERT INTO policies VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (task) DO UPDATE SET"
     " since = CASE WHEN ttl IS excluded.ttl THEN since ELSE excluded.since END,"
@@ -151,8 +154,8 @@ class Ledger:
         hour = int(now // HOUR) * HOUR
         with self._file.transaction() as connection:
             ids = [self._add(connection, segment, replaced) for segment, replaced in segments]
-            connection.executemany(_COUNT, [(each.task, hour, *_row(each.counts)) for each in counted])
-            connection.executemany(_AGES, [(each.task, hour, *row) for each in counted for row in each.ages.items()])
+            connection.executemany(_COUNT, [(each.task, hour, *_row(each.counts)) for each in counted if each.counts != Counts()])
+            connection.executemany(_AGES, [(each.task, hour, *row, each.task) for each in counted for row in each.ages.items()])
             connection.executemany(_POLICY, [_policy_row(each.task, each.policy, now) for each in counted if each.policy is not None])
             self._drop_oldest(connection, hour)
         self._identity = self._identity or _identity_of(self.path)

@@ -243,7 +243,8 @@ class TaskLog:
         if not self.shift and self._room - len(self.times) > BURST / 2:
             return False
         counts = Counter(map(itemgetter(0), list(self.times)))
-        beyond = sum(number for key, number in counts.items() if key >= self.limit and key in self.hot)
+        # Taps of keys above the limit count for themselves, awake or not: of kept times there are fewer the longer the pause.
+        beyond = sum(counts.pop(key) for key in list(counts) if key >= self.limit)
         for ref in self.beyond.valuerefs():
             tap = ref()
             if tap is not None and tap.tally is not self.tally:
@@ -271,7 +272,7 @@ class TaskLog:
     def spend(self, seconds: float) -> bool:
         """Account for what waits, after so many seconds: True when that is too much, and only half of the keys are kept from now on.
 
-        Hot keys have an account of their own (`watch`): were they on this one, fewer and fewer others would be kept for nothing.
+        Hot keys above the limit have an account of their own (`watch`): were they on this one, fewer and fewer others would be kept for nothing.
         """
         limit = self.limit
         number = sum(1 for key, _ in list(self.times) if key < limit) if self.shift else len(self.times)
@@ -314,7 +315,7 @@ class KeyTap:
     Attributes:
         log: See above.
         key: See above.
-        tally: Where its hits are counted: the task's count, or one of its own, from which the recorder learns which keys are asked for most.
+        tally: Where its hits are counted: the task's count, or, above the limit, one of its own, from which the recorder learns which keys are asked for most.
         until: From when on times are kept, seconds since the epoch; infinity while it sleeps.
         is_kept: Whether its times and answers are.
     """
@@ -331,9 +332,7 @@ class KeyTap:
         self._pause = self.log.pause if self._is_hot else RESOLUTION
         self.is_kept = True
         self.until = 0.0
-        own, self.tally = self.tally, self.log.tally
-        if own is not self.tally:
-            self.log.left(self.key, own)
+        self._count_for_itself(is_wanted=self._is_hot)
 
     def sleep(self, *, is_counted: bool = True) -> None:
         """Keep none.
@@ -343,12 +342,20 @@ class KeyTap:
         """
         self.is_kept = False
         self.until = NEVER
+        self._count_for_itself(is_wanted=is_counted)
+
+    def _count_for_itself(self, *, is_wanted: bool) -> None:
         own, common = self.tally, self.log.tally
-        if is_counted and own is common:
+        if is_wanted and own is common:
             self.tally = Tally()
-        elif not is_counted and own is not common:
+        elif not is_wanted and own is not common:
             self.tally = common
             self.log.left(self.key, own)
+
+    def __del__(self) -> None:
+        """Whoever dropped it, what it has counted for itself counts."""
+        if self.tally is not self.log.tally:
+            self.log.left(self.key, self.tally)
 
     def keep(self, now: float) -> None:
         """Count a hit, and keep its time, if enough has passed since the key's last one."""

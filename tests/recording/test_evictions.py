@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast import CachePolicy, DiskCache, resilient
+from holdfast import CachePolicy, DiskCache, Tune, resilient
 from holdfast._evidence import age_class
 from holdfast.cache._sweep import Swept
 from holdfast.recording import store
@@ -209,3 +209,62 @@ def test_a_full_cache_is_a_doubt(cache, fetch):
     assert any(
         "entries had to make room for others, half of them younger than 48.3m; a TTL beyond that gains less" in line for line in later
     )
+
+
+def test_a_task_that_is_not_recorded_leaves_nothing(cache, fetch):
+    """Its entries make room, too; those of the others are counted."""
+
+    @resilient(retry_policy=(), cache_policy=CachePolicy(ttl="30d", tune=Tune(mode="off")), cache=cache)
+    def private(number: int) -> str:
+        return str(number) * 3000
+
+    for number in range(20):
+        private(number)
+        fetch(number)
+    settled()
+    cache.witness.look()
+    (task,) = Recording.tasks(cache.path)
+    counted = Reader(cache.path / "recording.db").evicted(task, 0)
+
+    assert task.endswith("fetch")
+    assert 0 < sum(counted.values()) < cache.stats().evicted
+    assert not Reader(cache.path / "recording.db").evicted(private.key(0).namespace.rpartition("@")[0], 0)
+
+
+@FORKS
+def test_a_child_does_not_tell_what_its_parent_is_to_tell(cache, fetch):
+    """It waited for somebody to attend the cache."""
+    namespace = fetch.key(0).namespace
+    cache._swept(Swept("evicted", 7, 70, 0.0, Counter({(namespace, 20): 7})))
+
+    def call():
+        fetch(0)
+        cache.witness.look()
+        return True
+
+    assert 0 == in_child(call)
+    fetch(1)
+    cache.witness.look()
+
+    assert {20: 7} == Reader(cache.path / "recording.db").evicted(namespace.rpartition("@")[0], 0)
+
+
+def test_rows_of_when_the_clock_was_wrong_have_no_age(cache, fetch):
+    """They go first, and would seem to have been new; one that says nonsense harms nothing."""
+    for number in range(5):
+        fetch(number)
+    settled()
+    with contextlib.closing(sqlite3.connect(cache.path / "cache.db")) as connection, connection:
+        names = [name for (name,) in connection.execute("SELECT key FROM Cache")]
+        connection.execute("UPDATE Cache SET store_time = store_time + 1e6")
+        connection.execute("UPDATE Cache SET store_time = 'nonsense' WHERE key = ?", (names[0],))
+        connection.execute("UPDATE Cache SET store_time = -9e999 WHERE key = ?", (names[1],))
+    for number in range(5, 40):
+        fetch(number)
+    settled()
+    cache.witness.look()
+    counted = Reader(cache.path / "recording.db").evicted(fetch.key(0).namespace.rpartition("@")[0], 0)
+
+    assert not set(names) & set(rows(cache))
+    assert cache.stats().evicted - 4 == sum(counted.values())
+    assert 1 == counted[30]

@@ -317,3 +317,70 @@ def test_a_child_counts_for_itself(tmp_path, clock):
     log.watch(0.0)
 
     assert 1 == log.counted().gets
+
+
+def test_a_hot_key_is_counted_whole_however_long_its_pause(clock):
+    """Else it would seem to be asked for less than one that is not kept, and make room for it."""
+    log = TaskLog("app.fetch", shift=1, hot=frozenset([ALL - 5]), pause=10.0)
+    tap = log.beyond[ALL - 5] = KeyTap(log, ALL - 5)
+    for number in range(100):
+        tap.keep(number / 100)
+    log.watch(1.0)
+
+    assert 1 == len(log.times)
+    assert [(ALL - 5, 100)] == log.hot.sketch.ranked()
+    assert 100 == log.counted().gets
+
+
+def test_a_tap_that_nobody_holds_any_more_has_counted(clock):
+    """It was dropped by all before the recorder's thread came by."""
+    log = TaskLog("app.fetch", shift=1)
+    tap = KeyTap(log, ALL - 5)
+    tap.sleep()
+    tap.keep(1.0)
+    before = log.counted().gets
+    del tap
+
+    assert (0, 1) == (before, log.counted().gets)
+
+
+def test_a_signals_handler_may_ask_for_a_key_while_one_is_asked_for(tmp_path, clock, monkeypatch):
+    """The same thread holds the lock already; both get the same tap."""
+    ledger = store.Ledger(tmp_path)
+    ledger.write([(store.segment_of_times("app.fetch", 1, 60, [(1, clock.time())]), ())], [], clock.time())
+    ledger.close()
+    recorder, key = Recorder(tmp_path, Hasher(b"secret")), CacheKey("app.fetch@1", b"0" * 16)
+    inner = []
+
+    class Interrupted(KeyTap):
+        __slots__ = ()
+
+        def __init__(self, log, hashed):
+            monkeypatch.undo()
+            assert recorder._naming.acquire(timeout=1)
+            recorder._naming.release()
+            inner.append(recorder.tap(key))
+            super().__init__(log, hashed)
+
+    monkeypatch.setattr(recorder_module, "KeyTap", Interrupted)
+    outer = recorder.tap(key)
+
+    assert [outer] == inner
+    assert recorder.tap(key) is outer
+
+
+def test_a_hot_key_is_kept_after_the_clock_was_set_back(tmp_path, clock):
+    """Also where its tap had to make room for others, and only an entry holds it."""
+    hasher, key = Hasher(b"secret"), CacheKey("app.fetch@1", b"0" * 16)
+    note = HotNote(0.01, frozenset([hasher.hash_of(key)])).packed()
+    ledger = store.Ledger(tmp_path)
+    ledger.write([(store.segment_of_times("app.fetch", hasher.salt, 60, [(1, clock.time())], note), ())], [], clock.time())
+    ledger.close()
+    recorder, moment = Recorder(tmp_path, hasher), clock.time()
+    held = recorder.tap(key)
+    held.keep(moment)
+    recorder._clear_taps()
+    recorder._looked_wall = moment + 3600  # as if it had been an hour later
+    recorder.flush()
+
+    assert held.until <= moment
