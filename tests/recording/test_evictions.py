@@ -49,9 +49,16 @@ def fetch(cache):
     return fetch
 
 
+@contextlib.contextmanager
+def written_beside(cache):
+    """A connection to the cache's database that is not the cache's."""
+    with contextlib.closing(sqlite3.connect(cache.path / "cache.db")) as connection, connection:
+        yield connection
+
+
 def rows(cache):
     """When each row was stored, by its name: read beside the cache."""
-    with contextlib.closing(sqlite3.connect(cache.path / "cache.db")) as connection:
+    with written_beside(cache) as connection:
         return dict(connection.execute("SELECT key, store_time FROM Cache"))
 
 
@@ -64,7 +71,7 @@ def settled():
 
 def grow_old(cache):
     """Let what is there have been stored at many moments, from a second to months ago."""
-    with contextlib.closing(sqlite3.connect(cache.path / "cache.db")) as connection, connection:
+    with written_beside(cache) as connection:
         for number, (name,) in enumerate(connection.execute("SELECT key FROM Cache ORDER BY key").fetchall()):
             connection.execute("UPDATE Cache SET store_time = store_time - ? WHERE key = ?", (3.1**number, name))
 
@@ -254,7 +261,7 @@ def test_rows_of_when_the_clock_was_wrong_have_no_age(cache, fetch):
     for number in range(5):
         fetch(number)
     settled()
-    with contextlib.closing(sqlite3.connect(cache.path / "cache.db")) as connection, connection:
+    with written_beside(cache) as connection:
         names = [name for (name,) in connection.execute("SELECT key FROM Cache")]
         connection.execute("UPDATE Cache SET store_time = store_time + 1e6")
         connection.execute("UPDATE Cache SET store_time = 'nonsense' WHERE key = ?", (names[0],))

@@ -44,6 +44,15 @@ def kept(folder, what=TIMES):
     return found
 
 
+def thinned(folder, clock, hasher, hot_keys=()):
+    """A recorder that goes on as a process before it did, which kept one key of very many, and these."""
+    note = HotNote(0.01, frozenset(hot_keys)).packed()
+    ledger = store.Ledger(folder)
+    ledger.write([(store.segment_of_times("app.fetch", hasher.salt, 60, [(1, clock.time())], note), ())], [], clock.time())
+    ledger.close()
+    return Recorder(folder, hasher)
+
+
 @given(BATCHES, st.integers(1, 8))
 def test_the_sketch_keeps_what_it_promises(batches, capacity):
     """Counters are bounded in number; a key above the n-th part has one; none is too small, or too large by more than that part."""
@@ -175,10 +184,7 @@ def test_no_get_is_lost_while_taps_are_dropped(tmp_path, clock, monkeypatch):
 
 def test_two_taps_of_a_sleeping_key_are_one(tmp_path, clock):
     """An entry holds the tap of a key whose place was needed; who asks again gets the same, so that it can be woken."""
-    ledger = store.Ledger(tmp_path)
-    ledger.write([(store.segment_of_times("app.fetch", 1, 60, [(1, clock.time())]), ())], [], clock.time())
-    ledger.close()
-    recorder = Recorder(tmp_path, Hasher(b"secret"))
+    recorder = thinned(tmp_path, clock, Hasher(b"secret"))
     key = CacheKey("app.fetch@1", b"0" * 16)
     held = recorder.tap(key)
     recorder._clear_taps()
@@ -228,11 +234,7 @@ def test_a_new_process_keeps_the_same_hot_keys(tmp_path, clock):
 def test_a_hot_key_stays_awake_while_taps_are_dropped(tmp_path, clock):
     """An entry holds its tap, and who asks again gets the same one; it never slept."""
     hasher, key = Hasher(b"secret"), CacheKey("app.fetch@1", b"0" * 16)
-    note = HotNote(0.01, frozenset([hasher.hash_of(key)])).packed()
-    ledger = store.Ledger(tmp_path)
-    ledger.write([(store.segment_of_times("app.fetch", hasher.salt, 60, [(1, clock.time())], note), ())], [], clock.time())
-    ledger.close()
-    recorder = Recorder(tmp_path, hasher)
+    recorder = thinned(tmp_path, clock, hasher, [hasher.hash_of(key)])
     held = recorder.tap(key)
     recorder._clear_taps()
     held.keep(clock.time())
@@ -246,11 +248,7 @@ def test_segments_are_made_one_when_other_keys_are_hot(tmp_path, clock):
     """Each says which keys it holds; small ones of the time before do not stay."""
     hasher, key = Hasher(b"secret"), CacheKey("app.fetch@1", b"0" * 16)
     hashed = hasher.hash_of(key)
-    ledger = store.Ledger(tmp_path)
-    note = HotNote(0.01, frozenset([hashed])).packed()
-    ledger.write([(store.segment_of_times("app.fetch", hasher.salt, 60, [(1, clock.time())], note), ())], [], clock.time())
-    ledger.close()
-    recorder = Recorder(tmp_path, hasher)
+    recorder = thinned(tmp_path, clock, hasher, [hashed])
     tap = recorder.tap(key)
     for second in range(10):
         tap.keep(clock.time() + second)
@@ -346,10 +344,7 @@ def test_a_tap_that_nobody_holds_any_more_has_counted(clock):
 
 def test_a_signals_handler_may_ask_for_a_key_while_one_is_asked_for(tmp_path, clock, monkeypatch):
     """The same thread holds the lock already; both get the same tap."""
-    ledger = store.Ledger(tmp_path)
-    ledger.write([(store.segment_of_times("app.fetch", 1, 60, [(1, clock.time())]), ())], [], clock.time())
-    ledger.close()
-    recorder, key = Recorder(tmp_path, Hasher(b"secret")), CacheKey("app.fetch@1", b"0" * 16)
+    recorder, key = thinned(tmp_path, clock, Hasher(b"secret")), CacheKey("app.fetch@1", b"0" * 16)
     inner = []
 
     class Interrupted(KeyTap):
@@ -372,11 +367,7 @@ def test_a_signals_handler_may_ask_for_a_key_while_one_is_asked_for(tmp_path, cl
 def test_a_hot_key_is_kept_after_the_clock_was_set_back(tmp_path, clock):
     """Also where its tap had to make room for others, and only an entry holds it."""
     hasher, key = Hasher(b"secret"), CacheKey("app.fetch@1", b"0" * 16)
-    note = HotNote(0.01, frozenset([hasher.hash_of(key)])).packed()
-    ledger = store.Ledger(tmp_path)
-    ledger.write([(store.segment_of_times("app.fetch", hasher.salt, 60, [(1, clock.time())], note), ())], [], clock.time())
-    ledger.close()
-    recorder, moment = Recorder(tmp_path, hasher), clock.time()
+    recorder, moment = thinned(tmp_path, clock, hasher, [hasher.hash_of(key)]), clock.time()
     held = recorder.tap(key)
     held.keep(moment)
     recorder._clear_taps()
