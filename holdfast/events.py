@@ -30,8 +30,10 @@ __all__ = [
     "INFO",
     "WARNING",
     "AttemptFacts",
+    "BriefTracer",
     "CallFacts",
     "CallTracer",
+    "Called",
     "Note",
     "Observer",
     "Origin",
@@ -114,6 +116,57 @@ class CallTracer(Protocol):
 
     def call_followed(self, call: CallFacts) -> None:
         """What is about to be computed behind this call will name it by its ``trace_id`` and ``span_id``; called on the call's thread."""
+
+
+class Called(Protocol):
+    """What is known of a call before it is made; a plan knows it. The names are those of `CallFacts`."""
+
+    @property
+    def name(self) -> str:
+        """Name of the task."""
+        ...
+
+    @property
+    def function(self) -> str:
+        """Module and qualified name of the function."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """``internal``, ``client`` or what the user gave."""
+        ...
+
+    @property
+    def capture(self) -> str:
+        """``none``, ``shape``, ``values``, or ``""``."""
+        ...
+
+    @property
+    def max_attempts(self) -> int | None:
+        """The most attempts; None is unbounded."""
+        ...
+
+
+@runtime_checkable
+class BriefTracer(Observer, Protocol):
+    """What an observer may do beside: make do without records of a call outside runs, should its first attempt succeed.
+
+    Nearly all calls do, and records are most of what observing one costs.
+    """
+
+    def brief_started(self, called: Called, began_ns: int) -> Any:
+        """Such a call and its first attempt begin, in the context the body runs in.
+
+        Returns:
+            What one of the other two methods is given, on the same thread, when the attempt is over; None asks for records, and for
+            everything that an `Observer` is told.
+        """
+
+    def brief_passed(self, memo: Any, called: Called, ended_ns: int) -> None:
+        """The attempt has returned, and the call with it."""
+
+    def brief_recorded(self, memo: Any, attempt: AttemptFacts) -> None:
+        """It came otherwise: these are the records, as if both had been told of when they began. The rest is told as ever."""
 
 
 observer: Observer | None = None

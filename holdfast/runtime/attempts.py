@@ -14,15 +14,16 @@ from holdfast.runtime import cache_entry, stream
 from holdfast.runtime.context import current
 from holdfast.runtime.foreign import add_note, described, shown
 from holdfast.runtime.signals import is_signal
+from holdfast.runtime.state import Call
 from holdfast.runtime.unawaited import COROUTINE, refuse_coroutine
 from holdfast.values.marks import RESULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from holdfast.events import BriefTracer
     from holdfast.policies.plan import Plan
     from holdfast.runtime.journal import Journal
-    from holdfast.runtime.state import Call
 
 
 def begin(call: Call) -> None:
@@ -42,6 +43,23 @@ def begin(call: Call) -> None:
             deadline_s=None if call.plan.deadline is None else call.remaining(),
         )
         call.observer.attempt_started(call.attempt)
+
+
+def begun(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], started: float, error: BaseException | None) -> Call:
+    """A call whose first attempt was made outside the driver, and raised this."""
+    call = Call(plan, args, kwargs)
+    call.number, call.started, call.error = 1, started, error
+    return call
+
+
+def record(call: Call, observer: BriefTracer, memo: Any, began_ns: int) -> None:
+    """Make the records of a call and its first attempt after all, which were told of in brief when they began."""
+    call.record(observer, began_ns)
+    if call.facts is not None:
+        call.facts.attempts = call.number
+        call.facts.begun_ns = began_ns
+        call.attempt = events.AttemptFacts(call=call.facts, number=call.number, started_ns=began_ns)
+        observer.brief_recorded(memo, call.attempt)
 
 
 def passed(call: Call, result: Any) -> float | None:

@@ -149,10 +149,13 @@ class Call:
     def observe(self, *, values: tuple[Any, ...] | None = None) -> None:
         """Make the record for the observer, if anybody listens."""
         observer = events.listener()
-        if observer is None:
-            if self.plan.secrets:  # a warning on stderr may repeat them
-                self._shown(self._values() if values is None else values)
-            return
+        if observer is not None:
+            self.record(observer, clock.current.time_ns(), values=values)
+        elif self.plan.secrets:  # a warning on stderr may repeat them
+            self._shown(self._values() if values is None else values)
+
+    def record(self, observer: Observer, started_ns: int, *, values: tuple[Any, ...] | None = None) -> None:
+        """Make the record for this observer, of a call that was made then."""
         plan, run = self.plan, self.run
         index = 0
         if run is not None and run.is_silent:
@@ -165,7 +168,7 @@ class Call:
             run=None if run is None else run.facts,
             name=plan.name,
             function=plan.function,
-            started_ns=clock.current.time_ns(),
+            started_ns=started_ns,
             index=index,
             kind=plan.kind,
             capture=plan.capture,

@@ -201,3 +201,92 @@ def test_an_error_that_cannot_be_judged_is_the_callers(colour: Any) -> None:
 
     [note] = caught.value.__notes__
     assert "it could not be judged: ValueError: do not ask" in note
+
+
+class Brief:
+    """An observer that makes do without records, in the order in which it is told."""
+
+    def __init__(self, memo: Any) -> None:
+        self.memo = memo
+        self.told: list[Any] = []
+
+    def brief_started(self, called: Any, began_ns: int) -> Any:
+        self.told.append(("brief_started", called.name, began_ns / 1e9))
+        return self.memo
+
+    def brief_passed(self, memo: Any, called: Any, ended_ns: int) -> None:
+        self.told.append(("brief_passed", memo, called.name, ended_ns / 1e9))
+
+    def brief_recorded(self, memo: Any, attempt: AttemptFacts) -> None:
+        call = attempt.call
+        self.told.append(("brief_recorded", memo, attempt.number, attempt.started_ns / 1e9, call.started_ns / 1e9, call.begun_ns / 1e9))
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda facts: self.told.append((name, facts.outcome))
+
+
+def test_a_call_that_succeeds_at_once_is_told_in_brief(colour: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No record is made."""
+    observer = Brief("memo")
+    monkeypatch.setattr(events, "observer", observer)
+    with FakeClock(start=10.0) as clock:
+        fetch = resilient(name="fetch")(colour.define(lambda: clock.advance(2) or "good"))
+        assert "good" == colour.run(fetch)
+
+    assert [("brief_started", "fetch", 10.0), ("brief_passed", "memo", "fetch", 12.0)] == observer.told
+
+
+def test_another_one_has_records_from_its_begin_on(colour: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever observes in the meantime, it is told to who was told of its begin; its deadline and stops count from there."""
+    observer, other = Brief("memo"), Brief("other")
+    monkeypatch.setattr(events, "observer", observer)
+    outcomes = [ConnectionError("a"), "good"]
+    with FakeClock(start=10.0, draw=1.0) as clock:
+
+        @resilient(name="fetch", retry_policy=TWICE)
+        @colour.define
+        def fetch() -> Any:
+            clock.advance(2)
+            monkeypatch.setattr(events, "observer", other)
+            outcome = outcomes.pop(0)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+        assert "good" == colour.run(fetch)
+
+    assert [
+        ("brief_started", "fetch", 10.0),
+        ("brief_recorded", "memo", 1, 10.0, 10.0, 10.0),
+        ("attempt_ended", "error"),
+        ("attempt_started", ""),
+        ("attempt_ended", "ok"),
+        ("call_ended", "ok"),
+    ] == observer.told
+    assert [] == other.told
+
+
+def test_who_hands_back_nothing_gets_records(colour: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the begin of the call on."""
+    observer = Brief(None)
+    monkeypatch.setattr(events, "observer", observer)
+    with FakeClock(start=10.0):
+        colour.run(resilient(name="fetch")(colour.define(lambda: "good")))
+
+    assert [
+        ("brief_started", "fetch", 10.0),
+        ("call_started", ""),
+        ("attempt_started", ""),
+        ("attempt_ended", "ok"),
+        ("call_ended", "ok"),
+    ] == observer.told
+
+
+@pytest.mark.parametrize("options", [{"timeout": 60}, {"deadline": 60}, {"retry_policy": RetryPolicy(retry_on_result=lambda _: False)}])
+def test_calls_that_need_more_than_their_function_have_records(colour: Any, monkeypatch: pytest.MonkeyPatch, options: Any) -> None:
+    """A limit, or a judgement of what it returns."""
+    observer = Brief("memo")
+    monkeypatch.setattr(events, "observer", observer)
+    colour.run(resilient(**options)(colour.define(lambda: "good")))
+
+    assert "call_started" == observer.told[0][0]

@@ -120,6 +120,10 @@ class LineObserver:
         else:
             self._least = _NEVER if self.level is None else self.level
 
+    def wants_successes(self) -> bool:
+        """Whether attempts and calls that succeed become lines."""
+        return self._least <= DEBUG and self._is_enabled(DEBUG)
+
     def run_started(self, run: RunFacts) -> None:
         """DEBUG ``holdfast.run.started``."""
         self.refresh()
@@ -163,7 +167,7 @@ class LineObserver:
 
     def attempt_started(self, attempt: AttemptFacts) -> None:
         """DEBUG ``holdfast.attempt.started``."""
-        if self._least <= DEBUG and self._is_enabled(DEBUG):
+        if self.wants_successes():
             self._emit(DEBUG, names.LINE_ATTEMPT_STARTED, {**_attempt(attempt), **_ids(attempt.memo)})
 
     def attempt_ended(self, attempt: AttemptFacts) -> None:

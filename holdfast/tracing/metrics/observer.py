@@ -47,6 +47,10 @@ class MetricObserver:
         self._active: dict[int, str] = {}
         self._seen: set[str] = set()
 
+    def wants_successes(self) -> bool:
+        """Whether anybody collects, and so counts them."""
+        return self._is_on()
+
     def run_started(self, run: RunFacts) -> None:
         """Nothing is measured."""
 

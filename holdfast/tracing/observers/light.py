@@ -17,6 +17,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from holdfast import clock
+from holdfast.events import AttemptFacts, CallFacts
 from holdfast.tracing.killed import under_way
 from holdfast.tracing.observers import telling
 from holdfast.tracing.spans import attributes, carrier, ids, links, propagation
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import SpanContext
 
-    from holdfast.events import AttemptFacts, CallFacts, Note, Remains, RunFacts
+    from holdfast.events import Called, Note, Remains, RunFacts
     from holdfast.tracing.observers.settings import Settings
     from holdfast.tracing.spans.light_span import Deferred, Outlet
 
@@ -137,6 +138,39 @@ class LightObserver:
             span.links = (*telling.links_of(call), *span.links)
         _close(span, call, self._closing(span, call))
 
+    def brief_started(self, called: Called, began_ns: int) -> LightSpan | None:
+        """Open the spans of a call and its first attempt, and make the attempt's current; None where one span is both, or much is captured."""
+        settings = self.settings
+        if called.max_attempts == 1 or settings.attempt_spans == "failures" or (called.capture or settings.capture) != "none":
+            return None
+        current = otel_context.get_current()
+        trace_, above = self._place(current, 0)
+        call = LightSpan(called.name, trace_, above, _INTERNAL, began_ns)
+        kind = _INTERNAL if called.kind == "internal" else telling.kind_of(called)
+        span = LightSpan(telling.name_of(called.name, 1), trace_, call, kind, began_ns)
+        span.attempt_token = otel_context.attach(with_span(span, current))
+        return span
+
+    def brief_passed(self, span: LightSpan, called: Called, ended_ns: int) -> None:
+        """Restore the context and close both spans; what they carry is worked out later, unless the user has added to it."""
+        call = cast("LightSpan", span.above)
+        if span.added is not None:
+            attempt = _records(called, span.start_time, ended_ns)
+            self.brief_recorded(span, attempt)
+            self.attempt_ended(attempt)
+            self.call_ended(attempt.call)
+            return
+        if span.attempt_token is not None:
+            otel_context.detach(span.attempt_token)
+            span.attempt_token = None
+        span.close((_of_first_attempt, (called,)), ended_ns)
+        call.close((_of_call_at_once, (called, self.settings.salt)), ended_ns)
+
+    def brief_recorded(self, span: LightSpan, attempt: AttemptFacts) -> None:
+        """Give the records their spans."""
+        attempt.memo = span
+        attempt.call.memo = span.above
+
     def attempt_started(self, attempt: AttemptFacts) -> None:
         """Make the attempt's span current: its own, or that of the call or run when there can be but one attempt."""
         call = attempt.call
@@ -237,6 +271,35 @@ def _bare(call: CallFacts) -> CallFacts:
 
 def _bare_attempt(attempt: AttemptFacts) -> AttemptFacts:
     return replace(attempt, call=None, memo=None)  # its own call is next to it
+
+
+def _records(called: Called, began_ns: int = 0, ended_ns: int = 0) -> AttemptFacts:
+    """Of a call outside runs whose first attempt succeeded."""
+    call = CallFacts(
+        run=None,
+        name=called.name,
+        function=called.function,
+        started_ns=began_ns,
+        kind=called.kind,
+        capture=called.capture,
+        begun_ns=began_ns,
+        ended_ns=ended_ns,
+        outcome="ok",
+        attempts=1,
+        max_attempts=called.max_attempts,
+    )
+    return AttemptFacts(call=call, number=1, started_ns=began_ns, ended_ns=ended_ns, outcome="ok")
+
+
+def _of_first_attempt(called: Called) -> attributes.Attributes:
+    attempt = _records(called)
+    known = attributes.attempt_span(attempt, NONE)
+    attributes.attempt_ended(known, attempt)
+    return known
+
+
+def _of_call_at_once(called: Called, salt: bytes) -> attributes.Attributes:
+    return _of_good_call(_records(called).call, None, NONE, salt)
 
 
 def _of_good_call(call: CallFacts, attempt: AttemptFacts | None, shared: attributes.Attributes, salt: bytes) -> attributes.Attributes:

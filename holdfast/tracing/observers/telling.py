@@ -16,7 +16,7 @@ from holdfast.tracing.spans import attributes, links, stack
 if TYPE_CHECKING:
     from opentelemetry.trace import Link, Span
 
-    from holdfast.events import CallFacts, RunFacts
+    from holdfast.events import Called, CallFacts, RunFacts
 
 _NUMBERED_ATTEMPTS = 10
 _REMEMBERED_FAILURES = 16
@@ -42,7 +42,7 @@ def shared_of(call: CallFacts) -> attributes.Attributes:
     return _NONE if call.run is None else attributes.of_run(call.run)  # a run that somebody else conducts has no span of ours
 
 
-def kind_of(call: CallFacts) -> SpanKind:
+def kind_of(call: CallFacts | Called) -> SpanKind:
     """Whose body talks to another service is a client, on the span that is the attempt: retries are not calls of their own."""
     return SpanKind.CLIENT if call.kind == "client" else SpanKind.INTERNAL
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
-from holdfast.events import CallTracer, RunTracer
+from holdfast.events import BriefTracer, CallTracer, RunTracer
 from holdfast.tracing.safety import firewall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from holdfast.events import AttemptFacts, CallFacts, Note, Observer, Remains, RunFacts
+    from holdfast.events import AttemptFacts, Called, CallFacts, Note, Observer, Remains, RunFacts
 
 F = TypeVar("F")
+
+
+@runtime_checkable
+class Frugal(Protocol):
+    """An observer that is often content with failures."""
+
+    def wants_successes(self) -> bool:
+        """Whether it is to be told now of calls and attempts that succeed."""
+        ...
 
 
 class Guarded:
@@ -37,6 +46,10 @@ class Guarded:
         self._noted = _busy(observer.noted for observer in observers)
         self._tracers = [observer for observer in observers if isinstance(observer, RunTracer)]
         self._followers = [observer for observer in observers if isinstance(observer, CallTracer)]
+        briefs = [observer for observer in observers if isinstance(observer, BriefTracer)]
+        others = [observer for observer in observers if isinstance(observer, Frugal)]
+        self._brief = briefs[0] if len(briefs) == 1 and len(briefs) + len(others) == len(observers) else None
+        self._wants_successes = tuple(observer.wants_successes for observer in others)
 
     def run_opened(self, run: RunFacts) -> None:
         """See `holdfast.events.RunTracer`."""
@@ -61,6 +74,32 @@ class Guarded:
                 each.call_followed(call)
             except Exception as error:  # noqa: BLE001 - counted and said once; see the class
                 self._count(error)
+
+    def brief_started(self, called: Called, began_ns: int) -> Any:
+        """See `holdfast.events.BriefTracer`; None as soon as one of the observers wants to be told of successes."""
+        if self._brief is None:
+            return None
+        try:
+            for wants in self._wants_successes:
+                if wants():
+                    return None
+            return self._brief.brief_started(called, began_ns)
+        except Exception as error:  # noqa: BLE001 - counted and said once; see the class
+            self._count(error)
+
+    def brief_passed(self, memo: Any, called: Called, ended_ns: int) -> None:
+        """See `holdfast.events.BriefTracer`."""
+        try:
+            self._brief.brief_passed(memo, called, ended_ns)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+        except Exception as error:  # noqa: BLE001 - counted and said once; see the class
+            self._count(error)
+
+    def brief_recorded(self, memo: Any, attempt: AttemptFacts) -> None:
+        """See `holdfast.events.BriefTracer`."""
+        try:
+            self._brief.brief_recorded(memo, attempt)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+        except Exception as error:  # noqa: BLE001 - counted and said once; see the class
+            self._count(error)
 
     # Ten of these are called for a run with one task, so the loop is written out in each: 0.2 us instead of 0.4.
 

@@ -15,6 +15,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
@@ -61,7 +62,7 @@ _log = logging.getLogger(__name__)
 
 def with_span(span: trace.Span, context: Context) -> Context:
     """``context`` with this span as the current one; `trace.set_span_in_context` copies the context twice."""
-    is_all_there_is = len(context) == (SPAN_KEY in context)  # usually; then nothing needs to be copied: 0.1 us less
+    is_all_there_is = not context or (len(context) == 1 and SPAN_KEY in context)  # usually; then nothing needs to be copied: 0.1 us less
     return Context({SPAN_KEY: span} if is_all_there_is else {**context, SPAN_KEY: span})
 
 
@@ -95,7 +96,7 @@ class Outlet:
         return service_of(self._provider.resource)
 
 
-class Trace:
+class Trace(msgspec.Struct):
     """What the spans of a trace share.
 
     Attributes:
@@ -106,18 +107,12 @@ class Trace:
         around: The span of the SDK that the outermost of these spans is in; None for none.
     """
 
-    __slots__ = ("_hex", "around", "flags", "id", "outlet", "state")
-
-    def __init__(
-        self, outlet: Outlet, trace_id: int, flags: TraceFlags = _OF_ROOT, state: Any = None, around: trace.Span | None = None
-    ) -> None:
-        """A new trace, or one that has begun elsewhere."""
-        self.outlet = outlet
-        self.id = trace_id
-        self.flags = flags
-        self.state = state
-        self.around = around
-        self._hex = ""
+    outlet: Outlet
+    id: int
+    flags: TraceFlags = _OF_ROOT
+    state: Any = None
+    around: trace.Span | None = None
+    _hex: str = ""
 
     @property
     def hex(self) -> str:
@@ -198,7 +193,8 @@ class LightSpan(trace.Span):
         self.closing = known
         if self.end_time is None:
             self.end_time = end_time or time.time_ns()
-        self.attempt = None
+        if self.attempt is not None:
+            self.attempt = None
         if self.trace.flags & TraceFlags.SAMPLED:
             for lane in self.trace.outlet.lanes:
                 lane.send(self)

@@ -1,0 +1,359 @@
+"""Calls told in brief: what leaves is what leaves of calls with records."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from contextvars import copy_context
+
+import pytest
+import tenacity
+from opentelemetry import trace
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags
+
+from holdfast import RetryPolicy, events, resilient
+from holdfast._frames import PACKAGE
+from holdfast.testing import FakeClock
+from holdfast.tracing.logs.lines import LineObserver
+from holdfast.tracing.metrics.observer import MetricObserver
+from holdfast.tracing.observers.light import LightObserver
+from holdfast.tracing.observers.settings import Settings
+from holdfast.tracing.safety import firewall
+from holdfast.tracing.safety.guard import Guarded
+from holdfast.tracing.spans import ids
+from tests.tracing.conftest import Counted, Recorder, literal
+
+
+class Told(LightObserver):
+    """Remembers which of the two ways a call was told in."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.ways = []
+
+    def brief_passed(self, *args):
+        self.ways.append("brief")
+        super().brief_passed(*args)
+
+    def brief_recorded(self, span, attempt):
+        self.ways.append("records after all")
+        super().brief_recorded(span, attempt)
+
+    def call_started(self, call):
+        self.ways.append("records")
+        super().call_started(call)
+
+
+class Nosy:
+    """Wants to be told of everything, and does nothing with it."""
+
+    def __getattribute__(self, name):
+        if name.startswith(("run_", "call_", "attempt_", "noted")):
+            return lambda _: None
+        return object.__getattribute__(self, name)
+
+
+@pytest.fixture(autouse=True)
+def nobody_before():
+    """Who observed before is not told of this."""
+    before = events.observe(None)
+    yield
+    events.observe(before)
+
+
+def watched(monkeypatch, program, colour, *others, capture="none", attempt_spans="auto"):
+    """What the spans of a program are, in order, in which way its calls were told, and what it raised."""
+    monkeypatch.setattr(ids, "draw", Counted())
+    recorder = Recorder("light")
+    observer = Told(recorder.outlet, Settings(salt=b"salt", capture=capture, attempt_spans=attempt_spans))
+    events.observe(Guarded(observer, *others))
+    raised = ""
+    with FakeClock(start=1000.0, draw=1.0) as clock:
+        try:
+            program(colour, clock, recorder.tracer)
+        except BaseException as error:
+            raised = repr(error)
+    events.observe(None)
+    spans = [(span.name, span.context.trace_id, span.context.span_id, comparable(literal(span))) for span in recorder.spans()]
+    return spans, observer.ways, raised
+
+
+def comparable(span):
+    """Without what differs in any case: the times of the SDK's own spans, and lines of ours in a stack."""
+    if not span["attributes"]:
+        del span["time"]
+    for _, _, attributes in span.get("events", ()):
+        if "exception.stacktrace" in attributes:
+            lines = attributes["exception.stacktrace"].splitlines()
+            attributes["exception.stacktrace"] = [line for line in lines if PACKAGE not in line]
+    return span
+
+
+def success(colour, clock, _):
+    """One attempt that takes two seconds."""
+    colour.run(resilient(name="forecast")(colour.define(lambda city: clock.advance(2) or city)), "Oslo")
+
+
+def in_words_of_the_user(colour, clock, _):
+    """The body says something of its span."""
+
+    def forecast():
+        span = trace.get_current_span()
+        span.set_attribute("city", "Oslo")
+        span.set_attribute("holdfast.attempt.number", 99)  # ours wins
+        span.add_event("cloud", {"size": 3}, 7)
+        span.set_status(StatusCode.OK)
+        clock.advance(1)
+
+    colour.run(resilient(name="forecast")(colour.define(forecast)))
+
+
+def another_name_and_an_end(colour, clock, _):
+    """Nothing that makes attributes."""
+
+    def forecast():
+        trace.get_current_span().update_name("weather")
+        trace.get_current_span().end(5)
+        clock.advance(1)
+
+    colour.run(resilient(name="forecast")(colour.define(forecast)))
+
+
+def one_in_another(colour, clock, tracer):
+    """With a span of the user's in between, and inside."""
+
+    async def inner_async():
+        with tracer.start_as_current_span("GET"):
+            clock.advance(1)
+
+    def inner():
+        with tracer.start_as_current_span("GET"):
+            clock.advance(1)
+
+    inside = resilient(name="inner")(inner_async if colour.is_async else inner)
+
+    async def outer_async():
+        with tracer.start_as_current_span("between"):
+            await inside()
+
+    def outer():
+        with tracer.start_as_current_span("between"):
+            inside()
+
+    with tracer.start_as_current_span("around"):
+        colour.run(resilient(name="outer")(outer_async if colour.is_async else outer))
+
+
+def not_sampled(colour, clock, _):
+    """In a trace that nobody keeps."""
+    parent = NonRecordingSpan(SpanContext(7, 8, is_remote=True, trace_flags=TraceFlags(0)))
+    with trace.use_span(parent):
+        success(colour, clock, None)
+
+
+def a_client(colour, clock, _):
+    """The attempt is the client, not the call."""
+    colour.run(resilient(name="forecast", kind="client")(colour.define(lambda: clock.advance(1))))
+
+
+def a_kind_of_its_own(colour, clock, _):
+    """Which OpenTelemetry does not know."""
+    policy = RetryPolicy(stop=tenacity.stop_after_attempt(4))
+    colour.run(resilient(name="forecast", kind="tool", retry_policy=policy)(colour.define(lambda: clock.advance(1))))
+
+
+def raising(*errors):
+    """A program whose attempts raise these in turn."""
+
+    def program(colour, clock, _):
+        left = [type(error)(*error.args) for error in errors]
+
+        def forecast():
+            clock.advance(1)
+            if left:
+                raise left.pop(0)
+            return "sun"
+
+        colour.run(resilient(name="forecast", retry_policy=RetryPolicy(max_attempts=3))(colour.define(forecast)))
+
+    return program
+
+
+def a_coroutine(colour, clock, _):
+    """The body has not run."""
+
+    async def later():
+        """Never awaited."""
+
+    colour.run(resilient(name="forecast")(colour.define(lambda: clock.advance(1) or later())))
+
+
+PROGRAMS = {
+    "success": (success, ["brief"], ""),
+    "words": (in_words_of_the_user, ["brief", "records after all"], ""),
+    "name and end": (another_name_and_an_end, ["brief"], ""),
+    "nested": (one_in_another, ["brief", "brief"], ""),
+    "not sampled": (not_sampled, ["brief"], ""),
+    "client": (a_client, ["brief"], ""),
+    "tool": (a_kind_of_its_own, ["brief"], ""),
+    "retried": (raising(ConnectionError("a"), TimeoutError("b")), ["records after all"], ""),
+    "exhausted": (raising(*[ConnectionError("a") for _ in range(3)]), ["records after all"], "ConnectionError('a')"),
+    "permanent": (raising(ValueError("no")), ["records after all"], "ValueError('no')"),
+    "Ctrl-C": (raising(KeyboardInterrupt()), ["records after all"], "KeyboardInterrupt()"),
+    "cancelled": (raising(asyncio.CancelledError()), ["records after all"], "CancelledError()"),
+    "coroutine": (a_coroutine, ["records after all"], "TypeError("),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_what_leaves_is_the_same(monkeypatch, colour, name):
+    """Names, ids, times, kinds, status, attributes, events and their order."""
+    program, ways, error = PROGRAMS[name]
+
+    brief, told, raised = watched(monkeypatch, program, colour)
+    recorded, otherwise, expected = watched(monkeypatch, program, colour, Nosy())
+
+    assert ways == told
+    assert {"records"} == set(otherwise)
+    assert recorded == brief
+    assert (error, expected) == (expected[: len(error)], raised)
+    assert bool(error) == bool(raised)
+    assert (name == "not sampled") == (not recorded)
+
+
+def test_a_success_is_two_spans(monkeypatch, colour):
+    """Literally."""
+    spans, _, _ = watched(monkeypatch, success, colour)
+
+    function = {"holdfast.span.type": "task", "code.function.name": spans[1][3]["attributes"].pop("code.function.name")}
+    assert function["code.function.name"].endswith("success.<locals>.<lambda>")
+    task = {"holdfast.task.name": "forecast", "holdfast.task.index": 0, "holdfast.attempt.max": 3}
+    assert [
+        (
+            "forecast attempt 1",
+            1,
+            2,
+            {
+                "parent": 1,
+                "time": (1000 * 10**9, 1002 * 10**9),
+                "attributes": {**task, "holdfast.span.type": "attempt", "holdfast.attempt.number": 1, "holdfast.attempt.outcome": "ok"},
+            },
+        ),
+        (
+            "forecast",
+            1,
+            1,
+            {
+                "parent": None,
+                "time": (1000 * 10**9, 1002 * 10**9),
+                "attributes": {**task, "holdfast.span.type": "task", "holdfast.task.outcome": "ok", "holdfast.attempt.count": 1},
+            },
+        ),
+    ] == spans
+
+
+@pytest.mark.parametrize("name", ["retried", "exhausted", "permanent"])
+def test_so_are_lines(monkeypatch, colour, name, capsys):
+    """Of a failure; for successes nobody asked."""
+    program, ways, _ = PROGRAMS[name]
+    _, told, _ = watched(monkeypatch, program, colour, LineObserver(events.WARNING))
+    firewall.flush(60)
+    brief = capsys.readouterr().err
+    watched(monkeypatch, program, colour, LineObserver(events.WARNING), Nosy())
+    firewall.flush(60)
+
+    assert ways == told
+    assert brief
+    assert capsys.readouterr().err == brief
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"capture": "values"},
+        {"attempt_spans": "failures"},
+        {"with": LineObserver(events.DEBUG)},
+        {"with": MetricObserver(NoOpMeterProvider())},
+    ],
+)
+def test_who_wants_more_gets_records(monkeypatch, colour, how):
+    """Arguments, other spans, a line for each success, a count of each."""
+    options = dict(how)
+    others = [options.pop("with")] if "with" in how else []
+
+    assert ["records"] == watched(monkeypatch, success, colour, *others, **options)[1]
+
+
+def test_so_does_a_call_of_one_attempt(monkeypatch, colour):
+    """It has one span."""
+
+    def once(colour, _clock, _tracer):
+        colour.run(resilient(retry_policy=())(colour.define(lambda: None)))
+
+    assert ["records"] == watched(monkeypatch, once, colour)[1]
+
+
+def test_a_task_may_ask_for_more_than_the_process(monkeypatch, colour):
+    """And for less."""
+
+    def asking(capture):
+        return lambda colour, _clock, _tracer: colour.run(resilient(capture=capture)(colour.define(lambda: None)))
+
+    assert ["records"] == watched(monkeypatch, asking("values"), colour)[1]
+    assert ["brief"] == watched(monkeypatch, asking("none"), colour, capture="values")[1]
+
+
+def test_nothing_of_the_users_is_kept_for_the_backend(monkeypatch):
+    """A queue is long, and arguments and results may be large."""
+
+    class Large:
+        """Somebody's."""
+
+    recorder = Recorder("light")
+    kept = []
+    recorder.send = kept.append
+    recorder.outlet.lanes = (recorder,)
+    events.observe(Guarded(LightObserver(recorder.outlet, Settings())))
+    resilient(lambda _: Large())(Large())
+    events.observe(None)
+
+    assert 2 == len(kept)
+    gc.collect()
+    assert not [each for each in gc.get_objects() if type(each) is Large]
+
+
+def test_faults_are_kept_from_the_call(monkeypatch, colour, capsys):
+    """At its begin, at its end, and where records are wanted after all."""
+
+    class Broken(Told):
+        def brief_passed(self, *_):
+            raise ZeroDivisionError("end")
+
+        def brief_recorded(self, *_):
+            raise ZeroDivisionError("records")
+
+    class Unable(Told):
+        def brief_started(self, *_):
+            raise ZeroDivisionError("begin")
+
+    def outcomes(kind, *errors):
+        guarded = Guarded(kind(Recorder("light").outlet, Settings()))
+        events.observe(guarded)
+        left = list(errors)
+
+        def fetch():
+            if left:
+                raise left.pop()
+            return "good"
+
+        with FakeClock():
+            value = copy_context().run(colour.run, resilient(colour.define(fetch)))  # nobody restores it
+        events.observe(None)
+        return value, guarded.failures
+
+    assert ("good", 1) == outcomes(Broken)
+    assert "good" == outcomes(Broken, ConnectionError())[0]
+    assert ("good", 1) == outcomes(Unable)
+    firewall.flush(60)
+    assert capsys.readouterr().err.count("a fault in tracing was kept from your call") == 3
