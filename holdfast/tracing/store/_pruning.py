@@ -14,18 +14,21 @@ def prune(connection: Connection, *, keep_runs: int, max_age_ns: int, now_ns: in
     """Drop traces that are too old, all but the latest ``keep_runs``, and those that after an hour have no span of holdfast's.
 
     What was done behind callers' backs is counted apart, and so are hits outside runs: a busy cache has more of either than anybody has runs.
+    Of the rest failures are: what succeeded since pushes out no failure, nor the other way round while a service is down.
     """
     connection.execute("CREATE TEMP TABLE IF NOT EXISTS doomed (trace_id TEXT PRIMARY KEY)")
     connection.execute("DELETE FROM doomed")
     connection.execute(
         """
         INSERT INTO doomed SELECT trace_id FROM runs GROUP BY trace_id
-        HAVING max(end_ns) < max(:oldest, iif(min(is_behind), :oldest_behind, iif(min(is_hit), :oldest_hit, :oldest_run)))
+        HAVING max(end_ns) < max(:oldest, iif(min(is_behind), :oldest_behind, iif(min(is_hit), :oldest_hit,
+                iif(max(failed), :oldest_failed, :oldest_run))))
             OR (NOT max(is_ours) AND max(end_ns) < :last_hour)
         """,
         {
             "oldest": now_ns - max_age_ns,
-            "oldest_run": _end_of_last(connection, keep_runs, "NOT is_behind AND NOT is_hit"),
+            "oldest_run": _end_of_last(connection, keep_runs, "NOT is_behind AND NOT is_hit AND NOT failed"),
+            "oldest_failed": _end_of_last(connection, keep_runs, "NOT is_behind AND NOT is_hit AND failed"),
             "oldest_hit": _end_of_last(connection, keep_runs, "NOT is_behind AND is_hit"),
             "oldest_behind": _end_of_last(connection, keep_runs, "is_behind"),
             "last_hour": now_ns - _HOUR_NS,

@@ -109,8 +109,8 @@ class TraceStore:
 
     Args:
         path: The file; None takes `default_path`.
-        keep_runs: How many of the latest runs to keep, as many of what was done behind callers' backs, and as many calls outside runs that
-            were hits; a tenth more may be there until the next tidying up.
+        keep_runs: How many of the latest runs to keep, as many that failed, as many of what was done behind callers' backs, and as many
+            calls outside runs that were hits; a tenth more may be there until the next tidying up.
         max_age: How long to keep a run: seconds, timedelta or text like ``"14d"``.
     """
 

@@ -351,7 +351,28 @@ def test_hits_push_out_nothing_else(make, around):
 
     assert [13, 12, 2, 1] == [int(run.trace_id, 16) for run in store.runs()]
     store.write(run_rows(20, at=NOW + 20) + alone(21, "stale"))
-    assert [21, 20, 13, 12] == [int(run.trace_id, 16) for run in store.runs()]
+    assert [21, 20, 13, 12, 1] == [int(run.trace_id, 16) for run in store.runs()]
+
+
+@pytest.mark.parametrize("many", ["ok", "error"])
+def test_failures_and_successes_push_one_another_out_no_more_than_hits(make, many):
+    """Not what failed this morning, by what a busy program did since; not what is as it should be, by an hour in which all fails."""
+    few = "error" if many == "ok" else "ok"
+    store = make(keep_runs=2)
+    for n, status in enumerate([few, few, few, many, many, many, many], 1):
+        store.write(alone(n, "miss", status=status, attempts=1))
+
+    assert [7, 6, 3, 2] == [int(run.trace_id, 16) for run in store.runs()]
+    assert [0, 2, 2, 0, 0, 2, 2] == [len(store.spans(f"{n:032x}")) for n in range(1, 8)]
+
+
+def test_a_refresh_that_failed_is_counted_with_refreshes(make):
+    """A source that is down fails them all."""
+    store = make(keep_runs=2)
+    store.write(alone(1, "miss", status="error", attempts=1))
+    store.write([msgspec.structs.replace(row, status="error") for row in refreshes(10, 11, 12, 13)])
+
+    assert [13, 12, 1] == [int(run.trace_id, 16) for run in store.runs()]
 
 
 def test_a_request_that_failed_is_no_hit(make):
