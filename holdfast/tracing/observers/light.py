@@ -17,7 +17,6 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from holdfast import clock
-from holdfast.events import AttemptFacts, CallFacts
 from holdfast.tracing.killed import under_way
 from holdfast.tracing.observers import telling
 from holdfast.tracing.spans import attributes, carrier, ids, links, propagation
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import SpanContext
 
-    from holdfast.events import Called, Note, Remains, RunFacts
+    from holdfast.events import AttemptFacts, Called, CallFacts, Note, Remains, RunFacts
     from holdfast.tracing.observers.settings import Settings
     from holdfast.tracing.spans.light_span import Deferred, Outlet
 
@@ -140,8 +139,7 @@ class LightObserver:
 
     def brief_started(self, called: Called, began_ns: int) -> LightSpan | None:
         """Open the spans of a call and its first attempt, and make the attempt's current; None where one span is both, or much is captured."""
-        settings = self.settings
-        if called.max_attempts == 1 or settings.attempt_spans == "failures" or (called.capture or settings.capture) != "none":
+        if not self.settings.is_brief(called):
             return None
         current = otel_context.get_current()
         trace_, above = self._place(current, 0)
@@ -155,7 +153,7 @@ class LightObserver:
         """Restore the context and close both spans; what they carry is worked out later, unless the user has added to it."""
         call = cast("LightSpan", span.above)
         if span.added is not None:
-            attempt = _records(called, span.start_time, ended_ns)
+            attempt = telling.records(called, span.start_time, ended_ns)
             self.brief_recorded(span, attempt)
             self.attempt_ended(attempt)
             self.call_ended(attempt.call)
@@ -164,7 +162,7 @@ class LightObserver:
             otel_context.detach(span.attempt_token)
             span.attempt_token = None
         span.close((_of_first_attempt, (called,)), ended_ns)
-        call.close((_of_call_at_once, (called, self.settings.salt)), ended_ns)
+        call.close((_of_call_at_once, (called,)), ended_ns)
 
     def brief_recorded(self, span: LightSpan, attempt: AttemptFacts) -> None:
         """Give the records their spans."""
@@ -273,33 +271,14 @@ def _bare_attempt(attempt: AttemptFacts) -> AttemptFacts:
     return replace(attempt, call=None, memo=None)  # its own call is next to it
 
 
-def _records(called: Called, began_ns: int = 0, ended_ns: int = 0) -> AttemptFacts:
-    """Of a call outside runs whose first attempt succeeded."""
-    call = CallFacts(
-        run=None,
-        name=called.name,
-        function=called.function,
-        started_ns=began_ns,
-        kind=called.kind,
-        capture=called.capture,
-        begun_ns=began_ns,
-        ended_ns=ended_ns,
-        outcome="ok",
-        attempts=1,
-        max_attempts=called.max_attempts,
-    )
-    return AttemptFacts(call=call, number=1, started_ns=began_ns, ended_ns=ended_ns, outcome="ok")
-
-
 def _of_first_attempt(called: Called) -> attributes.Attributes:
-    attempt = _records(called)
-    known = attributes.attempt_span(attempt, NONE)
-    attributes.attempt_ended(known, attempt)
-    return known
+    brief = telling.in_brief(called)
+    return brief.attempt | brief.ended_attempt
 
 
-def _of_call_at_once(called: Called, salt: bytes) -> attributes.Attributes:
-    return _of_good_call(_records(called).call, None, NONE, salt)
+def _of_call_at_once(called: Called) -> attributes.Attributes:
+    brief = telling.in_brief(called)
+    return brief.call | brief.ended_call
 
 
 def _of_good_call(call: CallFacts, attempt: AttemptFacts | None, shared: attributes.Attributes, salt: bytes) -> attributes.Attributes:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from holdfast.errors import PolicyError
+
+if TYPE_CHECKING:
+    from holdfast.events import Called
 
 ATTEMPT_SPANS = ("auto", "always", "failures")
 _MAX_HIT_SPANS = 100
@@ -35,6 +39,10 @@ class Settings(msgspec.Struct):
     def is_own_attempt(self, max_attempts: int | None) -> bool:
         """Whether a call that may have so many attempts (None: any number) is its own attempt, in one span."""
         return max_attempts == 1 and self.attempt_spans != "always"
+
+    def is_brief(self, called: Called) -> bool:
+        """Whether its success can be told without records: as two spans that say nothing of its values."""
+        return called.max_attempts != 1 and self.attempt_spans != "failures" and (called.capture or self.capture) == "none"
 
 
 def usual_attempt_spans() -> str:

@@ -17,7 +17,7 @@ to 6). `holdfast.tracing.observers.light` has the observer for providers that ar
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
-    from holdfast.events import AttemptFacts, CallFacts, Note, Remains, RunFacts
+    from holdfast.events import AttemptFacts, Called, CallFacts, Note, Remains, RunFacts
 
 _NONE: attributes.Attributes = {}
 
@@ -88,6 +88,19 @@ class _AttemptState(_State):
     def __init__(self, span: Span, token: Token[Context] | None) -> None:
         self.span: Span = span
         self.token = token
+
+
+class _Brief(NamedTuple):
+    """A call and its attempt, told in brief."""
+
+    call: Span
+    attempt: Span
+    context: Context
+    token: Token[Context]
+
+
+_UNSEEN = object()
+"""Stands for a `_Brief` while there is no tracer provider, and nothing can be recorded."""
 
 
 class SpanObserver:
@@ -195,6 +208,37 @@ class SpanObserver:
             state.is_early = True
             self._open(call, state, _NONE)
 
+    def brief_started(self, called: Called, began_ns: int) -> Any:
+        """Open the spans of a call and its first attempt, and make the attempt's current; None where one span is both, or much is captured."""
+        if not self.settings.is_brief(called):
+            return None
+        if not (self._is_awake or self._wakes()):
+            return _UNSEEN
+        brief, inside = telling.in_brief(called), propagation.current()
+        call = self.tracer.start_span(called.name, inside, SpanKind.INTERNAL, brief.call, (), began_ns)
+        name, kind = telling.name_of(called.name, 1), telling.kind_of(called)
+        span = self.tracer.start_span(name, with_span(call, inside), kind, brief.attempt, (), began_ns)
+        return _Brief(call, span, inside, otel_context.attach(with_span(span, otel_context.get_current())))
+
+    def brief_passed(self, memo: Any, called: Called, ended_ns: int) -> None:
+        """Restore the context and close both spans."""
+        if memo is _UNSEEN:
+            return
+        otel_context.detach(memo.token)
+        brief = telling.in_brief(called)
+        for span, known in ((memo.attempt, brief.ended_attempt), (memo.call, brief.ended_call)):
+            if span.is_recording():
+                _set(span, known)
+            span.end(ended_ns)
+
+    def brief_recorded(self, memo: Any, attempt: AttemptFacts) -> None:
+        """Give the records their spans."""
+        if memo is not _UNSEEN:
+            call = attempt.call
+            call.memo = state = _CallState(memo.context, memo.call, is_attempt=False)
+            call.trace_id, call.span_id = state.ids()
+            attempt.memo = _AttemptState(memo.attempt, memo.token)
+
     def attempt_started(self, attempt: AttemptFacts) -> None:
         """Make the attempt's span current: its own, or that of the call or run when there can be but one attempt."""
         call = attempt.call
@@ -285,12 +329,16 @@ class SpanObserver:
 
 
 def _close(span: Span, facts: RunFacts | CallFacts | AttemptFacts, known: attributes.Attributes) -> None:
+    _set(span, known)
+    telling.set_status(span, facts)
+    span.end(facts.ended_ns or None)
+
+
+def _set(span: Span, known: attributes.Attributes) -> None:
     if len(known) == 1:
         span.set_attribute(*next(iter(known.items())))  # 1 us less
     elif known:
         span.set_attributes(known)
-    telling.set_status(span, facts)
-    span.end(facts.ended_ns or None)
 
 
 def _ids(span: Span) -> tuple[str, str]:

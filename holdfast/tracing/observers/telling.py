@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry.trace import SpanKind, StatusCode
 
-from holdfast.events import AttemptFacts
+from holdfast.events import AttemptFacts, CallFacts
 from holdfast.tracing import convention as names
 from holdfast.tracing.logs import exception_logs
 from holdfast.tracing.safety.redact import message
@@ -16,7 +16,7 @@ from holdfast.tracing.spans import attributes, links, stack
 if TYPE_CHECKING:
     from opentelemetry.trace import Link, Span
 
-    from holdfast.events import Called, CallFacts, RunFacts
+    from holdfast.events import Called, RunFacts
 
 _NUMBERED_ATTEMPTS = 10
 _REMEMBERED_FAILURES = 16
@@ -64,6 +64,43 @@ def set_status(span: Span, facts: RunFacts | CallFacts | AttemptFacts) -> None:
     """ERROR on a failure, else UNSET, which means fine (OK is for users to set)."""
     if attributes.has_failed(facts):
         span.set_status(StatusCode.ERROR, None if facts.error is None else message(facts.error))
+
+
+class Brief(NamedTuple):
+    """What the spans of a call told in brief, and of its attempt, carry from the begin on, and when it has succeeded. For reading only."""
+
+    call: attributes.Attributes
+    attempt: attributes.Attributes
+    ended_call: attributes.Attributes
+    ended_attempt: attributes.Attributes
+
+
+def in_brief(called: Called) -> Brief:
+    """The same for all calls of a task."""
+    return _in_brief(called.name, called.function, called.kind, called.max_attempts)
+
+
+@lru_cache(maxsize=1024)
+def _in_brief(name: str, function: str, kind: str, max_attempts: int | None) -> Brief:
+    attempt = _succeeded(name, function, kind, max_attempts)
+    brief = Brief(attributes.call_started(attempt.call, _NONE, "none", b""), attributes.attempt_span(attempt, _NONE), {}, {})
+    attributes.call_ended(brief.ended_call, attempt.call, "none")
+    attributes.attempt_ended(brief.ended_attempt, attempt)
+    return brief
+
+
+def records(called: Called, began_ns: int, ended_ns: int) -> AttemptFacts:
+    """The records of such a call: its attempt's, which has the call's."""
+    attempt = _succeeded(called.name, called.function, called.kind, called.max_attempts)
+    for facts in (attempt, attempt.call):
+        facts.started_ns, facts.ended_ns = began_ns, ended_ns
+    attempt.call.capture, attempt.call.begun_ns = called.capture, began_ns
+    return attempt
+
+
+def _succeeded(name: str, function: str, kind: str, max_attempts: int | None) -> AttemptFacts:
+    call = CallFacts(run=None, name=name, function=function, started_ns=0, kind=kind, max_attempts=max_attempts, attempts=1, outcome="ok")
+    return AttemptFacts(call=call, number=1, started_ns=0, outcome="ok")
 
 
 def remember_failure(failures: list[BaseException], error: BaseException) -> None:

@@ -19,13 +19,14 @@ from holdfast.tracing.logs.lines import LineObserver
 from holdfast.tracing.metrics.observer import MetricObserver
 from holdfast.tracing.observers.light import LightObserver
 from holdfast.tracing.observers.settings import Settings
+from holdfast.tracing.observers.spans import SpanObserver
 from holdfast.tracing.safety import firewall
 from holdfast.tracing.safety.guard import Guarded
 from holdfast.tracing.spans import ids
 from tests.tracing.conftest import Counted, Recorder, literal
 
 
-class Told(LightObserver):
+class Told:
     """Remembers which of the two ways a call was told in."""
 
     def __init__(self, *args):
@@ -36,13 +37,26 @@ class Told(LightObserver):
         self.ways.append("brief")
         super().brief_passed(*args)
 
-    def brief_recorded(self, span, attempt):
+    def brief_recorded(self, memo, attempt):
         self.ways.append("records after all")
-        super().brief_recorded(span, attempt)
+        super().brief_recorded(memo, attempt)
 
     def call_started(self, call):
         self.ways.append("records")
         super().call_started(call)
+
+
+class ToldLight(Told, LightObserver):
+    """Beside the SDK."""
+
+
+class ToldSdk(Told, SpanObserver):
+    """With the SDK."""
+
+
+def told(recorder, settings):
+    """An observer of either kind."""
+    return ToldSdk(recorder.tracer, settings) if recorder.kind == "sdk" else ToldLight(recorder.outlet, settings)
 
 
 class Nosy:
@@ -62,21 +76,27 @@ def nobody_before():
     events.observe(before)
 
 
-def watched(monkeypatch, program, colour, *others, capture="none", attempt_spans="auto"):
-    """What the spans of a program are, in order, in which way its calls were told, and what it raised."""
-    monkeypatch.setattr(ids, "draw", Counted())
-    recorder = Recorder("light")
-    observer = Told(recorder.outlet, Settings(salt=b"salt", capture=capture, attempt_spans=attempt_spans))
-    events.observe(Guarded(observer, *others))
-    raised = ""
-    with FakeClock(start=1000.0, draw=1.0) as clock:
-        try:
-            program(colour, clock, recorder.tracer)
-        except BaseException as error:
-            raised = repr(error)
-    events.observe(None)
-    spans = [(span.name, span.context.trace_id, span.context.span_id, comparable(literal(span))) for span in recorder.spans()]
-    return spans, observer.ways, raised
+@pytest.fixture(params=["sdk", "light"])
+def watched(request, monkeypatch, colour):
+    """Says what the spans of a program are, in order, in which way its calls were told, and what it raised."""
+
+    def watch(program, *others, capture="none", attempt_spans="auto"):
+        monkeypatch.setattr(ids, "draw", Counted())
+        recorder = Recorder(request.param)
+        observer = told(recorder, Settings(salt=b"salt", capture=capture, attempt_spans=attempt_spans))
+        events.observe(Guarded(observer, *others))
+        raised = ""
+        with FakeClock(start=1000.0, draw=1.0) as clock:
+            try:
+                program(colour, clock, recorder.tracer)
+            except BaseException as error:
+                raised = repr(error)
+        events.observe(None)
+        spans = [(span.name, span.context.trace_id, span.context.span_id, comparable(literal(span))) for span in recorder.spans()]
+        return spans, observer.ways, raised
+
+    watch.kind = request.param
+    return watch
 
 
 def comparable(span):
@@ -207,14 +227,14 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_what_leaves_is_the_same(monkeypatch, colour, name):
+def test_what_leaves_is_the_same(watched, name):
     """Names, ids, times, kinds, status, attributes, events and their order."""
     program, ways, error = PROGRAMS[name]
 
-    brief, told, raised = watched(monkeypatch, program, colour)
-    recorded, otherwise, expected = watched(monkeypatch, program, colour, Nosy())
+    brief, taken, raised = watched(program)
+    recorded, otherwise, expected = watched(program, Nosy())
 
-    assert ways == told
+    assert (ways if name != "words" or watched.kind == "light" else ["brief"]) == taken  # the SDK keeps what users add by itself
     assert {"records"} == set(otherwise)
     assert recorded == brief
     assert (error, expected) == (expected[: len(error)], raised)
@@ -222,9 +242,9 @@ def test_what_leaves_is_the_same(monkeypatch, colour, name):
     assert (name == "not sampled") == (not recorded)
 
 
-def test_a_success_is_two_spans(monkeypatch, colour):
+def test_a_success_is_two_spans(watched):
     """Literally."""
-    spans, _, _ = watched(monkeypatch, success, colour)
+    spans, _, _ = watched(success)
 
     function = {"holdfast.span.type": "task", "code.function.name": spans[1][3]["attributes"].pop("code.function.name")}
     assert function["code.function.name"].endswith("success.<locals>.<lambda>")
@@ -254,16 +274,16 @@ def test_a_success_is_two_spans(monkeypatch, colour):
 
 
 @pytest.mark.parametrize("name", ["retried", "exhausted", "permanent"])
-def test_so_are_lines(monkeypatch, colour, name, capsys):
+def test_so_are_lines(watched, name, capsys):
     """Of a failure; for successes nobody asked."""
     program, ways, _ = PROGRAMS[name]
-    _, told, _ = watched(monkeypatch, program, colour, LineObserver(events.WARNING))
+    _, taken, _ = watched(program, LineObserver(events.WARNING))
     firewall.flush(60)
     brief = capsys.readouterr().err
-    watched(monkeypatch, program, colour, LineObserver(events.WARNING), Nosy())
+    watched(program, LineObserver(events.WARNING), Nosy())
     firewall.flush(60)
 
-    assert ways == told
+    assert ways == taken
     assert brief
     assert capsys.readouterr().err == brief
 
@@ -277,31 +297,31 @@ def test_so_are_lines(monkeypatch, colour, name, capsys):
         {"with": MetricObserver(NoOpMeterProvider())},
     ],
 )
-def test_who_wants_more_gets_records(monkeypatch, colour, how):
+def test_who_wants_more_gets_records(watched, how):
     """Arguments, other spans, a line for each success, a count of each."""
     options = dict(how)
     others = [options.pop("with")] if "with" in how else []
 
-    assert ["records"] == watched(monkeypatch, success, colour, *others, **options)[1]
+    assert ["records"] == watched(success, *others, **options)[1]
 
 
-def test_so_does_a_call_of_one_attempt(monkeypatch, colour):
+def test_so_does_a_call_of_one_attempt(watched):
     """It has one span."""
 
     def once(colour, _clock, _tracer):
         colour.run(resilient(retry_policy=())(colour.define(lambda: None)))
 
-    assert ["records"] == watched(monkeypatch, once, colour)[1]
+    assert ["records"] == watched(once)[1]
 
 
-def test_a_task_may_ask_for_more_than_the_process(monkeypatch, colour):
+def test_a_task_may_ask_for_more_than_the_process(watched):
     """And for less."""
 
     def asking(capture):
         return lambda colour, _clock, _tracer: colour.run(resilient(capture=capture)(colour.define(lambda: None)))
 
-    assert ["records"] == watched(monkeypatch, asking("values"), colour)[1]
-    assert ["brief"] == watched(monkeypatch, asking("none"), colour, capture="values")[1]
+    assert ["records"] == watched(asking("values"))[1]
+    assert ["brief"] == watched(asking("none"), capture="values")[1]
 
 
 def test_nothing_of_the_users_is_kept_for_the_backend(monkeypatch):
@@ -323,22 +343,25 @@ def test_nothing_of_the_users_is_kept_for_the_backend(monkeypatch):
     assert not [each for each in gc.get_objects() if type(each) is Large]
 
 
-def test_faults_are_kept_from_the_call(monkeypatch, colour, capsys):
+@pytest.mark.parametrize("kind", ["sdk", "light"])
+def test_faults_are_kept_from_the_call(kind, colour, capsys):
     """At its begin, at its end, and where records are wanted after all."""
+    base = ToldSdk if kind == "sdk" else ToldLight
 
-    class Broken(Told):
+    class Broken(base):
         def brief_passed(self, *_):
             raise ZeroDivisionError("end")
 
         def brief_recorded(self, *_):
             raise ZeroDivisionError("records")
 
-    class Unable(Told):
+    class Unable(base):
         def brief_started(self, *_):
             raise ZeroDivisionError("begin")
 
-    def outcomes(kind, *errors):
-        guarded = Guarded(kind(Recorder("light").outlet, Settings()))
+    def outcomes(observer, *errors):
+        recorder = Recorder(kind)
+        guarded = Guarded(observer(recorder.tracer if kind == "sdk" else recorder.outlet, Settings()))
         events.observe(guarded)
         left = list(errors)
 
@@ -357,3 +380,24 @@ def test_faults_are_kept_from_the_call(monkeypatch, colour, capsys):
     assert ("good", 1) == outcomes(Unable)
     firewall.flush(60)
     assert capsys.readouterr().err.count("a fault in tracing was kept from your call") == 3
+
+
+def test_while_there_is_no_provider_there_are_no_spans(colour, fresh):
+    """Neither of a call told in brief, nor of one with records; nor is anything amiss."""
+    observer = ToldSdk()
+    guarded = Guarded(observer)
+    events.observe(guarded)
+    outcomes = ["good", ConnectionError(), "better"]
+
+    def fetch():
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    with FakeClock():
+        fetched = resilient(colour.define(fetch))
+        assert ["good", "better"] == [colour.run(fetched), colour.run(fetched)]
+    events.observe(None)
+
+    assert (["brief", "records after all"], 0) == (observer.ways, guarded.failures)
