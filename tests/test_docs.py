@@ -63,6 +63,7 @@ def blocks(text: str, page: str) -> list[Block]:
     return found
 
 
+LINKING = [page for page in (*PAGES, ROOT / "CHANGELOG.md") if page.exists()]
 ALL = [block for page in PAGES for block in blocks(page.read_text(encoding="utf-8"), page.relative_to(ROOT).as_posix())]
 PYTHON = [block for block in ALL if block.language in {"python", "py"} and block.remark != "no-run"]
 
@@ -195,11 +196,30 @@ def test_holdfast_commands_exist():
 def test_links_inside_the_repository_lead_somewhere():
     """A relative link names a file that exists."""
     link = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)[^)]*\)")
-    found = [(page, target) for page in PAGES for target in link.findall(BLOCK.sub("", page.read_text(encoding="utf-8")))]
+    found = [(page, target) for page in LINKING for target in link.findall(BLOCK.sub("", page.read_text(encoding="utf-8")))]
     # Run against the wheel, the copy of the suite holds no sources.
     known = [(page, target) for page, target in found if not target.removeprefix("../").startswith(("holdfast", "LICENSE"))]
 
     assert [] == [(page.name, target) for page, target in known if not (page.parent / target).exists()]
+
+
+def anchors(page):
+    """What the headings of a page are called in links, as GitHub makes it: a second heading of a name has ``-1`` behind it."""
+    titles = re.findall(r"^#+ +(.+?) *$", BLOCK.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    shown = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title) for title in titles]
+    slugs = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in shown]
+    return {slug if slug not in slugs[:n] else f"{slug}-{slugs[:n].count(slug)}" for n, slug in enumerate(slugs)}
+
+
+def test_links_to_a_heading_lead_to_one():
+    """Of the same page, or of another."""
+    link = re.compile(r"\]\((?!https?:|mailto:)(?P<target>[^)#\s]*)#(?P<anchor>[^)\s]+)\)")
+    found = [(page, one) for page in LINKING for one in link.finditer(BLOCK.sub("", page.read_text(encoding="utf-8")))]
+    told = [(page, (page.parent / one["target"]).resolve() if one["target"] else page, one["anchor"]) for page, one in found]
+    pages = [(page, target, anchor) for page, target, anchor in told if target.suffix == ".md" and target.exists()]
+
+    assert len(pages) > 20
+    assert [] == [(page.name, target.name, anchor) for page, target, anchor in pages if anchor not in anchors(target)]
 
 
 MODULES = ["holdfast", *(info.name for info in pkgutil.walk_packages(holdfast.__path__, "holdfast.") if not info.name.endswith("__main__"))]
