@@ -8,7 +8,8 @@ Rules, kept by whoever emits:
 1. ``*_started`` is called before and ``*_ended`` after the thing, on the same thread and in the same `contextvars` context, which is
    also the context the body runs in: a span that an observer makes current in ``attempt_started`` is current inside the user's code.
    (A sync attempt with a timeout runs on its own thread, in a copy of that context.)
-2. Every ``*_started`` has exactly one ``*_ended``, whatever happens.
+2. Every ``*_started`` has exactly one ``*_ended``, whatever happens. (Of a call that was told in brief, `BriefTracer`, there may be an
+   ``*_ended`` alone.)
 3. Records belong to one thread at a time; observers may keep references after the end, and must not change any field but ``memo`` (and a call's ``trace_id`` and ``span_id``).
 4. Observers neither raise nor block: their own side sees to it.
 """
@@ -162,11 +163,16 @@ class BriefTracer(Observer, Protocol):
             everything that an `Observer` is told.
         """
 
-    def brief_passed(self, memo: Any, called: Called, ended_ns: int) -> None:
-        """The attempt has returned, and the call with it."""
+    def brief_passed(self, memo: Any, called: Called, ended_ns: int) -> bool:
+        """The attempt has returned, and the call with it.
+
+        Returns:
+            False asks for records after all: much is to be told, or more is wanted than when the call began.
+        """
+        ...
 
     def brief_recorded(self, memo: Any, attempt: AttemptFacts) -> None:
-        """It came otherwise: these are the records, as if both had been told of when they began. The rest is told as ever."""
+        """It came otherwise, or records are wanted after all: these are they. What ends is told as ever; of what began, this is all that is told."""
 
 
 observer: Observer | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from holdfast import (
     TaskContextError,
     TimeoutPolicy,
     entrypoint,
+    events,
     get_config,
     get_stream_writer,
     register,
@@ -34,6 +35,8 @@ from holdfast import (
     tracing,
 )
 from holdfast._frames import trimmed, trims
+from holdfast.tracing.observers.spans import SpanObserver
+from holdfast.tracing.safety.guard import Guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -187,6 +190,41 @@ def judging(look: Callable[[Any], None]) -> dict[str, RetryPolicy]:
         "stop": RetryPolicy(retry_on=KeyError, max_attempts=2, initial_interval=0, stop=with_state),
         "retry": RetryPolicy(retry=with_state),
     }
+
+
+def returning_a_coroutine(argument: object) -> Any:
+    """As some decorators make it."""
+    return nothing()
+
+
+async def nothing() -> None:
+    """Awaited by nobody."""
+
+
+@pytest.mark.parametrize("is_observed", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("wrong", ["arguments", "result", "nothing"])
+def test_a_plain_function_that_is_observed_shows_as_few(wrong: str, is_async: bool, is_observed: bool) -> None:
+    """Its call is then made in a second place."""
+
+    async def waiting(argument: object) -> Any:
+        return fail(argument) if wrong == "nothing" else returning_a_coroutine(argument)
+
+    fn: Any = waiting if is_async else fail if wrong == "nothing" else returning_a_coroutine
+    call: Any = resilient(fn)
+    arguments = () if wrong == "arguments" else (1,)
+    with recorded_briefly() if is_observed else nullcontext(), pytest.raises((TypeError, KeyError)) as caught:
+        asyncio.run(call(*arguments)) if is_async else call(*arguments)
+
+    assert len(ours(caught.value)) == (0 if wrong == "nothing" else 1)
+
+
+@contextmanager
+def recorded_briefly() -> Iterator[None]:
+    """Somebody observes who makes do without records."""
+    before = events.observe(Guarded(SpanObserver()))
+    yield
+    events.observe(before)
 
 
 @pytest.mark.parametrize("name", judging(lambda _: None))

@@ -14,6 +14,7 @@ from holdfast.cli import output, traces
 from holdfast.cli.marks import count
 from holdfast.errors import HoldfastError, PolicyError
 from holdfast.tracing.export import _backends, otlp_json
+from holdfast.tracing.spans.records import in_order
 from holdfast.tracing.store.choice import EVERYTHING
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _traces(store: TraceStore, run: str, *, everything: bool) -> list[list[SpanR
         by_trace.setdefault(row.trace_id, []).append(row)
     if not by_trace:
         output.fail(traces.nothing_recorded(store))
-    return sorted((sorted(rows, key=lambda row: row.start_ns) for rows in by_trace.values()), key=lambda rows: rows[0].start_ns)
+    return sorted((in_order(rows) for rows in by_trace.values()), key=lambda rows: rows[0].start_ns)
 
 
 def _send(rows: Sequence[SpanRow], target: str, protocol: str | None) -> None:

@@ -45,11 +45,20 @@ def begin(call: Call) -> None:
         call.observer.attempt_started(call.attempt)
 
 
-def begun(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], started: float, error: BaseException | None) -> Call:
-    """A call whose first attempt was made outside the driver, and raised this."""
+def begun(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], started: float) -> Call:
+    """A call whose first attempt was made outside the driver."""
     call = Call(plan, args, kwargs)
-    call.number, call.started, call.error = 1, started, error
+    call.number, call.started = 1, started
     return call
+
+
+def judge(call: Call, value: Any, error: BaseException | None) -> float | None:
+    """What comes of an attempt made outside the driver: seconds until the next, or None, with ``call.error`` set where the caller gets one."""
+    try:
+        return passed(call, value) if error is None else failed(call, error)
+    except BaseException as broken:  # noqa: BLE001 - whatever it is, it is this call's outcome
+        broke(call, broken)
+        return None
 
 
 def record(call: Call, observer: BriefTracer, memo: Any, began_ns: int) -> None:

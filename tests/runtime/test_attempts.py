@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tenacity
 
 from holdfast import NodeTimeoutError, RetryPolicy, events, resilient
 from holdfast.events import AttemptFacts, CallFacts
@@ -206,16 +208,18 @@ def test_an_error_that_cannot_be_judged_is_the_callers(colour: Any) -> None:
 class Brief:
     """An observer that makes do without records, in the order in which it is told."""
 
-    def __init__(self, memo: Any) -> None:
+    def __init__(self, memo: Any, *, is_enough: bool = True) -> None:
         self.memo = memo
+        self.is_enough = is_enough
         self.told: list[Any] = []
 
     def brief_started(self, called: Any, began_ns: int) -> Any:
         self.told.append(("brief_started", called.name, began_ns / 1e9))
         return self.memo
 
-    def brief_passed(self, memo: Any, called: Any, ended_ns: int) -> None:
+    def brief_passed(self, memo: Any, called: Any, ended_ns: int) -> bool:
         self.told.append(("brief_passed", memo, called.name, ended_ns / 1e9))
+        return self.is_enough
 
     def brief_recorded(self, memo: Any, attempt: AttemptFacts) -> None:
         call = attempt.call
@@ -264,6 +268,59 @@ def test_another_one_has_records_from_its_begin_on(colour: Any, monkeypatch: pyt
         ("call_ended", "ok"),
     ] == observer.told
     assert [] == other.told
+
+
+def test_who_wants_records_of_a_success_gets_them(colour: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After all, with the times of its begin, and with what it was called with and returned."""
+    observer = Brief("memo", is_enough=False)
+    results: list[Any] = []
+    monkeypatch.setattr(events, "observer", observer)
+    monkeypatch.setattr(
+        observer, "call_ended", lambda call: results.append((call.arguments, call.result, call.ended_ns / 1e9)), raising=False
+    )
+    with FakeClock(start=10.0) as clock:
+        assert "good" == colour.run(resilient(name="fetch")(colour.define(lambda city: clock.advance(2) or "good")), "Oslo")
+
+    assert [("brief_recorded", "memo", 1, 10.0, 10.0, 10.0), ("attempt_ended", "ok")] == observer.told[2:]
+    assert [(("Oslo",), "good", 12.0)] == results
+
+
+@pytest.mark.parametrize("is_observed", [True, False])
+def test_a_stop_counts_the_first_attempt(colour: Any, monkeypatch: pytest.MonkeyPatch, is_observed: bool) -> None:
+    """Made outside the driver, observed or not: three seconds, a second's wait, three more, and five are over."""
+    monkeypatch.setattr(events, "observer", Brief("memo") if is_observed else None)
+    policy = RetryPolicy(stop=tenacity.stop_after_delay(5), initial_interval=1, jitter=False)
+    attempts: list[int] = []
+    with FakeClock() as clock:
+
+        @resilient(retry_policy=policy)
+        @colour.define
+        def fetch() -> None:
+            attempts.append(1)
+            clock.advance(3)
+            raise ConnectionError("no")
+
+        with pytest.raises(ConnectionError) as caught:
+            colour.run(fetch)
+
+    assert 2 == len(attempts)
+    assert "after 2 attempts in 7 s" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("is_observed", [True, False])
+def test_policies_are_asked_while_the_failure_is_handled(colour: Any, monkeypatch: pytest.MonkeyPatch, is_observed: bool) -> None:
+    """At the first attempt as at others: `logging.exception` has something to say, and what they raise has a context."""
+    monkeypatch.setattr(events, "observer", Brief("memo") if is_observed else None)
+    handled: list[Any] = []
+
+    def before(state: Any, retry: Any) -> None:
+        handled.append(sys.exc_info()[0])
+
+    policy = RetryPolicy(retry_on=ConnectionError, max_attempts=3, initial_interval=0, before_retry=before)
+    with pytest.raises(ConnectionError):
+        colour.run(ending(colour, [ConnectionError("a"), ConnectionError("b"), ConnectionError("c")], retry_policy=policy))
+
+    assert [ConnectionError, ConnectionError] == handled
 
 
 def test_who_hands_back_nothing_gets_records(colour: Any, monkeypatch: pytest.MonkeyPatch) -> None:

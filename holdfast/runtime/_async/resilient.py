@@ -30,20 +30,25 @@ def _quick(plan: Plan) -> Callable[..., Any]:
     fn = plan.fn
 
     async def resilient(*args: Any, **kwargs: Any) -> Any:
-        if events.observer is not None or events.detect() is not None:
-            return await _observed(plan, args, kwargs)
-        started = clock.current.monotonic()
         try:
-            value = await fn(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - the policy decides
-            call = attempts.begun(plan, args, kwargs, started, error)
-        else:
-            if type(value) is COROUTINE:
-                refuse_coroutine(plan, value)
-            return value
-        value = await _after_first(call, None)
-        if call.error is not None:
-            raise call.pop_error()
+            if events.observer is not None or events.detect() is not None:
+                return await _observed(plan, args, kwargs)
+            started = clock.current.monotonic()
+            try:
+                value = await fn(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - the policy decides
+                call = attempts.begun(plan, args, kwargs, started)
+                delay = attempts.judge(call, None, error)
+            else:
+                if type(value) is COROUTINE:
+                    refuse_coroutine(plan, value)
+                return value
+            value = await _after_first(call, None, delay)
+            if call.error is not None:
+                raise call.pop_error()  # noqa: TRY301 - its frame here is taken off below
+        except BaseException as error:
+            trimmed(error)
+            raise
         return value
 
     return resilient
@@ -52,42 +57,41 @@ def _quick(plan: Plan) -> Callable[..., Any]:
 async def _observed(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The same while somebody observes; without records, too, if they can do without: see `events.BriefTracer`."""
     observer: Any = events.observer
-    began_ns = clock.current.time_ns()
+    started, began_ns = clock.current.monotonic(), clock.current.time_ns()
     memo = observer.brief_started(plan, began_ns) if hasattr(observer.__class__, "brief_started") else None
     if memo is None:
         call = Call(plan, args, kwargs)
         call.observe()
         value = await perform(call)
     else:
-        started, value = clock.current.monotonic(), None
         try:
             value = await plan.fn(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is this call's outcome
-            call = attempts.begun(plan, args, kwargs, started, error)
+            call = attempts.begun(plan, args, kwargs, started)
+            attempts.record(call, observer, memo, began_ns)
+            value, delay = None, attempts.judge(call, None, error)
         else:
-            if type(value) is not COROUTINE:
-                observer.brief_passed(memo, plan, clock.current.time_ns())
+            if type(value) is not COROUTINE and observer.brief_passed(memo, plan, clock.current.time_ns()):
                 return value
-            call = attempts.begun(plan, args, kwargs, started, None)
-        attempts.record(call, observer, memo, began_ns)
-        value = await _after_first(call, value)
+            call = attempts.begun(plan, args, kwargs, started)
+            attempts.record(call, observer, memo, began_ns)
+            delay = attempts.judge(call, value, None)
+        value = await _after_first(call, value, delay)
     if call.error is not None:
         raise call.pop_error()
     return value
 
 
-async def _after_first(call: Call, value: Any) -> Any:
-    """The first attempt was made outside the driver, and something is to be said of it: judge it, and go on as the driver would."""
-    try:
-        delay = attempts.passed(call, value) if call.error is None else attempts.failed(call, call.pop_error())
-        if delay is not None:
+async def _after_first(call: Call, value: Any, delay: float | None) -> Any:
+    """The first attempt was made and judged outside the driver: go on as the driver would."""
+    if delay is not None:
+        try:
             await _ports.pause_async(call, delay)
             value = await run_attempts(call)
-    except BaseException as error:  # noqa: BLE001 - whatever it is, it is this call's outcome
-        attempts.broke(call, error)
-        value = None
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is this call's outcome
+            attempts.broke(call, error)
     if call.observer is not None:
-        attempts.close_call(call, value)
+        attempts.close_call(call, None if call.error is not None else value)
     return value
 
 

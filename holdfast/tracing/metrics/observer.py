@@ -47,10 +47,6 @@ class MetricObserver:
         self._active: dict[int, str] = {}
         self._seen: set[str] = set()
 
-    def wants_successes(self) -> bool:
-        """Whether anybody collects, and so counts them."""
-        return self._is_on()
-
     def run_started(self, run: RunFacts) -> None:
         """Nothing is measured."""
 
@@ -103,8 +99,8 @@ class MetricObserver:
     attempt_started.does_nothing = True  # type: ignore[attr-defined]  # pyright: ignore[reportFunctionMemberAccess]
     noted.does_nothing = True  # type: ignore[attr-defined]  # pyright: ignore[reportFunctionMemberAccess]
 
-    def _is_on(self) -> bool:
-        """Whether anybody collects; makes the instruments the first time."""
+    def wants_successes(self) -> bool:
+        """Whether anybody collects, and so counts successes, too; makes the instruments the first time."""
         if self._histograms:
             return True
         if self._provider is None and _internal._METER_PROVIDER is None:  # noqa: SLF001 - the public getter makes a provider that does nothing
@@ -113,6 +109,8 @@ class MetricObserver:
             if not self._histograms:
                 self._histograms = self._instruments()
         return True
+
+    _is_on = wants_successes
 
     def _instruments(self) -> dict[Measure, Histogram]:
         meter = metrics.get_meter(names.SCOPE, "", self._provider, names.SCHEMA_URL)

@@ -9,7 +9,7 @@ good call that captures nothing, on the backend's thread; only what may change u
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec.structs import replace
 from opentelemetry import context as otel_context
@@ -149,20 +149,17 @@ class LightObserver:
         span.attempt_token = otel_context.attach(with_span(span, current))
         return span
 
-    def brief_passed(self, span: LightSpan, called: Called, ended_ns: int) -> None:
-        """Restore the context and close both spans; what they carry is worked out later, unless the user has added to it."""
-        call = cast("LightSpan", span.above)
-        if span.added is not None:
-            attempt = telling.records(called, span.start_time, ended_ns)
-            self.brief_recorded(span, attempt)
-            self.attempt_ended(attempt)
-            self.call_ended(attempt.call)
-            return
+    def brief_passed(self, span: LightSpan, called: Called, ended_ns: int) -> bool:
+        """Restore the context and close both spans; what they carry is worked out later. Not where the user has added to it."""
+        if span.added is not None or not self.settings.is_brief(called):
+            return False
         if span.attempt_token is not None:
             otel_context.detach(span.attempt_token)
             span.attempt_token = None
-        span.close((_of_first_attempt, (called,)), ended_ns)
-        call.close((_of_call_at_once, (called,)), ended_ns)
+        named = called.name, called.function, called.kind, called.max_attempts  # and no more: its function may hold what is large
+        span.close((_of_first_attempt, named), ended_ns)
+        cast("LightSpan", span.above).close((_of_call_at_once, named), ended_ns)
+        return True
 
     def brief_recorded(self, span: LightSpan, attempt: AttemptFacts) -> None:
         """Give the records their spans."""
@@ -271,13 +268,13 @@ def _bare_attempt(attempt: AttemptFacts) -> AttemptFacts:
     return replace(attempt, call=None, memo=None)  # its own call is next to it
 
 
-def _of_first_attempt(called: Called) -> attributes.Attributes:
-    brief = telling.in_brief(called)
+def _of_first_attempt(*named: Any) -> attributes.Attributes:
+    brief = telling.in_brief(*named)
     return brief.attempt | brief.ended_attempt
 
 
-def _of_call_at_once(called: Called) -> attributes.Attributes:
-    brief = telling.in_brief(called)
+def _of_call_at_once(*named: Any) -> attributes.Attributes:
+    brief = telling.in_brief(*named)
     return brief.call | brief.ended_call
 
 

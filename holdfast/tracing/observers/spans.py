@@ -91,8 +91,9 @@ class _AttemptState(_State):
 
 
 class _Brief(NamedTuple):
-    """A call and its attempt, told in brief."""
+    """A call and its attempt, told in brief, and what they carry."""
 
+    known: telling.Brief
     call: Span
     attempt: Span
     context: Context
@@ -214,22 +215,24 @@ class SpanObserver:
             return None
         if not (self._is_awake or self._wakes()):
             return _UNSEEN
-        brief, inside = telling.in_brief(called), propagation.current()
+        brief = telling.in_brief(called.name, called.function, called.kind, called.max_attempts)
+        inside = propagation.current()
         call = self.tracer.start_span(called.name, inside, SpanKind.INTERNAL, brief.call, (), began_ns)
         name, kind = telling.name_of(called.name, 1), telling.kind_of(called)
         span = self.tracer.start_span(name, with_span(call, inside), kind, brief.attempt, (), began_ns)
-        return _Brief(call, span, inside, otel_context.attach(with_span(span, otel_context.get_current())))
+        return _Brief(brief, call, span, inside, otel_context.attach(with_span(span, otel_context.get_current())))
 
-    def brief_passed(self, memo: Any, called: Called, ended_ns: int) -> None:
+    def brief_passed(self, memo: Any, called: Called, ended_ns: int) -> bool:
         """Restore the context and close both spans."""
-        if memo is _UNSEEN:
-            return
-        otel_context.detach(memo.token)
-        brief = telling.in_brief(called)
-        for span, known in ((memo.attempt, brief.ended_attempt), (memo.call, brief.ended_call)):
-            if span.is_recording():
-                _set(span, known)
-            span.end(ended_ns)
+        if not self.settings.is_brief(called):
+            return False
+        if memo is not _UNSEEN:
+            otel_context.detach(memo.token)
+            for span, known in ((memo.attempt, memo.known.ended_attempt), (memo.call, memo.known.ended_call)):
+                if span.is_recording():
+                    _set(span, known)
+                span.end(ended_ns)
+        return True
 
     def brief_recorded(self, memo: Any, attempt: AttemptFacts) -> None:
         """Give the records their spans."""

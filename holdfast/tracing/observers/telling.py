@@ -75,32 +75,15 @@ class Brief(NamedTuple):
     ended_attempt: attributes.Attributes
 
 
-def in_brief(called: Called) -> Brief:
-    """The same for all calls of a task."""
-    return _in_brief(called.name, called.function, called.kind, called.max_attempts)
-
-
 @lru_cache(maxsize=1024)
-def _in_brief(name: str, function: str, kind: str, max_attempts: int | None) -> Brief:
-    attempt = _succeeded(name, function, kind, max_attempts)
-    brief = Brief(attributes.call_started(attempt.call, _NONE, "none", b""), attributes.attempt_span(attempt, _NONE), {}, {})
-    attributes.call_ended(brief.ended_call, attempt.call, "none")
+def in_brief(name: str, function: str, kind: str, max_attempts: int | None) -> Brief:
+    """The same for all calls of a task, of which these are known."""
+    call = CallFacts(run=None, name=name, function=function, started_ns=0, kind=kind, max_attempts=max_attempts, attempts=1, outcome="ok")
+    attempt = AttemptFacts(call=call, number=1, started_ns=0, outcome="ok")
+    brief = Brief(attributes.call_started(call, _NONE, "none", b""), attributes.attempt_span(attempt, _NONE), {}, {})
+    attributes.call_ended(brief.ended_call, call, "none")
     attributes.attempt_ended(brief.ended_attempt, attempt)
     return brief
-
-
-def records(called: Called, began_ns: int, ended_ns: int) -> AttemptFacts:
-    """The records of such a call: its attempt's, which has the call's."""
-    attempt = _succeeded(called.name, called.function, called.kind, called.max_attempts)
-    for facts in (attempt, attempt.call):
-        facts.started_ns, facts.ended_ns = began_ns, ended_ns
-    attempt.call.capture, attempt.call.begun_ns = called.capture, began_ns
-    return attempt
-
-
-def _succeeded(name: str, function: str, kind: str, max_attempts: int | None) -> AttemptFacts:
-    call = CallFacts(run=None, name=name, function=function, started_ns=0, kind=kind, max_attempts=max_attempts, attempts=1, outcome="ok")
-    return AttemptFacts(call=call, number=1, started_ns=0, outcome="ok")
 
 
 def remember_failure(failures: list[BaseException], error: BaseException) -> None:

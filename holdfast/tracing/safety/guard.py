@@ -87,12 +87,16 @@ class Guarded:
         except Exception as error:  # noqa: BLE001 - counted and said once; see the class
             self._count(error)
 
-    def brief_passed(self, memo: Any, called: Called, ended_ns: int) -> None:
-        """See `holdfast.events.BriefTracer`."""
+    def brief_passed(self, memo: Any, called: Called, ended_ns: int) -> bool:
+        """See `holdfast.events.BriefTracer`; False as soon as one of the observers wants to be told of successes by now."""
         try:
-            self._brief.brief_passed(memo, called, ended_ns)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+            for wants in self._wants_successes:
+                if wants():
+                    return False
+            return self._brief.brief_passed(memo, called, ended_ns)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
         except Exception as error:  # noqa: BLE001 - counted and said once; see the class
             self._count(error)
+            return True
 
     def brief_recorded(self, memo: Any, attempt: AttemptFacts) -> None:
         """See `holdfast.events.BriefTracer`."""

@@ -96,7 +96,7 @@ class Outlet:
         return service_of(self._provider.resource)
 
 
-class Trace(msgspec.Struct):
+class Trace(msgspec.Struct, eq=False):
     """What the spans of a trace share.
 
     Attributes:

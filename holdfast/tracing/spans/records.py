@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class SpanRow(msgspec.Struct, array_like=True, frozen=True):
@@ -46,6 +49,21 @@ class SpanRow(msgspec.Struct, array_like=True, frozen=True):
     def seconds(self) -> float:
         """How long it took."""
         return max(0, self.end_ns - self.start_ns) / 1e9
+
+
+def in_order(rows: Iterable[SpanRow]) -> list[SpanRow]:
+    """The spans of a trace in order of time; what began at the moment at which its parent did comes after it."""
+    all_rows = list(rows)
+    parents = {row.span_id: row.parent_id for row in all_rows}
+    depths: dict[str, int] = {}
+    for row in all_rows:
+        path, span_id = list[str](), row.span_id
+        while span_id in parents and span_id not in depths:
+            depths[span_id] = 0  # should somebody's spans be one another's parents
+            path.append(span_id)
+            span_id = parents[span_id]
+        depths |= {below: depth for depth, below in enumerate(reversed(path), depths.get(span_id, -1) + 1)}
+    return sorted(all_rows, key=lambda row: (row.start_ns, depths[row.span_id]))
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=repr)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from holdfast import clock
-from holdfast.tracing.spans.records import decode
+from holdfast.tracing.spans.records import decode, in_order
 from holdfast.tracing.store import tree
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def ids(connection: Connection) -> list[str]:
 def spans(connection: Connection, trace_id: str) -> list[SpanRow]:
     """All spans of a trace, in order of time."""
     found = connection.execute("SELECT data FROM spans WHERE trace_id = ?", (trace_id,))
-    return sorted((decode(data) for (data,) in found), key=lambda row: row.start_ns)
+    return in_order(decode(data) for (data,) in found)
 
 
 def durations(connection: Connection, keys: Iterable[tree.SpanKey]) -> dict[tree.SpanKey, float]:

@@ -7,6 +7,7 @@ import gc
 from contextvars import copy_context
 
 import pytest
+import structlog
 import tenacity
 from opentelemetry import trace
 from opentelemetry.metrics import NoOpMeterProvider
@@ -22,7 +23,9 @@ from holdfast.tracing.observers.settings import Settings
 from holdfast.tracing.observers.spans import SpanObserver
 from holdfast.tracing.safety import firewall
 from holdfast.tracing.safety.guard import Guarded
+from holdfast.tracing.setup._configure import configure
 from holdfast.tracing.spans import ids
+from holdfast.tracing.store.database import TraceStore
 from tests.tracing.conftest import Counted, Recorder, literal
 
 
@@ -34,8 +37,9 @@ class Told:
         self.ways = []
 
     def brief_passed(self, *args):
-        self.ways.append("brief")
-        super().brief_passed(*args)
+        is_told = super().brief_passed(*args)
+        self.ways += ["brief"] * is_told
+        return is_told
 
     def brief_recorded(self, memo, attempt):
         self.ways.append("records after all")
@@ -211,7 +215,7 @@ def a_coroutine(colour, clock, _):
 
 PROGRAMS = {
     "success": (success, ["brief"], ""),
-    "words": (in_words_of_the_user, ["brief", "records after all"], ""),
+    "words": (in_words_of_the_user, ["records after all"], ""),
     "name and end": (another_name_and_an_end, ["brief"], ""),
     "nested": (one_in_another, ["brief", "brief"], ""),
     "not sampled": (not_sampled, ["brief"], ""),
@@ -324,23 +328,94 @@ def test_a_task_may_ask_for_more_than_the_process(watched):
     assert ["brief"] == watched(asking("none"), capture="values")[1]
 
 
-def test_nothing_of_the_users_is_kept_for_the_backend(monkeypatch):
-    """A queue is long, and arguments and results may be large."""
+@pytest.mark.parametrize("added", [False, True], ids=["brief", "records"])
+def test_nothing_of_the_users_is_kept_for_the_backend(added):
+    """A queue is long, and arguments, results and what a function closes over may be large."""
 
     class Large:
         """Somebody's."""
+
+        def answer(self, _):
+            if added:
+                trace.get_current_span().set_attribute("city", "Oslo")
+            return Large()
+
+    def closing(large):
+        return resilient(lambda argument: (large, argument) and Large())
 
     recorder = Recorder("light")
     kept = []
     recorder.send = kept.append
     recorder.outlet.lanes = (recorder,)
     events.observe(Guarded(LightObserver(recorder.outlet, Settings())))
-    resilient(lambda _: Large())(Large())
+    resilient(Large().answer)(Large())
+    closing(Large())(Large())
     events.observe(None)
 
-    assert 2 == len(kept)
+    assert 4 == len(kept)
     gc.collect()
     assert not [each for each in gc.get_objects() if type(each) is Large]
+    assert ["attempt", "task"] * 2 == [span.attributes["holdfast.span.type"] for span in kept]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda settings, lines, metrics: setattr(settings, "capture", "values"),
+        lambda settings, lines, metrics: setattr(settings, "attempt_spans", "failures"),
+        lambda settings, lines, metrics: setattr(lines, "_least", events.DEBUG),
+        lambda settings, lines, metrics: setattr(metrics, "_provider", NoOpMeterProvider()),
+    ],
+    ids=["capture", "attempt spans", "lines", "metrics"],
+)
+@pytest.mark.parametrize("kind", ["sdk", "light"])
+def test_what_is_wanted_since_the_call_began_is_told(kind, colour, change, monkeypatch):
+    """A decorated main that sets things up sees its own end."""
+    recorder, settings = Recorder(kind), Settings()
+    observer, lines, metrics = told(recorder, settings), LineObserver(events.WARNING), MetricObserver()
+    ended = []
+    for each in (lines, metrics):
+        monkeypatch.setattr(each, "call_ended", lambda call: ended.append((call.outcome, call.result)))
+    events.observe(Guarded(observer, lines, metrics))
+    assert "good" == colour.run(resilient(colour.define(lambda: change(settings, lines, metrics) or "good")))
+    events.observe(None)
+
+    assert (["records after all"], [("ok", "good")] * 2) == (observer.ways, ended)
+    assert 2 == len(recorder.spans())
+    assert (settings.capture == "values") == ("holdfast.output" in recorder.spans()[-1].attributes)
+
+
+def test_lines_that_are_not_written_want_no_records(watched):
+    """An application whose structlog is at INFO has the brief way."""
+    quiet = structlog.wrap_logger(structlog.PrintLogger(), wrapper_class=structlog.make_filtering_bound_logger(events.INFO))
+    lines = LineObserver(logger=quiet)
+    lines._is_enabled = lambda level: level >= events.INFO
+
+    assert ["brief"] == watched(success, lines)[1]
+
+
+class Second(Nosy):
+    """Would make do without records, too."""
+
+    heard = ()
+
+    def brief_started(self, *_):
+        return "memo"
+
+    def brief_passed(self, *_):
+        self.heard += ("passed",)
+        return True
+
+    def brief_recorded(self, *_):
+        self.heard += ("recorded",)
+
+
+def test_where_two_would_make_do_both_get_records(watched):
+    """Each has something to remember of the call, and there is one place for it."""
+    second = Second()
+
+    assert ["records"] == watched(success, second)[1]
+    assert () == second.heard
 
 
 @pytest.mark.parametrize("kind", ["sdk", "light"])
@@ -401,3 +476,19 @@ def test_while_there_is_no_provider_there_are_no_spans(colour, fresh):
     events.observe(None)
 
     assert (["brief", "records after all"], 0) == (observer.ways, guarded.failures)
+
+
+def test_the_store_shows_a_call_before_its_attempt(fresh, tmp_path):
+    """They begin at the same moment."""
+    tmp_path.chmod(0o700)
+    with configure(path=tmp_path / "t.db", lines=False) as handle:
+        fetch = resilient(name="fetch")(lambda: None)
+        for _ in range(20):
+            fetch()
+        assert handle.flush(60)
+    store = TraceStore(tmp_path / "t.db")
+    traces = [store.spans(run.trace_id) for run in store.runs(limit=50)]
+    store.close()
+
+    assert [["fetch", "fetch attempt 1"]] * 20 == [[row.name for row in rows] for rows in traces]
+    assert all(rows[0].start_ns == rows[1].start_ns for rows in traces)

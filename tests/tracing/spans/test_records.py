@@ -1,0 +1,34 @@
+"""Spans as plain data, and their order."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfast.tracing.spans.records import SpanRow, in_order
+
+
+def row(span_id, parent_id="", start=0):
+    return SpanRow("t", span_id, parent_id, "x", start, start)
+
+
+@given(st.lists(st.tuples(st.integers(-1, 30), st.integers(0, 3)), max_size=30), st.randoms())
+def test_parents_come_before_what_began_with_them(drawn, random):
+    """Whatever order they are in: a parent that began no later stands before, and nobody is lost."""
+    rows = [row(str(n), str(parent) if parent < n else "", start) for n, (parent, start) in enumerate(drawn)]
+    random.shuffle(rows)
+    ordered = in_order(rows)
+
+    place = {each.span_id: n for n, each in enumerate(ordered)}
+    known = {each.span_id: each for each in rows}
+    assert sorted(known) == sorted(place)
+    assert [each.start_ns for each in ordered] == sorted(each.start_ns for each in rows)
+    for each in rows:
+        parent = known.get(each.parent_id)
+        if parent is not None and parent.start_ns == each.start_ns:
+            assert place[parent.span_id] < place[each.span_id]
+
+
+def test_spans_that_are_one_anothers_parents_are_there():
+    """Somebody's mistake is no reason to hang, or to lose any."""
+    assert {"a", "b", "c"} == {each.span_id for each in in_order([row("a", "b"), row("b", "a"), row("c", "c")])}
