@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 UNSTABLE = frozenset(
     {
-        *(names.RUN_ID, names.THREAD_ID, names.CONVERSATION_ID, names.SESSION_ID),
+        *(names.RUN_ID, names.THREAD_ID, names.SESSION_ID),
         *(names.CACHE_ORIGIN_TRACE_ID, names.CACHE_ORIGIN_SPAN_ID, names.CACHE_KEY_HASH, names.CACHE_NAMESPACE, names.CACHE_ORDINAL),
         *(names.EXCEPTION_STACKTRACE, names.ERROR_LOCATION, names.QUEUE_WAIT_S),
     }

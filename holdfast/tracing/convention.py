@@ -44,10 +44,7 @@ RUN_ID = _attribute(
     "holdfast.run.id", "str", "RTA", "The run; also its trace id when holdfast set up tracing", "01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10"
 )
 THREAD_ID = _attribute("holdfast.thread.id", "str", "RTA", "The thread the run belongs to", "trip-1")
-CONVERSATION_ID = _attribute(
-    "gen_ai.conversation.id", "str", "RTA", "The thread, under the name AI backends look for; only when one was given", "trip-1"
-)
-SESSION_ID = _attribute("session.id", "str", "RTA", "The same for session views", "trip-1")
+SESSION_ID = _attribute("session.id", "str", "RTA", "The thread, under the name session views look for; only when one was given", "trip-1")
 WORKFLOW_NAME = _attribute("holdfast.workflow.name", "str", "RTA", "Name of the entrypoint", "plan")
 TASK_NAME = _attribute("holdfast.task.name", "str", "TA", "Name of the task", "forecast")
 TASK_INDEX = _attribute("holdfast.task.index", "int", "TA", "Ordinal of the call within its run, from 1", "3")
@@ -145,7 +142,7 @@ CACHE_RESULT = _attribute(
     "hit",
 )
 CACHE_NAMESPACE = _attribute(
-    "holdfast.cache.namespace", "str", "T", "Whose values: task and version or code fingerprint", "app.weather.forecast:9f2c41d0a7b3e865"
+    "holdfast.cache.namespace", "str", "T", "Whose values: task and version or code fingerprint", "app.weather.forecast@9f2c41d0a7b3e865"
 )
 CACHE_KEY_HASH = _attribute(
     "holdfast.cache.key_hash", "str", "T", "12 hex digits that tell keys apart: a salted hash, never the key", "5be1d0a93c77"

@@ -29,7 +29,7 @@ def shared(run_id: str, thread_id: str, name: str) -> Attributes:
     """The same of a run that is known by these alone."""
     attributes: Attributes = {names.RUN_ID: run_id, names.THREAD_ID: thread_id, names.WORKFLOW_NAME: name}
     if thread_id != run_id:
-        attributes[names.CONVERSATION_ID] = attributes[names.SESSION_ID] = thread_id
+        attributes[names.SESSION_ID] = thread_id
     return attributes
 
 
@@ -194,13 +194,13 @@ def _retries(attributes: Attributes, call: CallFacts) -> None:
         if call.attempts > 1:
             attributes[names.RETRY_COUNT] = call.attempts - 1
     if call.waited_s > 0:
-        attributes[names.RETRY_WAITED_S] = call.waited_s
+        attributes[names.RETRY_WAITED_S] = round(call.waited_s, 6)
     if call.stop_reason:
         attributes[names.RETRY_STOP_REASON] = str(call.stop_reason)
 
 
 def _decision(attributes: Attributes, attempt: AttemptFacts) -> None:
-    attributes[names.RETRY_WAIT_S] = attempt.wait_s
+    attributes[names.RETRY_WAIT_S] = round(attempt.wait_s, 6)
     if attempt.reason:
         attributes[names.RETRY_REASON] = str(attempt.reason)
     if attempt.policy:

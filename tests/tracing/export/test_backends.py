@@ -127,7 +127,6 @@ SHARED = {
     "holdfast.run.id": RUN_ID,
     "holdfast.thread.id": "trip-1",
     "holdfast.workflow.name": "plan",
-    "gen_ai.conversation.id": "trip-1",
     "session.id": "trip-1",
 }
 FORECAST = {**SHARED, "holdfast.task.name": "forecast", "holdfast.task.index": 1, "holdfast.attempt.max": 2}
@@ -292,8 +291,10 @@ def place(order, parent):
 def expected_attributes(backend):
     added = OPENINFERENCE if OWN[backend] else {}
     places = {name: place(*where) for name, where in STANDING.items()} if backend == "langsmith" else {}
+    spoken = {"gen_ai.conversation.id": "trip-1"} if OWN[backend] else {}
     return {
-        name: {**neutral, **added.get(name, {}), **OWN[backend].get(name, {}), **places.get(name, {})} for name, neutral in NEUTRAL.items()
+        name: {**neutral, **spoken, **added.get(name, {}), **OWN[backend].get(name, {}), **places.get(name, {})}
+        for name, neutral in NEUTRAL.items()
     }
 
 

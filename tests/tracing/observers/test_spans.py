@@ -408,9 +408,7 @@ def test_a_given_thread_is_named_for_session_views_too(play, recorder):
         pass
 
     for span in recorder.literals().values():
-        assert {"holdfast.thread.id": "trip-1", "session.id": "trip-1", "gen_ai.conversation.id": "trip-1"}.items() <= span[
-            "attributes"
-        ].items()
+        assert {"holdfast.thread.id": "trip-1", "session.id": "trip-1"}.items() <= span["attributes"].items()
 
 
 def test_a_client_is_a_client_where_the_call_is_made(play, recorder):
