@@ -36,10 +36,12 @@ def with_left_open(connection: Connection, rows: Sequence[SpanRow]) -> Sequence[
     told = {(row.trace_id, row.span_id): row for row in rows}
     for run in runs:
         run_id = str(run.attributes.get(names.RUN_ID, ""))
-        of_trace = [row for row in _rows(connection, run.trace_id) if (row.trace_id, row.span_id) not in told]
+        stored = _rows(connection, run.trace_id)
+        of_trace = [row for row in stored if (row.trace_id, row.span_id) not in told]
         of_trace += [row for row in told.values() if row.trace_id == run.trace_id]
         inside = [node.row for node in tree.walk(tree.of_run(tree.build(of_trace), run_id))]
-        seen_ns = max(row.end_ns for row in inside)
+        cut_off = [row for row in stored if (row.is_open or is_crashed(row)) and row.attributes.get(names.RUN_ID) == run_id]
+        seen_ns = max(row.end_ns for row in (*inside, *cut_off))  # its record, from which it is told now, may know of less than was seen
         for row in inside:  # spans of the user's, which do not say whose they are, as well
             if row.attributes.get(names.RUN_ID, run_id) == run_id and (row.is_open or is_crashed(row)):
                 told[row.trace_id, row.span_id] = crashed(row, seen_ns)

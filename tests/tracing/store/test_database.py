@@ -18,6 +18,7 @@ from holdfast import events
 from holdfast.errors import PolicyError, StoreError
 from holdfast.testing import FakeClock
 from holdfast.tracing import store as store_room
+from holdfast.tracing.killed.crashed import crashed
 from holdfast.tracing.spans.records import SpanRow, encode
 from holdfast.tracing.store.choice import Choice
 from holdfast.tracing.store.database import SCHEMA, RunSummary, TraceStore, default_path
@@ -775,3 +776,19 @@ def test_the_package_offers_what_programs_read_runs_with():
     assert (Choice, RunSummary, TraceStore) == (store_room.Choice, store_room.RunSummary, store_room.TraceStore)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         store_room.nonsense  # noqa: B018 - it is the point
+
+
+def test_a_run_that_was_seen_alive_after_its_last_step_died_then(make):
+    """Its record knows of steps alone; what looked at it once a second knows more, of it and of nobody else."""
+    store = make()
+    _, run = run_rows(1, at=NOW)
+    alive = msgspec.structs.replace(run, end_ns=run.start_ns + 3 * 10**9, is_open=True, attributes=begun(run))
+    elsewhere = {**begun(run), "holdfast.run.id": "another"}
+    other = msgspec.structs.replace(alive, span_id="f" * 16, end_ns=run.start_ns + 9 * 10**9, attributes=elsewhere)
+    store.write([alive, other])
+    store.write([crashed(alive, run.start_ns + 10**9)])
+    store.write([crashed(msgspec.structs.replace(alive, end_ns=0), run.start_ns + 10**9)])  # a second one that heals, say
+
+    shown = {row.span_id: row for row in store.spans(run.trace_id)}
+    assert (3.0, "crashed") == (shown[run.span_id].seconds, shown[run.span_id].attributes["holdfast.run.outcome"])
+    assert [3.0] == [listed.duration_s for listed in store.runs() if listed.run_id == "run-0001"]
