@@ -33,7 +33,17 @@ def trimmed(error: E) -> E:
     Where our code itself raised it, a `HoldfastError` says in words what to do and keeps no frame of ours; any other keeps the last: it
     may be our mistake. Set by `with_traceback`: a frozen dataclass does not let its attributes be assigned.
     """
-    return error.with_traceback(_of_users(error.__traceback__, is_told=issubclass(type(error), HoldfastError)))
+    BaseException.with_traceback(error, _of_users(error.__traceback__, is_told=issubclass(type(error), HoldfastError)))  # theirs may refuse
+    return error
+
+
+def bared(error: E) -> E:
+    """The same for one that was `trimmed` before it was raised again: of its traceback only the beginning is ours by now."""
+    theirs = _past_ours(error.__traceback__)
+    if theirs is None:
+        return trimmed(error)
+    BaseException.with_traceback(error, theirs)
+    return error
 
 
 def trims(fn: Callable[P, R]) -> Callable[P, R]:

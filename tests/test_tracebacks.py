@@ -219,6 +219,32 @@ def test_a_plain_function_that_is_observed_shows_as_few(wrong: str, is_async: bo
     assert len(ours(caught.value)) == (0 if wrong == "nothing" else 1)
 
 
+class Stubborn(BaseException):
+    """Lets nobody touch its traceback."""
+
+    def with_traceback(self, tb: object) -> Any:
+        raise TypeError("not this one")
+
+
+class Failing(Stubborn, Exception):
+    """The same, as a failure."""
+
+
+@pytest.mark.parametrize("kind", [Stubborn, Failing])
+@pytest.mark.parametrize("is_observed", [False, True])
+def test_an_error_that_refuses_is_raised_as_it_is(kind: type[BaseException], is_observed: bool) -> None:
+    """What it has of its own is not asked."""
+
+    @resilient(retry_policy=())
+    def stubborn() -> None:
+        raise kind
+
+    with recorded_briefly() if is_observed else nullcontext(), pytest.raises(kind) as caught:
+        stubborn()
+
+    assert len(ours(caught.value)) == 0
+
+
 @contextmanager
 def recorded_briefly() -> Iterator[None]:
     """Somebody observes who makes do without records."""

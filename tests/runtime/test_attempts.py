@@ -13,6 +13,7 @@ import tenacity
 
 from holdfast import NodeTimeoutError, RetryPolicy, events, resilient
 from holdfast.events import AttemptFacts, CallFacts
+from holdfast.runtime import _ports
 from holdfast.testing import FakeClock, recorded
 
 FIRST = RetryPolicy(max_attempts=5, retry_on=ConnectionError, initial_interval=1, jitter=False)
@@ -347,3 +348,28 @@ def test_calls_that_need_more_than_their_function_have_records(colour: Any, monk
     colour.run(resilient(**options)(colour.define(lambda: "good")))
 
     assert "call_started" == observer.told[0][0]
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("where", ["judging", "waiting"])
+def test_what_ends_the_program_ends_the_call_too(
+    colour: Any, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException], where: str
+) -> None:
+    """Between the first attempt, told in brief, and a second: whoever observes is told how both came out."""
+    observer = Brief("memo")
+    monkeypatch.setattr(events, "observer", observer)
+
+    def stop(*_: Any) -> Any:
+        raise kind
+
+    if where == "waiting":
+        for name in ("pause_sync", "pause_async"):
+            monkeypatch.setattr(_ports, name, stop)
+    policy = RetryPolicy(retry_on=ConnectionError, initial_interval=1, before_retry=stop if where == "judging" else None)
+
+    with FakeClock(start=10.0), pytest.raises(kind):
+        colour.run(ending(colour, [ConnectionError("no")], retry_policy=policy))
+
+    said = "cancelled" if kind is KeyboardInterrupt else "error"
+    assert ["brief_started", "brief_recorded"] == [told[0] for told in observer.told[:2]]
+    assert [("attempt_ended", said if where == "judging" else "error"), ("call_ended", said)] == observer.told[2:]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
-from holdfast._frames import trimmed
+from holdfast._frames import bared, trimmed
 from holdfast.policies.plan import USE
 from holdfast.runtime import _ports, attempts, lookup
 from holdfast.runtime._sync.call import perform, run_attempts
@@ -50,7 +50,7 @@ def _quick(plan: Plan) -> Callable[..., Any]:
             if call.error is not None:
                 raise call.pop_error()  # noqa: TRY301 - its frame here is taken off below
         except BaseException as error:
-            trimmed(error)
+            bared(error)
             raise
         return value
 

@@ -217,9 +217,14 @@ class SpanObserver:
             return _UNSEEN
         brief = telling.in_brief(called.name, called.function, called.kind, called.max_attempts)
         inside = propagation.current()
-        call = self.tracer.start_span(called.name, inside, SpanKind.INTERNAL, brief.call, (), began_ns)
+        # Samplers may write into what they are given, and these are all calls' own.
+        call = self.tracer.start_span(called.name, inside, SpanKind.INTERNAL, brief.call.copy(), (), began_ns)
         name, kind = telling.name_of(called.name, 1), telling.kind_of(called)
-        span = self.tracer.start_span(name, with_span(call, inside), kind, brief.attempt, (), began_ns)
+        try:
+            span = self.tracer.start_span(name, with_span(call, inside), kind, brief.attempt.copy(), (), began_ns)
+        except BaseException:
+            call.end(began_ns or None)  # it begins anew, with records
+            raise
         return _Brief(brief, call, span, inside, otel_context.attach(with_span(span, otel_context.get_current())))
 
     def brief_passed(self, memo: Any, called: Called, ended_ns: int) -> bool:
@@ -228,18 +233,16 @@ class SpanObserver:
             return False
         if memo is not _UNSEEN:
             otel_context.detach(memo.token)
-            for span, known in ((memo.attempt, memo.known.ended_attempt), (memo.call, memo.known.ended_call)):
-                if span.is_recording():
-                    _set(span, known)
-                span.end(ended_ns)
+            try:
+                _end(memo.attempt, memo.known.ended_attempt, ended_ns)
+            finally:
+                _end(memo.call, memo.known.ended_call, ended_ns)
         return True
 
     def brief_recorded(self, memo: Any, attempt: AttemptFacts) -> None:
         """Give the records their spans."""
         if memo is not _UNSEEN:
-            call = attempt.call
-            call.memo = state = _CallState(memo.context, memo.call, is_attempt=False)
-            call.trace_id, call.span_id = state.ids()
+            attempt.call.memo = _CallState(memo.context, memo.call, is_attempt=False)
             attempt.memo = _AttemptState(memo.attempt, memo.token)
 
     def attempt_started(self, attempt: AttemptFacts) -> None:
@@ -335,6 +338,13 @@ def _close(span: Span, facts: RunFacts | CallFacts | AttemptFacts, known: attrib
     _set(span, known)
     telling.set_status(span, facts)
     span.end(facts.ended_ns or None)
+
+
+def _end(span: Span, known: attributes.Attributes, ended_ns: int) -> None:
+    """Unless it is not recorded, or the user has ended it."""
+    if span.is_recording():
+        _set(span, known)
+        span.end(ended_ns or None)
 
 
 def _set(span: Span, known: attributes.Attributes) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections import Counter
 from contextvars import copy_context
+from logging import WARNING
 
 import pytest
 import structlog
 import tenacity
 from opentelemetry import trace
 from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision, ParentBased, SamplingResult
 from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags
 
 from holdfast import RetryPolicy, events, resilient
@@ -492,3 +496,73 @@ def test_the_store_shows_a_call_before_its_attempt(fresh, tmp_path):
 
     assert [["fetch", "fetch attempt 1"]] * 20 == [[row.name for row in rows] for rows in traces]
     assert all(rows[0].start_ns == rows[1].start_ns for rows in traces)
+
+
+class Meddling(ParentBased):
+    """A sampler that writes into the attributes it is given, and notes them."""
+
+    def __init__(self):
+        super().__init__(ALWAYS_ON)
+        self.given = []
+
+    def should_sample(self, context, trace_id, name, kind=None, attributes=None, *more, **options):
+        self.given.append(dict(attributes))
+        attributes["first"] = len(self.given) == 1
+        return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes)
+
+
+def test_what_a_sampler_writes_is_of_one_span(colour):
+    """The next call of the task begins with what is known of it alone."""
+    sampler = Meddling()
+    observer = SpanObserver(TracerProvider(sampler=sampler, shutdown_on_exit=False).get_tracer("x"))
+    events.observe(Guarded(observer))
+    fetch = resilient(name="meddled with")(colour.define(lambda: None))
+    for _ in range(2):
+        colour.run(fetch)
+    events.observe(None)
+
+    assert 4 == len(sampler.given)
+    assert [[], []] == [[name for name in each if name == "first"] for each in sampler.given[2:]]
+    assert sampler.given[2:] == sampler.given[:2]
+
+
+class Faulty(SpanProcessor):
+    """Raises for spans of attempts, at the begin or the end, and counts."""
+
+    def __init__(self, where):
+        self.where = where
+        self.open = Counter()
+
+    def on_start(self, span, parent_context=None):
+        self.open[span.name] += 1
+        if self.where == "start" and "attempt" in span.name:
+            self.open[span.name] -= 1  # the SDK never gives it to anybody
+            raise ZeroDivisionError
+
+    def on_end(self, span):
+        self.open[span.name] -= 1
+        if self.where == "end" and "attempt" in span.name:
+            raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("where", ["start", "end"])
+def test_a_processor_that_raises_leaves_no_span_open(colour, where):
+    """That of the call ends, whatever becomes of its attempt's."""
+    provider, processor = TracerProvider(shutdown_on_exit=False), Faulty(where)
+    provider.add_span_processor(processor)
+    guarded = Guarded(SpanObserver(provider.get_tracer("x")))
+    events.observe(guarded)
+    assert "good" == colour.run(resilient(name="fetch")(colour.define(lambda: "good")))
+    events.observe(None)
+
+    assert guarded.failures > 0
+    assert {"fetch", "fetch attempt 1"} == set(processor.open)
+    assert {0} == set(processor.open.values())
+
+
+def test_a_span_that_the_user_ended_is_ended_once(watched, caplog):
+    """And nobody is warned of it."""
+    spans, ways, _ = watched(another_name_and_an_end)
+
+    assert (["brief"], []) == (ways, [record for record in caplog.records if record.levelno >= WARNING])
+    assert 5 == spans[0][3]["time"][1]

@@ -29,6 +29,14 @@ def test_parents_come_before_what_began_with_them(drawn, random):
             assert place[parent.span_id] < place[each.span_id]
 
 
+def test_a_tree_in_one_moment():
+    """Whoever is asked for first: the depth of those above is known by then, or is not."""
+    rows = [row("D", "B"), row("C", "B"), row("B", "A"), row("A")]
+
+    assert ["A", "B", "D", "C"] == [each.span_id for each in in_order(rows)]
+    assert ["A", "B", "C", "D"] == [each.span_id for each in in_order(reversed(rows))]
+
+
 def test_spans_that_are_one_anothers_parents_are_there():
     """Somebody's mistake is no reason to hang, or to lose any."""
     assert {"a", "b", "c"} == {each.span_id for each in in_order([row("a", "b"), row("b", "a"), row("c", "c")])}

@@ -367,6 +367,15 @@ def test_failures_and_successes_push_one_another_out_no_more_than_hits(make, man
     assert [0, 2, 2, 0, 0, 2, 2] == [len(store.spans(f"{n:032x}")) for n in range(1, 8)]
 
 
+def test_a_trace_in_which_one_of_several_runs_failed_is_kept_as_a_failure(make):
+    """Its successes are younger, and pushed out nothing."""
+    store = make(keep_runs=1)
+    store.write(run_rows(1, at=NOW, status="error", trace=1) + run_rows(2, at=NOW + 1, trace=1))
+    store.write(run_rows(3, at=NOW + 2) + run_rows(4, at=NOW + 3))
+
+    assert {4, 1} == {int(run.trace_id, 16) for run in store.runs()}
+
+
 def test_a_refresh_that_failed_is_counted_with_refreshes(make):
     """A source that is down fails them all."""
     store = make(keep_runs=2)
