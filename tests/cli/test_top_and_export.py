@@ -7,6 +7,7 @@ import http.server
 import json
 import re
 import threading
+import time
 
 import pytest
 
@@ -198,3 +199,23 @@ def test_export_that_fails_says_why(command, filled, tmp_path):  # noqa: F811
     )
     missing = tmp_path / "nowhere" / "x.json"
     assert (1, "", f"Error: {missing} cannot be written: No such file or directory\n") == command("export", "--to", str(missing))
+
+
+def test_export_has_a_call_before_its_attempt(command, path, tmp_path):  # noqa: F811
+    """Though they began at one moment, and the attempt, which ends first, was written first."""
+    store = TraceStore(path)
+    known, now = {"holdfast.task.name": "forecast"}, time.time_ns()
+    for n in range(1, 4):
+        task = SpanRow(f"{n:032x}", "b" * 16, "", "forecast", now, now + 9, attributes={**known, "holdfast.span.type": "task"})
+        tried = SpanRow(
+            f"{n:032x}", "a" * 16, "b" * 16, "forecast attempt 1", now, now + 9, attributes={**known, "holdfast.span.type": "attempt"}
+        )
+        store.write([tried, task])
+    store.close()
+    every = tmp_path / "runs.jsonl"
+    assert 0 == command("export", "--all", "--to", str(every))[0]
+
+    assert 3 == len(every.read_text(encoding="utf-8").splitlines())
+    for line in every.read_text(encoding="utf-8").splitlines():
+        (scoped,) = json.loads(line)["resourceSpans"][0]["scopeSpans"]
+        assert ["forecast", "forecast attempt 1"] == [span["name"] for span in scoped["spans"]]
