@@ -14,7 +14,6 @@ from holdfast.runtime import cache_entry, stream
 from holdfast.runtime.context import current
 from holdfast.runtime.foreign import add_note, described, shown
 from holdfast.runtime.signals import is_signal
-from holdfast.runtime.state import Call
 from holdfast.runtime.unawaited import COROUTINE, refuse_coroutine
 from holdfast.values.marks import RESULT
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from holdfast.events import BriefTracer
     from holdfast.policies.plan import Plan
     from holdfast.runtime.journal import Journal
+    from holdfast.runtime.state import Call
 
 
 def begin(call: Call) -> None:
@@ -45,10 +45,11 @@ def begin(call: Call) -> None:
         call.observer.attempt_started(call.attempt)
 
 
-def begun(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], started: float) -> Call:
-    """A call whose first attempt was made outside the driver."""
-    call = Call(plan, args, kwargs)
+def begun(call: Call, started: float, observer: BriefTracer, memo: Any, began_ns: int) -> Call:
+    """A call whose first attempt was made outside the driver; with its records, if it was told in brief when it began."""
     call.number, call.started = 1, started
+    if memo is not None:
+        _record(call, observer, memo, began_ns)
     return call
 
 
@@ -61,8 +62,7 @@ def judge(call: Call, value: Any, error: BaseException | None) -> float | None:
         return None
 
 
-def record(call: Call, observer: BriefTracer, memo: Any, began_ns: int) -> None:
-    """Make the records of a call and its first attempt after all, which were told of in brief when they began."""
+def _record(call: Call, observer: BriefTracer, memo: Any, began_ns: int) -> None:
     call.record(observer, began_ns)
     if call.facts is not None:
         call.facts.attempts = call.number

@@ -10,7 +10,7 @@ from holdfast.policies.plan import USE
 from holdfast.runtime import _ports, attempts, lookup
 from holdfast.runtime._async.call import perform, run_attempts
 from holdfast.runtime.state import Call
-from holdfast.runtime.unawaited import COROUTINE, refuse_coroutine
+from holdfast.runtime.unawaited import COROUTINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,20 +30,27 @@ def _quick(plan: Plan) -> Callable[..., Any]:
     fn = plan.fn
 
     async def resilient(*args: Any, **kwargs: Any) -> Any:
+        observer: Any = None  # told of the call in brief, where there is a memo
+        began_ns, memo = 0, None
         try:
             if events.observer is not None or events.detect() is not None:
-                return await _observed(plan, args, kwargs)
+                observer, began_ns = events.observer, clock.current.time_ns()
+                if hasattr(observer.__class__, "brief_started"):
+                    memo = observer.brief_started(plan, began_ns)
+                if memo is None:
+                    return await _with_records(plan, args, kwargs)
             started = clock.current.monotonic()
             try:
                 value = await fn(*args, **kwargs)
-            except Exception as error:  # noqa: BLE001 - the policy decides
-                call = attempts.begun(plan, args, kwargs, started)
-                delay = attempts.judge(call, None, error)
+                if type(value) is not COROUTINE and (memo is None or observer.brief_passed(memo, plan, clock.current.time_ns())):
+                    return value
+            except BaseException as error:  # noqa: BLE001 - the policy decides, or it is this call's outcome
+                call = attempts.begun(Call(plan, args, kwargs), started, observer, memo, began_ns)
+                value, delay = None, attempts.judge(call, None, error)
             else:
-                if type(value) is COROUTINE:
-                    refuse_coroutine(plan, value)
-                return value
-            value = await _after_first(call, None, delay)
+                call = attempts.begun(Call(plan, args, kwargs), started, observer, memo, began_ns)
+                delay = attempts.judge(call, value, None)
+            value = await _after_first(call, value, delay)
             if call.error is not None:
                 raise call.pop_error()  # noqa: TRY301 - its frame here is taken off below
         except BaseException as error:
@@ -54,29 +61,11 @@ def _quick(plan: Plan) -> Callable[..., Any]:
     return resilient
 
 
-async def _observed(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The same while somebody observes; without records, too, if they can do without: see `events.BriefTracer`."""
-    observer: Any = events.observer
-    started, began_ns = clock.current.monotonic(), clock.current.time_ns()
-    memo = observer.brief_started(plan, began_ns) if hasattr(observer.__class__, "brief_started") else None
-    if memo is None:
-        call = Call(plan, args, kwargs)
-        call.observe()
-        value = await perform(call)
-    else:
-        try:
-            value = await plan.fn(*args, **kwargs)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is this call's outcome
-            call = attempts.begun(plan, args, kwargs, started)
-            attempts.record(call, observer, memo, began_ns)
-            value, delay = None, attempts.judge(call, None, error)
-        else:
-            if type(value) is not COROUTINE and observer.brief_passed(memo, plan, clock.current.time_ns()):
-                return value
-            call = attempts.begun(plan, args, kwargs, started)
-            attempts.record(call, observer, memo, began_ns)
-            delay = attempts.judge(call, value, None)
-        value = await _after_first(call, value, delay)
+async def _with_records(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The same where somebody observes who cannot do without: see `events.BriefTracer`."""
+    call = Call(plan, args, kwargs)
+    call.observe()
+    value = await perform(call)
     if call.error is not None:
         raise call.pop_error()
     return value
