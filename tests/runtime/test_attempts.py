@@ -373,3 +373,42 @@ def test_what_ends_the_program_ends_the_call_too(
     said = "cancelled" if kind is KeyboardInterrupt else "error"
     assert ["brief_started", "brief_recorded"] == [told[0] for told in observer.told[:2]]
     assert [("attempt_ended", said if where == "judging" else "error"), ("call_ended", said)] == observer.told[2:]
+
+
+def test_what_is_raised_after_the_body_is_no_failure_of_it(colour: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An alarm's handler, say, while the end is told: a body that has done its work does not do it again."""
+
+    class Alarm(ConnectionError):
+        """Looks as if one might try again."""
+
+    def passed(*_: Any) -> bool:
+        raise Alarm
+
+    observer = Brief("memo")
+    monkeypatch.setattr(observer, "brief_passed", passed)
+    monkeypatch.setattr(events, "observer", observer)
+    paid: list[int] = []
+    with FakeClock(), pytest.raises(Alarm):
+        colour.run(resilient(colour.define(lambda: paid.append(1))))
+
+    assert [1] == paid
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_program_keeps_what_it_came_from(colour: Any, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]) -> None:
+    """Whatever its caller is handling; nobody observes."""
+    monkeypatch.setattr(events, "observer", None)
+
+    def fetch() -> None:
+        try:
+            raise KeyError("inner")
+        except KeyError:
+            raise kind  # noqa: B904 - the context is the point
+
+    with pytest.raises(kind) as caught:
+        try:
+            raise LookupError("outer")
+        except LookupError:
+            colour.run(resilient(retry_policy=())(colour.define(fetch)))
+
+    assert "inner" in repr(caught.value.__context__)

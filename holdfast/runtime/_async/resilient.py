@@ -33,21 +33,22 @@ def _quick(plan: Plan) -> Callable[..., Any]:
         observer: Any = None  # told of the call in brief, where there is a memo
         began_ns, memo = 0, None
         try:
+            started = clock.current.monotonic()
             if events.observer is not None or events.detect() is not None:
                 observer, began_ns = events.observer, clock.current.time_ns()
-                if hasattr(observer.__class__, "brief_started"):
-                    memo = observer.brief_started(plan, began_ns)
+                memo = observer.brief_started(plan, began_ns) if hasattr(observer.__class__, "brief_started") else None
                 if memo is None:
                     return await _with_records(plan, args, kwargs)
-            started = clock.current.monotonic()
             try:
                 value = await fn(*args, **kwargs)
-                if type(value) is not COROUTINE and (memo is None or observer.brief_passed(memo, plan, clock.current.time_ns())):
-                    return value
-            except BaseException as error:  # noqa: BLE001 - the policy decides, or it is this call's outcome
+            except BaseException as error:
+                if memo is None and not isinstance(error, Exception):  # nothing to decide, and nobody to tell
+                    raise
                 call = attempts.begun(Call(plan, args, kwargs), started, observer, memo, began_ns)
                 value, delay = None, attempts.judge(call, None, error)
             else:
+                if type(value) is not COROUTINE and (memo is None or observer.brief_passed(memo, plan, clock.current.time_ns())):
+                    return value
                 call = attempts.begun(Call(plan, args, kwargs), started, observer, memo, began_ns)
                 delay = attempts.judge(call, value, None)
             value = await _after_first(call, value, delay)
