@@ -205,6 +205,53 @@ def _hand_made_async(tracer: Any, log: Any, *, with_run: bool) -> Callable[[str]
     return run if with_run else call
 
 
+BARE = "three bare spans"
+_TEXT = "01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10"
+AT_START = (5, 8, 8)
+AT_END = (5, 2, 1)
+"""How many attributes the spans of a run, its call and the attempt have from the start, and beside these at the end: what `run_of_one` leaves."""
+
+
+def bare_spans(*, is_async: bool) -> Make:
+    """Three spans of the SDK inside one another with as many attributes, and nothing else: what no library that makes them can do without."""
+    started = [{f"holdfast.attribute.{n}": _TEXT for n in range(number)} for number in AT_START]
+    ended = [{f"holdfast.at_end.{n}": _TEXT for n in range(number)} for number in AT_END]
+
+    def make(stack: ExitStack) -> Measure:
+        from opentelemetry import trace
+
+        provider = batch_provider(stack)
+        tracer = provider.get_tracer("benchmarks")
+
+        def begin() -> list[Any]:
+            spans: list[Any] = []
+            for known in started:
+                around = trace.set_span_in_context(spans[-1]) if spans else None
+                spans.append(tracer.start_span("forecast attempt 1", around, attributes=known))
+            return spans
+
+        def end(spans: list[Any]) -> None:
+            for span, known in zip(reversed(spans), reversed(ended), strict=True):
+                span.set_attributes(known)
+                span.end()
+
+        def run(city: str) -> str:
+            spans = begin()
+            value = forecast(city)
+            end(spans)
+            return value
+
+        async def run_async(city: str) -> str:
+            spans = begin()
+            value = await forecast_async(city)
+            end(spans)
+            return value
+
+        return batches(stack, run_async if is_async else run, provider.force_flush, is_async=is_async, until_written=False)
+
+    return make
+
+
 def untraced_run(*, is_async: bool) -> Make:
     """A run of one call while nobody observes: what tracing adds to."""
 
@@ -254,6 +301,7 @@ def _row(
     most: float | None = None,
     until_written: bool = False,
     with_line: bool = False,
+    with_floor: bool = False,
 ) -> Row:
     is_async = colour == "async"
     peer = f"{HAND_MADE} + structlog" if with_line else HAND_MADE
@@ -265,7 +313,8 @@ def _row(
             "bare": Contestant(bare(is_async=is_async)),
             "holdfast": Contestant(ours(is_async=is_async, until_written=until_written), CALLS),
             peer: Contestant(hand_made(is_async=is_async, until_written=until_written, spans=spans, with_line=with_line), CALLS),
-        },
+        }
+        | ({BARE: Contestant(bare_spans(is_async=is_async), CALLS)} if with_floor else {}),
         note="the other side's spans are not stored" if until_written else "",
     )
 
@@ -307,6 +356,9 @@ ROWS = [
     ],
     *[_row("call, SDK batch export", colour, resilient_batch, spans=2, target=None) for colour in COLOURS],
     *[_sampled_out_row(colour) for colour in COLOURS],
-    *[_row("run + call + attempt, SDK batch export", colour, run_of_one, spans=3, target=70, most=2) for colour in COLOURS],
+    *[
+        _row("run + call + attempt, SDK batch export", colour, run_of_one, spans=3, target=70, most=2, with_floor=True)
+        for colour in COLOURS
+    ],
     *[_run_row(colour) for colour in COLOURS],
 ]
