@@ -62,18 +62,25 @@ def configure_local(stack: ExitStack, lines: bool | str) -> None:
     stack.enter_context(holdfast.tracing.configure(lines=lines))
 
 
-def batch_provider(stack: ExitStack, *, is_sampled: bool = True) -> Any:
-    """A tracer provider with the SDK's batch processor, in front of an exporter that turns spans into nothing; perhaps with a sampler that wants none."""
-    from opentelemetry.sdk.trace import TracerProvider
+def batch_provider(stack: ExitStack, *, is_sampled: bool = True, has_another: bool = False) -> Any:
+    """A tracer provider with the SDK's batch processor, in front of an exporter that reads spans and drops them.
+
+    Perhaps with a sampler that wants none, or with another processor, which could look at spans when they begin, and does nothing.
+    """
+    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
     from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
     class Nowhere(SpanExporter):
         def export(self, spans: Sequence[Any]) -> SpanExportResult:
+            for span in spans:
+                dict(span.attributes)
             return SpanExportResult.SUCCESS
 
     provider = TracerProvider(shutdown_on_exit=False, sampler=None if is_sampled else ALWAYS_OFF)
     provider.add_span_processor(BatchSpanProcessor(Nowhere()))
+    if has_another:
+        provider.add_span_processor(SpanProcessor())
     stack.callback(provider.shutdown)
     return provider
 
@@ -101,34 +108,34 @@ def entrypoint_of_one(*, is_async: bool) -> Callable[[str], Any]:
     return plan.invoke
 
 
-def run_of_one(*, is_async: bool, until_written: bool) -> Make:
+def run_of_one(*, is_async: bool, until_written: bool, has_another: bool = False) -> Make:
     """A run of one call in an application whose tracer provider is the global one: run, task and attempt."""
 
     def make(stack: ExitStack) -> Measure:
-        provider = _global_provider(stack)
+        provider = _global_provider(stack, has_another=has_another)
         fn = entrypoint_of_one(is_async=is_async)
         return batches(stack, fn, provider.force_flush, is_async=is_async, until_written=until_written)
 
     return make
 
 
-def resilient_batch(*, is_async: bool, until_written: bool, is_sampled: bool = True) -> Make:
+def resilient_batch(*, is_async: bool, until_written: bool, is_sampled: bool = True, has_another: bool = False) -> Make:
     """``@resilient`` in such an application: task and attempt."""
 
     def make(stack: ExitStack) -> Measure:
         import holdfast
 
-        provider = _global_provider(stack, is_sampled=is_sampled)
+        provider = _global_provider(stack, is_sampled=is_sampled, has_another=has_another)
         fn = holdfast.resilient(forecast_async if is_async else forecast)
         return batches(stack, fn, provider.force_flush, is_async=is_async, until_written=until_written)
 
     return make
 
 
-def _global_provider(stack: ExitStack, *, is_sampled: bool = True) -> Any:
+def _global_provider(stack: ExitStack, *, is_sampled: bool = True, has_another: bool = False) -> Any:
     from opentelemetry import trace
 
-    provider = batch_provider(stack, is_sampled=is_sampled)
+    provider = batch_provider(stack, is_sampled=is_sampled, has_another=has_another)
     trace.set_tracer_provider(provider)
     return provider
 
@@ -355,6 +362,10 @@ ROWS = [
         for colour in COLOURS
     ],
     *[_row("call, SDK batch export", colour, resilient_batch, spans=2, target=None) for colour in COLOURS],
+    *[
+        _row("call, SDK batch export and another processor", colour, partial(resilient_batch, has_another=True), spans=2, target=None)
+        for colour in COLOURS
+    ],
     *[_sampled_out_row(colour) for colour in COLOURS],
     *[
         _row("run + call + attempt, SDK batch export", colour, run_of_one, spans=3, target=70, most=2, with_floor=True)

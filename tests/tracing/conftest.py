@@ -13,7 +13,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.util._once import Once
@@ -25,7 +25,7 @@ from holdfast.tracing.observers.light import LightObserver
 from holdfast.tracing.observers.settings import Settings
 from holdfast.tracing.observers.spans import SpanObserver
 from holdfast.tracing.safety import firewall
-from holdfast.tracing.setup import _session, detect
+from holdfast.tracing.setup import _joined, _session, detect
 from holdfast.tracing.spans import ids
 from holdfast.tracing.spans.light_span import Outlet
 
@@ -60,8 +60,23 @@ def literal(span):
     return {name: part for name, part in parts.items() if name not in dull or dull[name] != part}
 
 
+class Nosy(SpanProcessor):
+    """A processor that might look at spans when they begin, so that all must be the SDK's; it writes their names down."""
+
+    def __init__(self) -> None:
+        self.begun, self.ended = [], []
+
+    def on_start(self, span, parent_context=None):
+        """Look at it."""
+        self.begun.append(span.name)
+
+    def on_end(self, span):
+        """And here."""
+        self.ended.append(span.name)
+
+
 class Recorder:
-    """A real SDK with an exporter in memory, and holdfast's spans made with it (``sdk``) or beside it (``light``)."""
+    """A real SDK with an exporter in memory, and holdfast's spans made with it (``sdk``), beside it (``light``), or handed to it (``joined``)."""
 
     def __init__(self, kind) -> None:
         self.kind = kind
@@ -69,8 +84,11 @@ class Recorder:
         self.provider = TracerProvider(id_generator=exporters.RunIdGenerator(), resource=RESOURCE, shutdown_on_exit=False)
         self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         self.tracer = self.provider.get_tracer("holdfast", schema_url="holdfast/1")
-        self.outlet = Outlet(self.provider)
-        self.outlet.lanes = (self,)
+        if kind == "joined":
+            self.outlet = _joined.joined(self.provider, lambda: True)
+        else:
+            self.outlet = Outlet(self.provider)
+            self.outlet.takers = (self,)
         self._light = []
 
     def send(self, span):
@@ -87,7 +105,7 @@ class Recorder:
     @property
     def ended(self):
         """Holdfast's own spans as backends get them."""
-        return self.spans() if self.kind == "sdk" else self._light
+        return self._light if self.kind == "light" else self.spans()
 
     def spans(self):
         """Ended spans, in the order of their ends."""
@@ -221,7 +239,7 @@ def raised(error):
         return caught
 
 
-@pytest.fixture(params=["sdk", "light"])
+@pytest.fixture(params=["sdk", "light", "joined"])
 def recorder(request, monkeypatch):
     monkeypatch.setattr(ids, "draw", Counted())
     return Recorder(request.param)

@@ -92,6 +92,11 @@ class LaneProcessor(SpanProcessor):
         if self._is_on and span.context is not None and span.context.trace_flags.sampled:
             self.lane.send(span)
 
+    def send(self, span: LightSpan) -> None:
+        """Queue a light span, which has ended and is sampled."""
+        if self._is_on:
+            self.lane.send(span)
+
     def shutdown(self) -> None:
         """Flush within the time an exit may take, then take nothing more."""
         if self._is_on:

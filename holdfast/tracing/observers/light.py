@@ -1,4 +1,4 @@
-"""LightObserver: light spans from facts, where the tracer provider is ours alone.
+"""LightObserver: light spans from facts, where nobody looks at a span before it has ended.
 
 It makes the same spans as `holdfast.tracing.observers.spans.SpanObserver`, where the tree is explained; the same tests run against both. What
 differs is the cost, so that a `LightSpan` is all there is: it is the ``memo`` of its facts, the current span, and what the backends get.
@@ -229,6 +229,7 @@ class LightObserver:
 
     def _place(self, current: Context, trace_id: int) -> tuple[Trace, LightSpan | SpanContext | None]:
         """The trace and the parent of a span that begins where ``current`` is; a new trace has this id, 0 leaves it to chance."""
+        self.outlet.refresh()
         above = current.get(SPAN_KEY)
         if above is None and propagation.inherited() is None:
             return Trace(self.outlet, trace_id or ids.draw(128) or 1), None

@@ -32,6 +32,7 @@ from holdfast.tracing.spans import attributes, carrier, ids, links, propagation
 from holdfast.tracing.spans.light_span import SPAN_KEY, with_span
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextvars import Token
 
     from opentelemetry.context import Context
@@ -110,12 +111,14 @@ class SpanObserver:
     Args:
         tracer: Where spans are made; None for the one of the global tracer provider.
         settings: Options; None for the defaults.
+        woken: Called when a tracer provider has been set, where there was none before; None for nothing to do.
     """
 
-    def __init__(self, tracer: Tracer | None = None, settings: Settings | None = None) -> None:
+    def __init__(self, tracer: Tracer | None = None, settings: Settings | None = None, woken: Callable[[], object] | None = None) -> None:
         self.tracer = tracer if tracer is not None else trace.get_tracer(names.SCOPE, schema_url=names.SCHEMA_URL)
         self.settings = settings if settings is not None else Settings()
         self._is_awake = tracer is not None
+        self._woken = woken
 
     def run_started(self, run: RunFacts) -> None:
         """Open the run's span, unless it is open by now, and make it current."""
@@ -303,6 +306,8 @@ class SpanObserver:
     def _wakes(self) -> bool:
         """Whether a tracer provider has been set by now: before, nothing can be recorded, so that nothing is done."""
         self._is_awake = getattr(trace, "_TRACER_PROVIDER", self) is not None  # the public getter reads the environment each time
+        if self._is_awake and self._woken is not None:
+            self._woken()
         return self._is_awake
 
     def _open_and_close(self, call: CallFacts, state: _CallState) -> None:

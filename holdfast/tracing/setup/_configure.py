@@ -137,8 +137,8 @@ def measure() -> None:
         observe()
 
 
-def _restart() -> None:
-    _session.current.restart()
+def _restart() -> bool:
+    return _session.current.restart()
 
 
 def _resolved(backend: str) -> tuple[str, ...]:

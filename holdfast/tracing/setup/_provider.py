@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 
 from holdfast.errors import HoldfastError, PolicyError
 from holdfast.tracing.export import exporters
+from holdfast.tracing.setup import _joined
 from holdfast.tracing.spans.light_span import Outlet
 
 if TYPE_CHECKING:
@@ -29,42 +30,53 @@ class OwnProvider(TracerProvider):
 
     Args:
         resource: What the spans are of.
-        changed: Called when `is_ours_alone` has become False.
+        changed: Called when `takes_light` has become False.
 
     Attributes:
         outlet: Takes holdfast's light spans past the SDK.
-        is_ours_alone: False where somebody wants what only the SDK does: processors of their own, or, by environment, other samplers or
-            limits. Then all spans that begin are the SDK's.
+        takes_light: False where somebody wants what only the SDK does: processors that look at spans before they end, or, by environment,
+            other samplers or limits. Then all spans that begin are the SDK's.
     """
 
     is_of_holdfast = True
 
-    def __init__(self, resource: Resource, changed: Callable[[], object]) -> None:
+    def __init__(self, resource: Resource, changed: Callable[[], bool]) -> None:
         super().__init__(resource=resource, id_generator=exporters.RunIdGenerator(), shutdown_on_exit=False)
         self.outlet = Outlet(self)
         self._changed = changed
-        self.is_ours_alone = self.sampler is DEFAULT_ON and not _asks_for_the_sdk()
+        self.takes_light = self.sampler is DEFAULT_ON and not _asks_for_the_sdk()
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
-        """Add ours, or somebody else's: from then on all spans are the SDK's."""
+        """Add one. If it looks at spans before they end, all spans are the SDK's from then on."""
         super().add_span_processor(span_processor)
-        if isinstance(span_processor, exporters.LaneProcessor):
-            self.outlet.lanes = (*self.outlet.lanes, span_processor.lane)
-        elif self.is_ours_alone:
-            self.is_ours_alone = False
+        self.outlet.takers = (*self.outlet.takers, _joined.taker(span_processor))
+        if self.takes_light and not _joined.is_content(span_processor):
+            self.takes_light = False
             self._changed()
 
     def drop(self, processor: exporters.LaneProcessor) -> None:
         """Send no more light spans to ours that is about to be shut down; the SDK has no such thing."""
-        self.outlet.lanes = tuple(lane for lane in self.outlet.lanes if lane is not processor.lane)
+        self.outlet.takers = tuple(each for each in self.outlet.takers if each is not processor)
 
     def shutdown(self) -> None:
         """Shut down all processors; what ends afterwards goes nowhere."""
-        self.outlet.lanes = ()
+        self.outlet.takers = ()
         super().shutdown()
 
 
-def tracer_provider(service_name: str | None, changed: Callable[[], object]) -> Any:
+def outlet_of(provider: Any, changed: Callable[[], bool]) -> Outlet | None:
+    """Where light spans go on this tracer provider; None where all spans must be the SDK's.
+
+    Args:
+        provider: The one that is set.
+        changed: See `holdfast.tracing.setup._joined.Joined`; a provider of ours has its own.
+    """
+    if isinstance(provider, OwnProvider):
+        return provider.outlet if provider.takes_light else None
+    return None if _asks_for_the_sdk() else _joined.joined(provider, changed)
+
+
+def tracer_provider(service_name: str | None, changed: Callable[[], bool]) -> Any:
     """The application's tracer provider, or one of ours when it has none.
 
     Args:

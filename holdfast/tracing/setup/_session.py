@@ -23,7 +23,7 @@ from holdfast.tracing.safety import firewall
 from holdfast.tracing.safety import redact as redacting
 from holdfast.tracing.safety.guard import Guarded
 from holdfast.tracing.setup._options import usual_capture
-from holdfast.tracing.setup._provider import OwnProvider
+from holdfast.tracing.setup._provider import OwnProvider, outlet_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -162,16 +162,20 @@ class Session:
             self.previous = previous
         self.observer = observer
 
-    def restart(self) -> None:
-        """Observe anew: how spans are best made has changed."""
-        if self.observer is not None and events.observer is self.observer:
-            self.start(self.lines.level, with_lines=self.lines.is_on)
+    def restart(self) -> bool:
+        """Observe anew: how spans are best made has changed. Returns False if somebody else is changing the session right now."""
+        if not lock.acquire(blocking=False):  # it may be called by a call of the user's, which waits for nobody
+            return False
+        try:
+            if self.observer is not None and events.observer is self.observer:
+                self.start(self.lines.level, with_lines=self.lines.is_on)
+        finally:
+            lock.release()
+        return True
 
     def _spans(self) -> Observer:
-        provider = trace.get_tracer_provider()
-        if isinstance(provider, OwnProvider) and provider.is_ours_alone:
-            return LightObserver(provider.outlet, self.settings)
-        return SpanObserver(settings=self.settings)
+        outlet = outlet_of(trace.get_tracer_provider(), self.restart)
+        return SpanObserver(settings=self.settings, woken=self.restart) if outlet is None else LightObserver(outlet, self.settings)
 
     def stop(self) -> None:
         """Stop observing, unless somebody else has taken over."""

@@ -1,8 +1,8 @@
-"""Light spans: what holdfast records where every span goes to backends of its own.
+"""Light spans: what holdfast records where nobody looks at a span before it has ended.
 
 A span of the OpenTelemetry SDK costs 16 us and 0.8 us per attribute, because anybody may have a processor, a sampler or a limit in its
-way. Where the tracer provider is ours, samples everything and has our processors only, nobody has: then a span is a small object,
-begun and ended in 1 us. It becomes a row of the local store or a `ReadableSpan` on the thread of the backend.
+way. Where nobody has (`holdfast.tracing.setup._joined` knows when), a span is a small object, begun and ended in 1 us. It becomes a row
+of the local store or a `ReadableSpan` on the thread of the backend.
 
 To everybody else it is an ordinary recording span: it is current in OpenTelemetry's context, spans of other libraries become its
 children, and what users do to `trace.get_current_span()` has the same effect, with the SDK's own classes for attributes and events.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from opentelemetry import trace
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from opentelemetry.util import types
 
     from holdfast.events import AttemptFacts
-    from holdfast.tracing.safety.firewall import Lane
 
 LIMIT = 128
 """Attributes, events and links of a span, and attributes of an event: the SDK's defaults. With others there are no light spans."""
@@ -71,6 +70,13 @@ def service_of(resource: Resource) -> str:
     return str(resource.attributes.get("service.name", ""))
 
 
+class Taker(Protocol):
+    """Takes ended spans that are sampled."""
+
+    def send(self, span: LightSpan, /) -> object:
+        """Take one."""
+
+
 class Outlet:
     """Where light spans go.
 
@@ -78,12 +84,15 @@ class Outlet:
         provider: Whose resource they are of.
 
     Attributes:
-        lanes: Take ended spans, one for each backend.
+        takers: Take ended spans, one for each backend.
     """
 
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
-        self.lanes: tuple[Lane, ...] = ()
+        self.takers: tuple[Taker, ...] = ()
+
+    def refresh(self) -> None:
+        """Called when a span begins outside of all others of ours, and when one ends: nothing can have changed that was not told."""
 
     @property
     def resource(self) -> Resource:
@@ -196,8 +205,10 @@ class LightSpan(trace.Span):
         if self.attempt is not None:
             self.attempt = None
         if self.trace.flags & TraceFlags.SAMPLED:
-            for lane in self.trace.outlet.lanes:
-                lane.send(self)
+            outlet = self.trace.outlet
+            outlet.refresh()
+            for taker in outlet.takers:
+                taker.send(self)
 
     def row(self) -> SpanRow:
         """As the local store keeps it."""

@@ -1,8 +1,8 @@
-"""A stored span as exporters and processors of the OpenTelemetry SDK take it."""
+"""Spans as exporters and processors of the OpenTelemetry SDK take them: a stored one, and a light one that has just ended."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -14,6 +14,7 @@ from holdfast.tracing.spans.light_span import SCOPE
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
 
+    from holdfast.tracing.spans.light_span import LightSpan
     from holdfast.tracing.spans.records import SpanRow
 
 _SOMEBODYS = InstrumentationScope("")  # the store does not know which library's they are
@@ -46,3 +47,29 @@ def readable(row: SpanRow, resource: Resource) -> ReadableSpan:
 
 def _context(trace_id: str, span_id: str, *, is_remote: bool = False) -> SpanContext:
     return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=is_remote, trace_flags=_SAMPLED)
+
+
+class Later(ReadableSpan):
+    """A light span that has ended, for a processor of the SDK: what is more than its ids is worked out when somebody looks.
+
+    That is the exporter, on its own thread. From then on it has everything that any other has, and lets go of the light span.
+
+    Args:
+        light: The span.
+    """
+
+    def __init__(self, light: LightSpan) -> None:  # no super().__init__: see __getattr__
+        self._context = light.get_span_context()
+        self._light = light
+
+    def __getattr__(self, name: str) -> Any:
+        """What is not there yet."""
+        known = vars(self)
+        light: LightSpan | None = known.get("_light")
+        if light is not None:
+            known |= vars(light.readable())
+            known.pop("_light", None)
+        if name not in known:  # another thread may have worked it out meanwhile
+            msg = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(msg, name=name, obj=self)
+        return known[name]

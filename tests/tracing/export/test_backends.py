@@ -22,6 +22,7 @@ from holdfast.tracing.export import _backends, exporters
 from holdfast.tracing.safety import firewall
 from holdfast.tracing.setup._configure import configure
 from holdfast.tracing.spans import ids
+from tests.tracing.conftest import Nosy
 
 RUN_ID = "01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10"
 TRACE_ID = RUN_ID.replace("-", "")
@@ -92,14 +93,17 @@ def _nothing_set(fresh):
     firewall.flush(30.0)
 
 
-@pytest.fixture(params=["sdk", "light"])
+@pytest.fixture(params=["sdk", "light", "joined"])
 def spans_of(request, monkeypatch):
-    """Spans with counted ids, from the SDK of the application or of our own."""
+    """Spans with counted ids, from the SDK of the application, of our own, or of our own on the application's provider."""
     numbers = iter(range(1, 99))
     monkeypatch.setattr(ids, "draw", lambda _bits: next(numbers))
-    if request.param == "sdk":
+    if request.param != "light":
         resource = Resource({"service.name": "shop"})
-        trace.set_tracer_provider(TracerProvider(id_generator=exporters.RunIdGenerator(), resource=resource, shutdown_on_exit=False))
+        provider = TracerProvider(id_generator=exporters.RunIdGenerator(), resource=resource, shutdown_on_exit=False)
+        trace.set_tracer_provider(provider)
+        if request.param == "sdk":
+            provider.add_span_processor(Nosy())
     return request.param
 
 

@@ -37,7 +37,7 @@ def watching(request):
         if request.param == "sdk":
             return SpanObserver(tracer), tracer
         outlet = Outlet(made)
-        outlet.lanes = (processor.lane,)
+        outlet.takers = (processor,)
         return LightObserver(outlet, Settings()), tracer
 
     return watch

@@ -133,7 +133,7 @@ def watching(request):
         if request.param == "sdk":
             return SpanObserver(made.get_tracer("holdfast", schema_url="holdfast/1"))
         outlet = Outlet(made)
-        outlet.lanes = (processor.lane,)
+        outlet.takers = (processor,)
         return LightObserver(outlet, Settings())
 
     return watch

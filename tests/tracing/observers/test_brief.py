@@ -350,7 +350,7 @@ def test_nothing_of_the_users_is_kept_for_the_backend(added):
     recorder = Recorder("light")
     kept = []
     recorder.send = kept.append
-    recorder.outlet.lanes = (recorder,)
+    recorder.outlet.takers = (recorder,)
     events.observe(Guarded(LightObserver(recorder.outlet, Settings())))
     resilient(Large().answer)(Large())
     closing(Large())(Large())

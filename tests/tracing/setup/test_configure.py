@@ -25,6 +25,7 @@ from holdfast.tracing.export import exporters
 from holdfast.tracing.setup import _session
 from holdfast.tracing.setup._configure import configure
 from holdfast.tracing.store.database import TraceStore
+from tests.tracing.conftest import Nosy
 
 RUN_ID = "01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10"
 
@@ -485,41 +486,34 @@ def test_what_only_the_sdk_does_is_left_to_the_sdk(monkeypatch, fresh, name, val
     assert "SpanObserver" == observer_kind(fresh)
 
 
-def test_an_applications_provider_gets_spans_of_the_sdk(fresh):
-    """Its processors may look at everything."""
-    trace.set_tracer_provider(TracerProvider(shutdown_on_exit=False))
-    configure("console", lines=False)
-
-    assert "SpanObserver" == observer_kind(fresh)
-
-
 def test_a_processor_that_joins_later_gets_spans_of_the_sdk(fresh, make_play, inline, capsys):
-    """From then on; what is under way still reaches our own backends."""
+    """From then on; what is under way reaches it when it ends, as it does our own backends."""
     configure("console", lines=False)
-    exporter, play = InMemorySpanExporter(), make_play(events.observer, start=int(time.time()))
+    nosy, play = Nosy(), make_play(events.observer, start=int(time.time()))
     with play.run(run_id="0" * 31 + "1") as run:
-        trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(exporter))
+        trace.get_tracer_provider().add_span_processor(nosy)
         later = make_play(events.observer, start=int(time.time()))
         with later.call(run, max_attempts=2) as call, later.attempt(call):
             pass
     one_run(make_play)
 
     assert "SpanObserver" == observer_kind(fresh)
-    assert ["forecast attempt 1", "forecast"] * 2 + ["run plan"] == [span.name for span in exporter.get_finished_spans()]
+    assert ["forecast", "forecast attempt 1", "run plan", "forecast", "forecast attempt 1"] == nosy.begun
+    assert ["forecast attempt 1", "forecast", "run plan"] * 2 == nosy.ended
     assert 2 == sum(line.startswith("run plan") for line in capsys.readouterr().err.splitlines())
 
 
 def test_a_run_whose_observer_changes_before_its_body_begins_is_still_told(make_play, inline, capsys):
     """Without the facts of its body's attempts; the calls are its children."""
     configure("console", lines=False)
-    exporter, play = InMemorySpanExporter(), make_play(events.observer, start=int(time.time()))
+    nosy, play = Nosy(), make_play(events.observer, start=int(time.time()))
     with play.run() as run:
-        trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(exporter))
+        trace.get_tracer_provider().add_span_processor(nosy)
         later = make_play(events.observer, start=int(time.time()))
         with later.call(run, "plan", is_body=True) as body, later.attempt(body), later.call(run) as call, later.attempt(call):
             pass
 
-    assert ["forecast"] == [span.name for span in exporter.get_finished_spans()]
+    assert ["forecast", "run plan"] == nosy.ended
     assert ["run plan", "  forecast"] == [line[:10].rstrip() for line in capsys.readouterr().err.splitlines()]
 
 
