@@ -117,7 +117,7 @@ class SpanObserver:
     def __init__(self, tracer: Tracer | None = None, settings: Settings | None = None, woken: Callable[[], object] | None = None) -> None:
         self.tracer = tracer if tracer is not None else trace.get_tracer(names.SCOPE, schema_url=names.SCHEMA_URL)
         self.settings = settings if settings is not None else Settings()
-        self._is_awake = tracer is not None
+        self._is_awake = tracer is not None or _has_provider()
         self._woken = woken
 
     def run_started(self, run: RunFacts) -> None:
@@ -305,7 +305,7 @@ class SpanObserver:
 
     def _wakes(self) -> bool:
         """Whether a tracer provider has been set by now: before, nothing can be recorded, so that nothing is done."""
-        self._is_awake = getattr(trace, "_TRACER_PROVIDER", self) is not None  # the public getter reads the environment each time
+        self._is_awake = _has_provider()
         if self._is_awake and self._woken is not None:
             self._woken()
         return self._is_awake
@@ -337,6 +337,10 @@ class SpanObserver:
         known = attributes.attempt_span(attempt, telling.shared_of(call))
         kind = telling.kind_of(call) if kind is None else kind
         return self.tracer.start_span(telling.name_of(call.name, attempt.number), state.context, kind, known, (), attempt.started_ns)
+
+
+def _has_provider() -> bool:
+    return getattr(trace, "_TRACER_PROVIDER", True) is not None  # the public getter reads the environment each time
 
 
 def _close(span: Span, facts: RunFacts | CallFacts | AttemptFacts, known: attributes.Attributes) -> None:

@@ -71,7 +71,9 @@ def configured_by_somebody():
 
 
 @pytest.mark.parametrize(
-    "make", [provider, lambda: provider(simple(), batch()), lambda: provider(simple(), span_limits=SpanLimits())], ids=str
+    "make",
+    [provider, lambda: provider(simple(), batch()), lambda: provider(simple(), span_limits=SpanLimits())],
+    ids=["none", "both", "usual_limits"],
 )
 def test_where_nobody_looks_before_the_end_spans_are_light(make):
     """The provider that most applications have."""
@@ -101,8 +103,11 @@ def test_where_somebody_might_all_spans_are_the_sdks(make):
     """A processor, sampler, generator, limit or provider of somebody's own, or one that cannot be seen through."""
     trace.set_tracer_provider(make())
     detect()
+    observer = events.observer
+    resilient(lambda: 3)()
 
     assert SpanObserver is kind_of_spans()
+    assert observer is events.observer
     trace.get_tracer_provider().shutdown()
 
 
@@ -209,7 +214,7 @@ def shape(spans):
 
 VARYING = {
     *("holdfast.cache.age_s", "holdfast.cache.ttl_remaining_s", "holdfast.cache.origin.trace_id", "holdfast.cache.origin.span_id"),
-    *("exception.stacktrace", "holdfast.error.location", "holdfast.cache.key_hash", "holdfast.cache.ordinal"),
+    *("exception.stacktrace", "holdfast.error.location", "holdfast.cache.key_hash", "holdfast.cache.ordinal", "holdfast.queue.wait_s"),
 }
 
 
