@@ -29,7 +29,7 @@ from holdfast.clock import waitable
 from holdfast.policies.duration import patience
 from holdfast.runtime.context import give_slot_back
 from holdfast.runtime.foreign import call_back
-from holdfast.runtime.loops import post, running_loop
+from holdfast.runtime.loops import post, refuse_to_block, running_loop
 from holdfast.runtime.sight import glance, look
 from holdfast.runtime.stripes import locks as _locks
 from holdfast.runtime.stripes import stripes as _stripes
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from holdfast.policies.duration import Duration
     from holdfast.runtime.sight import Sight
 
-    _Calls = list[tuple[Callable[[Any], object], asyncio.AbstractEventLoop | None, Context]]
+    # No context: it only wakes somebody on the loop, and may be called there by whoever settles the future.
+    _Calls = list[tuple[Callable[[Any], object], asyncio.AbstractEventLoop | None, Context | None]]
 
 R = TypeVar("R")
 
@@ -184,7 +185,9 @@ class TaskFuture(Future[R]):
             if not waiter.done():
                 waiter.set_result(None)
 
-        self.add_done_callback(wake)
+        give_slot_back()
+        if not self._add(wake, loop, None):
+            return
         try:
             yield from waiter
         except BaseException:
@@ -232,17 +235,21 @@ class TaskFuture(Future[R]):
         loop = running_loop()
         if self._state not in _DONE:
             give_slot_back()
-            context = context or copy_context()
-            with _locks[self._stripe]:
-                if self._state not in _DONE:
-                    if self._calls is None:
-                        self._calls = []
-                    self._calls.append((fn, loop, context))
-                    return
+            if self._add(fn, loop, context or copy_context()):
+                return
         if loop is not None:
             loop.call_soon(fn, self, context=context)
         else:
             fn(self)
+
+    def _add(self, fn: Callable[[Any], object], loop: asyncio.AbstractEventLoop | None, context: Context | None) -> bool:
+        with _locks[self._stripe]:
+            if self._state in _DONE:
+                return False
+            if self._calls is None:
+                self._calls = []
+            self._calls.append((fn, loop, context))
+            return True
 
     def remove_done_callback(self, fn: Callable[[Any], object]) -> int:
         """Forget a callback; return how many there were."""
@@ -337,9 +344,9 @@ class TaskFuture(Future[R]):
         here = running_loop()
         for fn, loop, context in calls:
             if loop is None:
-                context.run(call_back, fn, self)
-            elif loop is here:
-                loop.call_soon(fn, self, context=context)
+                cast("Context", context).run(call_back, fn, self)
+            elif loop is here:  # without a context at once, which spares a round of the loop
+                fn(self) if context is None else loop.call_soon(fn, self, context=context)
             elif not loop.is_closed():
                 post(loop, fn, self, context)
 
@@ -366,7 +373,7 @@ class TaskFuture(Future[R]):
 
     def _block(self, timeout: float | None) -> None:
         if running_loop() is not None and not self.may_block:
-            _refuse_to_block(self)
+            refuse_to_block(self)
         give_slot_back()
         try:
             work = self._work
@@ -388,10 +395,3 @@ class TaskFuture(Future[R]):
         if running_loop() is not None:
             raise self._make_cancelled_error()
         raise CancelledError
-
-
-def _refuse_to_block(future: TaskFuture[Any]) -> None:
-    import asyncio
-
-    msg = f"{future!r} is not done, and .result() would block the event loop it is needed on: write `await future`"
-    raise asyncio.InvalidStateError(msg)

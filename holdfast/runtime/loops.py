@@ -27,6 +27,14 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
     return _ask_loop()
 
 
+def refuse_to_block(future: object) -> None:
+    """Raise asyncio's error for somebody who is about to wait for ``future`` on the thread of a loop."""
+    import asyncio
+
+    msg = f"{future!r} is not done, and .result() would block the event loop it is needed on: write `await future`"
+    raise asyncio.InvalidStateError(msg)
+
+
 _Letter = tuple["Callable[[Any], object]", Any, "Context | None"]
 
 

@@ -591,3 +591,34 @@ def test_the_garbage_collector_may_run_under_a_future_s_lock(monkeypatch: pytest
     reader.start()
     reader.join(10)
     assert not reader.is_alive()
+
+
+@pytest.mark.parametrize("kind", [asyncio.Future, TaskFuture])
+def test_whoever_awaits_goes_on_in_the_next_round_of_the_loop(kind):
+    """As with asyncio's own future, in turn with callbacks: those added before come before, those added after come after."""
+
+    async def main():
+        loop, said = asyncio.get_running_loop(), []
+        future = kind() if kind is TaskFuture else loop.create_future()
+        rounds = iter(range(100))
+
+        def tick():
+            said.append(next(rounds))
+            loop.call_soon(tick)
+
+        async def wait():
+            future.add_done_callback(lambda _: said.append("before"))
+            await future
+            said.append("awaited")
+
+        waiting = loop.create_task(wait())
+        await asyncio.sleep(0)
+        future.add_done_callback(lambda _: said.append("after"))
+        tick()
+        future.set_result(None)
+        await waiting
+        return said
+
+    said = asyncio.run(main())
+
+    assert [0, 1, "before", "awaited", "after"] == said[:5]
