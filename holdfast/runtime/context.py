@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,7 @@ class Scope:
 
 
 current: ContextVar[Scope | None] = ContextVar("holdfast_scope", default=None)
+_has_left_run = False  # this process, or one that it was forked from, was forked in a run
 
 
 def _nowhere() -> Scope | None:
@@ -90,8 +92,7 @@ def scope_for(task: str) -> Scope:
     if scope is None:
         msg = (
             f"task {task!r} was called outside a run: call it in an @entrypoint, another task, or a node, task or entrypoint of LangGraph, or on its "
-            f"own with {task}.invoke(...) or `await {task}.ainvoke(...)`. A thread of yours sees the run if started with "
-            f"contextvars.copy_context().run, a forked process never."
+            f"own with {task}.invoke(...) or `await {task}.ainvoke(...)`{_why_here()}"
         )
         raise TaskContextError(msg)
     if scope.run.is_over:
@@ -106,7 +107,18 @@ def scope_for(task: str) -> Scope:
     return scope
 
 
+def _why_here() -> str:
+    """What may have cost a caller the run it believes itself in."""
+    if _has_left_run:
+        return ". This process was forked in a run, which stays with the process that began it"
+    if threading.current_thread() is not threading.main_thread():
+        return ". A thread of yours sees the run it was begun in if started with contextvars.copy_context().run"
+    return ""
+
+
 def _leave_run_in_child() -> None:
+    global _has_left_run  # noqa: PLW0603 - of the process
+    _has_left_run = _has_left_run or current.get() is not None
     current.set(None)  # its threads, its loop and its calls stayed with the parent
 
 
