@@ -192,6 +192,26 @@ class CallFacts(msgspec.Struct, kw_only=True):
     memo: Any = None
 
 
+class InBrief(msgspec.Struct):
+    """What is known of a call in a run that is told in brief; see `holdfast.events.StepTracer`.
+
+    Attributes:
+        run: The run it belongs to.
+        index: As in `CallFacts`.
+        made_ns: When the call was made, nanoseconds since the epoch.
+        is_body: As in `CallFacts`.
+        begun_ns: When its attempt began; 0 before.
+        memos: Room for the observer: of the call, and of the attempt. None before that began.
+    """
+
+    run: RunFacts
+    index: int
+    made_ns: int
+    is_body: bool
+    begun_ns: int = 0
+    memos: tuple[Any, Any] | None = None
+
+
 class AttemptFacts(msgspec.Struct, kw_only=True):
     """One execution of the function body.
 

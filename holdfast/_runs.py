@@ -170,10 +170,7 @@ def plain_input(input: Any) -> Any:
 
 
 def _ready(settings: Settings, run: Run, given: Any) -> Call:
-    call = _body_call(settings, run, () if given is NO_INPUT else (given,))
-    if call.facts is not None:
-        run.facts.names, run.facts.arguments = call.facts.names, call.facts.arguments
-    return call
+    return _body_call(settings, run, () if given is NO_INPUT else (given,))
 
 
 def address(config: Config | None, thread_id: str | None) -> Address:
@@ -225,6 +222,8 @@ def _body_call(settings: Settings, run: Run, args: tuple[Any, ...]) -> Call:
     call = Call(plan, args, kwargs, run)
     call.is_body = True
     call.observe(values=values)
+    if call.observer is not None:
+        run.facts.names, run.facts.arguments = call.shown(values)
     if plan.cache is not None:
         call.cache = settings.open_cache()
         lookup.assign_key(call)

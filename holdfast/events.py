@@ -23,7 +23,7 @@ from holdfast._lazy import lazy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from holdfast._facts import AttemptFacts, CallFacts, Origin, Outbox, Remains, RunFacts
+    from holdfast._facts import AttemptFacts, CallFacts, InBrief, Origin, Outbox, Remains, RunFacts
 
 __all__ = [
     "DEBUG",
@@ -35,6 +35,7 @@ __all__ = [
     "CallFacts",
     "CallTracer",
     "Called",
+    "InBrief",
     "Note",
     "Observer",
     "Origin",
@@ -42,6 +43,7 @@ __all__ = [
     "Remains",
     "RunFacts",
     "RunTracer",
+    "StepTracer",
     "detect",
     "fallback",
     "listener",
@@ -175,6 +177,30 @@ class BriefTracer(Observer, Protocol):
         """It came otherwise, or records are wanted after all: these are they. What ends is told as ever; of what began, this is all that is told."""
 
 
+@runtime_checkable
+class StepTracer(Observer, Protocol):
+    """What an observer may do beside: make do without records of a call in a run, its body's own among them, should its first attempt succeed."""
+
+    def step_started(self, called: Called, brief: InBrief) -> tuple[Any, Any] | None:
+        """Its first attempt begins, in the context the body runs in; its run was told of.
+
+        Returns:
+            What `CallFacts` and `AttemptFacts` will have as their ``memo``, should there be any; None asks for them, and for everything
+            that an `Observer` is told.
+        """
+
+    def step_passed(self, called: Called, brief: InBrief, ended_ns: int) -> bool:
+        """The attempt has returned, and the call with it.
+
+        Returns:
+            False asks for records after all: much is to be told, or more is wanted than when the call began.
+        """
+        ...
+
+    def step_recorded(self, brief: InBrief, attempt: AttemptFacts) -> None:
+        """It came otherwise, or records are wanted after all: these are they, with their memos. What ends is told as ever."""
+
+
 observer: Observer | None = None
 """Who listens, for the whole process; None while nobody does."""
 
@@ -225,4 +251,4 @@ def run_tracer() -> RunTracer | None:
 
 
 if not TYPE_CHECKING:  # when there is something to record: what the records stand on takes a third of the time of `import holdfast`
-    __getattr__ = lazy(globals(), {"_facts": ("AttemptFacts", "CallFacts", "Origin", "Outbox", "Remains", "RunFacts")})
+    __getattr__ = lazy(globals(), {"_facts": ("AttemptFacts", "CallFacts", "InBrief", "Origin", "Outbox", "Remains", "RunFacts")})

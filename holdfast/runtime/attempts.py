@@ -20,7 +20,7 @@ from holdfast.values.marks import RESULT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from holdfast.events import BriefTracer
+    from holdfast.events import BriefTracer, InBrief, StepTracer
     from holdfast.policies.plan import Plan
     from holdfast.runtime.journal import Journal
     from holdfast.runtime.state import Call
@@ -33,6 +33,8 @@ def begin(call: Call) -> None:
         cache_entry.begin(call)
     if call.started is None and (call.plan.retry or call.plan.deadline is not None):
         call.started = clock.current.monotonic()
+    if call.brief is not None and _begun_in_brief(call, call.brief):
+        return
     if call.observer is not None and call.facts is not None:
         call.facts.attempts = call.number
         call.attempt = events.AttemptFacts(
@@ -43,6 +45,30 @@ def begin(call: Call) -> None:
             deadline_s=None if call.plan.deadline is None else call.remaining(),
         )
         call.observer.attempt_started(call.attempt)
+
+
+def _begun_in_brief(call: Call, brief: InBrief) -> bool:
+    """Tell of the attempt in brief; False where the observer wants records, which there are from then on."""
+    brief.begun_ns = clock.current.time_ns()
+    brief.memos = cast("StepTracer", call.observer).step_started(call.plan, brief)
+    if brief.memos is None:
+        give_records(call)
+    return brief.memos is not None
+
+
+def give_records(call: Call) -> None:
+    """End telling of a call in brief, if that is done: there is more to say."""
+    brief, observer = call.brief, call.observer
+    if brief is None or observer is None:
+        return
+    call.brief = None
+    if brief.memos is None:
+        call.facts = call.recorded(brief, (None, None))[0]
+        call.facts.attempts = 0
+        open_call(call)
+    else:
+        call.facts, call.attempt = call.recorded(brief, brief.memos)
+        cast("StepTracer", observer).step_recorded(brief, call.attempt)
 
 
 def begun(call: Call, started: float, observer: BriefTracer, memo: Any, began_ns: int) -> Call:
@@ -83,6 +109,11 @@ def passed(call: Call, result: Any) -> float | None:
             _keep_result(call, decision)
     if call.run is not None and call.run.journal is not None and call.run.journal.replay.has_trails:
         _check_trail(call, call.run.journal)
+    if call.brief is not None:
+        if cast("StepTracer", call.observer).step_passed(call.plan, call.brief, clock.current.time_ns()):
+            call.brief = None
+            return None
+        give_records(call)
     if call.attempt is not None:
         _end_attempt(call, "ok", None)
     return None
@@ -111,6 +142,8 @@ def _keep_result(call: Call, stop: Stop) -> None:
 
 def failed(call: Call, error: BaseException) -> float | None:
     """After a body that raised: seconds until the next attempt, or None with ``call.error`` set to what the caller gets."""
+    if call.brief is not None:
+        give_records(call)
     if call.attempt is not None or call.plan.shows_errors:  # else nobody sees it before it is the caller's, if it ever is
         trimmed(error)
     if call.run is not None and call.run.journal is not None:
@@ -195,6 +228,8 @@ def shown_result(plan: Plan, value: Any) -> Any:
 def broke(call: Call, error: BaseException) -> None:
     """An error from between the attempts (a cancelled wait, a store that is no store) is the call's outcome."""
     call.error = error
+    if call.brief is not None:
+        give_records(call)
     if call.attempt is not None:
         _end_attempt(call, outcome_of(error), error)
 

@@ -86,6 +86,11 @@ class Run:
         self._gate: TaskFuture[None] | None = None
         self._stopped: threading.Event | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """True where nothing is kept of its calls, and observers are told of them."""
+        return self.journal is None and not self.is_silent
+
     # -- starting a call ----------------------------------------------------------------------------------------------------------
 
     def opened(self, call: Call) -> bool:
@@ -184,7 +189,7 @@ class Run:
         error = call.error
         is_failure = error is not None and not (is_cancellation(error) or isinstance(error, RunInterrupted) or is_signal(error))
         if call.future is not None and error is not None and is_failure:
-            self._failed.append((call.plan.name, call.facts, error, call.future))
+            self._failed.append((call.plan.name, call.records()[0], error, call.future))
         if self.journal is not None and call.step is not None:
             self.journal.ended(call.step, call)
         self._left(call)

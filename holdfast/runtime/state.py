@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import asyncio
     from contextvars import Context
 
-    from holdfast.events import AttemptFacts, CallFacts, Observer
+    from holdfast.events import AttemptFacts, CallFacts, InBrief, Observer, RunFacts
     from holdfast.policies.freshness import Freshness
     from holdfast.policies.plan import Plan
     from holdfast.runtime.cache_entry import CacheEntry
@@ -64,14 +64,16 @@ class Call:
         counts: Failures that each retry policy has counted, once there is one.
         waited: Seconds waited between attempts.
         observer: Who listens, fixed for the call.
-        facts: The record for the observer; None without one.
+        facts: The record for the observer; None without one, and while it is told in brief.
         attempt: The record of the current attempt.
+        brief: What stands for the records while it is told in brief (`holdfast.events.StepTracer`); None else.
     """
 
     __slots__ = (
         "args",
         "asyncio_task",
         "attempt",
+        "brief",
         "cache",
         "context",
         "counts",
@@ -145,27 +147,52 @@ class Call:
         self.observer: Observer | None = None
         self.facts: CallFacts | None = None
         self.attempt: AttemptFacts | None = None
+        self.brief: InBrief | None = None
 
     def observe(self, *, values: tuple[Any, ...] | None = None) -> None:
-        """Make the record for the observer, if anybody listens."""
+        """Make the record for the observer, if anybody listens; of a call in a run it may do without until there is more to say than a success."""
         observer = events.listener()
         if observer is not None:
-            self.record(observer, clock.current.time_ns(), values=values)
+            run, made_ns = self.run, clock.current.time_ns()
+            if run is None or not (self.plan.is_plain and run.is_plain and hasattr(observer.__class__, "step_started")):
+                self.record(observer, made_ns, values=values)
+            else:
+                self.observer = observer
+                self.brief = events.InBrief(run.facts, 0 if self.is_body else run.count_call(), made_ns, self.is_body)
         elif self.plan.secrets:  # a warning on stderr may repeat them
-            self._shown(self._values() if values is None else values)
+            self.shown(self._values() if values is None else values)
 
     def record(self, observer: Observer, started_ns: int, *, values: tuple[Any, ...] | None = None) -> None:
         """Make the record for this observer, of a call that was made then."""
-        plan, run = self.plan, self.run
+        run = self.run
         index = 0
         if run is not None and run.is_silent:
             run = None
         if run is not None and not self.is_body:
             index = run.count_call()
         self.observer = observer
-        names, arguments = self._shown(self._values() if values is None else values)
-        self.facts = events.CallFacts(
-            run=None if run is None else run.facts,
+        self.facts = self._record(None if run is None else run.facts, index, started_ns, values)
+
+    def records(self) -> tuple[CallFacts | None, AttemptFacts | None]:
+        """Its records, or what they would be by now while it is told in brief; for looking only, from any thread."""
+        brief, facts = self.brief, self.facts  # once: it may end meanwhile
+        if facts is not None or brief is None:
+            return facts, self.attempt
+        return self.recorded(brief, brief.memos or (None, None))
+
+    def recorded(self, brief: InBrief, memos: tuple[Any, Any]) -> tuple[CallFacts, AttemptFacts]:
+        """The records of a call that was told in brief so far, of which one attempt has begun."""
+        call = self._record(brief.run, brief.index, brief.made_ns, None)
+        call.begun_ns, call.attempts = brief.begun_ns, 1
+        attempt = events.AttemptFacts(call=call, number=1, started_ns=brief.begun_ns)
+        call.memo, attempt.memo = memos
+        return call, attempt
+
+    def _record(self, run: RunFacts | None, index: int, started_ns: int, values: tuple[Any, ...] | None) -> CallFacts:
+        plan = self.plan
+        names, arguments = self.shown(self._values() if values is None else values)
+        return events.CallFacts(
+            run=run,
             name=plan.name,
             function=plan.function,
             started_ns=started_ns,
@@ -178,7 +205,8 @@ class Call:
             is_body=self.is_body,
         )
 
-    def _shown(self, values: tuple[Any, ...]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def shown(self, values: tuple[Any, ...]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        """The names of parameters that observers may see, and what was given for them."""
         names, unshown, secrets = self.plan.names, self.plan.unshown, self.plan.secrets
         if secrets and values:
             values = tuple(hidden(value) if name in secrets else value for name, value in zip(names, values, strict=True))
@@ -219,7 +247,7 @@ class Call:
     def forget(self) -> None:
         """Let go of everything that is not needed once the outcome is out: contexts and errors lead back here."""
         self.args, self.kwargs = (), {}
-        self.run = self.parent = self.context = self.slots = self.asyncio_task = self.future = self.error = self.facts = None
+        self.run = self.parent = self.context = self.slots = self.asyncio_task = self.future = self.error = self.facts = self.brief = None
         self.replaces = self.spare = self.previous = self.said = None
 
     def remaining(self) -> float | None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def perform(call: Call) -> Any:
     """Make the call: answer it from the cache, or run the body as often as its policies allow and store the result."""
-    if call.observer is not None:
+    if call.facts is not None:
         attempts.open_call(call)
     try:
         if call.plan.is_once and call.step is not None:
@@ -38,7 +38,7 @@ def perform(call: Call) -> Any:
             flight.leave(call)
     if call.said is not None:
         cache_entry.end(call.said)
-    if call.step is None and call.observer is not None:  # a step is over when it is journaled
+    if call.step is None and call.facts is not None:  # a step is over when it is journaled
         attempts.close_call(call, value)
     if call.freshness is not None:
         lookup.renew(call)

@@ -160,7 +160,7 @@ def _of_attempt(attempt: AttemptFacts) -> dict[str, Any]:
 
 def _calls(run: RunFacts) -> list[tuple[CallFacts, AttemptFacts | None]]:
     """The records of the run's calls under way, and of their attempts; a call that ends meanwhile lets go of its own."""
-    return [(facts, call.attempt) for call in run.open.copy() if (facts := call.facts) is not None]
+    return [records for call in run.open.copy() if (records := call.records())[0] is not None]
 
 
 def _span(facts: RunFacts | CallFacts | AttemptFacts) -> Any:

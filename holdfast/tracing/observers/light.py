@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import SpanContext
 
-    from holdfast.events import AttemptFacts, Called, CallFacts, Note, Remains, RunFacts
+    from holdfast.events import AttemptFacts, Called, CallFacts, InBrief, Note, Remains, RunFacts
     from holdfast.tracing.observers.settings import Settings
     from holdfast.tracing.spans.light_span import Deferred, Outlet
 
@@ -39,6 +39,7 @@ class LightRun(LightSpan):
     """The span of a run, and what its calls share, under the names that `SpanObserver` reads too."""
 
     body: CallFacts | None = None
+    of_body: attributes.Attributes = NONE
     body_token: Token[Context] | None = None
 
     def __init__(self, name: str, trace_: Trace, above: LightSpan | SpanContext | None, start_time: int) -> None:
@@ -96,6 +97,8 @@ class LightObserver:
         known = span.closing_of(attributes.run_started(run, span.shared, "none") if span.opening is NONE else span.opening)
         omitted = next(span.hits) - self.settings.max_hit_spans
         attributes.run_ended(known, run, span.body, omitted, run.capture or self.settings.capture)
+        if span.of_body is not NONE:
+            known.update(span.of_body)
         if run.origin is not None:
             span.links = (*links.of_run(run), *span.links)
         _close(span, run, known)
@@ -165,6 +168,57 @@ class LightObserver:
         """Give the records their spans."""
         attempt.memo = span
         attempt.call.memo = span.above
+
+    def step_started(self, called: Called, brief: InBrief) -> tuple[LightSpan, LightSpan] | None:
+        """Open the spans of a call in a run and of its first attempt, and make the attempt's current; both may be one, that of a body is the run's."""
+        run_span: LightRun | None = brief.run.memo
+        if run_span is None or not self.settings.is_brief_in_run(called):
+            return None
+        current = otel_context.get_current()
+        if brief.is_body:
+            call: LightSpan = run_span
+        else:
+            trace_, above = self._place(current, 0)
+            call = LightSpan(called.name, trace_, above, _INTERNAL, brief.made_ns)
+        kind = _INTERNAL if called.kind == "internal" else telling.kind_of(called)
+        if not self.settings.is_own_attempt(called.max_attempts):
+            span = LightSpan(telling.name_of(called.name, 1), call.trace, call, kind, brief.begun_ns)
+        else:
+            span = call
+            if not brief.is_body:
+                span.kind = kind
+        if current.get(SPAN_KEY) is not span:
+            span.attempt_token = otel_context.attach(with_span(span, current))
+        return call, span
+
+    def step_passed(self, called: Called, brief: InBrief, ended_ns: int) -> bool:
+        """Restore the context and close both spans; what they carry is worked out later. Not where the user has added to one."""
+        call, span = cast("tuple[LightSpan, LightSpan]", brief.memos)
+        is_own_attempt, run_span = span is call, cast("LightRun", brief.run.memo)
+        if not self.settings.is_brief_in_run(called):
+            return False
+        if (span.added is not None and span is not run_span) or (call.added is not None and call is not run_span):
+            return False
+        if span.attempt_token is not None:
+            otel_context.detach(span.attempt_token)
+            span.attempt_token = None
+        known = (called.name, called.function, called.kind, called.max_attempts), run_span.shared, brief.index
+        if not is_own_attempt:
+            span.close((telling.attempt_in_run, known), ended_ns)
+        if call is run_span:
+            run_span.of_body = telling.BODY_AND_ATTEMPT if is_own_attempt else telling.BODY
+        else:
+            tell = telling.step_in_run if is_own_attempt else telling.call_in_run
+            call.close((tell, (*known, brief.made_ns, brief.begun_ns)), ended_ns)
+        return True
+
+    def step_recorded(self, brief: InBrief, attempt: AttemptFacts) -> None:
+        """What its spans remember of the records."""
+        call, span = cast("tuple[LightSpan, LightSpan]", brief.memos)
+        if span is call:
+            span.attempt = attempt
+        if brief.is_body:
+            brief.run.memo.body = attempt.call
 
     def attempt_started(self, attempt: AttemptFacts) -> None:
         """Make the attempt's span current: its own, or that of the call or run when there can be but one attempt."""

@@ -42,7 +42,11 @@ class Settings(msgspec.Struct):
 
     def is_brief(self, called: Called) -> bool:
         """Whether its success can be told without records: as two spans that say nothing of its values."""
-        return called.max_attempts != 1 and self.attempt_spans != "failures" and (called.capture or self.capture) == "none"
+        return called.max_attempts != 1 and self.is_brief_in_run(called)
+
+    def is_brief_in_run(self, called: Called) -> bool:
+        """The same of a call in a run, whose span may be that of its attempt, too."""
+        return self.attempt_spans != "failures" and (called.capture or self.capture) == "none"
 
 
 def usual_attempt_spans() -> str:

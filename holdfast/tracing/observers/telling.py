@@ -86,6 +86,39 @@ def in_brief(name: str, function: str, kind: str, max_attempts: int | None) -> B
     return brief
 
 
+BODY: attributes.Attributes = {names.ATTEMPT_COUNT: 1}
+"""What a run's span carries of a body told in brief."""
+BODY_AND_ATTEMPT: attributes.Attributes = {names.ATTEMPT_NUMBER: 1, names.ATTEMPT_OUTCOME: "ok", **BODY}
+"""The same where it is that of the body's attempt, too."""
+
+_Named = tuple[str, str, str, "int | None"]
+
+
+def attempt_in_run(named: _Named, shared: attributes.Attributes, index: int) -> attributes.Attributes:
+    """What the span of an attempt carries that was told in brief: `in_brief` has what its task says, ``shared`` what its run does."""
+    brief = in_brief(*named)
+    return {names.SPAN_TYPE: "attempt", **shared, **brief.attempt, names.TASK_INDEX: index, **brief.ended_attempt}
+
+
+def call_in_run(
+    named: _Named, shared: attributes.Attributes, index: int, made_ns: int, begun_ns: int, *, is_own_attempt: bool = False
+) -> attributes.Attributes:
+    """The same of a call."""
+    brief = in_brief(*named)
+    known: attributes.Attributes = {names.SPAN_TYPE: "task", **shared, **brief.call, names.TASK_INDEX: index}
+    attributes.queue_wait(known, made_ns, begun_ns)
+    if is_own_attempt:
+        known[names.ATTEMPT_NUMBER] = 1
+        known.update(brief.ended_attempt)
+    known.update(brief.ended_call)
+    return known
+
+
+def step_in_run(*known: Any) -> attributes.Attributes:
+    """The same of one that is its own attempt."""
+    return call_in_run(*known, is_own_attempt=True)
+
+
 def remember_failure(failures: list[BaseException], error: BaseException) -> None:
     """So that whoever lets it through does not record it again."""
     failures.append(error)

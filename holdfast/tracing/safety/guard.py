@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
-from holdfast.events import BriefTracer, CallTracer, RunTracer
+from holdfast.events import BriefTracer, CallTracer, RunTracer, StepTracer
 from holdfast.tracing.safety import firewall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from holdfast.events import AttemptFacts, Called, CallFacts, Note, Observer, Remains, RunFacts
+    from holdfast.events import AttemptFacts, Called, CallFacts, InBrief, Note, Observer, Remains, RunFacts
 
 F = TypeVar("F")
 
@@ -49,6 +49,8 @@ class Guarded:
         briefs = [observer for observer in observers if isinstance(observer, BriefTracer)]
         others = [observer for observer in observers if isinstance(observer, Frugal)]
         self._brief = briefs[0] if len(briefs) == 1 and len(briefs) + len(others) == len(observers) else None
+        brief: object = self._brief
+        self._steps = brief if isinstance(brief, StepTracer) else None
         self._wants_successes = tuple(observer.wants_successes for observer in others)
 
     def run_opened(self, run: RunFacts) -> None:
@@ -102,6 +104,37 @@ class Guarded:
         """See `holdfast.events.BriefTracer`."""
         try:
             self._brief.brief_recorded(memo, attempt)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+        except Exception as error:  # noqa: BLE001 - counted and said once; see the class
+            self._count(error)
+
+    def step_started(self, called: Called, brief: InBrief) -> tuple[Any, Any] | None:
+        """See `holdfast.events.StepTracer`; None as soon as one of the observers wants to be told of successes."""
+        if self._steps is None:
+            return None
+        try:
+            for wants in self._wants_successes:
+                if wants():
+                    return None
+            return self._steps.step_started(called, brief)
+        except Exception as error:  # noqa: BLE001 - counted and said once; see the class
+            self._count(error)
+            return None
+
+    def step_passed(self, called: Called, brief: InBrief, ended_ns: int) -> bool:
+        """See `holdfast.events.StepTracer`; False as soon as one of the observers wants to be told of successes by now."""
+        try:
+            for wants in self._wants_successes:
+                if wants():
+                    return False
+            return self._steps.step_passed(called, brief, ended_ns)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+        except Exception as error:  # noqa: BLE001 - counted and said once; see the class
+            self._count(error)
+            return True
+
+    def step_recorded(self, brief: InBrief, attempt: AttemptFacts) -> None:
+        """See `holdfast.events.StepTracer`."""
+        try:
+            self._steps.step_recorded(brief, attempt)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
         except Exception as error:  # noqa: BLE001 - counted and said once; see the class
             self._count(error)
 

@@ -85,14 +85,19 @@ def call_started(call: CallFacts, shared: Attributes, mode: str, salt: bytes) ->
         attributes[names.ATTEMPT_MAX] = call.max_attempts
     if call.kind not in _SPAN_KINDS:
         attributes[names.TASK_KIND] = call.kind
-    if call.begun_ns - call.started_ns >= _QUEUE_WAIT_FROM_NS and call.started_ns:
-        attributes[names.QUEUE_WAIT_S] = _seconds(call.begun_ns - call.started_ns)
+    queue_wait(attributes, call.started_ns, call.begun_ns)
     if call.cache:
         attributes[names.CACHE_RESULT] = call.cache
         _key(attributes, call, salt)
     if mode != "none" and call.names:
         _captured(attributes, names.INPUT, capture.arguments(call.names, call.arguments, mode))
     return attributes
+
+
+def queue_wait(attributes: Attributes, made_ns: int, begun_ns: int) -> None:
+    """Add how long a call stood in line, if it did."""
+    if begun_ns - made_ns >= _QUEUE_WAIT_FROM_NS and made_ns:
+        attributes[names.QUEUE_WAIT_S] = _seconds(begun_ns - made_ns)
 
 
 def call_ended(attributes: Attributes, call: CallFacts, mode: str) -> None:

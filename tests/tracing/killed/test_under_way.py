@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from holdfast.runtime.state import Call
 from holdfast.tracing.export import exporters
 from holdfast.tracing.killed import under_way
 from holdfast.tracing.killed.under_way import Watch
@@ -35,6 +36,9 @@ def started(clock, make_play, recorder, settings):
 
 class Open:
     """One of the runtime's calls, as far as it is looked at."""
+
+    brief = None
+    records = Call.records
 
     def __init__(self, facts, attempt=None):
         self.facts = facts
@@ -148,7 +152,8 @@ def test_a_call_that_ends_while_it_is_looked_at_is_passed_over(clock, started, w
     """It lets go of its record on another thread, between two looks at it."""
 
     class Ending:
-        attempt = None
+        attempt = brief = None
+        records = Call.records
 
         def __init__(self, facts):
             self.looks = iter([facts, None])
