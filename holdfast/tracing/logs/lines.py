@@ -107,7 +107,7 @@ class LineObserver:
 
     def refresh(self) -> None:
         """Take over the application's present structlog configuration. Done when a run starts, and here on request."""
-        seen = (self.level, self.is_on, *_configuration())
+        seen = (self.level, self.is_on, _configuration())
         if self._given is not None or seen == self._seen:
             return
         self._seen = seen
@@ -127,11 +127,13 @@ class LineObserver:
     def run_started(self, run: RunFacts) -> None:
         """DEBUG ``holdfast.run.started``."""
         self.refresh()
-        if self._wants(DEBUG):
+        if self.wants_successes():
             self._emit(DEBUG, names.LINE_RUN_STARTED, {**_run(run), **_ids(run.memo)})
 
     def run_ended(self, run: RunFacts) -> None:
         """INFO ``holdfast.run.completed`` or ERROR ``holdfast.run.failed``."""
+        if self._least > ERROR:
+            return
         has_failed = attributes.has_failed(run)
         level = ERROR if has_failed else INFO
         if not self._wants(level):

@@ -38,12 +38,13 @@ _INTERNAL = SpanKind.INTERNAL
 class LightRun(LightSpan):
     """The span of a run, and what its calls share, under the names that `SpanObserver` reads too."""
 
-    body: CallFacts | None = None
-    of_body: attributes.Attributes = NONE
-    body_token: Token[Context] | None = None
+    __slots__ = ("body", "failures", "hits", "of_body", "shared", "token")
 
     def __init__(self, name: str, trace_: Trace, above: LightSpan | SpanContext | None, start_time: int) -> None:
         super().__init__(name, trace_, above, _INTERNAL, start_time)
+        self.token: Token[Context] | None = None
+        self.body: CallFacts | None = None
+        self.of_body: attributes.Attributes = NONE
         self.shared: attributes.Attributes = NONE
         self.hits = itertools.count()
         self.failures: list[BaseException] = []
@@ -94,14 +95,10 @@ class LightObserver:
             return
         under_way.end(run)
         otel_context.detach(span.token)
-        known = span.closing_of(attributes.run_started(run, span.shared, "none") if span.opening is NONE else span.opening)
         omitted = next(span.hits) - self.settings.max_hit_spans
-        attributes.run_ended(known, run, span.body, omitted, run.capture or self.settings.capture)
-        if span.of_body is not NONE:
-            known.update(span.of_body)
         if run.origin is not None:
             span.links = (*links.of_run(run), *span.links)
-        _close(span, run, known)
+        _close(span, run, self._closing_of_run(span, run, omitted))
         span.body = None  # or run, span and call would be a circle
         span.failures.clear()
 
@@ -171,50 +168,52 @@ class LightObserver:
 
     def step_started(self, called: Called, brief: InBrief) -> tuple[LightSpan, LightSpan] | None:
         """Open the spans of a call in a run and of its first attempt, and make the attempt's current; both may be one, that of a body is the run's."""
-        run_span: LightRun | None = brief.run.memo
-        if run_span is None or not self.settings.is_brief_in_run(called):
+        run_span: Any = brief.run.memo
+        if type(run_span) is not LightRun or not self.settings.is_brief_in_run(called):
             return None
+        is_own_attempt = called.max_attempts == 1 and self.settings.attempt_spans != "always"
+        if brief.is_body and is_own_attempt:
+            return run_span, run_span  # which is current by now
         current = otel_context.get_current()
+        kind = _INTERNAL if called.kind == "internal" else telling.kind_of(called)
         if brief.is_body:
             call: LightSpan = run_span
         else:
             trace_, above = self._place(current, 0)
-            call = LightSpan(called.name, trace_, above, _INTERNAL, brief.made_ns)
-        kind = _INTERNAL if called.kind == "internal" else telling.kind_of(called)
-        if not self.settings.is_own_attempt(called.max_attempts):
-            span = LightSpan(telling.name_of(called.name, 1), call.trace, call, kind, brief.begun_ns)
-        else:
-            span = call
-            if not brief.is_body:
-                span.kind = kind
-        if current.get(SPAN_KEY) is not span:
-            span.attempt_token = otel_context.attach(with_span(span, current))
+            call = LightSpan(called.name, trace_, above, kind if is_own_attempt else _INTERNAL, brief.made_ns)
+        span = call if is_own_attempt else LightSpan(telling.name_of(called.name, 1), call.trace, call, kind, brief.begun_ns)
+        span.attempt_token = otel_context.attach(with_span(span, current))
         return call, span
 
     def step_passed(self, called: Called, brief: InBrief, ended_ns: int) -> bool:
         """Restore the context and close both spans; what they carry is worked out later. Not where the user has added to one."""
-        call, span = cast("tuple[LightSpan, LightSpan]", brief.memos)
-        is_own_attempt, run_span = span is call, cast("LightRun", brief.run.memo)
         if not self.settings.is_brief_in_run(called):
             return False
-        if (span.added is not None and span is not run_span) or (call.added is not None and call is not run_span):
+        run_span: LightRun = brief.run.memo
+        memos: Any = brief.memos
+        call, span = memos
+        if span is run_span:
+            run_span.of_body = telling.BODY_AND_ATTEMPT
+            return True
+        if span.added is not None or (call.added is not None and call is not run_span):
             return False
         if span.attempt_token is not None:
             otel_context.detach(span.attempt_token)
             span.attempt_token = None
         known = (called.name, called.function, called.kind, called.max_attempts), run_span.shared, brief.index
-        if not is_own_attempt:
+        if span is not call:
             span.close((telling.attempt_in_run, known), ended_ns)
         if call is run_span:
-            run_span.of_body = telling.BODY_AND_ATTEMPT if is_own_attempt else telling.BODY
+            run_span.of_body = telling.BODY
         else:
-            tell = telling.step_in_run if is_own_attempt else telling.call_in_run
+            tell = telling.step_in_run if span is call else telling.call_in_run
             call.close((tell, (*known, brief.made_ns, brief.begun_ns)), ended_ns)
         return True
 
     def step_recorded(self, brief: InBrief, attempt: AttemptFacts) -> None:
         """What its spans remember of the records."""
-        call, span = cast("tuple[LightSpan, LightSpan]", brief.memos)
+        memos: Any = brief.memos
+        call, span = memos
         if span is call:
             span.attempt = attempt
         if brief.is_body:
@@ -301,6 +300,18 @@ class LightObserver:
         """What is known when a call begins."""
         shared = NONE if call.run is None else telling.shared_of(call)
         return attributes.call_started(call, shared, call.capture or self.settings.capture, self.settings.salt)
+
+    def _closing_of_run(self, span: LightRun, run: RunFacts, omitted: int) -> attributes.Attributes | Deferred:
+        """What is known when a run has ended; worked out later where it succeeded, its body was told in brief, and nobody has added anything."""
+        mode = run.capture or self.settings.capture
+        is_brief = span.of_body is not NONE and span.added is None and span.opening is NONE
+        if is_brief and mode == "none" and run.outcome == "ok" and run.origin is None:
+            named = run.run_id, run.thread_id, run.name, run.function
+            return telling.run_in_brief, (named, run.calls, run.cache_hits, run.replayed, omitted, span.shared, span.of_body)
+        known = span.closing_of(attributes.run_started(run, span.shared, "none") if span.opening is NONE else span.opening)
+        attributes.run_ended(known, run, span.body, omitted, mode)
+        known.update(span.of_body)
+        return known
 
     def _closing(self, span: LightSpan, call: CallFacts) -> attributes.Attributes | Deferred:
         """What is known when a call has ended; worked out later if that keeps nothing of the user's alive."""

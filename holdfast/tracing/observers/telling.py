@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry.trace import SpanKind, StatusCode
 
-from holdfast.events import AttemptFacts, CallFacts
+from holdfast.events import AttemptFacts, CallFacts, RunFacts
 from holdfast.tracing import convention as names
 from holdfast.tracing.logs import exception_logs
 from holdfast.tracing.safety.redact import message
@@ -16,7 +16,7 @@ from holdfast.tracing.spans import attributes, links, stack
 if TYPE_CHECKING:
     from opentelemetry.trace import Link, Span
 
-    from holdfast.events import Called, RunFacts
+    from holdfast.events import Called
 
 _NUMBERED_ATTEMPTS = 10
 _REMEMBERED_FAILURES = 16
@@ -111,6 +111,25 @@ def call_in_run(
         known[names.ATTEMPT_NUMBER] = 1
         known.update(brief.ended_attempt)
     known.update(brief.ended_call)
+    return known
+
+
+def run_in_brief(
+    named: tuple[str, str, str, str],
+    calls: int,
+    cache_hits: int,
+    replayed: int,
+    omitted: int,
+    shared: attributes.Attributes,
+    of_body: attributes.Attributes,
+) -> attributes.Attributes:
+    """What the span of a run carries that has succeeded, and whose body was told in brief."""
+    run_id, thread_id, name, function = named
+    run = RunFacts(run_id=run_id, thread_id=thread_id, name=name, function=function, started_ns=0, outcome="ok")
+    run.calls, run.cache_hits, run.replayed = calls, cache_hits, replayed
+    known = attributes.run_started(run, shared, "none")
+    attributes.run_ended(known, run, None, omitted, "none")
+    known.update(of_body)
     return known
 
 

@@ -50,7 +50,8 @@ class Guarded:
         others = [observer for observer in observers if isinstance(observer, Frugal)]
         self._brief = briefs[0] if len(briefs) == 1 and len(briefs) + len(others) == len(observers) else None
         brief: object = self._brief
-        self._steps = brief if isinstance(brief, StepTracer) else None
+        self._steps = brief if isinstance(brief, StepTracer) else _WithRecords()
+        self._step_started, self._step_passed = self._steps.step_started, self._steps.step_passed
         self._wants_successes = tuple(observer.wants_successes for observer in others)
 
     def run_opened(self, run: RunFacts) -> None:
@@ -109,13 +110,11 @@ class Guarded:
 
     def step_started(self, called: Called, brief: InBrief) -> tuple[Any, Any] | None:
         """See `holdfast.events.StepTracer`; None as soon as one of the observers wants to be told of successes."""
-        if self._steps is None:
-            return None
         try:
             for wants in self._wants_successes:
                 if wants():
                     return None
-            return self._steps.step_started(called, brief)
+            return self._step_started(called, brief)
         except Exception as error:  # noqa: BLE001 - counted and said once; see the class
             self._count(error)
             return None
@@ -126,7 +125,7 @@ class Guarded:
             for wants in self._wants_successes:
                 if wants():
                     return False
-            return self._steps.step_passed(called, brief, ended_ns)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+            return self._step_passed(called, brief, ended_ns)
         except Exception as error:  # noqa: BLE001 - counted and said once; see the class
             self._count(error)
             return True
@@ -134,7 +133,7 @@ class Guarded:
     def step_recorded(self, brief: InBrief, attempt: AttemptFacts) -> None:
         """See `holdfast.events.StepTracer`."""
         try:
-            self._steps.step_recorded(brief, attempt)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+            self._steps.step_recorded(brief, attempt)
         except Exception as error:  # noqa: BLE001 - counted and said once; see the class
             self._count(error)
 
@@ -200,6 +199,19 @@ class Guarded:
         self.failures += 1
         if self.failures == 1:
             firewall.stderr(f"holdfast: a fault in tracing was kept from your call; the trace may have gaps: {firewall.describe(error)}")
+
+
+class _WithRecords:
+    """Stands for an observer that makes do without records, where there is none."""
+
+    def step_started(self, _called: Called, _brief: InBrief) -> None:
+        return None
+
+    def step_passed(self, _called: Called, _brief: InBrief, _ended_ns: int) -> bool:
+        return False
+
+    def step_recorded(self, _brief: InBrief, _attempt: AttemptFacts) -> None:
+        return None
 
 
 def _busy(methods: Iterable[Callable[[F], None]]) -> tuple[Callable[[F], None], ...]:
