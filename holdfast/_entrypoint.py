@@ -149,9 +149,10 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
     async def _open(self, input: Any, options: Options) -> Prepared:
         """Open a run without blocking the loop."""
         saver = self._settings.checkpointer
-        is_blocking = saver is not None and saver.is_blocking
+        if saver is None:  # nothing to wait for
+            return self._prepare(input, options, is_async=True)
         attempt = functools.partial(self._prepare, input, msgspec.structs.replace(options, wait=None), is_async=True)
-        return await patiently(functools.partial(_ports.acquire_async, is_blocking, attempt, Prepared.drop), options.wait)
+        return await patiently(functools.partial(_ports.acquire_async, saver.is_blocking, attempt, Prepared.drop), options.wait)
 
     def _invoke(self, prepared: Prepared) -> Any:
         run, call, answer = prepared

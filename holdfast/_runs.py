@@ -179,7 +179,9 @@ def address(config: Config | None, thread_id: str | None) -> Address:
     Raises:
         PolicyError: ``config`` is none, or an id cannot be one; or two threads are named.
     """
-    given = _checked(config or {}, "config")
+    if not config:
+        return Address({}, {}, check_id("thread_id", thread_id), None)
+    given = _checked(config, "config")
     configurable = _checked(given.get("configurable") or {}, "configurable")
     thread = _one_of("thread_id", thread_id, configurable, "config={{'configurable': {{'thread_id': {!r}}}}}")
     return Address(given, configurable, thread, check_id("checkpoint_id", configurable.get("checkpoint_id")))
@@ -245,6 +247,8 @@ def _as_context(schema: type | None, context: Any) -> Any:
 
 def _one_of(what: str, given: Any, config: dict[str, Any], written: str) -> str | None:
     """An id that may be given by name and in a config, but not two of them."""
+    if given is None and what not in config:
+        return None
     named, given = check_id(what, config.get(what)), check_id(what, given)
     if given is not None and named is not None and given != named:
         noun = what.removesuffix("_id")

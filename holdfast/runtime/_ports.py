@@ -354,6 +354,10 @@ async def drain_async(run: Run, seconds: float | None) -> None:
 
 def drain_sync(run: Run, seconds: float | None) -> None:
     """Wait until no call of the run is open, or for ``seconds``."""
+    gate = run.close_gate()
+    if gate is None:  # as for nearly every run: nothing is begun for it
+        return
     with contextlib.suppress(TimeoutError):
-        while (gate := run.close_gate()) is not None:
+        while gate is not None:
             gate.result(seconds)
+            gate = run.close_gate()

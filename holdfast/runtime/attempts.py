@@ -49,8 +49,9 @@ def begin(call: Call) -> None:
 
 def _begun_in_brief(call: Call, brief: InBrief) -> bool:
     """Tell of the attempt in brief; False where the observer wants records, which there are from then on."""
+    observer: Any = call.observer  # a `StepTracer`, as below: a cast would be a call
     brief.begun_ns = clock.current.time_ns()
-    brief.memos = cast("StepTracer", call.observer).step_started(call.plan, brief)
+    brief.memos = observer.step_started(call.plan, brief)
     if brief.memos is None:
         give_records(call)
     return brief.memos is not None
@@ -110,7 +111,8 @@ def passed(call: Call, result: Any) -> float | None:
     if call.run is not None and call.run.journal is not None and call.run.journal.replay.has_trails:
         _check_trail(call, call.run.journal)
     if call.brief is not None:
-        if cast("StepTracer", call.observer).step_passed(call.plan, call.brief, clock.current.time_ns()):
+        observer: Any = call.observer
+        if observer.step_passed(call.plan, call.brief, clock.current.time_ns()):
             call.brief = None
             return None
         give_records(call)

@@ -77,7 +77,7 @@ class Run:
         self.is_stopping = False
         self.is_over = False
         self.sync_slots = Slots(DEFAULT_SYNC_LIMIT if max_concurrency is None else max_concurrency)
-        self.async_slots = Slots(None) if max_concurrency is None else self.sync_slots
+        self._async_slots = None if max_concurrency is None else self.sync_slots
         self._open: set[Call] = set()
         facts.open = self._open
         self._is_ending = False
@@ -87,9 +87,11 @@ class Run:
         self._stopped: threading.Event | None = None
 
     @property
-    def is_plain(self) -> bool:
-        """True where nothing is kept of its calls, and observers are told of them."""
-        return self.journal is None and not self.is_silent
+    def async_slots(self) -> Slots:
+        """Where async bodies get theirs; without a limit made when one is wanted, and of two that are made at once either will do."""
+        if self._async_slots is None:
+            self._async_slots = Slots(None)
+        return self._async_slots
 
     # -- starting a call ----------------------------------------------------------------------------------------------------------
 

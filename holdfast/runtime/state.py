@@ -151,14 +151,17 @@ class Call:
 
     def observe(self, *, values: tuple[Any, ...] | None = None) -> None:
         """Make the record for the observer, if anybody listens; of a call in a run it may do without until there is more to say than a success."""
-        observer = events.listener()
+        observer = events.observer
+        if observer is None:
+            observer = events.detect()  # as `events.listener` does
         if observer is not None:
             run, made_ns = self.run, clock.current.time_ns()
-            if run is None or not (self.plan.is_plain and run.is_plain and hasattr(observer.__class__, "step_started")):
-                self.record(observer, made_ns, values=values)
-            else:
+            is_plain = run is not None and run.journal is None and not run.is_silent and self.plan.is_plain
+            if run is not None and is_plain and hasattr(observer.__class__, "step_started"):
                 self.observer = observer
                 self.brief = events.InBrief(run.facts, 0 if self.is_body else run.count_call(), made_ns, self.is_body)
+            else:
+                self.record(observer, made_ns, values=values)
         elif self.plan.secrets:  # a warning on stderr may repeat them
             self.shown(self._values() if values is None else values)
 

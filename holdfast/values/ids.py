@@ -30,7 +30,7 @@ def uuid7(time_ns: int) -> str:
     millis, rest = divmod(time_ns, 1_000_000)
     fraction = rest * 4096 // 1_000_000
     number = (millis & ((1 << 48) - 1)) << 80 | _VERSION_7 | fraction << 64 | _VARIANT | _draw() >> 2
-    text = f"{number:032x}"
+    text = number.to_bytes(16, "big").hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
