@@ -137,7 +137,7 @@ def _open_durable(settings: Settings, run: Run, saver: Checkpointer, request: Re
         raise RuntimeError(msg)
     try:
         call = _ready(settings, run, opened.input)
-        traces.begin(run, journal, opened.answers, opened.abandoned, opened.left)  # now that the input fits
+        traces.begin(run, journal, call.observer, opened.answers, opened.abandoned, opened.left)  # now that the input fits
     except BaseException:
         journal.release()
         raise

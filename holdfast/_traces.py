@@ -6,17 +6,18 @@ place, owns the thread and records in one transaction that it has the spans of t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from holdfast import clock, events
+from holdfast import clock
 from holdfast.errors import ThreadBusyError
-from holdfast.events import Origin, Remains
+from holdfast.events import Origin, Remains, RunTracer
 from holdfast.runtime import outbox
 from holdfast.typing import Commit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from holdfast.events import Observer
     from holdfast.runtime.journal import Journal
     from holdfast.runtime.run import Run
     from holdfast.typing import Checkpointer, RunRecord, StepRecord
@@ -58,17 +59,26 @@ def left_behind(record: RunRecord) -> str:
     return record.trace if remains(record, ()) is None else _LEFT + _plain(record)
 
 
-def begin(run: Run, journal: Journal, answered: tuple[StepRecord, ...], abandoned: RunRecord | None, left: Remains | None) -> None:
+def begin(
+    run: Run,
+    journal: Journal,
+    observer: Observer | None,
+    answered: tuple[StepRecord, ...],
+    abandoned: RunRecord | None,
+    left: Remains | None,
+) -> None:
     """Record that a run is at work and where it is traced; then have the spans that a dead process left open given their end.
 
     Args:
         run: The run.
         journal: Its journal.
+        observer: Who listens to it.
         answered: Steps to record with it.
         abandoned: The run that it takes the place of, to be recorded too.
         left: What that one, or an earlier execution of this run, left when its process died.
     """
-    tracer = events.run_tracer()
+    listener: Any = observer
+    tracer = listener if isinstance(listener, RunTracer) else None
     if tracer is not None:
         run.facts.started_ns = clock.current.time_ns()
         tracer.run_opened(run.facts)

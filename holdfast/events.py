@@ -50,7 +50,6 @@ __all__ = [
     "note",
     "observe",
     "observer",
-    "run_tracer",
 ]
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
@@ -242,12 +241,6 @@ detect = _nobody
 def listener() -> Observer | None:
     """Who listens now: the observer, or one that `detect` finds a reason for."""
     return observer if observer is not None else detect()
-
-
-def run_tracer() -> RunTracer | None:
-    """Who listens now, if it makes spans of runs."""
-    found: Any = listener()
-    return found if isinstance(found, RunTracer) else None
 
 
 if not TYPE_CHECKING:  # when there is something to record: what the records stand on takes a third of the time of `import holdfast`

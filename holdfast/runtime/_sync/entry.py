@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from holdfast import clock, events
+from holdfast import clock
 from holdfast.errors import RunInterrupted
 from holdfast.runtime import _ports, stream
 from holdfast.runtime.attempts import shown_result
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def execute_run(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) -> Any:
     """Run ``body``, which performs ``call``; wait for every call it started; return or raise the outcome."""
     before = current.get()
-    observer = events.listener()
+    observer = call.observer  # the one that its record was made for, should another one listen by now
     run.facts.started_ns = run.facts.started_ns or clock.current.time_ns()  # one with a journal has begun when it was recorded
     if observer is not None:
         observer.run_started(run.facts)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 from msgspec.structs import replace
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, TraceFlags
 
 from holdfast import clock
 from holdfast.tracing.killed import under_way
 from holdfast.tracing.observers import telling
 from holdfast.tracing.spans import attributes, carrier, ids, links, propagation
-from holdfast.tracing.spans.light_span import NONE, SPAN_KEY, LightSpan, Trace, with_span
+from holdfast.tracing.spans.light_span import FLAGS, NONE, SPAN_KEY, LightSpan, Trace, with_span
 
 if TYPE_CHECKING:
     from contextvars import Token
@@ -95,6 +95,7 @@ class LightObserver:
             return
         under_way.end(run)
         otel_context.detach(span.token)
+        span.token = None  # it holds the context of before, and with it values of the user's, as long as a child is in a queue
         omitted = next(span.hits) - self.settings.max_hit_spans
         if run.origin is not None:
             span.links = (*links.of_run(run), *span.links)
@@ -282,7 +283,7 @@ class LightObserver:
 
     def _place(self, current: Context, trace_id: int) -> tuple[Trace, LightSpan | SpanContext | None]:
         """The trace and the parent of a span that begins where ``current`` is; a new trace has this id, 0 leaves it to chance."""
-        self.outlet.refresh()
+        self.outlet.present()
         above = current.get(SPAN_KEY)
         if above is None and propagation.inherited() is None:
             return Trace(self.outlet, trace_id or ids.draw(128) or 1), None
@@ -293,7 +294,7 @@ class LightObserver:
         own = around.get_span_context()
         parent = own if own.is_valid else propagation.inherited()
         if parent is not None:
-            return Trace(self.outlet, parent.trace_id, parent.trace_flags, parent.trace_state, around), parent
+            return Trace(self.outlet, parent.trace_id, TraceFlags(parent.trace_flags & FLAGS), parent.trace_state, around), parent
         return Trace(self.outlet, trace_id or ids.draw(128) or 1), None
 
     def _opening(self, call: CallFacts) -> attributes.Attributes:

@@ -138,7 +138,7 @@ def measure() -> None:
 
 
 def _restart() -> bool:
-    return _session.current.restart()
+    return _session.current.restart(waits=True)
 
 
 def _resolved(backend: str) -> tuple[str, ...]:

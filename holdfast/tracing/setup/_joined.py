@@ -10,7 +10,7 @@ the next run or call on; it gets those under way when they end, as from the SDK,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
@@ -29,6 +29,15 @@ if TYPE_CHECKING:
 _AT_THE_END = frozenset({BatchSpanProcessor, SimpleSpanProcessor})
 _BY_CHANCE = frozenset({RandomIdGenerator, RunIdGenerator})
 _EVERYWHERE = getattr(sdk, "_default_tracer_configurator", None)  # older versions have none
+_BEFORE_THE_END = frozenset({"on_start", "_on_ending"})
+
+
+class _Seen(NamedTuple):
+    """Span processors, what was put on each of them itself, and what takes light spans for them."""
+
+    processors: tuple[Any, ...]
+    own: tuple[dict[str, Any], ...]
+    takers: tuple[Taker, ...]
 
 
 class Joined(Outlet):
@@ -44,39 +53,59 @@ class Joined(Outlet):
         super().__init__(provider)
         self._holder = processors
         self._changed = changed
-        self._known: tuple[Any, ...] = _of(processors)
-        self.takers = tuple(map(taker, self._known))
+        self._is_over = False
+        self._seen = _seen(_of(processors))
 
-    def refresh(self) -> None:
-        """Look whether processors were added."""
-        if _of(self._holder) is not self._known:
-            self._look()
+    def present(self) -> tuple[Taker, ...]:
+        """The takers of now, after a look whether processors were added, or one has begun to look at spans that begin."""
+        seen = self._seen  # once: another thread may put the next one there
+        if seen.processors is not _of(self._holder):
+            return self._look().takers
+        if not self._is_over:
+            for own in seen.own:
+                if "on_start" in own:
+                    return self._look().takers
+        return seen.takers
 
-    def _look(self) -> None:
-        processors = _of(self._holder)
-        self.takers = tuple(map(taker, processors))
-        if all(map(is_content, processors)) or self._changed():
-            self._known = processors
+    def _look(self) -> _Seen:
+        seen = _seen(_of(self._holder))
+        if not (self._is_over or all(map(is_content, seen.processors))):
+            self._is_over = self._changed()
+        if self._is_over or all(map(is_content, seen.processors)):
+            self._seen = seen
+        return seen
 
 
 class _Ended:
-    """A span processor that gets nothing but ended spans."""
+    """Span processors that get nothing but ended spans: all of them the same object, as from the SDK."""
 
-    def __init__(self, processor: Any) -> None:
-        self._processor = processor
+    def __init__(self, processors: tuple[Any, ...]) -> None:
+        self._processors = processors
 
     def send(self, span: LightSpan) -> None:
-        self._processor.on_end(Later(span))
+        later = Later(span)
+        for processor in self._processors:
+            processor.on_end(later)
 
 
-def taker(processor: Any) -> Taker:
-    """How a span processor gets light spans."""
-    return processor if isinstance(processor, LaneProcessor) else _Ended(processor)
+def _seen(processors: tuple[Any, ...]) -> _Seen:
+    return _Seen(processors, tuple(map(_own, processors)), takers(processors))
 
 
-def is_content(processor: Any) -> bool:
-    """Whether a span processor wants nothing but ended spans."""
-    return isinstance(processor, LaneProcessor) or type(processor) in _AT_THE_END
+def takers(processors: tuple[Any, ...]) -> tuple[Taker, ...]:
+    """What takes light spans for some span processors."""
+    ours = tuple(each for each in processors if isinstance(each, LaneProcessor))
+    others = tuple(each for each in processors if not isinstance(each, LaneProcessor))
+    return (*ours, _Ended(others)) if others else ours
+
+
+def is_content(processor: object) -> bool:
+    """Whether a span processor wants nothing but ended spans: not if somebody has put another ``on_start`` on it."""
+    return isinstance(processor, LaneProcessor) or (type(processor) in _AT_THE_END and _BEFORE_THE_END.isdisjoint(_own(processor)))
+
+
+def _own(processor: object) -> dict[str, Any]:
+    return getattr(processor, "__dict__", {})
 
 
 def joined(provider: Any, changed: Callable[[], bool]) -> Joined | None:
@@ -90,6 +119,8 @@ def joined(provider: Any, changed: Callable[[], bool]) -> Joined | None:
         return None
     limits, processors = getattr(provider, "_span_limits", None), getattr(provider, "_active_span_processor", None)
     if type(limits) is not sdk.SpanLimits or type(processors) is not sdk.SynchronousMultiSpanProcessor:
+        return None
+    if type(getattr(processors, "_span_processors", None)) is not tuple:
         return None
     has_usual_limits = vars(limits) == vars(sdk.SpanLimits())
     is_everywhere = getattr(provider, "_tracer_configurator", _EVERYWHERE) is _EVERYWHERE

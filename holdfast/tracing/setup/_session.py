@@ -38,6 +38,15 @@ lock = threading.RLock()
 """Held while the session changes."""
 
 
+def _anew_in_child() -> None:
+    global lock  # noqa: PLW0603 - a thread of the parent may have held it
+    lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_anew_in_child)
+
+
 class Handle:
     """What `configure` returns. As a context manager it shuts down at the end of the block."""
 
@@ -162,16 +171,24 @@ class Session:
             self.previous = previous
         self.observer = observer
 
-    def restart(self) -> bool:
-        """Observe anew: how spans are best made has changed. Returns False if somebody else is changing the session right now."""
-        if not lock.acquire(blocking=False):  # it may be called by a call of the user's, which waits for nobody
+    def restart(self, *, waits: bool = False) -> bool:
+        """Observe anew: how spans are best made has changed.
+
+        Args:
+            waits: Whether to wait for somebody else who changes the session right now; a call of the user's waits for nobody.
+
+        Returns:
+            False if nothing was done and is to be tried again: somebody else changes the session, or observes in its place for now.
+        """
+        if not lock.acquire(blocking=waits):
             return False
         try:
-            if self.observer is not None and events.observer is self.observer:
+            is_ours = events.observer is self.observer
+            if self.observer is not None and is_ours:
                 self.start(self.lines.level, with_lines=self.lines.is_on)
+            return self.observer is None or is_ours
         finally:
             lock.release()
-        return True
 
     def _spans(self) -> Observer:
         outlet = outlet_of(trace.get_tracer_provider(), self.restart)

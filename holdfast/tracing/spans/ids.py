@@ -14,7 +14,7 @@ _random = random.Random()  # noqa: S311 - no secrets; one of our own, because pr
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)  # from the operating system: a child must not repeat its parent's ids
 
-_DIGITS = 32
+_DIGITS, _VERSION = 32, 12
 
 draw = _random.getrandbits
 """Random bits for ids, so many of them."""
@@ -45,13 +45,15 @@ def of_execution(run: RunFacts) -> int:
 
 
 def of_run(run_id: str) -> int:
-    """The run id as a trace id, so that one id names the run everywhere; 0 when it is no UUID.
+    """The run id as a trace id, so that one id names the run everywhere; 0 when it is no UUID of a kind that is drawn by chance.
 
-    >>> f"{of_run('01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10'):x}", of_run("order-42")
-    ('1980d2c6d5e7c1b9a4e0c8f3c3f7a10', 0)
+    Trace ids have to be: samplers by ratio look at their last 56 bits. A run's own id is a UUID of version 7.
+
+    >>> f"{of_run('01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10'):x}", of_run("order-42"), of_run("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+    ('1980d2c6d5e7c1b9a4e0c8f3c3f7a10', 0, 0)
     """
     digits = run_id.replace("-", "")
     try:
-        return int(digits, 16) if len(digits) == _DIGITS else 0
+        return int(digits, 16) if len(digits) == _DIGITS and digits[_VERSION] in "47" else 0
     except ValueError:
         return 0

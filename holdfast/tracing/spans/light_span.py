@@ -13,6 +13,8 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+import warnings
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -21,7 +23,7 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util import BoundedList
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.sdk.util.instrumentation import InstrumentationInfo, InstrumentationScope
 from opentelemetry.trace import INVALID_SPAN, Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from holdfast.tracing import convention as names
@@ -32,6 +34,7 @@ from holdfast.tracing.spans.stack import type_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextvars import Token
+    from types import TracebackType
 
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -46,7 +49,11 @@ SPAN_KEY = next(iter(trace.set_span_in_context(INVALID_SPAN, Context())))
 """Where OpenTelemetry's context holds the current span; found out, since its name is private."""
 
 SCOPE = InstrumentationScope(names.SCOPE, "", names.SCHEMA_URL)
-_OF_ROOT = TraceFlags(TraceFlags.SAMPLED | getattr(TraceFlags, "RANDOM_TRACE_ID", 0))  # older versions have no such flag
+with warnings.catch_warnings():  # exporters from before there were scopes read it
+    warnings.simplefilter("ignore", DeprecationWarning)
+    _INFO = InstrumentationInfo(names.SCOPE, "", names.SCHEMA_URL)  # pyright: ignore[reportDeprecated]
+FLAGS = TraceFlags(TraceFlags.SAMPLED | getattr(TraceFlags, "RANDOM_TRACE_ID", 0))
+"""All flags that the SDK sets, as on a root; older versions have no such second one."""
 _UNSET = Status(StatusCode.UNSET)
 _KIND = {kind: kind.name.lower() for kind in SpanKind}
 _STATUS: dict[StatusCode, Any] = {code: code.name.lower() for code in StatusCode}
@@ -91,8 +98,9 @@ class Outlet:
         self._provider = provider
         self.takers: tuple[Taker, ...] = ()
 
-    def refresh(self) -> None:
-        """Called when a span begins outside of all others of ours, and when one ends: nothing can have changed that was not told."""
+    def present(self) -> tuple[Taker, ...]:
+        """The takers of now; asked when a span begins, too, so that whoever has to look whether there are others can."""
+        return self.takers
 
     @property
     def resource(self) -> Resource:
@@ -118,7 +126,7 @@ class Trace(msgspec.Struct, eq=False):
 
     outlet: Outlet
     id: int
-    flags: TraceFlags = _OF_ROOT
+    flags: TraceFlags = FLAGS
     state: Any = None
     around: trace.Span | None = None
     _hex: str = ""
@@ -205,14 +213,12 @@ class LightSpan(trace.Span):
         if self.attempt is not None:
             self.attempt = None
         if self.trace.flags & TraceFlags.SAMPLED:
-            outlet = self.trace.outlet
-            outlet.refresh()
-            for taker in outlet.takers:
+            for taker in self.trace.outlet.present():
                 taker.send(self)
 
     def row(self) -> SpanRow:
         """As the local store keeps it."""
-        known = self.attributes
+        known = self.known()
         return SpanRow(
             self.trace.hex,
             f"{self.span_id:016x}",
@@ -236,19 +242,19 @@ class LightSpan(trace.Span):
             self.get_span_context(),
             self.parent,
             self.resource,
-            self.attributes,
+            known if isinstance(known := self.known(), BoundedAttributes) else MappingProxyType(known),
             self.events,
             self.links,
             self.kind,
             status=self.status,
             start_time=self.start_time,
             end_time=self.end_time,
+            instrumentation_info=_INFO,
             instrumentation_scope=SCOPE,
         )
 
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        """All attributes."""
+    def known(self) -> dict[str, Any] | BoundedAttributes:
+        """All attributes, for reading only."""
         closing = self.closing
         if isinstance(closing, tuple):
             closing = self.closing = closing[0](*closing[1])
@@ -266,9 +272,25 @@ class LightSpan(trace.Span):
         return self.trace.outlet.resource
 
     @property
+    def attributes(self) -> Mapping[str, Any]:
+        """All attributes; before the end those that users have set."""
+        return MappingProxyType(self.known())
+
+    @property
     def parent(self) -> SpanContext | None:
         """The parent's context; None for a root."""
         return self.above.get_span_context() if isinstance(self.above, LightSpan) else self.above
+
+    @property
+    def context(self) -> SpanContext:
+        """As `get_span_context`."""
+        return self.get_span_context()
+
+    def __getattr__(self, name: str) -> Any:
+        """What else the SDK's spans have to be read, as of now: ``to_json``, ``instrumentation_scope``, what was dropped."""
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+        return getattr(self.readable(), name)
 
     # -- what users may do to the current span ----------------------------------------------------------------------------------------
 
@@ -289,7 +311,9 @@ class LightSpan(trace.Span):
         """Add or replace attributes, checked and limited by the SDK's own class."""
         if not self._has_ended("set_attributes"):
             added: BoundedAttributes = vars(self).setdefault("added", BoundedAttributes(LIMIT, immutable=False))
-            added.update(BoundedAttributes(LIMIT, attributes))
+            checked = BoundedAttributes(LIMIT, attributes)
+            added.update(checked)
+            added.dropped += checked.dropped
 
     def add_event(self, name: str, attributes: types.Attributes = None, timestamp: int | None = None) -> None:
         """Add an event."""
@@ -338,6 +362,13 @@ class LightSpan(trace.Span):
         """Fix the end. The span leaves when the run, call or attempt that it stands for has ended."""
         if not self._has_ended("end"):
             self.end_time = time.time_ns() if end_time is None else end_time
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        """End it, after an error with that, as the SDK does."""
+        if error is not None and self.is_recording():
+            self.record_exception(error, escaped=True)
+            self.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+        self.end()
 
     def _has_ended(self, what: str) -> bool:
         if self.end_time is None:

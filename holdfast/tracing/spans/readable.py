@@ -67,7 +67,8 @@ class Later(ReadableSpan):
         known = vars(self)
         light: LightSpan | None = known.get("_light")
         if light is not None:
-            known |= vars(light.readable())
+            for each, value in vars(light.readable()).items():
+                known.setdefault(each, value)  # what an exporter has put there meanwhile stays
             known.pop("_light", None)
         if name not in known:  # another thread may have worked it out meanwhile
             msg = f"{type(self).__name__!r} object has no attribute {name!r}"
