@@ -123,7 +123,7 @@ def open_run(settings: Settings, input: Any, options: Options) -> Prepared:
     run.store, run.context = settings.store, _as_context(settings.context_schema, options.context)
     if settings.checkpointer is None:
         _check_no_checkpoint(plan, request)
-        return Prepared(run, _ready(settings, run, plain_input(input)))
+        return Prepared(run, _body_call(settings, run, plain_input(input)))
     return _open_durable(settings, run, settings.checkpointer, request)
 
 
@@ -136,7 +136,7 @@ def _open_durable(settings: Settings, run: Run, saver: Checkpointer, request: Re
         msg = "a run was opened without its journal"
         raise RuntimeError(msg)
     try:
-        call = _ready(settings, run, opened.input)
+        call = _body_call(settings, run, opened.input)
         traces.begin(run, journal, call.observer, opened.answers, opened.abandoned, opened.left)  # now that the input fits
     except BaseException:
         journal.release()
@@ -167,10 +167,6 @@ def plain_input(input: Any) -> Any:
         msg = "Command(resume=...) goes on with a recorded run, and this entrypoint records nothing: give it a checkpointer"
         raise PolicyError(msg)
     return unwrapped(input)
-
-
-def _ready(settings: Settings, run: Run, given: Any) -> Call:
-    return _body_call(settings, run, () if given is NO_INPUT else (given,))
 
 
 def address(config: Config | None, thread_id: str | None) -> Address:
@@ -218,7 +214,8 @@ def check_id(what: str, given: Any) -> str | None:
     return given
 
 
-def _body_call(settings: Settings, run: Run, args: tuple[Any, ...]) -> Call:
+def _body_call(settings: Settings, run: Run, given: Any) -> Call:
+    args = () if given is NO_INPUT else (given,)
     plan, kwargs = fill(settings.plan, args, {}, run) if settings.plan.injected else (settings.plan, {})
     values = _bind(plan, args, kwargs)
     call = Call(plan, args, kwargs, run)

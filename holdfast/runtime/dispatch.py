@@ -92,15 +92,19 @@ class Slots:
                 return
 
     def _take(self) -> bool:
-        try:
-            self._free.pop()
-        except IndexError:
-            if self.limit is None or self._made >= self.limit:
+        if self._free:  # asked first: what an empty deque raises takes longer than all the rest
+            try:
+                self._free.pop()
+            except IndexError:
+                pass
+            else:
+                return True
+        if self.limit is None or self._made >= self.limit:
+            return False
+        with self._lock:
+            if self._made >= self.limit:
                 return False
-            with self._lock:
-                if self._made >= self.limit:
-                    return False
-                self._made += 1
+            self._made += 1
         return True
 
     def _match(self) -> None:
