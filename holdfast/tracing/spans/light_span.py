@@ -165,7 +165,7 @@ class LightSpan(trace.Span):
     """
 
     # What every span has is in slots, what few have in the instance's dict, which is made when something is put there: 0.4 us less.
-    __slots__ = ("above", "attempt_token", "closing", "end_time", "kind", "name", "opening", "span_id", "start_time", "trace")
+    __slots__ = ("_context", "above", "attempt_token", "closing", "end_time", "kind", "name", "opening", "span_id", "start_time", "trace")
 
     added: BoundedAttributes | None = None
     events: Sequence[Event] = ()
@@ -187,6 +187,7 @@ class LightSpan(trace.Span):
         self.opening: dict[str, Any] = NONE
         self.closing: dict[str, Any] | Deferred = NONE
         self.attempt_token: Token[Context] | None = None
+        self._context: SpanContext | None = None
 
     # -- ours -------------------------------------------------------------------------------------------------------------------------
 
@@ -295,9 +296,13 @@ class LightSpan(trace.Span):
     # -- what users may do to the current span ----------------------------------------------------------------------------------------
 
     def get_span_context(self) -> SpanContext:
-        """Its ids; made anew at each call, because most spans are never asked."""
-        shared = self.trace
-        return SpanContext(shared.id, self.span_id, is_remote=False, trace_flags=shared.flags, trace_state=shared.state)
+        """Its ids, made when somebody asks: the children, say, of a span that is exported."""
+        context = self._context
+        if context is None:
+            shared = self.trace
+            context = SpanContext(shared.id, self.span_id, is_remote=False, trace_flags=shared.flags, trace_state=shared.state)
+            self._context = context
+        return context
 
     def is_recording(self) -> bool:
         """True until it ends, in a trace that is sampled."""
