@@ -518,7 +518,7 @@ def test_a_run_whose_observer_changes_before_its_body_begins_is_still_told(make_
 
 
 @pytest.mark.parametrize("is_ours_alone", [True, False])
-def test_what_ends_after_the_providers_shutdown_goes_nowhere(make_play, inline, capsys, is_ours_alone):
+def test_what_ends_after_the_providers_shutdown_goes_nowhere(make_play, inline, capsys, caplog, is_ours_alone):
     """And nobody complains."""
     configure("console", lines=False)
     if not is_ours_alone:
@@ -526,7 +526,7 @@ def test_what_ends_after_the_providers_shutdown_goes_nowhere(make_play, inline, 
     trace.get_tracer_provider().shutdown()
     one_run(make_play)
 
-    assert "" == capsys.readouterr().err
+    assert ("", []) == (capsys.readouterr().err, caplog.records)
 
 
 def test_a_backend_that_was_shut_down_gets_no_light_spans(make_play, inline, capsys, folder):
@@ -536,6 +536,16 @@ def test_a_backend_that_was_shut_down_gets_no_light_spans(make_play, inline, cap
     one_run(make_play)
 
     assert "" == capsys.readouterr().err
+
+
+def test_the_end_of_one_backend_is_not_that_of_another(make_play, inline, capsys, folder):
+    """What comes later goes to the one that is left."""
+    other = configure(path=folder / "t.db", lines=False)
+    configure("console", lines=False)
+    other.shutdown()
+    one_run(make_play)
+
+    assert capsys.readouterr().err.startswith("run plan")
 
 
 def test_children_do_not_repeat_the_ids_of_their_parent():

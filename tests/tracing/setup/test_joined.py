@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import contextvars
 import copy
 import json
 import pickle
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import structlog
+from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import ConcurrentMultiSpanProcessor, SpanLimits, SynchronousMultiSpanProcessor, TracerProvider
@@ -18,16 +23,18 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 
-from holdfast import CachePolicy, InMemoryCache, RetryPolicy, entrypoint, events, resilient, task
+from holdfast import CachePolicy, InMemoryCache, InMemorySaver, RetryPolicy, entrypoint, events, resilient, task
 from holdfast.tracing.observers.light import LightObserver
 from holdfast.tracing.observers.spans import SpanObserver
+from holdfast.tracing.safety.guard import Guarded
 from holdfast.tracing.setup import _session
 from holdfast.tracing.setup._configure import configure
 from holdfast.tracing.setup._joined import joined
 from holdfast.tracing.setup.detect import detect
 from holdfast.tracing.spans import ids
-from holdfast.tracing.spans.light_span import LightSpan, Outlet, Trace
+from holdfast.tracing.spans.light_span import FLAGS, LightSpan, Outlet, Trace
 from holdfast.tracing.spans.readable import Later
+from tests.children import in_child
 from tests.tracing.conftest import Counted, Nosy, literal
 
 pytestmark = pytest.mark.usefixtures("fresh")
@@ -241,6 +248,7 @@ def ended(name="fetch"):
 
 
 PUBLIC = sorted(name for name, part in vars(sdk.ReadableSpan).items() if isinstance(part, property) and name != "instrumentation_info")
+"""What spans have to be read, without a deprecated one, which has a test of its own."""
 
 
 def test_what_an_exporter_gets_is_worked_out_when_it_looks():
@@ -333,6 +341,19 @@ def test_a_processor_that_looks_at_the_start_is_noticed_and_gets_spans_of_the_sd
     assert ["fetch attempt 1", "fetch"] * 2 == nosy.ended
 
 
+def test_it_is_noticed_when_a_run_begins():
+    """So that what the run calls is told by spans of the SDK; its own span is the one at which it was noticed."""
+    trace.set_tracer_provider(provider())
+    nosy = Nosy()
+    step = task(name="step")(lambda: 3)
+    plan = entrypoint(name="plan")(lambda _: step().result())
+    plan.invoke(None)
+    trace.get_tracer_provider().add_span_processor(nosy)
+    plan.invoke(None)
+
+    assert (["step"], ["step", "run plan"]) == (nosy.begun, nosy.ended)
+
+
 def test_what_is_noticed_while_the_session_changes_is_noticed_again():
     """A call waits for nobody; the next one finds the same."""
     trace.set_tracer_provider(provider())
@@ -354,7 +375,10 @@ def test_a_provider_that_comes_after_lines_gets_light_spans():
     try:
         fetch = resilient(name="fetch")(lambda: 3)
         fetch()
+        observer = events.observer
+        fetch()
         assert SpanObserver is kind_of_spans()
+        assert observer is events.observer
         trace.set_tracer_provider(provider(SimpleSpanProcessor(exporter)))
         fetch()
         assert LightObserver is kind_of_spans()
@@ -363,3 +387,270 @@ def test_a_provider_that_comes_after_lines_gets_light_spans():
         structlog.reset_defaults()
 
     assert ["fetch attempt 1", "fetch"] * 2 == [span.name for span in exporter.get_finished_spans()]
+
+
+def exporter_of(*processors, **more):
+    """Makes a provider global, with an exporter in memory behind the others."""
+    exporter = InMemorySpanExporter()
+    trace.set_tracer_provider(provider(*processors, SimpleSpanProcessor(exporter), **more))
+    return exporter
+
+
+class Redacting(InMemorySpanExporter):
+    """Takes a copy of each span and empties it before anything else was read, as exporters that redact do."""
+
+    def export(self, spans):
+        clean = [copy.copy(span) for span in spans]
+        for span in clean:
+            span._attributes = {}
+        return super().export(clean)
+
+
+def test_what_an_exporter_puts_in_its_copy_stays():
+    """Also before it has looked at anything."""
+    exporter = Redacting()
+    trace.set_tracer_provider(provider(SimpleSpanProcessor(exporter)))
+    resilient(name="fetch")(lambda: 3)()
+
+    assert [("fetch attempt 1", {}), ("fetch", {})] == [(span.name, dict(span.attributes)) for span in exporter.get_finished_spans()]
+
+
+def test_all_processors_get_the_same_object():
+    """As from the SDK: what the exporter of the first changes is changed for the second."""
+
+    class Changing(InMemorySpanExporter):
+        def export(self, spans):
+            for span in spans:
+                span._name = "changed"
+            return super().export(spans)
+
+    exporter = exporter_of(SimpleSpanProcessor(Changing()))
+    resilient(name="fetch")(lambda: 3)()
+
+    assert ["changed", "changed"] == [span.name for span in exporter.get_finished_spans()]
+
+
+def test_what_a_span_says_is_worked_out_behind():
+    """Not on the caller's thread: a batch that nobody has read knows its ids alone."""
+    seen = []
+
+    class Unread(InMemorySpanExporter):
+        def export(self, spans):
+            seen.extend(set(vars(span)) for span in spans)
+            return super().export(spans)
+
+    trace.set_tracer_provider(provider(SimpleSpanProcessor(Unread())))
+    resilient(name="fetch")(lambda: 3)()
+
+    assert [{"_context", "_light"}] * 2 == seen
+
+
+def test_a_patched_processor_gets_spans_of_the_sdk():
+    """A library that puts an ``on_start`` of its own on the SDK's processor sees spans begin; a patch that comes later is noticed."""
+    early, late, exporter = simple(), simple(), InMemorySpanExporter()
+
+    def tenant(span, parent_context=None):
+        span.set_attribute("tenant", "acme")
+
+    early.on_start = tenant
+    assert joined(provider(early), bool) is None
+
+    trace.set_tracer_provider(provider(late, SimpleSpanProcessor(exporter)))
+    fetch = resilient(name="fetch")(lambda: 3)
+    fetch()
+    late.on_start = tenant
+    fetch()
+    exporter.clear()
+    fetch()
+
+    assert ["acme", "acme"] == [span.attributes["tenant"] for span in exporter.get_finished_spans()]
+
+
+def test_a_subclass_of_the_limits_is_left_to_the_sdk():
+    """Whatever it says of itself."""
+    assert joined(provider(simple(), span_limits=type("Mine", (SpanLimits,), {})()), bool) is None
+
+
+def test_a_look_is_taken_once_for_each_processor():
+    """And again only where nothing could be done about it."""
+    answers, asked = iter([False, True]), []
+    made = provider()
+    outlet = joined(made, lambda: asked.append(1) or next(answers))
+    assert ((), 0) == (outlet.present(), len(asked))
+
+    made.add_span_processor(Nosy())
+    for _ in range(5):
+        assert 1 == len(outlet.present())
+    made.add_span_processor(simple())
+    assert 1 == len(outlet.present())
+
+    assert 2 == len(asked)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_recorded_run_is_one_trace_whenever_a_processor_is_added(is_async):
+    """The observer that made its record makes all its spans, should another one listen by the time its body begins."""
+    exporter = exporter_of()
+
+    @task
+    def step():
+        return 1
+
+    @entrypoint(checkpointer=InMemorySaver())
+    def plan(_):
+        return step().result()
+
+    @entrypoint(checkpointer=InMemorySaver())
+    async def plan_async(_):
+        return await step()
+
+    resilient(lambda: 1)()
+    exporter.clear()
+    trace.get_tracer_provider().add_span_processor(Nosy())
+    asyncio.run(plan_async.ainvoke(1, thread_id="t")) if is_async else plan.invoke(1, thread_id="t")
+
+    spans = {span.name: span for span in exporter.get_finished_spans()}
+    root = spans.pop("run plan_async" if is_async else "run plan")
+    assert [root.context.span_id] == [span.parent.span_id for span in spans.values()]
+    assert SpanObserver is kind_of_spans()
+
+
+def test_a_restart_leaves_somebody_elses_observer_alone_and_is_made_up_for():
+    """One that listens for the length of a block, say."""
+    trace.set_tracer_provider(provider())
+    fetch, nosy = resilient(name="fetch")(lambda: 3), Nosy()
+    fetch()
+    ours, other = events.observer, Guarded(LightObserver(Outlet(provider()), _session.current.settings))
+    events.observe(other)
+    trace.get_tracer_provider().add_span_processor(nosy)
+    assert not _session.current.restart()
+    assert other is events.observer
+    events.observe(ours)
+    fetch()
+    fetch()
+
+    assert ["fetch", "fetch attempt 1"] == nosy.begun
+
+
+def test_a_restart_changes_no_lines_and_lets_others_change_the_session():
+    """The level that was chosen stays, and the lock is free again."""
+    configure("console", lines=False)
+    session = _session.current
+    session.lines.level, session.lines.is_on = 17, False
+    assert session.restart()
+
+    assert (17, False) == (session.lines.level, session.lines.is_on)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(session.restart).result(60)
+
+
+def test_our_own_provider_waits_for_whoever_changes_the_session():
+    """A processor is added by the application, not by a call of its: it may wait, and is never overlooked."""
+    configure("console", lines=False)
+    adding = threading.Thread(target=trace.get_tracer_provider().add_span_processor, args=(Nosy(),))
+    with _session.lock:
+        adding.start()
+        adding.join(0.05)
+        assert adding.is_alive()
+    adding.join(60)
+
+    assert SpanObserver is kind_of_spans()
+
+
+def test_a_child_can_change_the_session_that_a_thread_of_its_parent_was_changing():
+    """The lock is not held by anybody there."""
+    with ThreadPoolExecutor(1) as pool, _session.lock:
+        assert 0 == pool.submit(in_child, lambda: _session.lock.acquire(blocking=False)).result(60)
+
+
+def test_the_current_span_can_be_read_like_one_of_the_sdks():
+    """Whatever its spans have to be read, a call of the user's may ask of it."""
+    exporter, seen = exporter_of(), {}
+
+    @resilient(name="fetch")
+    def fetch():
+        span = trace.get_current_span()
+        span.set_attribute("mine", 1)
+        seen.update({name: getattr(span, name) for name in PUBLIC})
+        seen["json"], seen["plain"] = json.loads(span.to_json()), hasattr(span, "nothing")
+        with pytest.raises(TypeError):
+            span.attributes["mine"] = 2
+
+    fetch()
+    span = exporter.get_finished_spans()[0]
+
+    assert (span.context, "fetch attempt 1", {"mine": 1}) == (seen["context"], seen["name"], dict(seen["attributes"]))
+    assert (span.resource, span.parent, 0) == (seen["resource"], seen["parent"], seen["dropped_attributes"])
+    assert ("fetch attempt 1", False) == (seen["json"]["name"], seen["plain"])
+
+
+def test_a_span_that_is_used_as_a_context_manager_says_what_was_raised():
+    """As the SDK's: an exception event, an error, and its end."""
+    exporter = exporter_of()
+
+    @resilient(name="fetch")
+    def fetch():
+        with contextlib.suppress(KeyError), trace.get_current_span():
+            raise KeyError("city")
+
+    fetch()
+    attempt = exporter.get_finished_spans()[0]
+
+    assert ["exception"] == [event.name for event in attempt.events]
+    assert (trace.StatusCode.ERROR, "KeyError: 'city'") == (attempt.status.status_code, attempt.status.description)
+
+
+@pytest.mark.filterwarnings("ignore:You should use instrumentation_scope:DeprecationWarning")
+def test_older_exporters_find_the_scope_where_it_was():
+    """Before there were scopes."""
+    assert ("holdfast", "holdfast/1") == (ended().readable().instrumentation_info.name, ended().readable().instrumentation_info.schema_url)
+
+
+def test_what_a_limit_drops_is_counted():
+    """All at once, or one by one."""
+    exporter = exporter_of()
+
+    @resilient(name="fetch")
+    def fetch():
+        trace.get_current_span().set_attributes({f"key {n}": n for n in range(200)})
+
+    fetch()
+    span = exporter.get_finished_spans()[0]
+
+    assert 128 == len(span.attributes)
+    assert 200 - 128 <= span.dropped_attributes
+
+
+def test_flags_that_nobody_knows_are_not_passed_on():
+    """Of a parent in another process."""
+    exporter = exporter_of()
+    parent = trace.SpanContext(7, 8, is_remote=True, trace_flags=trace.TraceFlags(0xFF))
+    token = otel_context.attach(trace.set_span_in_context(trace.NonRecordingSpan(parent)))
+    resilient(name="fetch")(lambda: 3)()
+    otel_context.detach(token)
+
+    assert {(7, FLAGS)} == {(span.context.trace_id, span.context.trace_flags) for span in exporter.get_finished_spans()}
+
+
+def test_nothing_of_a_run_is_kept_by_spans_that_nobody_has_read():
+    """They may wait long in a queue; what the caller's context holds is not theirs."""
+
+    class Big:
+        pass
+
+    exporter, variable, kept = exporter_of(), contextvars.ContextVar("kept"), [Big()]
+
+    @entrypoint()
+    def plan(_):
+        resilient(name="fetch")(lambda: 3)()
+
+    def work():
+        variable.set(kept[0])
+        plan.invoke(None)
+
+    gone = weakref.ref(kept[0])
+    contextvars.copy_context().run(work)
+    kept.clear()
+
+    assert gone() is None
+    assert 3 == len(exporter.get_finished_spans())
