@@ -41,7 +41,11 @@ def _attribute(name: str, type_: str, where: str, meaning: str, example: str) ->
 # What and whose
 SPAN_TYPE = _attribute("holdfast.span.type", "str", "RTA", "`run`, `task` or `attempt`", "task")
 RUN_ID = _attribute(
-    "holdfast.run.id", "str", "RTA", "The run; also its trace id on an ordinary tracer provider", "01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10"
+    "holdfast.run.id",
+    "str",
+    "RTA",
+    "The run; also the id of the trace that it begins, see *Use it beside your own OpenTelemetry set-up*",
+    "01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10",
 )
 THREAD_ID = _attribute("holdfast.thread.id", "str", "RTA", "The thread the run belongs to", "trip-1")
 SESSION_ID = _attribute("session.id", "str", "RTA", "The thread, under the name session views look for; only when one was given", "trip-1")

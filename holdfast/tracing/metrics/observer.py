@@ -52,19 +52,19 @@ class MetricObserver:
 
     def run_ended(self, run: RunFacts) -> None:
         """Its duration."""
-        if self._is_on():
+        if self.wants_successes():
             known = {names.WORKFLOW_NAME: run.name, **_outcome(run)}
             self._record(measures.RUN_DURATION, run.ended_ns - run.started_ns, known, run)
 
     def call_started(self, call: CallFacts) -> None:
         """One more is under way."""
-        if self._is_on() and not call.is_body:
+        if self.wants_successes() and not call.is_body:
             self._active[id(call)] = call.name
             self._seen.add(call.name)
 
     def call_ended(self, call: CallFacts) -> None:
         """Its duration, what the cache said, and whether retries were in vain."""
-        if not self._is_on() or call.is_body:
+        if not self.wants_successes() or call.is_body:
             return
         self._active.pop(id(call), None)
         if call.cache:
@@ -82,7 +82,7 @@ class MetricObserver:
 
     def attempt_ended(self, attempt: AttemptFacts) -> None:
         """Its duration, and the retry that follows it. The body of an entrypoint goes by the entrypoint's name."""
-        if not self._is_on():
+        if not self.wants_successes():
             return
         name = attempt.call.name
         self._record(
@@ -109,8 +109,6 @@ class MetricObserver:
             if not self._histograms:
                 self._histograms = self._instruments()
         return True
-
-    _is_on = wants_successes
 
     def _instruments(self) -> dict[Measure, Histogram]:
         meter = metrics.get_meter(names.SCOPE, "", self._provider, names.SCHEMA_URL)

@@ -1,8 +1,8 @@
 """Joined: light spans on a tracer provider that the application has set.
 
-They are made there as well where nobody could do anything with a span of the SDK that comes to nothing with one of ours: the provider samples
-everything, draws ids by chance, has the usual limits, and its span processors are the SDK's two, which do nothing before a span has ended, or
-ours. Where one of this is otherwise, or cannot be seen (the SDK has no public names for some of it), all spans are the SDK's.
+They are made there as well where nobody looks at a span before its end: the provider samples everything, draws ids by chance, has the usual
+limits, and its span processors are the SDK's two, which do nothing before a span has ended, or ours. Where one of this is otherwise, or
+cannot be seen (the SDK has no public names for some of it), all spans are the SDK's.
 
 The processors are looked at with each span, for an application may add one at any time. If that is neither's, all spans are the SDK's from
 the next run or call on; it gets those under way when they end, as from the SDK, and so it does the one that begins when it is noticed.

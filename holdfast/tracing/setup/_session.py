@@ -178,7 +178,8 @@ class Session:
             waits: Whether to wait for somebody else who changes the session right now; a call of the user's waits for nobody.
 
         Returns:
-            False if nothing was done and is to be tried again: somebody else changes the session, or observes in its place for now.
+            False if nothing was done and is to be tried again: somebody else changes the session, or observes in its place for now. True also
+            where nothing is observed, and nothing has to be done.
         """
         if not lock.acquire(blocking=waits):
             return False
