@@ -56,22 +56,26 @@ class Joined(Outlet):
         self._is_over = False
         self._seen = _seen(_of(processors))
 
-    def present(self) -> tuple[Taker, ...]:
-        """The takers of now, after a look whether processors were added, or one has begun to look at spans that begin."""
+    def look(self) -> None:
+        """Whether processors were added, or one of them has begun to look at spans that begin."""
         seen = self._seen  # once: another thread may put the next one there
-        if seen.processors is not _of(self._holder):
-            return self._look().takers
-        if not self._is_over:
-            for own in seen.own:
-                if "on_start" in own:
-                    return self._look().takers
-        return seen.takers
+        is_same = seen.processors is self._holder._span_processors  # noqa: SLF001 - see `_of`
+        for own in seen.own:
+            is_same = is_same and "on_start" not in own
+        if not (is_same or self._is_over):
+            self._see()
 
-    def _look(self) -> _Seen:
+    def present(self) -> tuple[Taker, ...]:
+        """The takers of now; also of what was added since the span began."""
+        seen = self._seen
+        return seen.takers if seen.processors is self._holder._span_processors else self._see().takers  # noqa: SLF001 - see `_of`
+
+    def _see(self) -> _Seen:
         seen = _seen(_of(self._holder))
-        if not (self._is_over or all(map(is_content, seen.processors))):
+        are_content = all(map(is_content, seen.processors))
+        if not (are_content or self._is_over):
             self._is_over = self._changed()
-        if self._is_over or all(map(is_content, seen.processors)):
+        if are_content or self._is_over:
             self._seen = seen
         return seen
 

@@ -98,8 +98,11 @@ class Outlet:
         self._provider = provider
         self.takers: tuple[Taker, ...] = ()
 
+    def look(self) -> None:
+        """A span begins that is inside none of ours: the moment to look whether others want spans by now. Here that is told."""
+
     def present(self) -> tuple[Taker, ...]:
-        """The takers of now; asked when a span begins, too, so that whoever has to look whether there are others can."""
+        """The takers of now."""
         return self.takers
 
     @property
