@@ -43,28 +43,31 @@ class OwnProvider(TracerProvider):
     def __init__(self, resource: Resource, changed: Callable[[], bool]) -> None:
         super().__init__(resource=resource, id_generator=exporters.RunIdGenerator(), shutdown_on_exit=False)
         self.outlet = Outlet(self)
-        self._all: tuple[Any, ...] = ()
+        self._all: tuple[SpanProcessor, ...] = ()
         self._changed = changed
         self.takes_light = self.sampler is DEFAULT_ON and not _asks_for_the_sdk()
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         """Add one. If it looks at spans before they end, all spans are the SDK's from then on."""
         super().add_span_processor(span_processor)
-        self._all = (*self._all, span_processor)
-        self.outlet.takers = _joined.takers(self._all)
+        self._send_to((*self._all, span_processor))
         if self.takes_light and not _joined.is_content(span_processor):
             self.takes_light = False
             self._changed()
 
     def drop(self, processor: exporters.LaneProcessor) -> None:
         """Send no more light spans to ours that is about to be shut down; the SDK has no such thing."""
-        self._all = tuple(each for each in self._all if each is not processor)
-        self.outlet.takers = _joined.takers(self._all)
+        self._send_to(tuple(each for each in self._all if each is not processor))
 
     def shutdown(self) -> None:
         """Shut down all processors; what ends afterwards goes nowhere."""
-        self._all, self.outlet.takers = (), ()
+        self._send_to(())
         super().shutdown()
+
+    def _send_to(self, processors: tuple[SpanProcessor, ...]) -> None:
+        self._all = processors
+        takers = _joined.takers(processors)
+        self.outlet.takers = tuple(each.lane if isinstance(each, exporters.LaneProcessor) else each for each in takers)  # 0.1 us less
 
 
 def outlet_of(provider: Any, changed: Callable[[], bool]) -> Outlet | None:

@@ -49,8 +49,7 @@ SPAN_KEY = next(iter(trace.set_span_in_context(INVALID_SPAN, Context())))
 """Where OpenTelemetry's context holds the current span; found out, since its name is private."""
 
 SCOPE = InstrumentationScope(names.SCOPE, "", names.SCHEMA_URL)
-with warnings.catch_warnings():  # exporters from before there were scopes read it
-    warnings.simplefilter("ignore", DeprecationWarning)
+with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # exporters from before there were scopes read it
     _INFO = InstrumentationInfo(names.SCOPE, "", names.SCHEMA_URL)  # pyright: ignore[reportDeprecated]
 FLAGS = TraceFlags(TraceFlags.SAMPLED | getattr(TraceFlags, "RANDOM_TRACE_ID", 0))
 """All flags that the SDK sets, as on a root; older versions have no such second one."""
@@ -216,7 +215,8 @@ class LightSpan(trace.Span):
             self.end_time = end_time or time.time_ns()
         if self.attempt is not None:
             self.attempt = None
-        if self.trace.flags & TraceFlags.SAMPLED:
+        flags = self.trace.flags
+        if flags is FLAGS or flags & TraceFlags.SAMPLED:
             for taker in self.trace.outlet.present():
                 taker.send(self)
 
@@ -290,11 +290,27 @@ class LightSpan(trace.Span):
         """As `get_span_context`."""
         return self.get_span_context()
 
-    def __getattr__(self, name: str) -> Any:
-        """What else the SDK's spans have to be read, as of now: ``to_json``, ``instrumentation_scope``, what was dropped."""
-        if name.startswith("_"):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
-        return getattr(self.readable(), name)
+    instrumentation_scope = SCOPE  # from here on what else the SDK's spans have to be read: a `__getattr__` would slow down each attribute
+    instrumentation_info = _INFO
+
+    @property
+    def dropped_attributes(self) -> int:
+        """How many had no room, as for events and links."""
+        return self.readable().dropped_attributes
+
+    @property
+    def dropped_events(self) -> int:
+        """See there."""
+        return self.readable().dropped_events
+
+    @property
+    def dropped_links(self) -> int:
+        """See there."""
+        return self.readable().dropped_links
+
+    def to_json(self, indent: int | None = 4) -> str:
+        """The span as JSON."""
+        return str(self.readable().to_json(indent))
 
     # -- what users may do to the current span ----------------------------------------------------------------------------------------
 
@@ -303,8 +319,7 @@ class LightSpan(trace.Span):
         context = self._context
         if context is None:
             shared = self.trace
-            context = SpanContext(shared.id, self.span_id, is_remote=False, trace_flags=shared.flags, trace_state=shared.state)
-            self._context = context
+            context = self._context = SpanContext(shared.id, self.span_id, False, shared.flags, shared.state)  # noqa: FBT003 - by name it is slower
         return context
 
     def is_recording(self) -> bool:
