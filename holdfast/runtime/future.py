@@ -76,6 +76,7 @@ class TaskFuture(Future[R]):
     seen: Sight | None = None  # the latest look at its failure
     may_block = False  # on a loop's own thread: true where a sync program that somebody conducts there waits, and nothing needs that loop
     _asyncio_future_blocking = False  # what asyncio.isfuture looks for; `await` uses a future of the waiting loop instead
+    _cancel_message = None  # what asyncio.gather asks of a cancelled child
 
     def __init__(self, work: Work | None = None) -> None:
         """Make a pending future; ``super().__init__`` is left out because it makes a condition."""

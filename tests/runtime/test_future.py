@@ -622,3 +622,63 @@ def test_whoever_awaits_goes_on_in_the_next_round_of_the_loop(kind):
     said = asyncio.run(main())
 
     assert [0, 1, "before", "awaited", "after"] == said[:5]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_gather_collects_cancelled_tasks_and_can_be_given_up(is_async: bool) -> None:
+    """With ``return_exceptions`` it asks a cancelled child for its message; a limit around it ends all of them."""
+
+    async def sleepy() -> None:
+        await asyncio.sleep(600)
+
+    step = task(sleepy) if is_async else task(lambda: started.wait(600))
+    started = threading.Event()
+
+    @entrypoint
+    async def plan() -> list[str]:
+        done = []
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(step(), step(), return_exceptions=True), 0.05)
+        done.append("given up")
+        cancelled = step()
+        asyncio.get_running_loop().call_soon(cancelled.cancel)
+        done.extend(type(each).__name__ for each in await asyncio.gather(cancelled, return_exceptions=True))
+        started.set()
+        return done
+
+    assert ["given up", "CancelledError"] == asyncio.run(asyncio.wait_for(plan.ainvoke(), 60))
+
+
+def test_whoever_begins_to_await_just_when_it_is_done_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its look and its place in the list of those to wake."""
+    future: TaskFuture[int] = TaskFuture()
+    monkeypatch.setattr("holdfast.runtime.future.give_slot_back", lambda: future.set_result(7))
+
+    async def wait() -> int:
+        return await future
+
+    async def main() -> int:
+        return await asyncio.wait_for(wait(), 60)
+
+    assert 7 == asyncio.run(main())
+
+
+def test_a_body_that_awaits_somebody_elses_future_gives_its_slot_back() -> None:
+    """With one slot, whoever is to settle it could never begin."""
+    given: TaskFuture[int] = TaskFuture()
+
+    @task
+    async def wait() -> int:
+        return await given
+
+    @task
+    async def settle() -> None:
+        given.set_result(7)
+
+    @entrypoint(max_concurrency=1)
+    async def plan() -> int:
+        waiting, settling = wait(), settle()
+        await settling
+        return await waiting
+
+    assert 7 == asyncio.run(asyncio.wait_for(plan.ainvoke(), 60))

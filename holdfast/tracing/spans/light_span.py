@@ -209,14 +209,14 @@ class LightSpan(trace.Span):
         return known
 
     def close(self, known: dict[str, Any] | Deferred, end_time: int) -> None:
-        """End, with attributes that need no check, and hand over to the backends."""
+        """End, with attributes that need no check, and hand over to the backends; once, should Ctrl-C come meanwhile."""
+        if self.closing is not NONE:
+            return
         self.closing = known
-        if self.end_time is None:
-            self.end_time = end_time or time.time_ns()
+        self.end_time = self.end_time or end_time or time.time_ns()
         if self.attempt is not None:
             self.attempt = None
-        flags = self.trace.flags
-        if flags is FLAGS or flags & TraceFlags.SAMPLED:
+        if (flags := self.trace.flags) is FLAGS or flags & TraceFlags.SAMPLED:
             for taker in self.trace.outlet.present():
                 taker.send(self)
 

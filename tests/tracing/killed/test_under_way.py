@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from holdfast import RetryPolicy, entrypoint, events, task
 from holdfast.runtime.state import Call
 from holdfast.tracing.export import exporters
 from holdfast.tracing.killed import under_way
@@ -168,3 +169,28 @@ def test_a_call_that_ends_while_it_is_looked_at_is_passed_over(clock, started, w
         watch.beat()
 
     assert [2] == [len(rows) for rows in told]
+
+
+def test_a_call_that_stands_in_line_is_looked_at_like_any_other(clock, recorder, settings, watch, told, monkeypatch):
+    """It has no spans yet, and no records either, as it is told in brief: there is nothing to tell of it."""
+    monkeypatch.setattr(events, "observer", recorder.observer(settings))
+    seen = []
+
+    @task(retry_policy=RetryPolicy())
+    def first():
+        clock.advance(10)
+        watch.beat()
+        seen.extend(row.name for row in told[-1])
+
+    @task
+    def second():
+        return None
+
+    @entrypoint(max_concurrency=1)
+    def plan(_):
+        for future in [first(), second()]:
+            future.result()
+
+    plan.invoke(None)
+
+    assert ["run plan", "first", "first attempt 1"] == seen

@@ -18,7 +18,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import ConcurrentMultiSpanProcessor, SpanLimits, SynchronousMultiSpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
@@ -654,3 +654,22 @@ def test_nothing_of_a_run_is_kept_by_spans_that_nobody_has_read():
 
     assert gone() is None
     assert 3 == len(exporter.get_finished_spans())
+
+
+def test_a_span_leaves_once_though_ctrl_c_comes_while_it_does():
+    """The exporter of a simple processor works on the caller's thread."""
+
+    class Interrupted(InMemorySpanExporter):
+        def export(self, spans):
+            super().export(spans)
+            if 1 == len(self.get_finished_spans()):
+                raise KeyboardInterrupt
+            return SpanExportResult.SUCCESS
+
+    exporter = Interrupted()
+    trace.set_tracer_provider(provider(SimpleSpanProcessor(exporter)))
+    plan = entrypoint(name="plan", retry_policy=RetryPolicy())(lambda _: 3)
+    with pytest.raises(KeyboardInterrupt):
+        plan.invoke(None)
+
+    assert ["plan attempt 1", "run plan"] == [span.name for span in exporter.get_finished_spans()]
