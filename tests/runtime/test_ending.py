@@ -10,12 +10,13 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 from typing import Any
 
 import pytest
 
-from holdfast import InMemorySaver, NotSerializable, RetryPolicy, StoreError, TaskContextError, entrypoint, get_stream_writer, task
+from holdfast import InMemorySaver, NotSerializable, RetryPolicy, StoreError, TaskContextError, entrypoint, events, get_stream_writer, task
 from holdfast.runtime import _ports
 from holdfast.runtime.dispatch import workers
 from holdfast.runtime.run import Run
@@ -516,6 +517,48 @@ def test_an_async_stream_whose_run_has_failed_may_be_left(opened: list[Run]) -> 
 
     asyncio.run(read())
     gc.collect()
+
+
+class Deaf:
+    """An observer that keeps nothing but how runs have ended."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+
+    def run_ended(self, run: Any) -> None:
+        self.errors.append(repr(run.error))
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda _: None
+
+
+def test_an_observed_run_that_has_failed_goes_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its record names the error, whose frames hold the run: that would be a circle, and keep the input until the garbage collector comes."""
+
+    class Input:
+        pass
+
+    @task
+    def fail(given: Input) -> None:
+        raise ValueError("no")
+
+    @entrypoint
+    def main(given: Input) -> None:
+        fail(given).result()
+
+    observer, given = Deaf(), Input()
+    monkeypatch.setattr(events, "observer", observer)
+    gone = weakref.ref(given)
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(ValueError, match="no"):
+            main.invoke(given)
+        del given
+        assert gone() is None
+    finally:
+        gc.enable()
+    assert ["ValueError('no')"] == observer.errors
 
 
 # -- loops and threads ------------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from holdfast import clock
 from holdfast.errors import RunInterrupted
 from holdfast.runtime import _ports, stream
@@ -41,6 +43,8 @@ def execute_run(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) -> Any
             run.facts.error, run.facts.output = run.error, shown_result(call.plan, value)
             run.facts.ended_ns = clock.current.time_ns()
             observer.run_ended(run.facts)
+            if run.error is not None:  # its frames hold run and call: without these it would live until the garbage collector comes
+                call.facts, run.facts = None, replace(run.facts, error=None)
     if run.error is not None:
         raise run.pop_error()
     return value
