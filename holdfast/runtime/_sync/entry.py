@@ -43,7 +43,8 @@ def execute_run(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) -> Any
             run.facts.error, run.facts.output = run.error, shown_result(call.plan, value)
             run.facts.ended_ns = clock.current.time_ns()
             observer.run_ended(run.facts)
-            if run.error is not None:  # its frames hold run and call: without these it would live until the garbage collector comes
+            is_told = call.facts is None or call.facts.ended_ns  # else its body goes on, in a thread that cannot be stopped
+            if run.error is not None and is_told:  # its frames hold run and call: a circle, were it not for this
                 call.facts, run.facts = None, replace(run.facts, error=None)
     if run.error is not None:
         raise run.pop_error()
