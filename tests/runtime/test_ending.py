@@ -750,6 +750,14 @@ def told(*args):
     return drain_sync(*args)
 
 _ports.drain_sync = told
+
+@entrypoint
+def main(x):
+    futures = [slow(x), aslow(x)]
+    while at_work.count(x) < 2:  # else this thread may do the work itself, and have nothing to wait for after the first Ctrl-C
+        time.sleep(0.001)
+    say("ready")
+    futures[0].result()
 """
 
 
