@@ -296,7 +296,7 @@ def test_so_are_lines(watched, name, capsys):
     assert capsys.readouterr().err == brief
 
 
-@pytest.mark.parametrize(
+more = pytest.mark.parametrize(
     "how",
     [
         {"capture": "values"},
@@ -305,6 +305,10 @@ def test_so_are_lines(watched, name, capsys):
         {"with": MetricObserver(NoOpMeterProvider())},
     ],
 )
+"""Who wants more of a success than its spans, or other ones."""
+
+
+@more
 def test_who_wants_more_gets_records(watched, how):
     """Arguments, other spans, a line for each success, a count of each."""
     options = dict(how)

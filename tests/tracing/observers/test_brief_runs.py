@@ -22,7 +22,7 @@ from holdfast.tracing.observers.settings import Settings
 from holdfast.tracing.safety.guard import Guarded
 from holdfast.tracing.spans import ids
 from tests.tracing.conftest import Counted, Recorder
-from tests.tracing.observers.test_brief import Nosy, comparable, literal, nobody_before
+from tests.tracing.observers.test_brief import Nosy, comparable, literal, more, nobody_before
 
 __all__ = ["nobody_before"]
 
@@ -298,15 +298,7 @@ def test_what_stands_in_line_has_begun_when_it_was_called(watched):
     assert 2 == of_run["attributes"]["holdfast.run.calls"]
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        {"capture": "values"},
-        {"attempt_spans": "failures"},
-        {"with": LineObserver(events.DEBUG)},
-        {"with": MetricObserver(NoOpMeterProvider())},
-    ],
-)
+@more
 def test_who_wants_more_gets_records(watched, how):
     """Arguments, other spans, a line for each success, a count of each."""
     options = dict(how)
