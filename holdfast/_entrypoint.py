@@ -155,8 +155,8 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         return await patiently(functools.partial(_ports.acquire_async, saver.is_blocking, attempt, Prepared.drop), options.wait)
 
     def _invoke(self, prepared: Prepared) -> Any:
-        run, call, answer = prepared
-        if answer is not None:
+        run, call = prepared.run, prepared.call
+        if prepared.answer is not None:
             return prepared.result()
         if self.plan.is_async:
             from holdfast.runtime import terminations  # asyncio takes a while to load
@@ -169,8 +169,8 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         return threads.on_a_thread(execute, stop=run.stop)
 
     async def _ainvoke(self, prepared: Prepared) -> Any:
-        run, call, answer = prepared
-        if answer is not None:
+        run, call = prepared.run, prepared.call
+        if prepared.answer is not None:
             return prepared.result()
         run.loop = running_loop()
         if self.plan.is_async:

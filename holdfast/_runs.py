@@ -62,7 +62,11 @@ class Address(NamedTuple):
     checkpoint_id: str | None
 
 
-class Prepared(NamedTuple):
+_NOWHERE = Address({}, {}, None, None)
+"""What no config says. For reading only, as any other."""
+
+
+class Prepared(msgspec.Struct, frozen=True, eq=False):
     """A run that is ready to be executed.
 
     Attributes:
@@ -176,7 +180,7 @@ def address(config: Config | None, thread_id: str | None) -> Address:
         PolicyError: ``config`` is none, or an id cannot be one; or two threads are named.
     """
     if not config:
-        return Address({}, {}, check_id("thread_id", thread_id), None)
+        return _NOWHERE if thread_id is None else Address({}, {}, check_id("thread_id", thread_id), None)
     given = _checked(config, "config")
     configurable = _checked(given.get("configurable") or {}, "configurable")
     thread = _one_of("thread_id", thread_id, configurable, "config={{'configurable': {{'thread_id': {!r}}}}}")

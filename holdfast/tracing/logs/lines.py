@@ -93,6 +93,7 @@ class LineObserver:
 
     Attributes:
         is_on: False writes no lines; only notes of WARNING and above are told, plainly on stderr, as if nobody observed.
+        may_want: False while no line of a success would be written whatever the application's logging says.
     """
 
     def __init__(self, level: int | None = None, logger: Any = None) -> None:
@@ -101,13 +102,14 @@ class LineObserver:
         self._given = logger
         self._logger: Any = logger  # None writes lines of our own
         self._least = _NEVER if logger is None else logging.NOTSET  # below it nothing is written, whatever the test says
+        self.may_want = logger is not None
         self._is_enabled: Callable[[int], bool] = _always
         self._seen: tuple[Any, ...] = ()
         self.refresh()
 
     def refresh(self) -> None:
         """Take over the application's present structlog configuration. Done when a run starts, and here on request."""
-        seen = (self.level, self.is_on, _configuration())
+        seen = (self.level, self.is_on, _configuration() if structlog.is_configured() else ())
         if self._given is not None or seen == self._seen:
             return
         self._seen = seen
@@ -119,20 +121,21 @@ class LineObserver:
             self._logger, self._is_enabled = _application_logger()
         else:
             self._least = _NEVER if self.level is None else self.level
+        self.may_want = self._least <= DEBUG
 
     def wants_successes(self) -> bool:
         """Whether attempts and calls that succeed become lines."""
-        return self._least <= DEBUG and self._is_enabled(DEBUG)
+        return self.may_want and self._is_enabled(DEBUG)
 
     def run_started(self, run: RunFacts) -> None:
         """DEBUG ``holdfast.run.started``."""
         self.refresh()
-        if self.wants_successes():
+        if self.may_want and self._is_enabled(DEBUG):
             self._emit(DEBUG, names.LINE_RUN_STARTED, {**_run(run), **_ids(run.memo)})
 
     def run_ended(self, run: RunFacts) -> None:
         """INFO ``holdfast.run.completed`` or ERROR ``holdfast.run.failed``."""
-        if self._least > ERROR:
+        if self._least > (INFO if run.outcome == "ok" else ERROR):
             return
         has_failed = attributes.has_failed(run)
         level = ERROR if has_failed else INFO
@@ -217,9 +220,7 @@ def _always(_level: int) -> bool:
 
 
 def _configuration() -> tuple[Any, ...]:
-    """What, when it changes, calls for another logger; nothing while the application has not configured structlog."""
-    if not structlog.is_configured():
-        return ()
+    """What, when it changes, calls for another logger."""
     config = structlog.get_config()
     return id(config["processors"]), config["wrapper_class"], config["logger_factory"]
 

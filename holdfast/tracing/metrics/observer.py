@@ -99,6 +99,8 @@ class MetricObserver:
     attempt_started.does_nothing = True  # type: ignore[attr-defined]  # pyright: ignore[reportFunctionMemberAccess]
     noted.does_nothing = True  # type: ignore[attr-defined]  # pyright: ignore[reportFunctionMemberAccess]
 
+    may_want = True  # an application may set its meter provider at any time
+
     def wants_successes(self) -> bool:
         """Whether anybody collects, and so counts successes, too; makes the instruments the first time."""
         if self._histograms:

@@ -17,7 +17,13 @@ F = TypeVar("F")
 
 @runtime_checkable
 class Frugal(Protocol):
-    """An observer that is often content with failures."""
+    """An observer that is often content with failures.
+
+    Attributes:
+        may_want: False while it certainly wants no successes, and need not be asked.
+    """
+
+    may_want: bool
 
     def wants_successes(self) -> bool:
         """Whether it is to be told now of calls and attempts that succeed."""
@@ -47,12 +53,11 @@ class Guarded:
         self._tracers = [observer for observer in observers if isinstance(observer, RunTracer)]
         self._followers = [observer for observer in observers if isinstance(observer, CallTracer)]
         briefs = [observer for observer in observers if isinstance(observer, BriefTracer)]
-        others = [observer for observer in observers if isinstance(observer, Frugal)]
-        self._brief = briefs[0] if len(briefs) == 1 and len(briefs) + len(others) == len(observers) else None
+        self._frugal = tuple(observer for observer in observers if isinstance(observer, Frugal))
+        self._brief = briefs[0] if len(briefs) == 1 and len(briefs) + len(self._frugal) == len(observers) else None
         brief: object = self._brief
         self._steps = brief if isinstance(brief, StepTracer) else _WithRecords()
         self._step_started, self._step_passed = self._steps.step_started, self._steps.step_passed
-        self._wants_successes = tuple(observer.wants_successes for observer in others)
 
     def run_opened(self, run: RunFacts) -> None:
         """See `holdfast.events.RunTracer`."""
@@ -83,8 +88,8 @@ class Guarded:
         if self._brief is None:
             return None
         try:
-            for wants in self._wants_successes:
-                if wants():
+            for each in self._frugal:
+                if each.may_want and each.wants_successes():
                     return None
             return self._brief.brief_started(called, began_ns)
         except Exception as error:  # noqa: BLE001 - counted and said once; see the class
@@ -93,8 +98,8 @@ class Guarded:
     def brief_passed(self, memo: Any, called: Called, ended_ns: int) -> bool:
         """See `holdfast.events.BriefTracer`; False as soon as one of the observers wants to be told of successes by now."""
         try:
-            for wants in self._wants_successes:
-                if wants():
+            for each in self._frugal:
+                if each.may_want and each.wants_successes():
                     return False
             return self._brief.brief_passed(memo, called, ended_ns)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
         except Exception as error:  # noqa: BLE001 - counted and said once; see the class
@@ -111,8 +116,8 @@ class Guarded:
     def step_started(self, called: Called, brief: InBrief) -> tuple[Any, Any] | None:
         """See `holdfast.events.StepTracer`; None as soon as one of the observers wants to be told of successes."""
         try:
-            for wants in self._wants_successes:
-                if wants():
+            for each in self._frugal:
+                if each.may_want and each.wants_successes():
                     return None
             return self._step_started(called, brief)
         except Exception as error:  # noqa: BLE001 - counted and said once; see the class
@@ -122,8 +127,8 @@ class Guarded:
     def step_passed(self, called: Called, brief: InBrief, ended_ns: int) -> bool:
         """See `holdfast.events.StepTracer`; False as soon as one of the observers wants to be told of successes by now."""
         try:
-            for wants in self._wants_successes:
-                if wants():
+            for each in self._frugal:
+                if each.may_want and each.wants_successes():
                     return False
             return self._step_passed(called, brief, ended_ns)
         except Exception as error:  # noqa: BLE001 - counted and said once; see the class

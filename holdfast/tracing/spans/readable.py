@@ -58,8 +58,11 @@ class Later(ReadableSpan):
         light: The span.
     """
 
+    __slots__ = ("context",)  # instead of the SDK's property, which its processors read on the caller's thread
+
     def __init__(self, light: LightSpan) -> None:  # no super().__init__: see __getattr__
         self._context = light.get_span_context()
+        self.context = self._context  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue, reportIncompatibleMethodOverride]
         self._light = light
 
     def __getattr__(self, name: str) -> Any:

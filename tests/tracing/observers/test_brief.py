@@ -371,7 +371,7 @@ def test_nothing_of_the_users_is_kept_for_the_backend(added):
     [
         lambda settings, lines, metrics: setattr(settings, "capture", "values"),
         lambda settings, lines, metrics: setattr(settings, "attempt_spans", "failures"),
-        lambda settings, lines, metrics: setattr(lines, "_least", events.DEBUG),
+        lambda settings, lines, metrics: setattr(lines, "level", events.DEBUG) or lines.refresh(),
         lambda settings, lines, metrics: setattr(metrics, "_provider", NoOpMeterProvider()),
     ],
     ids=["capture", "attempt spans", "lines", "metrics"],

@@ -326,7 +326,7 @@ def test_calls_that_need_more_have_records(watched, options):
     [
         lambda settings, lines, metrics: setattr(settings, "capture", "values"),
         lambda settings, lines, metrics: setattr(settings, "attempt_spans", "failures"),
-        lambda settings, lines, metrics: setattr(lines, "_least", events.DEBUG),
+        lambda settings, lines, metrics: setattr(lines, "level", events.DEBUG) or lines.refresh(),
         lambda settings, lines, metrics: setattr(metrics, "_provider", NoOpMeterProvider()),
     ],
     ids=["capture", "attempt spans", "lines", "metrics"],
