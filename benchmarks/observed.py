@@ -114,7 +114,7 @@ def run_of_one(*, is_async: bool, until_written: bool, has_another: bool = False
     """A run of one call in an application whose tracer provider is the global one: run, task and attempt."""
 
     def make(stack: ExitStack) -> Measure:
-        provider = _global_provider(stack, has_another=has_another)
+        provider = global_provider(stack, has_another=has_another)
         fn = entrypoint_of_one(is_async=is_async)
         return batches(stack, fn, provider.force_flush, is_async=is_async, until_written=until_written)
 
@@ -127,14 +127,15 @@ def resilient_batch(*, is_async: bool, until_written: bool, is_sampled: bool = T
     def make(stack: ExitStack) -> Measure:
         import holdfast
 
-        provider = _global_provider(stack, is_sampled=is_sampled, has_another=has_another)
+        provider = global_provider(stack, is_sampled=is_sampled, has_another=has_another)
         fn = holdfast.resilient(forecast_async if is_async else forecast)
         return batches(stack, fn, provider.force_flush, is_async=is_async, until_written=until_written)
 
     return make
 
 
-def _global_provider(stack: ExitStack, *, is_sampled: bool = True, has_another: bool = False) -> Any:
+def global_provider(stack: ExitStack, *, is_sampled: bool = True, has_another: bool = False) -> Any:
+    """The same as the application's."""
     from opentelemetry import trace
 
     provider = batch_provider(stack, is_sampled=is_sampled, has_another=has_another)

@@ -114,7 +114,7 @@ class LightObserver:
             trace_, above = self._place(_NOWHERE if call.is_behind else otel_context.get_current(), 0)
             span = LightSpan(call.name, trace_, above, _INTERNAL, call.started_ns)
         call.memo = span
-        if call.cache:  # whoever stores the result tells where it came from
+        if call.cache and not attributes.is_answered(call):  # whoever stores the result tells where it came from
             call.trace_id, call.span_id = span.ids()
 
     def call_ended(self, call: CallFacts) -> None:
@@ -137,6 +137,12 @@ class LightObserver:
         if call.origin_trace_id:
             span.links = (*telling.links_of(call), *span.links)
         _close(span, call, self._closing(span, call))
+
+    def call_followed(self, call: CallFacts) -> None:
+        """Have what follows know the call's span."""
+        span: LightSpan | None = call.memo
+        if span is not None:
+            call.trace_id, call.span_id = span.ids()
 
     def brief_started(self, called: Called, began_ns: int) -> LightSpan | None:
         """Open the spans of a call and its first attempt, and make the attempt's current; None where one span is both, or much is captured."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from opentelemetry.trace import Link, SpanContext, TraceFlags
@@ -25,6 +26,7 @@ def to_execution(origin: tuple[str, str, str] | None) -> tuple[Link, ...]:
     return (link(origin[1], origin[2], names.LINK_RESUMED_FROM),) if origin is not None and origin[1] else ()
 
 
+@lru_cache(maxsize=1024)  # hits of one entry have the same
 def link(trace_id: str, span_id: str, kind: str) -> Link:
     """To a span that ended elsewhere, or long ago."""
     return Link(SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=_SAMPLED), {names.LINK_TYPE: kind})
