@@ -29,7 +29,7 @@ demo: $(VENV)/.demo ## a really flaky API: retried, cached, and its trace drawn
 test: $(VENV)/.dev ## the whole suite
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
-test-all: $(VENV)/.dev ## the suite on each Python of 3.11, 3.12, 3.13 that is installed, with examples of properties that were never tried
+test-all: $(VENV)/.dev ## the suite on each Python of 3.11 to 3.14 that is installed, with examples of properties that were never tried
 	@$(BIN)/python scripts/test_all.py $(SIDE_BY_SIDE) --hypothesis-profile=search $(ARGS)
 
 lint: $(VENV)/.dev ## ruff: rules and format

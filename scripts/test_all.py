@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VERSIONS = ("3.11", "3.12", "3.13")
+VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 UV = Path(sys.executable).with_name("uv")
 PASSED = "passed"
 NOT_FOUND = "not run: no interpreter on PATH or among pyenv's versions"

@@ -32,6 +32,8 @@ MOST_NOT_RUN = 8
 SHELLS = {"console", "bash", "sh", "shell"}
 BLOCK = re.compile(r"^(?P<indent> *)```(?P<language>[\w+-]*)[^\n]*\n(?P<code>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 REMARK = re.compile(r"<!-- *(?P<word>prints|continues|no-run|raises)(: *(?P<rest>[^\n]*?))? *-->\s*\Z")
+WARNINGS = "error,ignore:'asyncio.iscoroutinefunction' is:DeprecationWarning:langsmith._internal._beta_decorator"
+"""Theirs, as in pyproject.toml."""
 MARK = "--- what follows is printed by the block itself ---"
 FUTURE = "from __future__ import annotations\n"  # allowed at the top of a file only
 
@@ -87,7 +89,13 @@ def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("HOLDFAST_", "OTEL_"))}
     places = {"HOLDFAST_CACHE_DIR": "cache", "HOLDFAST_TRACES": "traces.db", "HOLDFAST_CONFIG_DIR": "config"}
     variables |= {name: str(folder / ".holdfast" / place) for name, place in places.items()}
-    variables |= {"NO_COLOR": "1", "COLUMNS": "140", "PYTHONWARNINGS": "error", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"}
+    variables |= {
+        "NO_COLOR": "1",
+        "COLUMNS": "140",
+        "PYTHONWARNINGS": WARNINGS,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONIOENCODING": "utf-8",
+    }
     (folder / "example.py").write_text(code, encoding="utf-8")
     command = [sys.executable, "example.py"]
     done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, encoding="utf-8", timeout=180, check=False)

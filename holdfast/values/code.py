@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _EXTENDED_ARG = opcode.opmap["EXTENDED_ARG"]
 _LOADS_CONSTANT = frozenset(opcode.hasconst)
+_HAS_DOCSTRING = 0x4000000  # a flag since Python 3.14
 _EMPTY_CELL = "<empty cell>"
 _FUNCTIONS = (FunctionType, MethodType, functools.partial, BuiltinFunctionType)
 
@@ -143,7 +144,7 @@ def describe_code(code: CodeType) -> list[Any]:
     instructions, uses, constants = _without_constants(code)
     parameters = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 0x04) + bool(code.co_flags & 0x08)
     return [
-        [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags],
+        [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & ~_HAS_DOCSTRING],
         list(code.co_varnames[:parameters]),
         [*code.co_names],
         [*code.co_freevars],

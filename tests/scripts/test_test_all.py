@@ -52,10 +52,11 @@ def test_all_that_are_found_are_run(script: ModuleType, tmp_path: Path, capfd: p
 
     assert 0 == script.main(["-x"])
     assert (
-        f"Python 3.11: {paths['3.11']}\nPython 3.12: not found\nPython 3.13: {paths['3.13']}\n"
+        f"Python 3.11: {paths['3.11']}\nPython 3.12: not found\nPython 3.13: {paths['3.13']}\nPython 3.14: not found\n"
         f"\n=== Python 3.11 ({paths['3.11']})\nsuite 3.11 -m pytest -x\n"
         f"\n=== Python 3.13 ({paths['3.13']})\nsuite 3.13 -m pytest -x\n"
         "\nPython 3.11: passed\nPython 3.12: not run: no interpreter on PATH or among pyenv's versions\nPython 3.13: passed\n"
+        "Python 3.14: not run: no interpreter on PATH or among pyenv's versions\n"
     ) == capfd.readouterr().out
 
 
@@ -81,7 +82,7 @@ def test_one_that_cannot_be_set_up_has_failed(script: ModuleType, tmp_path: Path
 def test_none_found_is_a_failure(script: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
     """Nothing was tested."""
     assert 1 == script.main([])
-    assert 3 == capfd.readouterr().out.count("not run: no interpreter")
+    assert 4 == capfd.readouterr().out.count("not run: no interpreter")
 
 
 def test_without_uv_it_says_what_to_do(script: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

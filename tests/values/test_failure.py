@@ -148,7 +148,8 @@ def test_what_cannot_be_stored_is_left_out_and_named():
 
 def test_http_errors_come_back():
     """An error with an open file and headers keeps its code."""
-    again = back(urllib.error.HTTPError("http://x", 503, "busy", Message(), None))
+    with urllib.error.HTTPError("http://x", 503, "busy", Message(), None) as error:
+        again = back(error)
 
     assert (urllib.error.HTTPError, 503) == (type(again), again.code)
 
@@ -329,7 +330,8 @@ def test_what_is_left_survives_a_second_time():
 
 def test_attributes_of_a_urllib_error_break_nothing():
     """It hands on every attribute it does not have to its file, which is gone."""
-    again = back(urllib.error.HTTPError("http://x", 404, "Not Found", Message(), io.BytesIO(b"{}")))
+    with urllib.error.HTTPError("http://x", 404, "Not Found", Message(), io.BytesIO(b"{}")) as error:
+        again = back(error)
 
     assert (404, "Not Found") == (again.code, again.reason)
     assert (None, "default") == (getattr(again, "response", None), getattr(again, "nothing", "default"))
