@@ -160,7 +160,7 @@ def check_function(fn: Any, decorator: str) -> None:
     if not callable(fn):
         msg = f"@{decorator} decorates a function, not {fn!r}: write @{decorator} without arguments, or name them, e.g. @{decorator}(name='x')"
         raise PolicyError(msg)
-    if hasattr(fn, "abatch" if decorator == "entrypoint" else "ainvoke"):
+    if hasattr(type(fn), "abatch" if decorator == "entrypoint" else "ainvoke"):  # of the class: a Mock itself has whatever it is asked for
         first = type(fn).__name__.lower()
         msg = f"@{decorator} decorates a function, and {place(fn)} has its @{first} already: give all settings to one decorator"
         raise PolicyError(msg)
@@ -197,8 +197,8 @@ def _unwrapped(fn: Any) -> Any:
 
 
 def is_async_callable(fn: Callable[..., Any]) -> bool:
-    """True for ``async def``, also behind a partial or as ``__call__``."""
-    return inspect.iscoroutinefunction(_unwrapped(fn))
+    """True for ``async def``, also behind a partial or as ``__call__``, and for what says so itself, as an `AsyncMock` does."""
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(_unwrapped(fn))
 
 
 def function_name(fn: Any) -> str:
