@@ -66,6 +66,8 @@ class Resilient(Protocol[P, R_co]):
     def __get__(self, instance: None, owner: type, /) -> Self: ...
     @overload
     def __get__(self: Resilient[Concatenate[S, Q], R_co], instance: S, owner: type, /) -> Callable[Q, R_co]: ...
+    @overload
+    def __get__(self, instance: object, owner: type, /) -> Callable[..., R_co]: ...  # a staticmethod, or a classmethod
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> CacheKey:
         """Make the cache key of a call, without making the call.

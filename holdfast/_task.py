@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
 from holdfast._frames import trimmed, trims
 from holdfast._keys import explanation_of, key_of, purge_all, why_missed
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from holdfast.typing import Cache, CacheKey
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+S = TypeVar("S")
 
 
 class Task(ByReference, Generic[P, R_co]):
@@ -77,11 +79,18 @@ class Task(ByReference, Generic[P, R_co]):
         """What a task given as an argument counts as in keys: its name and its function."""
         return self.plan.name, self.plan.fn
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Task[..., R_co]:
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(self: Task[Concatenate[S, Q], R_co], instance: S, owner: type | None = None) -> Task[Q, R_co]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> Task[..., R_co]: ...  # a staticmethod
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """On a method: the task bound to its instance."""
         if instance is None:
             return self
-        return Task(self.plan, step_key=self.step_key, bound=(instance,))
+        bound: Task[Any, R_co] = Task(self.plan, step_key=self.step_key, bound=(instance,))
+        return bound
 
     def __reduce__(self) -> Any:
         """By reference; bound to an object, by that and the method's name."""

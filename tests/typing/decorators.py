@@ -84,15 +84,39 @@ def changed_options_keep_the_signature() -> None:
 
 
 class Client:
-    """A task may be a method."""
+    """A method may be a task, or resilient."""
 
     @task
     def fetch(self, city: str) -> float:
         return float(len(city))
 
+    @resilient
+    def get(self, city: str) -> float:
+        return float(len(city))
+
+    @staticmethod
+    @task
+    def counted(city: str) -> float:
+        return float(len(city))
+
+    @staticmethod
+    @resilient
+    def parsed(text: str) -> float:
+        return float(text)
+
 
 def a_method_gives_its_result(client: Client) -> None:
     assert_type(client.fetch("Oslo").result(), float)
+    assert_type(client.fetch.invoke("Oslo"), float)
+    assert_type(client.get("Oslo"), float)
+    assert_type(Client.get(client, "Oslo"), float)
+    assert_type(Client.get.forget(client, "Oslo"), bool)
+    assert_type(Client.counted("Oslo").result(), float)
+    assert_type(client.counted("Oslo").result(), float)  # type: ignore[call-arg] # mypy takes the first parameter for the object
+    assert_type(Client.parsed("1"), float)
+    assert_type(client.parsed("1"), float)  # type: ignore[call-arg] # and so here
+    client.fetch(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.get(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 @resilient
