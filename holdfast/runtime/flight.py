@@ -5,6 +5,9 @@ equal arguments) computes on its own instead of waiting for itself: context vari
 asyncio task it is made; where a thread was started without them, `is_stuck` finds out. So does a call whose wait would close a ring of
 computations that wait for one another. A computation that is given up (cancelled, or cut short by the end of its run) hands over to one
 of those waiting.
+
+Who waits gets a value of its own, as from the cache: the value goes to them as bytes, since not all is stored, or stays in memory. What no bytes can
+be made of, such as an iterator or an open file, is its caller's alone, and each of the others computes.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 import os
 import threading
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast import events
 from holdfast.runtime.attempts import is_given_up
@@ -22,13 +25,39 @@ from holdfast.runtime.standstill import waits_for_this_thread
 
 if TYPE_CHECKING:
     from holdfast.runtime.state import Call
-    from holdfast.typing import CacheKey
+    from holdfast.typing import CacheKey, Codec
 
 Landed = tuple[Any, "BaseException | None", str, str]
 """Value, error, and the trace and span that produced them."""
 
+
+ALONE: Any = object()
+"""Takes the place of a value of which there is no second one."""
+
+
+class Copies(NamedTuple):
+    """Takes the place of a value, for those who wait.
+
+    Attributes:
+        codec: What encoded it.
+        data: The value, encoded.
+    """
+
+    codec: Codec
+    data: bytes
+
+    def read(self) -> Any:
+        """The value anew, or `ALONE`."""
+        try:
+            return self.codec.decode(self.data)
+        except Exception:  # noqa: BLE001 - decoding builds the user's classes; who asks computes, and meets whatever is wrong with them
+            return ALONE
+
+
 _flights: dict[tuple[int, CacheKey], tuple[TaskFuture[Landed], Call, int]] = {}
 """For each key being computed: the future of its outcome, the call that computes, and its thread."""
+_joined: set[tuple[int, CacheKey]] = set()
+"""Those for which somebody waits."""
 _waiting: dict[Call, tuple[tuple[Call, ...], Call]] = {}
 """Calls that wait inside a computation: which ones they are inside of, and whose they wait for."""
 _lock = threading.Lock()
@@ -49,12 +78,14 @@ def board(call: Call) -> TaskFuture[Landed] | None:
     with _lock:
         if name in _flights and _flights[name][1].is_stranded:
             stranded = _flights.pop(name)[0]
+            _joined.discard(name)
         if name in _flights:
             future, leader, _ = _flights[name]
             if not _may_wait(call, inside, leader):
                 return None
             if inside:
                 _waiting[call] = (inside, leader)
+            _joined.add(name)
             return future
         _flights[name] = (TaskFuture(), call, threading.get_ident())
     if stranded is not None:
@@ -150,19 +181,39 @@ def _finish(call: Call, outcome: Landed | None) -> None:
         if found is None or found[1] is not call:  # it computed on its own inside a leader
             return
         del _flights[name]
+        is_awaited = name in _joined
+        _joined.discard(name)
     _inside.set(tuple(each for each in _inside.get() if each is not call))
     if call.turn is not None:
         call.turn.end()
     if outcome is None:
         found[0].settle_cancelled()
-    else:
-        found[0].set_result(outcome)
+        return
+    try:
+        found[0].set_result(_copied(call, outcome) if is_awaited else outcome)
+    except BaseException:  # a Ctrl-C: nobody else would end their wait
+        found[0].settle_cancelled()
+        raise
+
+
+def _copied(call: Call, outcome: Landed) -> Landed:
+    """The outcome as it is handed to several, before its own caller can change it."""
+    value, error, trace_id, span_id = outcome
+    codec = call.plan.codec
+    if error is not None or codec is None:
+        return outcome
+    try:
+        copies: Any = Copies(codec, codec.encode(value))
+    except Exception:  # noqa: BLE001 - whatever is wrong with it, `lookup.write` has told
+        copies = ALONE
+    return copies, None, trace_id, span_id
 
 
 def _forget_in_child() -> None:
     global _lock  # noqa: PLW0603 - a lock another thread held at the fork stays locked for ever
     _lock = threading.Lock()
     _flights.clear()
+    _joined.clear()
     _waiting.clear()
 
 

@@ -12,6 +12,7 @@ from holdfast.policies.freshness import Freshness, judge
 from holdfast.policies.plan import BYPASS, REFRESH, USE
 from holdfast.runtime import witness
 from holdfast.runtime.attempts import is_given_up
+from holdfast.runtime.flight import ALONE, Copies
 from holdfast.runtime.foreign import described, shown
 from holdfast.runtime.holdoff import hold_off, is_held_off, let_go
 from holdfast.typing import NO_TERMS, Entry
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from holdfast.typing import Cache, CacheKey
 
 
+NOT_FOR_TWO = Entry(None, 0.0, None, 0, "")
+"""Stands for a value that cannot be handed to several."""
 _RESULTS: dict[Freshness | None, str] = {Freshness.STALE: "stale", Freshness.IN_NEED: "stale_if_error"}
 
 
@@ -220,15 +223,19 @@ def _record_hit(call: Call, entry: Entry) -> None:
 
 
 def landed(call: Call, leader: TaskFuture[Landed]) -> Entry | None:
-    """What the computation we waited for produced, decoded afresh where possible; None when it was given up."""
+    """What the computation we waited for produced, for this call alone; None when it was given up, `NOT_FOR_TWO` when it is its caller's alone."""
     if leader.cancelled():
         return None
+    value, error, trace_id, span_id = leader.result()
+    entry = peek(call)
+    if entry is None and isinstance(value, Copies):
+        value = value.read()
+    if entry is None and value is ALONE:
+        return NOT_FOR_TWO
     if call.facts is not None:
         call.facts.cache = "coalesced"
-    entry = peek(call)
     if entry is not None:
         return entry
-    value, error, trace_id, span_id = leader.result()
     now = clock.current.time()
     outcome = value if error is None else error
     return Entry(outcome, now, None, 0, "", negative=error is not None, origin_trace_id=trace_id, origin_span_id=span_id)
@@ -327,9 +334,7 @@ def write(call: Call, value: Any) -> None:
     if call.error is None:
         terms = NO_TERMS if call.said is None else call.said.terms()
         ttl = policy.longest(terms.ttl)
-        if terms.ttl == 0:
-            return
-        if not _is_wanted(call, value):
+        if terms.ttl == 0 or not _is_wanted(call, value):
             return
     else:
         ttl, value, terms = policy.negative_ttl, call.error, NO_TERMS

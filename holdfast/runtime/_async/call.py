@@ -58,6 +58,8 @@ async def answer(call: Call) -> Any:
             return await compute(call) if limit is None else lookup.overdue(call, limit)
         if call.plan.cache_mode != REFRESH:  # else that one may have begun before this call was made
             entry = lookup.landed(call, leader)
+            if entry is lookup.NOT_FOR_TWO:
+                return await compute(call)
     return lookup.serve(call, entry)
 
 

@@ -61,6 +61,8 @@ def answer(call: Call) -> Any:
             return compute(call) if limit is None else lookup.overdue(call, limit)
         if call.plan.cache_mode != REFRESH:  # else that one may have begun before this call was made
             entry = lookup.landed(call, leader)
+            if entry is lookup.NOT_FOR_TWO:
+                return compute(call)
     return lookup.serve(call, entry)
 
 
