@@ -100,7 +100,10 @@ def encode_together(values: tuple[Any, ...]) -> bytes | None:
 def _not_keyable(refused: Refused, where: str, remedy: str = "") -> NotKeyable:
     path = refused.path(where)
     fix = refused.fix and f" ({refused.fix})"
-    ways = f'Leave it out of the key with CachePolicy(ignore=("{where}",)), or make the key yourself with CachePolicy(key_func=...).'
+    ways = (
+        f'Leave it out of the key with CachePolicy(ignore=("{where}",)) if no result depends on it, '
+        f"or make the key yourself with CachePolicy(key_func=...)."
+    )
     return NotKeyable(f"{path} {refused.problem}: no stable cache key can be made from it{fix}. {remedy or ways}", where=path)
 
 

@@ -198,7 +198,7 @@ def test_the_whole_text_of_a_refusal():
 
     assert (
         "x is a types.SimpleNamespace: no stable cache key can be made from it. Leave it out of the key with "
-        'CachePolicy(ignore=("x",)), or make the key yourself with CachePolicy(key_func=...).'
+        'CachePolicy(ignore=("x",)) if no result depends on it, or make the key yourself with CachePolicy(key_func=...).'
     ) == str(caught.value)
 
 
@@ -211,7 +211,7 @@ def test_what_is_too_deep_as_an_argument_only_is_refused_in_the_same_words():
 
     assert (
         "x is nested deeper than 100 levels (does it contain itself?): no stable cache key can be made from it. Leave it out of the key with "
-        'CachePolicy(ignore=("x",)), or make the key yourself with CachePolicy(key_func=...).'
+        'CachePolicy(ignore=("x",)) if no result depends on it, or make the key yourself with CachePolicy(key_func=...).'
     ) == str(caught.value)
 
 
