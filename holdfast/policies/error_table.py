@@ -266,7 +266,7 @@ TABLE: Mapping[str, Mapping[str, Rule]] = {
 RULES: Mapping[str, Rule] = {name: rule for family in TABLE.values() for name, rule in family.items()}
 """These are asked first."""
 
-LAST_RULES: Mapping[str, Rule] = dict.fromkeys(_BUG_NAMES.split(), _BUG) | dict(_WRAPPERS)
+LAST_RULES: Mapping[str, Rule] = dict.fromkeys(_BUG_NAMES.split(), _BUG) | {"json.JSONDecodeError": _no("malformed JSON")} | dict(_WRAPPERS)
 """These are asked last, after an HTTP status that the error may carry: an error class of one's own may well be a ValueError with a status."""
 
 WRAPPERS = frozenset(_WRAPPERS)

@@ -241,6 +241,11 @@ def test_a_programming_error_stays_one(error):
     assert not is_transient(raised(error, context=TimeoutError()))
 
 
+def test_malformed_json_is_called_that():
+    """Whoever reads why an answer was not retried need not look for a bug."""
+    assert Verdict(is_transient=False, reason="malformed JSON") == classify(json.JSONDecodeError("x", "x", 0))
+
+
 def test_chains_that_bite_their_tail_end():
     """Foreign code can make them."""
     first, second = Unknown(), Unknown()
