@@ -203,17 +203,21 @@ def is_async_callable(fn: Callable[..., Any]) -> bool:
 
 def function_name(fn: Any) -> str:
     """Module and qualified name."""
-    inner: Any = fn
-    while isinstance(inner, functools.partial):
-        inner = inner.func
-    named = inner if hasattr(inner, "__qualname__") else inner.__class__
+    named = _named(fn)
     return f"{named.__module__}.{named.__qualname__}"
+
+
+def _named(fn: Any) -> Any:
+    """What a function is called after: of a partial the function in it, of an object that is called its class."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return fn if hasattr(fn, "__qualname__") else fn.__class__
 
 
 def check_name(name: str | None, fn: Any) -> str:
     """The task's name: as given, else the function's qualified name without the places it is nested in."""
     if name is None:
-        return function_name(fn).rsplit("<locals>.", 1)[-1].removeprefix(f"{getattr(fn, '__module__', '')}.") or "task"
+        return function_name(fn).rsplit("<locals>.", 1)[-1].removeprefix(f"{_named(fn).__module__}.") or "task"
     if not isinstance(name, str) or not name.strip() or "\n" in name:
         msg = f"name={name!r}: give a non-empty text on one line"
         raise PolicyError(msg)

@@ -253,7 +253,10 @@ def resilient(
 def _wrap(plan: Plan, cache: Cache | None) -> Any:
     opened = None if plan.cache is None else functools.partial(given_or_default, cache)
     make = make_async_wrapper if plan.is_async else make_sync_wrapper
-    return _equip(functools.update_wrapper(make(plan, opened), plan.fn), plan, cache)
+    wrapper = functools.update_wrapper(make(plan, opened), plan.fn)
+    if not hasattr(plan.fn, "__qualname__"):  # a partial, or an object that is called
+        wrapper.__name__ = wrapper.__qualname__ = plan.name
+    return _equip(wrapper, plan, cache)
 
 
 def _equip(wrapper: Any, plan: Plan, kept: Cache | None) -> Any:

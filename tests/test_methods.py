@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from types import FunctionType, MethodType
 from typing import Any
 from unittest import mock
@@ -166,3 +167,25 @@ def test_a_method_stays_a_method() -> None:
     assert (FunctionType, MethodType) == (type(vars(Api)["get"]), type(Api().get))
     with pytest.raises(TypeError):
         spec.get(1, 2, 3)
+
+
+def dated(city: str, day: str) -> str:
+    """Stands for a function of which a partial is decorated."""
+    return f"{city} on {day}"
+
+
+class Forecasts:
+    """Stands for a class whose objects are called."""
+
+    def __call__(self, city: str) -> str:
+        return city
+
+
+@pytest.mark.parametrize(
+    ("fn", "name"), [(functools.partial(dated, day="Monday"), "dated"), (Forecasts(), "Forecasts")], ids=["partial", "object"]
+)
+def test_what_has_no_name_is_called_after_what_it_is_made_of(fn: Any, name: str) -> None:
+    """In lines and traces, and where the function is printed."""
+    decorated: Any = resilient(fn)
+
+    assert (name, name, name) == (decorated.plan.name, decorated.__name__, decorated.__qualname__)
