@@ -390,7 +390,6 @@ def test_nothing_of_the_users_is_kept_for_the_backend():
     recorder = Recorder("light")
     kept = []
     recorder.send = kept.append
-    recorder.outlet.lanes = (recorder,)
     events.observe(Guarded(LightObserver(recorder.outlet, Settings())))
     forecast = task(name="forecast", retry_policy=TWICE)(Large().answer)
     entrypoint()(calling(forecast)).invoke(Large())
