@@ -58,11 +58,10 @@ class Later(ReadableSpan):
         light: The span.
     """
 
-    __slots__ = ("context",)  # instead of the SDK's property, which its processors read on the caller's thread
+    __slots__ = ("_context",)  # in a slot for the sake of `context`, below
 
     def __init__(self, light: LightSpan) -> None:  # no super().__init__: see __getattr__
         self._context = light.get_span_context()
-        self.context = self._context  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue, reportIncompatibleMethodOverride]
         self._light = light
 
     def __getattr__(self, name: str) -> Any:
@@ -77,3 +76,8 @@ class Later(ReadableSpan):
             msg = f"{type(self).__name__!r} object has no attribute {name!r}"
             raise AttributeError(msg, name=name, obj=self)
         return known[name]
+
+
+# The slot itself, instead of the SDK's property: its processors read that on the caller's thread, and an exporter may put another one there.
+_slot: Any = Later._context  # type: ignore[misc]  # noqa: SLF001 - its own
+Later.context = _slot  # type: ignore[method-assign]  # pyright: ignore[reportAttributeAccessIssue]
