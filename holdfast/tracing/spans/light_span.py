@@ -246,7 +246,7 @@ class LightSpan(trace.Span):
             self.get_span_context(),
             self.parent,
             self.resource,
-            known if isinstance(known := self.known(), BoundedAttributes) else MappingProxyType(known),
+            known if isinstance(known := self.known(), BoundedAttributes) else known.copy(),  # what exporters get may be copied, too
             self.events,
             self.links,
             self.kind,

@@ -16,6 +16,7 @@ import pytest
 import structlog
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import ConcurrentMultiSpanProcessor, SpanLimits, SynchronousMultiSpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
@@ -285,6 +286,21 @@ def test_an_exporter_may_give_it_another_context():
         assert (other, other) == (later.context, later.get_span_context())
         assert f"0x{8:032x}" == json.loads(later.to_json())["context"]["trace_id"]
         assert (other, "fetch") == (copy.copy(later).context, copy.copy(later).name)
+
+
+@pytest.mark.skipif(not hasattr(BoundedAttributes, "__deepcopy__"), reason="this version of the SDK cannot copy its own spans")
+def test_an_exporter_may_copy_what_it_gets():
+    """Deeply, to mask an attribute of the copy, say: of a call of which nobody has said anything, and of one to which the user has added."""
+    exporter = InMemorySpanExporter()
+    trace.set_tracer_provider(provider(SimpleSpanProcessor(exporter)))
+    resilient(name="fetch")(lambda: 3)()
+    resilient(name="mine")(lambda: trace.get_current_span().set_attribute("mine", 1))()
+    spans = exporter.get_finished_spans()
+
+    for span in spans:
+        copied = copy.deepcopy(span)
+        assert (span.to_json(), dict(span.attributes)) == (copied.to_json(), dict(copied.attributes))
+    assert ["fetch attempt 1", "fetch", "mine attempt 1", "mine"] == [span.name for span in spans]
 
 
 def test_several_threads_may_look_first():
