@@ -218,8 +218,8 @@ def check_name(name: str | None, fn: Any) -> str:
     """The task's name: as given, else the function's qualified name without the places it is nested in."""
     if name is None:
         return function_name(fn).rsplit("<locals>.", 1)[-1].removeprefix(f"{_named(fn).__module__}.") or "task"
-    if not isinstance(name, str) or not name.strip() or "\n" in name:
-        msg = f"name={name!r}: give a non-empty text on one line"
+    if not isinstance(name, str) or not name.strip() or "\n" in name or any("\ud800" <= c <= "\udfff" for c in name):
+        msg = f"name={name!r}: give a non-empty text on one line, without lone surrogates"
         raise PolicyError(msg)
     return name
 

@@ -463,6 +463,7 @@ def test_a_task_that_calls_itself_with_equal_arguments_does_not_wait_for_itself(
         ({"deadline": 0}, "deadline=0 is no time at all: leave it out, or give None, for no limit"),
         ({"capture": "all"}, "capture='all'"),
         ({"name": ""}, "name=''"),
+        ({"name": "caf\udce9"}, "without lone surrogates"),
     ],
 )
 def test_bad_settings_are_refused_at_decoration(settings: dict[str, Any], text: str) -> None:

@@ -66,7 +66,7 @@ def is_secret(name: str) -> bool:
 
 
 def scrub(text: str) -> str:
-    """Mask what looks like a secret in ``text``, and what was given for a parameter that is marked as one.
+    """Mask what looks like a secret in ``text``, and what was given for a parameter that is marked as one; what is returned is UTF-8's.
 
     >>> scrub("GET https://bob:hunter2@api.example.com/?api_key=abc123&city=Oslo failed")
     'GET https://[redacted]@api.example.com/?api_key=[redacted]&city=Oslo failed'
@@ -77,7 +77,16 @@ def scrub(text: str) -> str:
         text = _mask_assigned(text)
     if "bearer" in folded or _holds_any(text, _HINTS):
         text = _UNNAMED.sub(MASK, text)
-    return text if custom is None else _customized(custom, text)
+    return writable(text if custom is None else _customized(custom, text))
+
+
+def writable(text: str) -> str:
+    r"""``text`` without halves of surrogate pairs, which names of files have: UTF-8 holds none, and one of them costs an exporter its batch.
+
+    >>> writable("caf\udce9.txt")
+    'caf\\udce9.txt'
+    """
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _customized(redact: Callable[[str], str], text: str) -> str:

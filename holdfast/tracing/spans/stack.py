@@ -46,7 +46,7 @@ def location(error: BaseException) -> str:
         if _is_own(frame.f_code.co_filename):
             own = innermost
     found = own or innermost
-    return "" if found is None else f"{PurePath(found[0].f_code.co_filename).name}:{found[1]} in {found[0].f_code.co_name}"
+    return "" if found is None else redact.writable(f"{PurePath(found[0].f_code.co_filename).name}:{found[1]} in {found[0].f_code.co_name}")
 
 
 def _is_own(path: str) -> bool:
@@ -66,7 +66,7 @@ def render(error: BaseException) -> str:
         if following is not None and id(following) not in seen:
             chain.append("The above was the direct cause of:" if cause is not None else "While that was handled, this happened:")
         current = following
-    return "\n".join(reversed(chain))
+    return redact.writable("\n".join(reversed(chain)))  # a name of a file may be no UTF-8
 
 
 def _one(error: BaseException) -> str:

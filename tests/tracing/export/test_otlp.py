@@ -240,6 +240,35 @@ def test_the_bytes_hold_the_trace(make_play, watching, protocol, monkeypatch):
     assert EXPECTED == {span.name: literal(span) for scope in scopes for span in scope.spans}
 
 
+def test_a_file_whose_name_is_no_utf8_costs_no_batch(make_play, watching, protocol):
+    """Its name stands in the message of the error, in the status and, if it is code, in the stack; an exporter can encode none of them."""
+    with COLLECTORS[protocol]() as (endpoint, requests):
+        processor = exporters.otlp(destination(endpoint, protocol))
+        play = make_play(watching(processor))
+        with play.run() as run, play.call(run, max_attempts=2) as call:
+            play.failing(call, in_a_file("caf\udce9.py", FileNotFoundError(2, "gone", "caf\udce9.txt")))
+        assert processor.force_flush(30_000)
+        processor.shutdown()
+
+    spans = [
+        span for _, request in requests for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans
+    ]
+    (failed,) = [span for span in spans if span.status.code == 2 and span.events]
+    said = values(failed.events[0].attributes)
+    assert "[Errno 2] gone: 'caf\\udce9.txt'" == failed.status.message == said["exception.message"]
+    assert "caf\\udce9.py:1 in fail" == values(failed.attributes)["holdfast.error.location"]
+    assert "caf\\udce9.py" in said["exception.stacktrace"]
+
+
+def in_a_file(name, error):
+    """The error, raised in a function of the file."""
+    there = {"error": error}
+    exec(compile("def fail(): raise error", name, "exec"), there)
+    with contextlib.suppress(type(error)):
+        there["fail"]()
+    return error
+
+
 def test_headers_go_over_grpc_too(make_play, watching, monkeypatch):
     """As metadata, whose names are in lower case."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")

@@ -121,3 +121,10 @@ def test_a_message_that_raises_is_replaced():
             raise RuntimeError
 
     assert "<the text of this Odd cannot be had: RuntimeError>" == redact.message(Odd())
+
+
+def test_what_leaves_can_be_written(monkeypatch):
+    """Whatever was in the text, or in what the application's redactor made of it."""
+    assert "caf\\udce9.txt é".encode() == redact.scrub("caf\udce9.txt é").encode(errors="surrogatepass")
+    monkeypatch.setattr(redact, "custom", lambda text: text + "\ud800")
+    assert b"a\\ud800" == redact.scrub("a").encode(errors="surrogatepass")
