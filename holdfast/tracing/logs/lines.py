@@ -113,15 +113,20 @@ class LineObserver:
         if self._given is not None or seen == self._seen:
             return
         self._seen = seen
-        self._logger, self._is_enabled = None, _always
+        logger: Any = None
+        is_enabled: Callable[[int], bool] = _always
         if not self.is_on:
-            self._least = _NEVER
+            least = _NEVER
         elif structlog.is_configured():
-            self._least = logging.NOTSET
-            self._logger, self._is_enabled = _application_logger()
+            least = logging.NOTSET
+            logger, is_enabled = _application_logger()
         else:
-            self._least = _NEVER if self.level is None else self.level
-        self.may_want = self._least <= DEBUG
+            least = _NEVER if self.level is None else self.level
+        # Runs under way write lines meanwhile, and the application's logger may fail to be made: nothing changes before it is, and what is
+        # for its logger is at no moment written by ours.
+        self._least = max(least, self._least)
+        self._logger, self._is_enabled = logger, is_enabled
+        self._least, self.may_want = least, least <= DEBUG
 
     def wants_successes(self) -> bool:
         """Whether attempts and calls that succeed become lines."""

@@ -268,6 +268,43 @@ def test_a_new_configuration_is_taken_over_with_the_next_run(make_play, inline):
     assert [("error", "holdfast.run.failed")] == sink.names()
 
 
+def test_until_another_logger_is_made_lines_go_to_the_one_before(make_play, inline, capsys):
+    """Those of the runs that are under way meanwhile: ours are for applications without a logger."""
+    old, new, play = Sink(), Sink(), make_play(LineObserver(INFO))
+    structlog.configure(processors=[old.take])
+    with play.run():
+        pass
+
+    def factory(*_):
+        with play.call():  # on another thread, say
+            pass
+        return structlog.PrintLogger()
+
+    structlog.configure(processors=[new.take], logger_factory=factory)
+    with play.run():
+        pass
+
+    run = [("debug", "holdfast.run.started"), ("info", "holdfast.run.completed")]
+    assert [*run, ("debug", "holdfast.task.completed")] == old.names()
+    assert run == new.names()
+    assert not capsys.readouterr().err
+
+
+def test_a_logger_that_cannot_be_made_changes_nothing(make_play, inline, capsys):
+    """It is said once, and lines go where they went."""
+    sink, play = Sink(INFO), make_play(Guarded(LineObserver(INFO)))
+    structlog.configure(processors=[sink.take], wrapper_class=structlog.make_filtering_bound_logger(INFO))
+    with play.run():
+        pass
+    structlog.configure(logger_factory=lambda *_: 1 / 0)
+    for _ in range(2):
+        with play.run():
+            pass
+
+    assert [("info", "holdfast.run.completed")] * 3 == sink.names()
+    assert 1 == capsys.readouterr().err.count("\n")
+
+
 def test_the_library_never_configures_structlog(make_play):
     """Nor does reading the configuration count as one."""
     play = make_play(LineObserver(INFO))
