@@ -44,16 +44,24 @@ if TYPE_CHECKING:
 _OTLP_LINGER_S = 1.0
 
 
-class RunIdGenerator(RandomIdGenerator):
-    """Gives a run's trace the run's own id: a UUIDv7, whose last 62 bits are random, as samplers by ratio need."""
+class ChanceIdGenerator(RandomIdGenerator):
+    """Random ids. The SDK's own repeat themselves in a program that seeds Python's."""
 
     def generate_trace_id(self) -> int:
-        """The id of the run being opened on this thread, else a random one."""
-        return ids.new_trace_id()
+        """A random one."""
+        return ids.draw(128) or 1
 
     def generate_span_id(self) -> int:
         """A random one."""
         return ids.new_span_id()
+
+
+class RunIdGenerator(ChanceIdGenerator):
+    """Gives a run's trace the run's own id: a UUIDv7, whose last 62 bits are random. Not for the SDK's sampler by ratio, which takes the last 64."""
+
+    def generate_trace_id(self) -> int:
+        """The id of the run being opened on this thread, else a random one."""
+        return ids.new_trace_id()
 
 
 class LaneProcessor(SpanProcessor):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.sampling import DEFAULT_ON
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 
 from holdfast.errors import HoldfastError, PolicyError
 from holdfast.tracing.export import exporters
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import SpanProcessor
 
+_TAKE_ALL = (DEFAULT_ON, ALWAYS_ON)
 _SDK_SWITCHES = ("OTEL_SDK_DISABLED", "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED")
 
 
@@ -46,6 +47,10 @@ class OwnProvider(TracerProvider):
         self._all: tuple[SpanProcessor, ...] = ()
         self._changed = changed
         self.takes_light = self.sampler is DEFAULT_ON and not _asks_for_the_sdk()
+        if (
+            self.sampler not in _TAKE_ALL
+        ):  # by ratio, say: of a UUID's last 64 bits the first is always 1, so half of all or less would be none
+            self.id_generator = exporters.ChanceIdGenerator()
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         """Add one. If it looks at spans before they end, all spans are the SDK's from then on."""

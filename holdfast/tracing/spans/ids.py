@@ -47,7 +47,7 @@ def of_execution(run: RunFacts) -> int:
 def of_run(run_id: str) -> int:
     """The run id as a trace id, so that one id names the run everywhere; 0 when it is no UUID of a kind that is drawn by chance.
 
-    Trace ids have to be: samplers by ratio look at their last 56 bits. A run's own id is a UUID of version 7.
+    Trace ids have to be: consistent samplers look at their last 56 bits. A run's own id is a UUID of version 7.
 
     >>> f"{of_run('01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10'):x}", of_run("order-42"), of_run("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
     ('1980d2c6d5e7c1b9a4e0c8f3c3f7a10', 0, 0)

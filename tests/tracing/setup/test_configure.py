@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import uuid
 
 import pytest
 import structlog
@@ -18,7 +19,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import holdfast.tracing
-from holdfast import events
+from holdfast import entrypoint, events
 from holdfast.errors import HoldfastError, PolicyError, StoreError
 from holdfast.events import DEBUG, ERROR, INFO
 from holdfast.tracing.export import exporters
@@ -438,6 +439,28 @@ def test_the_sampler_of_the_environment_is_honoured(monkeypatch, make_play, inli
     one_run(make_play)
 
     assert "" == capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sampler", ["traceidratio", "parentbased_traceidratio"])
+def test_a_sampler_by_ratio_takes_its_share_of_runs(monkeypatch, fresh, sampler):
+    """It goes by the last 64 bits of the trace id, of which two are the same in all run ids."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.3")
+    configure("console", lines=False)
+    plan = entrypoint()(lambda: trace.get_current_span().is_recording())
+
+    assert 200 < sum(plan.invoke() for _ in range(1000)) < 400
+
+
+@pytest.mark.parametrize("sampler", ["always_on", "parentbased_always_on"])
+def test_with_a_sampler_that_takes_all_a_trace_has_its_runs_id(monkeypatch, fresh, sampler):
+    """It looks at no id."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    configure("console", lines=False)
+    plan = entrypoint()(lambda: trace.get_current_span().get_span_context().trace_id)
+    run_id = uuid.uuid4()
+
+    assert run_id.int == plan.invoke(run_id=str(run_id))
 
 
 def test_nothing_grows_with_the_number_of_runs(make_play, inline, monkeypatch):
