@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from holdfast import InMemorySaver, RetryPolicy, entrypoint, events, task
+from holdfast.runtime import steps
+from holdfast.runtime.dispatch import workers
 from holdfast.testing import FakeClock
 
 if TYPE_CHECKING:
     from holdfast.events import AttemptFacts, InBrief
+    from holdfast.runtime.state import Call
 
 TWICE = RetryPolicy(max_attempts=2, initial_interval=1, jitter=False)
 
@@ -120,3 +125,79 @@ def test_calls_that_need_more_than_their_function_have_records(colour: Any, monk
     options = {name: value() if name == "saver" else value for name, value in options.items()}
 
     assert ("CallFacts", "", 0, 1, ("Oslo",)) == told(colour, Steps(), monkeypatch, **options)[0]
+
+
+# -- what somebody sees who looks at a call from outside --------------------------------------------------------------------------------
+
+
+def test_a_call_that_has_returned_has_no_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it leaves its run, which takes as long as the callbacks of its future do: nothing of it is under way."""
+    observer, gate, runs, seen = Steps(), threading.Event(), list[Any](), list[Any]()
+    observer.run_started = runs.append  # type: ignore[attr-defined]
+    monkeypatch.setattr(events, "observer", observer)
+
+    def look(_: object = None) -> None:
+        seen.append([None if facts is None else facts.name for facts, _ in (call.records() for call in runs[0].open)])
+
+    @task(name="fetch")
+    def fetch(city: str) -> str:
+        look()
+        gate.wait(60)
+        return city
+
+    @entrypoint
+    def body(city: str) -> str:
+        future = fetch(city)
+        future.add_done_callback(look)
+        gate.set()
+        return future.result()
+
+    assert "Oslo" == body.invoke("Oslo")
+    assert [["fetch"], [None]] == seen
+
+
+def without_threads(monkeypatch: pytest.MonkeyPatch, observer: Any) -> None:
+    """A run with a task that was called while the system allowed no thread, and at which nobody looks."""
+    monkeypatch.setattr(events, "observer", observer)
+
+    @task(name="fetch")
+    def fetch(city: str) -> str:
+        return city
+
+    @entrypoint
+    def body(city: str) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_more_threads)
+            patch.setattr(workers, "_idle", deque())  # so no thread of an earlier test takes it, either
+            fetch(city)
+
+    body.invoke("Oslo", run_id="order-42")
+
+
+def no_more_threads(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_call_for_which_no_thread_could_be_had_is_told_with_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although it never began, and nothing was told of it: the line says of which run it was, and what it was given."""
+    observer, notes = Steps(), list[events.Note]()
+    observer.noted = notes.append  # type: ignore[attr-defined]
+    without_threads(monkeypatch, observer)
+
+    calls = [note.call for note in notes]
+    assert ["holdfast.task.uncollected_failure"] == [note.event for note in notes]
+    assert [("fetch", "order-42", 1, ("Oslo",))] == [(c.name, c.run.run_id, c.index, c.arguments) for c in calls if c is not None and c.run]
+
+
+def test_a_call_that_never_began_has_no_records_once_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody may still have it, who looks at what is under way."""
+    settle, ended = steps.settle, []
+
+    def keep(call: Call, value: Any) -> None:
+        ended.append(call)
+        settle(call, value)
+
+    monkeypatch.setattr(steps, "settle", keep)
+    without_threads(monkeypatch, Steps())
+
+    assert [("fetch", (None, None))] == [(call.name, call.records()) for call in ended]

@@ -11,7 +11,8 @@ from opentelemetry import trace
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags
 
-from holdfast import InMemorySaver, RetryPolicy, entrypoint, events, task
+from holdfast import CachePolicy, InMemoryCache, InMemorySaver, RetryPolicy, entrypoint, events, task
+from holdfast.runtime import behind
 from holdfast.testing import FakeClock
 from holdfast.tracing.export import exporters
 from holdfast.tracing.killed import under_way
@@ -23,6 +24,7 @@ from holdfast.tracing.safety.guard import Guarded
 from holdfast.tracing.spans import ids
 from tests.tracing.conftest import Counted, Recorder
 from tests.tracing.observers.test_brief import Nosy, comparable, literal, more, nobody_before
+from tests.waiting import until
 
 __all__ = ["nobody_before"]
 
@@ -429,6 +431,26 @@ def test_a_fault_of_the_observer_is_kept_from_the_call(colour, where):
     assert guarded.failures
 
 
+def test_what_fails_when_it_is_told_is_not_told_again(colour):
+    """Half of it may have left: the call goes on without a record, as after any other fault."""
+
+    class Broken(Told):
+        def step_passed(self, called, brief, ended_ns):
+            super().step_passed(called, brief, ended_ns)
+            raise RuntimeError("broken")
+
+    recorder = Recorder("light")
+    observer = Broken(recorder.outlet, Settings())
+    guarded = Guarded(observer)
+    events.observe(guarded)
+    with FakeClock() as clock:
+        assert "Oslo" == run(colour, calling(step(colour, clock, retry_policy=TWICE)))
+    events.observe(None)
+
+    assert (["forecast brief", "body brief"], 2) == (observer.ways, guarded.failures)
+    assert ["forecast attempt 1", "forecast", "run body"] == [span.name for span in recorder.spans()]
+
+
 def test_a_run_that_is_not_told_has_calls_with_records(colour):
     """Somebody began to observe in the middle of it."""
     recorder = Recorder("light")
@@ -445,6 +467,34 @@ def test_a_run_that_is_not_told_has_calls_with_records(colour):
 
     assert ["forecast records"] == observer.ways
     assert {"order-42"} == {span.attributes["holdfast.run.id"] for span in recorder.spans()}
+
+
+def test_what_is_called_behind_a_call_is_in_no_run():
+    """The run that it is made in is told to no observer: nobody would find it."""
+    recorder = Recorder("light")
+    events.observe(Guarded(LightObserver(recorder.outlet, Settings())))
+
+    @task(retry_policy=())
+    def look_up(item):
+        return item
+
+    @task(cache_policy=CachePolicy(ttl=60, version=1, stale_while_revalidate=60), retry_policy=())
+    def price(item):
+        return look_up(item).result()
+
+    order = entrypoint(cache=InMemoryCache())(calling(price))
+    with FakeClock() as clock:
+        order.invoke("tea", run_id="order-1")
+        clock.advance(61)
+        order.invoke("tea", run_id="order-2")
+        until(lambda: not behind._under_way)
+    events.observe(None)
+
+    *_, renewal = (span for span in recorder.spans() if span.name == "price")
+    first, second = (span for span in recorder.spans() if span.name == "look_up")
+    assert "order-1" == first.attributes["holdfast.run.id"]
+    assert not {"holdfast.run.id", "holdfast.thread.id", "holdfast.workflow.name"} & set(second.attributes)
+    assert (renewal.context.trace_id, renewal.context.span_id) == (second.context.trace_id, second.parent.span_id)
 
 
 def test_a_failure_that_nobody_looked_at_is_told_with_its_call(monkeypatch):
