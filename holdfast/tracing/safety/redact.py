@@ -125,7 +125,7 @@ def _mask_assigned(text: str) -> str:
 def message(error: BaseException) -> str:
     """Text of an exception, at most `MESSAGE_LIMIT` characters, secrets masked; never raises."""
     try:
-        text = str(error)
+        text = str.__str__(str(error))  # of markup, say, the text alone: a class of somebody's has other methods
     except Exception as trouble:  # noqa: BLE001 - the user's __str__
         return f"<the text of this {type(error).__name__} cannot be had: {type(trouble).__name__}>"
     text = scrub(_secrets.masked_beginning(text, MASK, 4 * MESSAGE_LIMIT)[: 4 * MESSAGE_LIMIT])

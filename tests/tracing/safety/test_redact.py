@@ -123,6 +123,26 @@ def test_a_message_that_raises_is_replaced():
     assert "<the text of this Odd cannot be had: RuntimeError>" == redact.message(Odd())
 
 
+def test_a_message_is_plain_text():
+    """Whatever the class of what ``__str__`` returns, markup or a translation that is not made yet, does when it is looked at or cut."""
+
+    class Markup(str):
+        __slots__ = ()
+
+        def casefold(self):
+            raise RuntimeError
+
+        def __getitem__(self, _):
+            return Markup("&lt;")
+
+    class Marked(Exception):
+        def __str__(self):
+            return Markup("x" * 3_000)
+
+    text = redact.message(Marked())
+    assert (str, f"{'x' * 499}…") == (type(text), text)
+
+
 def test_what_leaves_can_be_written(monkeypatch):
     """Whatever was in the text, or in what the application's redactor made of it."""
     assert "caf\\udce9.txt é".encode() == redact.scrub("caf\udce9.txt é").encode(errors="surrogatepass")
