@@ -66,7 +66,16 @@ def in_order(rows: Iterable[SpanRow]) -> list[SpanRow]:
     return sorted(all_rows, key=lambda row: (row.start_ns, depths[row.span_id]))
 
 
-_encoder = msgspec.msgpack.Encoder(enc_hook=repr)
+def _basic(value: Any) -> Any:
+    """The text or number that is all an exporter would take of a value, a float of NumPy, say; else how it is written."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    return int.__int__(value) if isinstance(value, int) else repr(value)
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_basic)
 _decoder = msgspec.msgpack.Decoder(SpanRow)
 
 
@@ -75,7 +84,7 @@ def encode(row: SpanRow) -> bytes:
     try:
         return _encoder.encode(row)
     except (OverflowError, UnicodeEncodeError, RecursionError):
-        return _encoder.encode(_tamed(msgspec.to_builtins(row, builtin_types=(bytes,), enc_hook=repr)))
+        return _encoder.encode(_tamed(msgspec.to_builtins(row, builtin_types=(bytes,), enc_hook=_basic)))
 
 
 def _tamed(value: Any) -> Any:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.tracing.spans.records import SpanRow, in_order
+from holdfast.tracing.spans.records import SpanRow, decode, encode, in_order
 
 
 def row(span_id, parent_id="", start=0):
@@ -40,3 +44,36 @@ def test_a_tree_in_one_moment():
 def test_spans_that_are_one_anothers_parents_are_there():
     """Somebody's mistake is no reason to hang, or to lose any."""
     assert {"a", "b", "c"} == {each.span_id for each in in_order([row("a", "b"), row("b", "a"), row("c", "c")])}
+
+
+class Markup(str):
+    """A text of somebody's class."""
+
+    __slots__ = ()
+
+
+class Count(int):
+    """A number of somebody's class."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (Markup("x"), "x"),
+        (np.str_("x"), "x"),
+        (np.float64(0.5), 0.5),
+        (Count(3), 3),
+        (Count(2**70), str(2**70)),
+        ((np.float64(0.5), "\ud800"), [0.5, "\\ud800"]),
+        (Fraction(1, 2), "Fraction(1, 2)"),
+    ],
+    ids=["text", "text of NumPy", "float of NumPy", "number", "huge", "several", "no number"],
+)
+def test_an_attribute_of_a_class_of_somebodys_is_kept_as_what_it_is(value, kept):
+    """As exporters send it: a text or number that is one of Python's, too."""
+    span = row("a")
+    span.attributes["score"] = value
+
+    assert kept == decode(encode(span)).attributes["score"]
