@@ -7,9 +7,11 @@ the SDK costs 10 us for each increment. Nothing is done, and nothing counted, wh
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import Observation, _internal
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 _COUNTED = (measures.RETRIES, measures.RETRIES_EXHAUSTED, measures.CACHE_REQUESTS)
 _Series = tuple[str, ...]
 _AGED = frozenset({"hit", "stale", "stale_if_error"})
+_observers: WeakSet[MetricObserver] = WeakSet()
 
 
 class MetricObserver:
@@ -46,6 +49,12 @@ class MetricObserver:
         self._counts: dict[Measure, Counter[_Series]] = {measure: Counter() for measure in _COUNTED}
         self._active: dict[int, str] = {}
         self._seen: set[str] = set()
+        _observers.add(self)
+
+    def anew_in_child(self) -> None:
+        """After a fork: what is under way is so in the parent alone, whose other threads may have held the lock."""
+        self._lock = threading.Lock()
+        self._active.clear()
 
     def run_started(self, run: RunFacts) -> None:
         """Nothing is measured."""
@@ -155,3 +164,12 @@ def _context(facts: RunFacts | CallFacts | AttemptFacts) -> Context | None:
     """A context with the span that was made of these facts, for exemplars; None, for the current one, when none was made."""
     span: Any = getattr(facts.memo, "span", facts.memo)
     return trace.set_span_in_context(span) if isinstance(span, trace.Span) else None
+
+
+def _anew_in_child() -> None:
+    for observer in _observers:
+        observer.anew_in_child()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_anew_in_child)

@@ -24,6 +24,7 @@ from holdfast.tracing.metrics import measures
 from holdfast.tracing.metrics.observer import MetricObserver
 from holdfast.tracing.observers.spans import SpanObserver
 from holdfast.tracing.safety.guard import Guarded
+from tests.children import in_child
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -174,6 +175,25 @@ def test_calls_under_way(collected):
 
     of_hang = series(holdfast__task__name="hang")
     assert ({of_hang: 3}, {of_hang: 0}) == (during, collected.points()["holdfast.tasks.active"])
+
+
+def test_calls_under_way_at_a_fork_are_the_parents(collected):
+    """A worker that a task has forked would show that task as under way for ever. Nor does it wait for a lock that one of its threads held."""
+    of_crunch, of_fetch = series(holdfast__task__name="crunch"), series(holdfast__task__name="fetch")
+
+    def in_worker():
+        body = scripted([ConnectionError("reset"), "ok"])
+        with FakeClock():
+            resilient(name="fetch", retry_policy=RetryPolicy(initial_interval=2, jitter=False))(body)()
+        return {of_crunch: 0, of_fetch: 0} == collected.points()["holdfast.tasks.active"]
+
+    @resilient(name="crunch")
+    def crunch():
+        with collected.observer._lock:
+            return in_child(in_worker)
+
+    assert 0 == crunch()
+    assert {of_crunch: 0} == collected.points()["holdfast.tasks.active"]
 
 
 def test_counts_of_many_threads_are_whole(collected):
