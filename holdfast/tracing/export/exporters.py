@@ -72,6 +72,9 @@ class LaneProcessor(SpanProcessor):
         close: Closes what is behind the lane, at shutdown; None when there is nothing to close.
         is_keeping: Whether open spans are kept for the case that the process dies; see `holdfast.tracing.killed.keeper`.
         sampling: What the lane lets through; None for everything.
+
+    Attributes:
+        is_on: False once it was shut down, as also a tracer provider does.
     """
 
     def __init__(
@@ -86,7 +89,7 @@ class LaneProcessor(SpanProcessor):
         self.sampling = sampling
         self._is_keeping = is_keeping
         self._close = close
-        self._is_on = True
+        self.is_on = True
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Remember what the span is in."""
@@ -97,18 +100,18 @@ class LaneProcessor(SpanProcessor):
         """Queue the span."""
         if self._is_keeping:
             keeper.ended(span)
-        if self._is_on and span.context is not None and span.context.trace_flags.sampled:
+        if self.is_on and span.context is not None and span.context.trace_flags.sampled:
             self.lane.send(span)
 
     def send(self, span: LightSpan) -> None:
         """Queue a light span, which has ended and is sampled."""
-        if self._is_on:
+        if self.is_on:
             self.lane.send(span)
 
     def shutdown(self) -> None:
         """Flush within the time an exit may take, then take nothing more."""
-        if self._is_on:
-            self._is_on = False
+        if self.is_on:
+            self.is_on = False
             self.lane.close(firewall.EXIT_TIMEOUT)
             if self._close is not None:
                 self._close()

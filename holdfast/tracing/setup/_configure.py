@@ -165,7 +165,7 @@ def _place(name: str, path: str | os.PathLike[str] | None, sampling: KeepInteres
 
 def _added(provider: Any, place: _Place) -> Handle:
     """The handle of the backend at this place; it is added unless it is there."""
-    handle = _session.current.handles.get(place.key)
+    handle = _there(place)
     if handle is None:
         processor = place.make()
         provider.add_span_processor(processor)
@@ -173,9 +173,15 @@ def _added(provider: Any, place: _Place) -> Handle:
     return handle
 
 
+def _there(place: _Place) -> Handle | None:
+    """The handle of the backend that is at this place; None also where the application has shut it down with its tracer provider."""
+    handle = _session.current.handles.get(place.key)
+    return handle if handle is not None and handle._processor.is_on else None  # noqa: SLF001 - its other half
+
+
 def _refuse_other(place: _Place, sampling: KeepInteresting | None, headers: Mapping[str, str] | None) -> None:
     """Raise when a backend that is there already was to be sent something else, or in another way."""
-    handle = _session.current.handles.get(place.key)
+    handle = _there(place)
     if handle is None:
         return
     if sampling is not None and place.key[0] in _backends.NAMES and handle.sampling != sampling:

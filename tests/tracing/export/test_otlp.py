@@ -286,7 +286,7 @@ def test_headers_go_over_grpc_too(make_play, watching, monkeypatch):
 
 def lanes_end(processor):
     """Give up what is still queued, instead of waiting for it."""
-    processor._is_on = False
+    processor.is_on = False
     processor.lane.close(0.0)
     processor._close()
 

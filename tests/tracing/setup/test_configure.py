@@ -157,6 +157,19 @@ def test_it_can_be_configured_again(make_play, inline, capsys):
     assert 1 == capsys.readouterr().err.count("run plan")
 
 
+def test_it_can_be_configured_again_after_the_providers_shutdown(make_play, inline, capsys):
+    """With which each test of an application may end."""
+    gone = configure("console", lines=False)
+    trace.get_tracer_provider().shutdown()
+    handle = configure("console", lines=False)
+    gone.shutdown()
+    one_run(make_play)
+    handle.shutdown()
+
+    assert 1 == capsys.readouterr().err.count("run plan")
+    assert events.observer is None
+
+
 def test_the_observer_of_before_is_back_after_shutdown(make_play):
     """Whoever observed before configure."""
     before = make_play(None)
