@@ -290,6 +290,38 @@ def test_until_another_logger_is_made_lines_go_to_the_one_before(make_play, inli
     assert not capsys.readouterr().err
 
 
+def test_at_no_moment_our_own_lines_have_no_level():
+    """Runs under way may look at any."""
+    seen = []
+
+    class Seen(LineObserver):
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if hasattr(self, "_is_enabled"):
+                seen.append((self._logger is None, self._least))
+
+    lines = Seen(INFO)
+    structlog.configure(processors=[Sink().take])
+    lines.refresh()
+    structlog.reset_defaults()
+    lines.refresh()
+
+    assert (False, logging.NOTSET) in seen
+    assert (True, logging.NOTSET) not in seen
+
+
+@pytest.mark.parametrize("level", [WARNING, ERROR])
+def test_a_run_that_failed_is_told_at_any_level(make_play, inline, capsys, level):
+    """One that went well is not, nor one that was cancelled."""
+    play = make_play(LineObserver(level))
+    for outcome in ("ok", "cancelled", "error"):
+        with play.run(outcome, outcome=outcome):
+            pass
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "holdfast.run.failed workflow=error" in line
+
+
 def test_a_logger_that_cannot_be_made_changes_nothing(make_play, inline, capsys):
     """It is said once, and lines go where they went."""
     sink, play = Sink(INFO), make_play(Guarded(LineObserver(INFO)))
