@@ -145,6 +145,32 @@ def test_async_calls_are_kept_too(cache, evidence, clock):
     assert 2 == len(found.times())
 
 
+@pytest.mark.parametrize("memory_entries", [0, 100])
+def test_a_remembered_failure_is_asked_for_once_a_call(tmp_path, clock, memory_entries):
+    """As a value is: on disk, in memory, and from a loop."""
+    cache = DiskCache(tmp_path / "c", memory_entries=memory_entries)
+    policy = CachePolicy(ttl="1m", negative_ttl="1m")
+
+    @resilient(retry_policy=(), cache_policy=policy, cache=cache)
+    def fetch(city: str) -> str:
+        raise LookupError(city)
+
+    @resilient(retry_policy=(), cache_policy=policy, cache=cache)
+    async def fetch_async(city: str) -> str:
+        raise LookupError(city)
+
+    for _ in range(5):
+        with pytest.raises(LookupError, match="Oslo"):
+            fetch("Oslo")
+        with pytest.raises(LookupError, match="Oslo"):
+            asyncio.run(fetch_async("Oslo"))
+        clock.advance(1)
+    cache.close()
+    found = [Recording.load(cache.path, task=name).counters for name in ("fetch", "fetch_async")]
+
+    assert [(5, 1), (5, 1)] == [(each.gets, each.fills) for each in found]
+
+
 def test_no_key_can_be_read_or_guessed(cache, fetch, evidence):
     """The file holds neither arguments nor their digests; the salt is not in it."""
     fetch("a-patient-name")

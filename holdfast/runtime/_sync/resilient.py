@@ -114,11 +114,11 @@ def _cached(plan: Plan, cache: Callable[[], Cache]) -> Callable[..., Any]:
             if events.observer is None and is_quick and events.detect() is None:
                 key = lookup.make_key(plan, args, kwargs)
                 entry = _ports.look_sync(plan, store, key)
-                if entry is not None and not entry.negative:  # with nobody to tell, a hit needs no Call: 0.5 us less in memory, 3 on disk
-                    return entry.value
+                if entry is not None:  # with nobody to tell, a hit needs no Call: 0.5 us less in memory, 3 on disk
+                    return entry.value if not entry.negative else _hit(Call(plan, args, kwargs), entry)
                 call = Call(plan, args, kwargs)
                 call.cache, call.key = store, key
-                call.is_missing = is_whole and entry is None
+                call.is_missing = is_whole
             else:
                 call = Call(plan, args, kwargs)
                 call.observe()
