@@ -107,4 +107,5 @@ def _parsed(text: str) -> float | None:
     units = [unit for _, unit in parts]
     if len(set(units)) != len(units):
         return None
-    return math.fsum(float(number) * _UNITS[unit] for number, unit in parts)
+    total = math.fsum(float(number) * _UNITS[unit] for number, unit in parts)
+    return total if units == ["s"] else round(total, 9)  # to the nanosecond: 700 times 0.001 is not 0.7, and would be shown as it is
