@@ -106,7 +106,7 @@ class Witness(Protocol):
             kind: ``fill`` while a caller waited, ``refresh`` behind a caller's back, ``probe`` only to see what it would answer.
             cause: Of a fill, why the cache had nothing, as in `holdfast.events.CallFacts.cache_cause`; ``""`` when that is not known.
             modified: When it says that it last changed the value, seconds since the epoch; None when it does not.
-            policy: The cache policy in force.
+            policy: The cache policy in force for most keys of the task.
         """
         ...
 
@@ -120,6 +120,10 @@ class Witness(Protocol):
 
     def in_force(self, policy: Any, key: CacheKey) -> Any:
         """The cache policy that holds for a key now: the one given, or what an override makes of it."""
+        ...
+
+    def in_force_for_most(self, policy: Any, task: str) -> Any:
+        """The same for most keys of a task: what an override makes of a few of them is left out."""
         ...
 
 

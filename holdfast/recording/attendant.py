@@ -86,6 +86,10 @@ class Attendant:
         """See `Witness.in_force`."""
         return self.rules.in_force(policy, key)
 
+    def in_force_for_most(self, policy: Any, task: str) -> Any:
+        """See `Witness.in_force_for_most`."""
+        return self.rules.in_force_for_most(policy, task)
+
     def look(self) -> None:
         """Write down what waits, see which overrides there are, and have the times to live looked after."""
         if self.recorder is not None:

@@ -154,7 +154,7 @@ class Recorder:
 
     @property
     def looked_after(self) -> list[tuple[str, CachePolicy]]:
-        """The tasks whose time to live is to be looked after, with the policy in force at the last computation here."""
+        """The tasks whose time to live is to be looked after, with the policy in force for most of their keys at the last computation here."""
         logs = list(self._logs.values())
         return [
             (log.task, log.policy) for log in logs if log.policy is not None and log.policy.tune is not None and log.policy.tune.is_looking

@@ -49,6 +49,13 @@ class Rule(NamedTuple):
                 return each
         return None
 
+    def for_most(self, now: float) -> Override | None:
+        """What holds for more than half of the keys, as far as one override does."""
+        for each in (self.override, self.beneath):
+            if each is not None and each.is_in_force(now) and each.share > 0.5:  # noqa: PLR2004 - half
+                return each
+        return None
+
     def without_automatic(self, history: Sequence[Override]) -> Rule:
         """The same, with nothing beneath that no person has done."""
         return self if self.beneath is None or not self.beneath.is_automatic(history) else self._replace(beneath=None)
@@ -79,6 +86,12 @@ class Rules:
         if rule is None:
             return policy
         override = rule.for_key(0 if rule.override.share >= 1 else self._hash_of(key), clock.current.time())
+        return policy if override is None else self._changed(policy, override)
+
+    def in_force_for_most(self, policy: CachePolicy, task: str) -> CachePolicy:
+        """See `holdfast._evidence.Witness.in_force_for_most`."""
+        rule = self._rules.get(task)
+        override = None if rule is None else rule.for_most(clock.current.time())
         return policy if override is None else self._changed(policy, override)
 
     def _changed(self, policy: CachePolicy, override: Override) -> CachePolicy:

@@ -55,7 +55,7 @@ class Counted(NamedTuple):
 
     Attributes:
         task: Module and qualified name.
-        policy: In force at the last computation; None before there was one.
+        policy: In force for most keys at the last computation; None before there was one.
         counts: Since the last time.
         ages: Of entries that were evicted since then: how many, by `holdfast._evidence.age_class`.
     """
@@ -307,7 +307,7 @@ class Reader:
         return None if row is None or row[0] is None else row[0] / 1e6
 
     def policy(self, task: str) -> tuple[float | None, float | None, float | None] | None:
-        """The time to live in force at the task's last computation, in seconds (None never expires), and the least and the most that it may be.
+        """The time to live in force for most of a task's keys at its last computation, in seconds (None never expires), and the least and the most that it may be.
 
         None for a task that never computed.
         """

@@ -152,7 +152,7 @@ class TaskLog:
         counts: Since the process began.
         tally: The count of gets, where a hit finds it.
         shift: See above.
-        policy: In force at the last computation; None before there was one.
+        policy: In force for most keys at the last computation; None before there was one.
         times: Kept times, seconds since the epoch, with the hashes of their keys.
         answers: Of the source.
         hot: See above.

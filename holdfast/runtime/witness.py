@@ -74,7 +74,7 @@ def computed(call: Call, asked: Asked, *, kind: str = "fill", cause: str = "") -
         kind=kind,
         cause=cause,
         modified=None if call.said is None or call.error is not None else call.said.terms().modified,
-        policy=attending.in_force(policy, call.key),
+        policy=attending.in_force_for_most(policy, call.key.namespace.rpartition("@")[0]),
     )
 
 

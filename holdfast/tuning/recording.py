@@ -75,7 +75,7 @@ class Recording:
         sightings: What the source answered, for the same keys; of probes, which tell how stale hits are at a TTL, those since the live one is.
         counters: What was counted, of all keys.
         rate: The share of the keys that was kept, at most 1.
-        live_ttl: Seconds, of the policy in force at the last computation; None never expires, and is also said of a task that never computed.
+        live_ttl: Seconds, in force for most keys at the last computation; None never expires, and is also said of a task that never computed.
         ttl_range: The least and the most seconds that the policy lets the TTL be; None for no such bound.
         since: From when on, seconds since the epoch.
         until: The time of the last access kept.

@@ -20,6 +20,7 @@ from holdfast.overrides import Overrides
 from holdfast.recording import attendant, rules
 from holdfast.runtime import probing
 from holdfast.testing import recorded
+from holdfast.tuning import Recording
 from tests.waiting import until
 
 
@@ -121,6 +122,29 @@ def test_a_canary_covers_its_share(cache, source, clock):
         source.fetch(key)
 
     assert 30 <= len(source.asked) <= 70
+
+
+def test_the_live_ttl_is_that_of_most_keys(cache, source, clock):
+    """Whichever key was computed last; or else a canary would make a task's ttl go to and fro, and what probes found at it be thrown away."""
+    overrides, found = Overrides(cache.path), []
+    source.fetch()
+
+    def compute():
+        clock.advance(100)
+        cache.witness.look()
+        for key in sorted(range(40), key=lambda key: overrides.current()[0].covers(source.hash_of(key))):
+            source.fetch(key)
+        cache.witness.look()
+        found.append(Recording.load(cache.path).live_ttl)
+
+    canary = overrides.set(source.task, 20, share=0.3, author="anna")
+    compute()
+    most = overrides.promote(source.task, share=0.8, author="anna", after=canary.id)
+    compute()
+    overrides.promote(source.task, author="anna", after=most.id)
+    compute()
+
+    assert [60, 20, 20] == found
 
 
 def test_a_second_task_is_not_touched(cache, colour, clock):

@@ -42,6 +42,9 @@ class Witness:
     def in_force(self, policy, key):
         return policy if self.ttl is None else policy.replace(ttl=self.ttl)
 
+    def in_force_for_most(self, policy, task):
+        return self.in_force(policy, task)
+
 
 class AttendedCache(InMemoryCache):
     """A cache in memory that is attended as a disk cache is."""
