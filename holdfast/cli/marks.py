@@ -106,6 +106,14 @@ def age(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
 
 
+def time_left(seconds: float) -> str:
+    """The nearest number of the largest unit: ``7 d`` still a minute after it was seven days."""
+    for unit, name in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds > 0.99 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
 def size(number: float) -> str:
     """Bytes in at most three digits: ``512 B``, ``1.5 kB``, ``41 kB``, ``3.2 MB``."""
     unit = "B"

@@ -57,7 +57,7 @@ def test_set_promote_and_take_back(ttl, folder):
     )
     assert "10% before" in ttl("promote", "forecast", "--author", "ben")[1]
     code, out, _ = ttl("list")
-    assert re.search(rf"{FORECAST}\s+45m\s+100%\s+errors<=5%\s+ben\s+\d+ (?:s|min) ago\s+in 6 d\s+2", out)
+    assert re.search(rf"{FORECAST}\s+45m\s+100%\s+errors<=5%\s+ben\s+\d+ (?:s|min) ago\s+in 7 d\s+2", out)
     assert "ttl of its policy, 45m before" in ttl("rollback", "forecast", "--author", "ben", "--reason", "stale answers")[1]
     assert "no ttl is overridden\n" == ttl("list")[1]
     history = json.loads(ttl("history", "--json")[1])

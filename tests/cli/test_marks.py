@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from holdfast.cli.marks import ASCII, LONGEST_ID, cells, shell_word, shown_id
+from holdfast.cli.marks import ASCII, LONGEST_ID, cells, shell_word, shown_id, time_left
 
 
 @pytest.mark.parametrize("name", ["trip-1", "a b", "it's", "a\nb", "a\tb\\n'c", "\x1b[31m", "\x85", "", "$HOME", "é\u200b"])
@@ -26,3 +26,12 @@ def test_a_long_id_takes_no_more_room_than_its_column(letter, marks):
 
     assert ("a", "z") == (text[0], text[-1])
     assert LONGEST_ID - 4 <= cells(text) <= LONGEST_ID
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(604_799.9, "7 d"), (604_000, "7 d"), (129_000, "1 d"), (86_300, "1 d"), (80_000, "22 h"), (59.9, "1 min"), (59, "59 s"), (-1, "0 s")],
+)
+def test_the_time_that_is_left_is_told_to_the_nearest(seconds, expected):
+    """Who has said seven days is not told of six a second later."""
+    assert expected == time_left(seconds)

@@ -11,7 +11,7 @@ from holdfast import clock
 from holdfast.cli import output
 from holdfast.cli.cache import place, suggested
 from holdfast.cli.cache.history import all_in_json, drawn, in_json, outcomes, share_of, ttl_of
-from holdfast.cli.marks import age, plain
+from holdfast.cli.marks import age, plain, time_left
 from holdfast.cli.moments import Length
 from holdfast.cli.table import Row, draw
 from holdfast.errors import HoldfastError, OverrideConflict
@@ -292,7 +292,7 @@ def _say(made: Override, before: str, *, dry_run: bool, as_json: bool) -> None:
 
 
 def _row(each: Override, now: float) -> Row:
-    ends = "" if each.expires is None else f"in {age(each.expires - now)}"
+    ends = "" if each.expires is None else f"in {time_left(each.expires - now)}"
     guard = "" if each.guard is None else str(each.guard)
     texts = (
         plain(each.task),
