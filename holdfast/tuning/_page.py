@@ -68,8 +68,10 @@ def facts(report: Report) -> str:
     if known.probes:
         probes = f", {_many(known.probes, 'probe')} ({known.stale_probes:,} stale)"
     live = f"live ttl {shown(report.live_ttl)}; " if report.live_ttl is not None else ""
-    traffic = f"{shown_time(known.span)}, {_many(known.gets, 'get')}, {_many(known.keys, 'key')}"
-    return f"{live}{traffic}, {_many(known.looks, 'call')} seen ({known.changed:,} changed){probes}"
+    keys = _many(known.keys, "key") if known.rate == 1 else f"about {_many(known.keys, 'key')}, of which 1 in {1 / known.rate:.0f} was kept"
+    traffic = f"{shown_time(known.span)}, {_many(known.gets, 'get')}, {keys}"
+    kept = "" if known.rate == 1 else " of these"
+    return f"{live}{traffic}, {_many(known.looks, 'call')}{kept} seen ({known.changed:,} changed){probes}"
 
 
 def _many(number: int, what: str) -> str:

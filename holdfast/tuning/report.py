@@ -76,7 +76,7 @@ class Facts:
 
     Attributes:
         gets: Accesses.
-        keys: How many keys they were to.
+        keys: How many keys they were to; an estimate where not all were kept.
         span: Seconds from the first to the last.
         looks: Real calls of the source that answered with a value, probes left out.
         changed: How often a look found another value than the one before it.
@@ -86,6 +86,7 @@ class Facts:
         most_ttl: The same for TTLs above.
         evicted: How many entries had to make room for others; 0 also where that is not recorded, as in a file of accesses.
         evicted_age: Seconds; half of them were younger. None when there were none.
+        rate: The share of the keys that was kept, to which `looks`, `changed`, `probes` and `stale_probes` belong; 1 for all.
         volatile_interval: Seconds; where nearly every look finds another value, however soon it comes: how soon. None where fingerprints tell something.
     """
 
@@ -101,6 +102,7 @@ class Facts:
     most_ttl: float | None = None
     evicted: int = 0
     evicted_age: float | None = None
+    rate: float = 1.0
 
     @property
     def days(self) -> float | None:

@@ -179,6 +179,7 @@ def _facts(known: _Known, source: Source) -> Facts:
         most_ttl=known.ttl_range[1],
         evicted=evictions.entries,
         evicted_age=evictions.age(),
+        rate=known.rate,
     )
 
 

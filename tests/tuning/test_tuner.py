@@ -488,7 +488,9 @@ def test_a_sample_of_the_keys_is_set_right_by_what_was_counted():
     sample = Recording("weather", trace, Sightings([each for each in made.seen if each.key in kept]), counters, 120.0, rate=0.5)
     expected, found = tune(whole, stale_budget=0.2), tune(sample, stale_budget=0.2)
 
-    assert (expected.facts.gets, 120) == (found.facts.gets, found.facts.keys)
+    assert (expected.facts.gets, 120, 0.5) == (found.facts.gets, found.facts.keys, found.facts.rate)
+    assert f"about 120 keys, of which 1 in 2 was kept, {found.facts.looks:,} calls of these seen (" in found.to_html()
+    assert f" 120 keys, {expected.facts.looks:,} calls seen (" in expected.to_html()
     for one, other in zip(expected.curve, found.curve, strict=True):
         assert pytest.approx(one.hits, abs=0.01) == other.hits
         assert pytest.approx(one.calls, rel=0.05) == other.calls
