@@ -75,7 +75,7 @@ def busy(rows):
     gone = {"error": "httpx.HTTPStatusError", "text": "404 Not Found", "holdfast__retry__stop_reason": "not_retryable"}
     rows.task("forecast", 5, 31, run, holdfast__attempt__number=1, **gone)
     for n in range(30):
-        rows.task("geocode", 1200 + n, 90 + n, run, holdfast__attempt__number=1, holdfast__queue__wait_s=0.8)
+        rows.task("geocode", 1200 + n, 200 + n, run, holdfast__attempt__number=1, holdfast__queue__wait_s=0.11)
     return rows.rows
 
 
@@ -92,14 +92,14 @@ BUSY = """\
 ├─ ⚡ forecast · cache hit, 12 s old                                       12 µs
 ├─ ⚡ forecast · shared with an equal call                                100 µs
 ├─ ✗  forecast · not_retryable · HTTPStatusError: 404 Not Found            31 ms
-├─ ✓  geocode · queued 0.80 s                                              90 ms
-├─ ✓  geocode · queued 0.80 s                                              91 ms
-├─ ✓  geocode · queued 0.80 s                                              92 ms
-└─ … 27 more like this, all ok                                          ≤ 0.12 s
+├─ ✓  geocode · queued 0.11 s                                             0.20 s
+├─ ✓  geocode · queued 0.11 s                                             0.20 s
+├─ ✓  geocode · queued 0.11 s                                             0.20 s
+└─ … 27 more like this, all ok                                          ≤ 0.23 s
 
 35 calls · 35 attempts · 2 retries · 1 failed · 1 cache hit · 1 shared
 waited 1.11 s · time saved unknown: what filled the cache is not in this store
-slowest: forecast("Lima") 1.20 s · forecast("Oslo") 0.41 s · geocode 0.12 s"""
+slowest: forecast("Lima") 1.20 s · forecast("Oslo") 0.41 s · geocode 0.23 s"""
 
 
 def test_an_error_has_the_room_that_its_place_and_arguments_can_spare(rows):
@@ -130,7 +130,7 @@ BUSY_ERRORS_ASCII = """\
 
 35 calls | 35 attempts | 2 retries | 1 failed | 1 cache hit | 1 shared
 waited 1.11 s | time saved unknown: what filled the cache is not in this store
-slowest: forecast("Lima") 1.20 s | forecast("Oslo") 0.41 s | geocode 0.12 s"""
+slowest: forecast("Lima") 1.20 s | forecast("Oslo") 0.41 s | geocode 0.23 s"""
 
 
 def test_draws_a_busy_run(busy):
