@@ -9,6 +9,7 @@ from holdfast.tuning._words import shown, shown_time
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from holdfast.tuning.question import Question
     from holdfast.tuning.report import Facts, Point
 
 _FEW_KEYS = 20
@@ -18,11 +19,12 @@ _LONG_ENOUGH = 10
 """So many TTLs in a trace, and the first access to each key hardly counts."""
 
 
-def doubts(best: Point | None, points: Sequence[Point], live: float | None, facts: Facts) -> tuple[str, ...]:
+def doubts(best: Point | None, points: Sequence[Point], live: float | None, facts: Facts, question: Question) -> tuple[str, ...]:
     """Sentences, the gravest first."""
     about = best or next((point for point in points if point.ttl == live), points[0])
     longest = points[-1].ttl
     found = [
+        _about_prices(best, question),
         _about_evidence(about, facts),
         _about_steadiness(about),
         f"the traffic is of {shown_time(facts.span)}: other days may differ" if facts.span < _NEARLY_A_WEEK else "",
@@ -44,6 +46,14 @@ def _about_evidence(point: Point, facts: Facts) -> str:
         return "probes were made at the live TTL; away from it, changes are taken to come at any moment between two looks alike"
     unseen = "values that change and change back, or in bursts, look steadier than they are: by 10 to 45 % where it was measured"
     return unseen if point.grade == "B" else f"only {facts.changed} changes were seen; and {unseen}"
+
+
+def _about_prices(best: Point | None, question: Question) -> str:
+    if best is None or question.prices is None or question.weighs_staleness or question.max_age is not None:
+        return ""
+    return (
+        "a stale answer was given no price, nor a limit: so the longest TTL within reach is the cheapest, however often the source changes"
+    )
 
 
 def _about_room(facts: Facts) -> str:

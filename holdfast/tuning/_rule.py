@@ -61,7 +61,7 @@ class Rule:
             grade=about.grade,
             why=why,
             why_not=why_not,
-            what_could_be_wrong=doubts(best, self._points, self._live, self._facts),
+            what_could_be_wrong=doubts(best, self._points, self._live, self._facts, self._question),
             step=step,
         )
 

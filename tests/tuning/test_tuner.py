@@ -199,6 +199,26 @@ def test_what_is_further_than_twice_is_shown_and_not_taken():
     assert "4h: more than a factor of 2 from the live one: go step by step, and measure again" in advice.why_not
 
 
+@pytest.mark.parametrize(
+    ("asked", "is_told"),
+    [
+        ({"prices": {"call": 1}}, True),
+        ({"prices": {"call": 1, "latency": 1}}, True),
+        ({"prices": {"call": 1, "stale": 1}}, False),
+        ({"prices": {"call": 1}, "stale_budget": 0.1}, False),
+        ({"prices": {"call": 1}, "max_age": "2h"}, False),
+        ({"max_age": "2h"}, False),
+    ],
+)
+def test_prices_that_leave_out_staleness_are_warned_of(asked, is_told):
+    """By them alone the longest TTL is always the cheapest."""
+    curve = [replace(each, cost=float(each.calls)) for each in CURVE]
+    advice, _ = advised(curve, **asked)
+
+    assert is_told == any("a stale answer was given no price" in line for line in advice.what_could_be_wrong)
+    assert is_told <= (advice.ttl == 2 * HOUR)
+
+
 def test_fingerprints_that_always_differ_forbid_a_budget_and_not_an_age():
     """They tell nothing of the source; an age needs nothing of it."""
     volatile = replace(FACTS, volatile_interval=90.0)
