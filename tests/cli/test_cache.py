@@ -199,6 +199,16 @@ def test_purge(command, filled, choice, left):  # noqa: F811
     assert left == {task: tasks.count(task) for task in tasks}
 
 
+def test_a_key_goes_in_every_version(command, filled):  # noqa: F811
+    """It is the same call, whatever the code was: no more of the key could tell them apart."""
+    with closing(DiskCache(filled)) as cache:
+        cache.set(key_of(f"{FORECAST}@2", 1), "y", codec_for(), ttl=None)
+    code, out, _ = command("cache", "purge", "--key", "01", "--path", "c")
+
+    assert 0 == code
+    assert "gone: 2 entries" in out
+
+
 def test_purge_for_programs(command, filled):  # noqa: F811
     """Counts, and whether it was meant."""
     out = command("cache", "purge", "--tag", "weather", "--path", "c", "--dry-run", "--json")[1]
@@ -213,7 +223,11 @@ def test_purge_for_programs(command, filled):  # noqa: F811
         (["keys", "zzz"], "nothing is kept of a task 'zzz'; there are entries of app.shop.price, app.weather.forecast"),
         (["keys", "--tag", "nope"], "no entry has the tag 'nope'"),
         (["purge", "--key", "ff"], "no key begins with 'ff': `holdfast cache keys` lists them"),
-        (["purge", "--key", "0"], "5 keys begin with '0': 000000000, 010101010, 020202020, .... Give more of it, or its TASK"),
+        (["purge", "--key", "0"], "4 keys begin with '0': 000000000, 010101010, 020202020, .... Give more of it, or its TASK"),
+        (
+            ["purge", "--key", "03"],
+            f"several tasks have the key {'03' * 16}: app.shop.price, app.weather.forecast. Give one of them as TASK",
+        ),
     ],
 )
 def test_what_is_not_there(command, filled, arguments, said):  # noqa: F811

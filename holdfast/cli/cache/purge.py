@@ -47,7 +47,7 @@ class Choice(NamedTuple):
     "  holdfast cache purge --older 30d"
 )
 @click.argument("task", required=False)
-@click.option("--key", metavar="K", help="Only the entry whose key begins so.")
+@click.option("--key", metavar="K", help="Only the key that begins so, in every version of its task.")
 @click.option("--tag", metavar="T", help="Only entries with this tag.")
 @click.option("--older", metavar="AGE", type=Length(), help="Only entries stored longer ago: 30d, 12h, 1h30m.")
 @click.option("--all", "everything", is_flag=True, help="Everything.")
@@ -87,7 +87,7 @@ def purge(
 
 
 def _chosen(entries: Sequence[EntryInfo], choice: Choice) -> list[EntryInfo]:
-    """The entries that all that is given applies to; ends the command when a key is not that of one entry."""
+    """The entries that all that is given applies to; ends the command when a key is not one key of one task, in whichever versions."""
     tests: list[Callable[[EntryInfo], bool]] = []
     if choice.task is not None:
         meant = place.tasks_meant((place.task_of(info.key.namespace) for info in entries), choice.task)
@@ -101,7 +101,7 @@ def _chosen(entries: Sequence[EntryInfo], choice: Choice) -> list[EntryInfo]:
         start = choice.key
         tests.append(lambda info: info.key.digest.hex().startswith(start))
     found = [info for info in entries if all(test(info) for test in tests)]
-    if choice.key is not None and len(found) != 1:
+    if choice.key is not None and len({(place.task_of(info.key.namespace), info.key.digest) for info in found}) != 1:
         _refuse(choice.key, found)
     return found
 
@@ -109,8 +109,11 @@ def _chosen(entries: Sequence[EntryInfo], choice: Choice) -> list[EntryInfo]:
 def _refuse(key: str, found: Sequence[EntryInfo]) -> NoReturn:
     if not found:
         output.fail(f"no key begins with {key!r}: `holdfast cache keys` lists them")
-    names = ", ".join(info.key.digest.hex()[: len(key) + 8] for info in found[:3])
-    output.fail(f"{len(found)} keys begin with {key!r}: {names}{', ...' if len(found) > 3 else ''}. Give more of it, or its TASK")  # noqa: PLR2004
+    keys = sorted({info.key.digest.hex() for info in found})
+    if len(keys) == 1:
+        output.fail(f"several tasks have the key {keys[0]}: {', '.join(sorted(_tasks(found)))}. Give one of them as TASK")
+    names = ", ".join(each[: len(key) + 8] for each in keys[:3])
+    output.fail(f"{len(keys)} keys begin with {key!r}: {names}{', ...' if len(keys) > 3 else ''}. Give more of it, or its TASK")  # noqa: PLR2004
 
 
 def _remove(doomed: Sequence[EntryInfo], choice: Choice, folder: Path) -> int:
