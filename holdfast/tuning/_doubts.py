@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _FEW_KEYS = 20
 _NEARLY_A_WEEK = 6.9 * 86400
 _UNSTEADY = 0.1
+_TOO_MANY, _FEW_CALLS = 1.3, 30
+"""So many times the calls that the live TTL takes, and so many more, are no chance, nor `refresh_ahead` or `ttl_jitter` as people use them."""
 _LONG_ENOUGH = 10
 """So many TTLs in a trace, and the first access to each key hardly counts."""
 
@@ -24,6 +26,7 @@ def doubts(best: Point | None, points: Sequence[Point], live: float | None, fact
     about = best or next((point for point in points if point.ttl == live), points[0])
     longest = points[-1].ttl
     found = [
+        _about_lives(next((point for point in points if point.ttl == live), None), facts),
         _about_prices(best, question),
         _about_evidence(about, facts),
         _about_steadiness(about),
@@ -46,6 +49,16 @@ def _about_evidence(point: Point, facts: Facts) -> str:
         return "probes were made at the live TTL; away from it, changes are taken to come at any moment between two looks alike"
     unseen = "values that change and change back, or in bursts, look steadier than they are: by 10 to 45 % where it was measured"
     return unseen if point.grade == "B" else f"only {facts.changed} changes were seen; and {unseen}"
+
+
+def _about_lives(at_live: Point | None, facts: Facts) -> str:
+    """What is replayed takes entries to live for the TTL; the source's own TTLs, for one, are in no recording."""
+    if at_live is None or facts.calls is None or facts.calls - at_live.calls < _FEW_CALLS or facts.calls < _TOO_MANY * at_live.calls:
+        return ""
+    return (
+        f"{facts.calls:,} calls were made, where entries that live for {shown(at_live.ttl)} take {at_live.calls:,}: they end earlier (by a TTL of the "
+        "source's own, or invalidated, refreshed, evicted), or the TTL was another one for a while; hits and calls are not as said here then"
+    )
 
 
 def _about_prices(best: Point | None, question: Question) -> str:

@@ -87,6 +87,7 @@ class Facts:
         evicted: How many entries had to make room for others; 0 also where that is not recorded, as in a file of accesses.
         evicted_age: Seconds; half of them were younger. None when there were none.
         rate: The share of the keys that was kept, to which `looks`, `changed`, `probes` and `stale_probes` belong; 1 for all.
+        calls: How often the source was asked, probes left out, as it was counted; None where it was not, as in a file of accesses.
         volatile_interval: Seconds; where nearly every look finds another value, however soon it comes: how soon. None where fingerprints tell something.
     """
 
@@ -103,6 +104,7 @@ class Facts:
     evicted: int = 0
     evicted_age: float | None = None
     rate: float = 1.0
+    calls: int | None = None
 
     @property
     def days(self) -> float | None:

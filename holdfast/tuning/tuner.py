@@ -165,7 +165,8 @@ def _set_right(stale: Staleness, hits: float) -> Staleness:
 def _facts(known: _Known, source: Source) -> Facts:
     looks, interval = source.looks, source.looks.volatile_interval
     (every,) = known.counted.hits([None])
-    evictions = known.counted.counters.evictions if isinstance(known.counted, Recording) else Evictions()
+    counters = known.counted.counters if isinstance(known.counted, Recording) else None
+    evictions = Evictions() if counters is None else counters.evictions
     return Facts(
         gets=every.gets,
         keys=round(len(set(known.trace._columns.keys)) / known.rate),  # noqa: SLF001 - of this package
@@ -180,6 +181,7 @@ def _facts(known: _Known, source: Source) -> Facts:
         evicted=evictions.entries,
         evicted_age=evictions.age(),
         rate=known.rate,
+        calls=None if counters is None else counters.fills + counters.refreshes,
     )
 
 

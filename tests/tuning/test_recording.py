@@ -8,11 +8,11 @@ from contextlib import closing
 
 import pytest
 
-from holdfast import CachePolicy, DiskCache, resilient
+from holdfast import CachePolicy, DiskCache, get_cache_entry, resilient
 from holdfast.errors import StoreError, TraceError
 from holdfast.recording import store, taps
 from holdfast.recording.taps import ALL, Answer, Counts
-from holdfast.tuning import Access, Recording, Trace
+from holdfast.tuning import Access, Recording, Trace, tune
 
 
 @pytest.fixture
@@ -241,3 +241,21 @@ def test_a_busy_recording_says_its_rate(cache, fetch, clock, monkeypatch):
     assert recording.rate < 1
     assert 200 == recording.counters.gets
     assert all(key < ALL * recording.rate for key in accesses)
+
+
+@pytest.mark.parametrize("own", [10, None])
+def test_ttls_of_the_sources_own_are_no_ttl_of_the_policy(cache, clock, own):
+    """Entries end earlier than what is replayed takes them to, and a report says so; not where they live for the TTL."""
+
+    @resilient(retry_policy=(), cache_policy=CachePolicy(ttl="1m"), cache=cache)
+    def fetch(city: str) -> str:
+        get_cache_entry().ttl = own
+        return city
+
+    for _ in range(400):
+        fetch("Oslo")
+        clock.advance(5)
+    report = tune(load(cache), max_age="2m")
+
+    assert (own == 10) == any("they end earlier" in line for line in report.recommendation.what_could_be_wrong)
+    assert report.facts.calls == (200 if own else 34)

@@ -199,6 +199,14 @@ def test_what_is_further_than_twice_is_shown_and_not_taken():
     assert "4h: more than a factor of 2 from the live one: go step by step, and measure again" in advice.why_not
 
 
+@pytest.mark.parametrize(("calls", "is_told"), [(None, False), (1_900, False), (2_500, False), (2_700, True)])
+def test_entries_that_do_not_live_for_the_ttl_are_told_of(calls, is_told):
+    """More calls were made than the live TTL takes, which are 2,000: what is replayed is not what was."""
+    doubts = advised(facts=replace(FACTS, calls=calls), stale_budget=0.1)[0].what_could_be_wrong
+
+    assert is_told == any("2,700 calls were made, where entries that live for 1h take 2,000" in line for line in doubts)
+
+
 @pytest.mark.parametrize(
     ("asked", "is_told"),
     [
