@@ -20,6 +20,10 @@ _DRAWS = 400
 _BAND = (0.05, 0.95)
 UPPER = 0.975
 """The quantile a budget is held against: 0.95 was seen to be kept in 80 to 95 of 100 cases only."""
+_UNSEEN = 0.45
+"""By how much of itself a share may be off though all draws agree, as with values that change in bursts: the most that was measured."""
+NOTHING = (0.5, 0.5)
+"""What nothing is worth, in stale probes and others: the prior of Jeffreys."""
 FEW = 30
 """With fewer changes than this seen, drawing keys again cannot show how unsure their number is."""
 
@@ -99,8 +103,8 @@ class Bands:
             again.append(np.stack(sums, axis=1) / (weights @ gets[part])[:, np.newaxis])
         return Draws(point, (again[0], again[1]))
 
-    def met(self, stale: Draws, hits: Draws, probes: Probes, live: int, ttls: Numbers) -> list[Share]:
-        """Shares shifted on the logit scale, so that the one at the live TTL is what probes have found.
+    def met(self, stale: Draws, hits: Draws, probes: Probes, live: int, ttls: Numbers, worth: tuple[float, float]) -> list[Share]:
+        """Shares shifted on the logit scale, so that the one at the live TTL is what probes have found, beside what calls are worth.
 
         For a longer TTL the shift fades in the estimate, but not in the bounds where it would narrow them.
 
@@ -110,15 +114,17 @@ class Bands:
             probes: Of hits at the live TTL; at least one.
             live: Which of the TTLs that is.
             ttls: All of them, seconds.
+            worth: How many stale probes, and how many others, all that calls saw is worth: see `worth`.
         """
-        ratio = (probes.stale + 0.5) / (probes.asked + 1)
+        found_stale, found_fresh = probes.stale + worth[0], probes.asked - probes.stale + worth[1]
+        ratio = found_stale / (found_stale + found_fresh)
         fade = np.minimum(1, ttls[live] / ttls)
         point = self._shifted(stale.point[np.newaxis], ratio * hits.point[live], live)
         lower: list[Numbers] = []
         upper: list[Numbers] = []
         middle = self._faded(stale.point, point[0], fade)
         for counted, hit in zip(stale.again, hits.again, strict=True):
-            found = self._chance.beta(probes.stale + 0.5, probes.asked - probes.stale + 0.5, _DRAWS)
+            found = self._chance.beta(found_stale, found_fresh, _DRAWS)
             full = self._shifted(counted, (found * hit[:, live])[:, np.newaxis], live)
             faded = self._faded(counted, full, fade)
             lower.append(np.minimum(full, faded))
@@ -139,6 +145,23 @@ class Bands:
         edge = 0.5 / self._cells.gets[: self._cells.groups].sum()
         kept = np.clip(shares, edge, 1 - edge)
         return np.log(kept / (1 - kept))
+
+
+def worth(stale: Draws, hits: Draws, live: int) -> tuple[float, float]:
+    """How many stale probes, and how many others, would say of hits at the live TTL what calls saw of them: the prior of a binomial share.
+
+    It has the share's spread from draw to draw, and beside that what no draw shows (`_UNSEEN`): so the stale ones are five at the most, and probes soon
+    say more. Without it the first two or three would be all that is known, whatever thousands of calls saw.
+    """
+    if not hits.point[live]:
+        return NOTHING
+    mean = float(stale.point[live] / hits.point[live])
+    shares = [
+        counted[:, live] / np.maximum(hit[:, live], hits.point[live] / 2) for counted, hit in zip(stale.again, hits.again, strict=True)
+    ]
+    spread = max(float(np.var(each)) for each in shares) + (_UNSEEN * mean) ** 2
+    number = mean * (1 - mean) / spread - 1 if spread else 0.0
+    return max(NOTHING[0], mean * number), max(NOTHING[1], (1 - mean) * number)
 
 
 def _expit(values: Numbers) -> Numbers:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from holdfast.tuning._bands import FEW, Bands, Share, few_changes
+from holdfast.tuning._bands import FEW, NOTHING, Bands, Share, few_changes, worth
 from holdfast.tuning._looks import Looks
 from holdfast.tuning._replay import Replay
 from holdfast.tuning.outcomes import Staleness
@@ -63,7 +63,9 @@ class Source:
         else:
             longest = float(self._replay.cells.span) / 1e6
             seconds = np.array([longest if ttl is None else ttl for ttl in ttls])
-            found = bands.met(shares, bands.hits(), self.looks.probes, live, seconds)
+            hits = bands.hits()
+            known = worth(shares, hits, live) if self.looks.changes >= FEW else NOTHING
+            found = bands.met(shares, hits, self.looks.probes, live, seconds, known)
         if self.looks.changes >= FEW:
             return found
         least = [few_changes(self.looks, each, self._gets) for each in served]

@@ -180,12 +180,33 @@ def test_probes_are_compared_with_the_last_look_that_was_stored():
 
 
 def test_with_probes_the_share_at_the_live_ttl_is_what_they_found():
-    """``(stale + 0.5) / (n + 1)`` of the hits."""
+    """``stale / n`` of the hits, where there are many; what calls saw hardly counts then."""
     made = world(probes=0.05)
     looks = Looks.of(made.sightings._columns)
     (found,) = made.trace.stale([120], made.sightings, live_ttl=120)
 
-    assert pytest.approx(found.hits * (looks.probes.stale + 0.5) / (looks.probes.asked + 1)) == found.stale
+    assert looks.probes.stale > 50
+    assert pytest.approx(found.hits * looks.probes.stale / looks.probes.asked, rel=0.02) == found.stale
+
+
+@pytest.mark.parametrize("stale", [0, 1, 2])
+def test_two_probes_do_not_outweigh_what_calls_saw(stale):
+    """Hundreds of changes were seen; two probes that happen to agree are no reason to believe that all hits are stale, or none."""
+    made = world(keys=150, probes=0.05, seed=3)
+    calls = [each for each in made.seen if each.kind != "probe"]
+    told = {True: [], False: []}
+    latest = {}
+    for each in made.seen:
+        if each.kind == "probe":
+            told[latest[each.key] != each.fingerprint].append(each)
+        else:
+            latest[each.key] = each.fingerprint
+    few = sorted([*calls, *told[True][:stale], *told[False][: 2 - stale]], key=lambda each: each.time)
+    (blind,) = made.trace.stale([120], Sightings(calls), live_ttl=120)
+    (found,) = made.trace.stale([120], Sightings(few), live_ttl=120)
+
+    assert pytest.approx(blind.stale, rel=0.4) == found.stale
+    assert found.low < blind.stale < found.high
 
 
 def test_without_a_change_the_upper_bound_is_that_of_the_rule_of_three():
