@@ -32,7 +32,10 @@ class Part(NamedTuple):
 
 def part_of(name: str, value: Any) -> Part:
     """Describe one value; raises NotKeyable as the key itself would."""
-    text = _short.repr(value)
+    try:
+        text = _short.repr(value)
+    except ValueError:  # a whole number with more digits than Python writes out: a key it is all the same
+        text = f"<{type(value).__name__}, too long to be shown>"
     return Part(name, text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}...", digest(encode(value, where=name)).hex()[:16])
 
 

@@ -362,6 +362,13 @@ def test_long_values_are_cut_in_explanations():
     assert f"city: {left.parts[0].text} ({left.parts[0].digest}) / {right.parts[0].text} ({right.parts[0].digest})" == left.diff(right)
 
 
+def test_a_number_that_python_does_not_write_out_is_explained():
+    """It is a key like any other, so its explanation is no error."""
+    texts = [maker(fetch).explain((value,), {}).parts[0].text for value in (10**5000, [10**5000])]
+
+    assert ["<int, too long to be shown>", "<list, too long to be shown>"] == texts
+
+
 def test_diff_names_what_differs():
     """And nothing else; the same key has no difference."""
     made = maker(fetch, version=1)
