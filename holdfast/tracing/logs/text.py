@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.events import ERROR, WARNING
 from holdfast.tracing.safety import firewall
-from holdfast.tracing.safety.firewall import printable
-from holdfast.tracing.safety.redact import scrub
+from holdfast.tracing.safety.redact import printable, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

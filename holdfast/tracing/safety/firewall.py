@@ -2,7 +2,7 @@
 
 A sink may hang, raise, be slow or be closed; no call may notice. So each sink has a `Lane`: a bounded queue and one daemon thread.
 
-- ``send`` appends and returns; it never blocks and never raises. A full lane drops what is newest, counts it, and says so once.
+- ``send`` appends and returns; it never blocks and never raises. A full lane drops what is newest (a trace's root last), counts it, and says so once.
 - What a sink raises is counted and said once, then swallowed: the one place, with `holdfast.tracing.safety.guard`, where errors may end.
 - A lane of its own for each sink, so that a dead collector cannot hold back the local trace store or the lines.
 - The thread lingers a moment before it writes, so that bursts become batches and a busy producer wakes it a few times per second only.
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from holdfast.policies.duration import Duration
 
 CAPACITY = 10_000
+ROOTS = 1_000  # spans without a parent that are taken beyond it
 EXIT_TIMEOUT = 2.0
 LAST_WORDS = 0.25  # seconds of them that are left for saying what is lost: a busy machine runs no thread at once
 FORK_TIMEOUT = 0.1
@@ -127,7 +128,7 @@ class Lane:
             self._deliver([item])
             return
         if len(self._items) >= self._capacity or self._is_closed:
-            self._drop()
+            self._drop(item)
             return
         self._items.append(item)
         if not self._is_awake:
@@ -275,7 +276,11 @@ class Lane:
             self._has_complained = True
             self._say(f"holdfast: {self.name} does not work, calls go on without it: {redact.scrub(reason)[:REASON_LIMIT]}")
 
-    def _drop(self) -> None:
+    def _drop(self, item: Any) -> None:
+        is_root = getattr(item, "parent", item) is None  # it ends last, and without it a trace has no name
+        if is_root and not self._is_closed and len(self._items) < self._capacity + ROOTS:
+            self._items.append(item)
+            return
         self.dropped += 1
         if self.dropped == 1:
             reason = "it was closed" if self._is_closed else f"{self._capacity:,} items are waiting"
@@ -294,7 +299,7 @@ def _write_stderr(lines: list[object]) -> None:
     stream = sys.stderr
     if stream is None:  # so it is under pythonw
         return
-    stream.write("".join(printable(str(line)) + "\n" for line in lines))
+    stream.write("".join(redact.printable(str(line)) + "\n" for line in lines))
     stream.flush()
 
 
@@ -316,13 +321,6 @@ def _say_once(line: str) -> None:
 
 
 redact.complain = _say_once
-
-
-def printable(text: str) -> str:
-    """``text`` with everything but printable characters escaped: newlines, terminal codes, Unicode line separators, surrogates."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def flush(timeout: Duration = EXIT_TIMEOUT) -> bool:

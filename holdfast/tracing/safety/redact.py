@@ -89,6 +89,13 @@ def writable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
+def printable(text: str) -> str:
+    """``text`` with everything but printable characters escaped: newlines, terminal codes, Unicode line separators, surrogates."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 def _customized(redact: Callable[[str], str], text: str) -> str:
     """What the application's redactor makes of ``text``; one that fails lets nothing through."""
     try:

@@ -11,10 +11,13 @@ import threading
 import time
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import SpanKind
 
 from holdfast.errors import PolicyError
-from holdfast.tracing.safety import firewall
+from holdfast.tracing.safety import firewall, redact
 from holdfast.tracing.safety.firewall import Lane
+from holdfast.tracing.spans.light_span import LightSpan, Outlet, Trace
 from tests.waiting import until
 
 
@@ -90,6 +93,31 @@ def test_a_hanging_sink_delays_nobody():
         assert took < 50  # the sink takes a minute
         assert 900 == line.dropped
         assert ["holdfast: test is being dropped because 100 items are waiting; calls go on"] == line.said
+
+
+def test_a_full_lane_takes_the_roots_of_traces(monkeypatch):
+    """They end last, and a trace without its root has no name. Not any number of them."""
+    monkeypatch.setattr(firewall, "ROOTS", 3)
+    began, release, taken = threading.Event(), threading.Event(), []
+
+    def write(batch):
+        began.set()
+        assert release.wait(60)
+        taken.extend(span.name for span in batch)
+
+    trace = Trace(Outlet(TracerProvider(shutdown_on_exit=False)), 1)
+    root = LightSpan("root", trace, None, SpanKind.INTERNAL, 0)
+    child = LightSpan("child", trace, root, SpanKind.INTERNAL, 0)
+    with lane(write, capacity=5) as line:
+        line.send(child)
+        assert began.wait(30)
+        for span in [*[child] * 20, root, child, *[root.readable()] * 10]:
+            line.send(span)
+        release.set()
+        line.flush(30)
+
+        assert ["child"] * 6 + ["root"] * 3 == taken
+        assert 15 + 1 + 8 == line.dropped
 
 
 def test_a_raising_sink_is_said_once_and_counted():
@@ -263,7 +291,7 @@ def test_synchronous_mode_writes_on_the_callers_thread(inline):
 )
 def test_only_printable_characters_reach_a_terminal(text, expected):
     """Newlines, terminal codes, separators and halves of surrogates are escaped."""
-    assert expected == firewall.printable(text)
+    assert expected == redact.printable(text)
 
 
 def test_a_line_on_stderr_is_one_line(capsys):
