@@ -2,7 +2,7 @@
 
 A sink may hang, raise, be slow or be closed; no call may notice. So each sink has a `Lane`: a bounded queue and one daemon thread.
 
-- ``send`` appends and returns; it never blocks and never raises. A full lane drops what is newest (a trace's root last), counts it, and says so once.
+- ``send`` appends and returns; it never blocks and never raises. A full lane drops what is newest, counts it, and says so once.
 - What a sink raises is counted and said once, then swallowed: the one place, with `holdfast.tracing.safety.guard`, where errors may end.
 - A lane of its own for each sink, so that a dead collector cannot hold back the local trace store or the lines.
 - The thread lingers a moment before it writes, so that bursts become batches and a busy producer wakes it a few times per second only.
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from holdfast.policies.duration import Duration
 
 CAPACITY = 10_000
-ROOTS = 1_000  # spans without a parent that are taken beyond it
 EXIT_TIMEOUT = 2.0
 LAST_WORDS = 0.25  # seconds of them that are left for saying what is lost: a busy machine runs no thread at once
 FORK_TIMEOUT = 0.1
@@ -99,7 +98,7 @@ class Lane:
         self._pulse = pulse
         self._at_end = at_end
         self._write = write
-        self._capacity = capacity
+        self._capacity, self._room = capacity, capacity - capacity // 10
         self._batch = batch
         self._linger = linger
         self._say = stderr if say is None else say
@@ -127,8 +126,8 @@ class Lane:
         if _synchronous:
             self._deliver([item])
             return
-        if len(self._items) >= self._capacity or self._is_closed:
-            self._drop(item)
+        if self._is_closed or (len(self._items) >= self._room and self._is_full_for(item)):
+            self._drop()
             return
         self._items.append(item)
         if not self._is_awake:
@@ -276,14 +275,14 @@ class Lane:
             self._has_complained = True
             self._say(f"holdfast: {self.name} does not work, calls go on without it: {redact.scrub(reason)[:REASON_LIMIT]}")
 
-    def _drop(self, item: Any) -> None:
-        is_root = getattr(item, "parent", item) is None  # it ends last, and without it a trace has no name
-        if is_root and not self._is_closed and len(self._items) < self._capacity + ROOTS:
-            self._items.append(item)
-            return
+    def _is_full_for(self, item: Any) -> bool:
+        """The last tenth is not for spans inside others: a trace's root ends last, and without it the trace has no name."""
+        return len(self._items) >= self._capacity or getattr(item, "parent", None) is not None
+
+    def _drop(self) -> None:
         self.dropped += 1
         if self.dropped == 1:
-            reason = "it was closed" if self._is_closed else f"{self._capacity:,} items are waiting"
+            reason = "it was closed" if self._is_closed else f"{len(self._items):,} items are waiting"
             self._say(f"holdfast: {self.name} is being dropped because {reason}; calls go on")
 
 

@@ -95,9 +95,8 @@ def test_a_hanging_sink_delays_nobody():
         assert ["holdfast: test is being dropped because 100 items are waiting; calls go on"] == line.said
 
 
-def test_a_full_lane_takes_the_roots_of_traces(monkeypatch):
-    """They end last, and a trace without its root has no name. Not any number of them."""
-    monkeypatch.setattr(firewall, "ROOTS", 3)
+def test_a_lane_keeps_room_for_the_roots_of_traces():
+    """They end last, and a trace without its root has no name."""
     began, release, taken = threading.Event(), threading.Event(), []
 
     def write(batch):
@@ -108,16 +107,17 @@ def test_a_full_lane_takes_the_roots_of_traces(monkeypatch):
     trace = Trace(Outlet(TracerProvider(shutdown_on_exit=False)), 1)
     root = LightSpan("root", trace, None, SpanKind.INTERNAL, 0)
     child = LightSpan("child", trace, root, SpanKind.INTERNAL, 0)
-    with lane(write, capacity=5) as line:
+    with lane(write, capacity=30) as line:
         line.send(child)
         assert began.wait(30)
-        for span in [*[child] * 20, root, child, *[root.readable()] * 10]:
+        for span in [*[child] * 40, root, child, *[root.readable()] * 10]:
             line.send(span)
         release.set()
         line.flush(30)
 
-        assert ["child"] * 6 + ["root"] * 3 == taken
-        assert 15 + 1 + 8 == line.dropped
+        assert ["child"] * (1 + 27) + ["root"] * 3 == taken
+        assert 13 + 1 + 8 == line.dropped
+        assert ["holdfast: test is being dropped because 27 items are waiting; calls go on"] == line.said
 
 
 def test_a_raising_sink_is_said_once_and_counted():
