@@ -34,6 +34,5 @@ def chosen(task: str | None, known: Sequence[str], where: str) -> str:
             f"{len(meant)} tasks are meant{'' if task is None else f' by {task!r}'}: say which, {', '.join(meant)}", where=where
         )
     close = get_close_matches(str(task), [*known, *(each.rpartition(".")[2] for each in known)], n=3, cutoff=0.5)
-    raise TraceError(
-        f"there is no task {task!r} in {where}: {'did you mean ' if close else 'it has '}{', '.join(close or known)}", where=where
-    )
+    hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(known)}"
+    raise TraceError(f"there is no task {task!r} in {where}: {hint}", where=where)
