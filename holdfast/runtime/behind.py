@@ -223,9 +223,7 @@ def start(call: Call, entry: Entry | None, *, is_asked_for: bool = False) -> Tas
         _register()
     if found is not None:
         found.give_up()
-    listener: object = call.observer
-    if call.facts is not None and isinstance(listener, events.CallTracer):
-        listener.call_followed(call.facts)
+    tell_followed(call)
     try:
         behind.start()
     except RuntimeError:  # the system allows no more threads
@@ -233,6 +231,13 @@ def start(call: Call, entry: Entry | None, *, is_asked_for: bool = False) -> Tas
             del _under_way[name]
         return None
     return behind.landed
+
+
+def tell_followed(call: Call) -> None:
+    """Have its observer know the span of a call, which that of the computation behind it is linked to."""
+    listener: object = call.observer
+    if call.facts is not None and isinstance(listener, events.CallTracer):
+        listener.call_followed(call.facts)
 
 
 def _run_like(around: Run, name: str, function: str) -> Run:

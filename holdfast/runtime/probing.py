@@ -12,7 +12,7 @@ import os
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
-from holdfast.runtime.behind import Behind
+from holdfast.runtime.behind import Behind, tell_followed
 
 if TYPE_CHECKING:
     from holdfast.runtime.state import Call
@@ -64,6 +64,7 @@ def start(call: Call, entry: Entry) -> None:
     if found is not None and not found.is_stranded:
         return
     probing = _under_way[call.key.namespace] = Probing(call, entry)
+    tell_followed(call)
     try:
         probing.start()
     except RuntimeError:  # the system allows no more threads

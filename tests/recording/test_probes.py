@@ -15,7 +15,9 @@ from holdfast.recording.choosing import Chooser
 from holdfast.recording.store import Ledger, Reader
 from holdfast.runtime import probing
 from holdfast.testing import FakeClock, recorded
+from holdfast.testing.recording import observing
 from holdfast.tuning import Recording
+from tests.tracing.conftest import Recorder
 from tests.waiting import until
 
 ALWAYS = Probe(share=1, max_per_hour=60)
@@ -140,6 +142,24 @@ def test_a_hit_has_its_source_asked_behind_it(fetch, source, cache, evidence, cl
     assert 2 == source.asked
     assert (3, 1, 1) == (counts.gets, counts.fills, counts.probes)
     assert {"probe", "hit"} == {each["cache"] for each in told.facts if each["kind"] == "call" and each["cache"]}
+
+
+@pytest.mark.parametrize("kind", ["light", "sdk"])
+def test_the_span_of_a_probe_names_that_of_the_hit(kind, fetch, evidence):
+    """Which is the only span that tells what it was made for."""
+    call, recorder = fetch(), Recorder(kind)
+    call()
+    call()
+    evidence()
+    with observing(recorder.observer()):
+        call()
+        settled(evidence)
+
+    hit, probe = sorted((span for span in recorder.spans() if span.name == "fetch"), key=lambda span: span.start_time)
+    assert ["hit", "probe"] == [span.attributes["holdfast.cache.result"] for span in (hit, probe)]
+    (link,) = probe.links
+    assert (hit.context.trace_id, hit.context.span_id) == (link.context.trace_id, link.context.span_id)
+    assert {"holdfast.link.type": "behind"} == dict(link.attributes)
 
 
 def test_an_equal_answer_has_the_fingerprint_of_the_entry(fetch, evidence):
