@@ -9,6 +9,7 @@ At most one for each key in this process, whoever asks for it; a call that finds
   a loop. When that ends first (``asyncio.run`` cancels what it finds), the computation is begun once more, on holdfast's own loop.
 - A process that exits waits for what is under way, `EXIT_SECONDS` at most. What is lost is a computation, never a value.
 - A failure is a note: the old value stays until its window ends.
+- Where several wait for it each gets a value of its own, as from `holdfast.runtime.flight`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from holdfast.runtime.attempts import is_cancellation
 from holdfast.runtime.background import background_loop
 from holdfast.runtime.context import current
 from holdfast.runtime.dispatch import workers
-from holdfast.runtime.flight import joins, leave, name_of
+from holdfast.runtime.flight import hand_out, joins, leave, name_of
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.inject import fill
 from holdfast.runtime.loops import post, running_loop
@@ -60,13 +61,13 @@ class Behind:
     Attributes:
         landed: Its outcome, for those who wait.
         made: The call that is computing; None before it began.
-        is_asked_for: True once somebody waits for it, who then gets its failure, too.
+        waiting: How many calls have come to wait for it, each of which gets its failure, too.
     """
 
     def __init__(self, call: Call, entry: Entry | None, *, is_asked_for: bool) -> None:
         """Take over from ``call`` what it takes to make it again, instead of ``entry``."""
         self.landed: TaskFuture[Landed] = TaskFuture()
-        self.is_asked_for = is_asked_for
+        self.waiting = int(is_asked_for)
         plan = call.plan if call.plan.cache_mode == USE else call.plan.replace(cache_mode=USE)
         self._plan, self._args, self._run, self._cache = plan, call.args, call.run, call.cache
         self._kwargs = {name: value for name, value in call.kwargs.items() if name not in call.plan.injected}
@@ -87,8 +88,10 @@ class Behind:
 
     def joined_by(self, call: Call) -> TaskFuture[Landed] | None:
         """Let a call wait for it, which then gets its failure, too; None where the call would wait for itself."""
-        self.is_asked_for = True
-        return self.landed if joins(call, self.made) else None
+        if not joins(call, self.made):
+            return None
+        self.waiting += 1
+        return self.landed
 
     def give_up(self) -> None:
         """Count on it no more; whoever waits for it looks for itself."""
@@ -183,7 +186,7 @@ class Behind:
             return
         self._is_over = True
         try:  # while it is still under way: the next caller would ask a source again that has just failed
-            if call is not None and not self.is_asked_for and isinstance(error, Exception) and not is_cancellation(error):
+            if call is not None and not self.waiting and isinstance(error, Exception) and not is_cancellation(error):
                 lookup.refresh_failed(call, error)
         finally:
             with _lock:
@@ -197,8 +200,8 @@ class Behind:
             self.landed.settle_cancelled()
             return
         facts = None if call is None else call.facts
-        ids = ("", "") if facts is None else (facts.trace_id, facts.span_id)
-        self.landed.set_result((value, error, *ids))
+        trace_id, span_id = ("", "") if facts is None else (facts.trace_id, facts.span_id)
+        hand_out(self.landed, call, (value, error, trace_id, span_id), is_shared=self.waiting > 1)
 
 
 def start(call: Call, entry: Entry | None, *, is_asked_for: bool = False) -> TaskFuture[Landed] | None:

@@ -188,16 +188,28 @@ def _finish(call: Call, outcome: Landed | None) -> None:
         call.turn.end()
     if outcome is None:
         found[0].settle_cancelled()
-        return
+    else:
+        hand_out(found[0], call, outcome, is_shared=is_awaited)
+
+
+def hand_out(future: TaskFuture[Landed], call: Call | None, outcome: Landed, *, is_shared: bool) -> None:
+    """Settle what others wait for, with copies where there may be several, before the value's own caller can change it.
+
+    Args:
+        future: What they wait for.
+        call: What has computed; None where that could not even begin.
+        outcome: How it ended.
+        is_shared: Whether somebody beside those who wait, or more than one of them, gets the value.
+    """
     try:
-        found[0].set_result(_copied(call, outcome) if is_awaited else outcome)
+        future.set_result(_copied(call, outcome) if is_shared and call is not None else outcome)
     except BaseException:  # a Ctrl-C: nobody else would end their wait
-        found[0].settle_cancelled()
+        future.settle_cancelled()
         raise
 
 
 def _copied(call: Call, outcome: Landed) -> Landed:
-    """The outcome as it is handed to several, before its own caller can change it."""
+    """The outcome as it is handed to several."""
     value, error, trace_id, span_id = outcome
     codec = call.plan.codec
     if error is not None or codec is None:

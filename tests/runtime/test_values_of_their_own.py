@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
 from holdfast import CachePolicy, InMemoryCache, resilient
 from holdfast.runtime import flight
+from holdfast.runtime.behind import Behind
+from holdfast.testing import FakeClock
 from tests.waiting import until
 
 NEVER = CachePolicy(ttl=60, version="1", cache_if=lambda _: False)
@@ -93,6 +95,66 @@ def test_the_same_on_a_loop() -> None:
 
     assert [[0, 1, 2]] * 3 == asyncio.run(main())
     assert 3 == calls
+
+
+@pytest.fixture
+def behind_them(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Calls that wait for a computation behind them which another call has begun."""
+    joined: list[Any] = []
+    join = Behind.joined_by
+
+    def noted(self: Behind, call: Any) -> Any:
+        future = join(self, call)
+        joined.append(call)
+        return future
+
+    monkeypatch.setattr(Behind, "joined_by", noted)
+    return joined
+
+
+@pytest.mark.parametrize("limit", ["hard_timeout", "soft_timeout"])
+def test_what_is_computed_behind_several_is_copied(limit: str, behind_them: list[Any]) -> None:
+    """One computation, which is nobody's own."""
+    go = threading.Event()
+    calls: list[int] = []
+    windows: dict[str, Any] = {"hard_timeout": 60} if limit == "hard_timeout" else {"soft_timeout": 60, "stale_if_error": 60}
+    cache = InMemoryCache()
+
+    @resilient(cache_policy=CachePolicy(ttl=1, version="1", cache_if=lambda value: not calls[1:], **windows), cache=cache)
+    def fetch() -> list[int]:
+        calls.append(1)
+        assert len(calls) == 1 or go.wait(30)
+        return []
+
+    with FakeClock(auto=False) as clock:
+        fetch()
+        clock.advance(2)
+        results = three_threads(fetch, behind_them, go)
+    for number, result in enumerate(results):
+        result.append(number)
+
+    assert [[0], [1], [2]] == results
+    assert 2 == len(calls)
+
+
+def test_what_is_used_up_by_one_is_computed_by_each_of_those_it_was_computed_behind(behind_them: list[Any]) -> None:
+    """Nobody is left with an iterator at its end."""
+    go = threading.Event()
+
+    @resilient(cache_policy=CachePolicy(ttl=60, version="1", hard_timeout=60), cache=InMemoryCache())
+    def fetch() -> Iterator[str]:
+        assert go.wait(30)
+        return iter("abc")
+
+    assert [["a", "b", "c"]] * 3 == [list(result) for result in three_threads(fetch, behind_them, go)]
+
+
+def test_what_is_computed_behind_one_is_its_own() -> None:
+    """It need not be copied."""
+    made = iter("abc")
+    fetch = resilient(cache_policy=CachePolicy(ttl=60, version="1", hard_timeout=60), cache=InMemoryCache())(lambda: made)
+
+    assert made is fetch()
 
 
 def test_a_failure_is_shared_all_the_same(joined: list[Any]) -> None:
