@@ -195,6 +195,8 @@ class SpanObserver:
         if span is None:
             if run_state is None or not attributes.is_answered(call) or next(run_state.hits) < self.settings.max_hit_spans:
                 self._open_and_close(call, state)
+            else:
+                call.memo = None  # nothing can follow it
             return
         telling.tell_exhausted(span, call)
         if not call.is_body and span.is_recording():

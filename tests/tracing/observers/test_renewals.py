@@ -10,6 +10,7 @@ from holdfast import CachePolicy, InMemoryCache, InMemorySaver, entrypoint, task
 from holdfast.runtime import behind
 from holdfast.testing import FakeClock
 from holdfast.testing.recording import observing
+from holdfast.tracing.observers.settings import Settings
 from tests.waiting import until
 
 
@@ -56,3 +57,25 @@ def test_what_is_renewed_behind_a_call_names_that_call(recorder, window, is_kept
     stored = (first.context.trace_id, first.context.span_id)
     assert [(*stored, {"holdfast.link.type": "cached_from"})] == links(second)
     assert [(second.context.trace_id, second.context.span_id, {"holdfast.link.type": "behind"})] == links(renewal)
+
+
+def test_what_is_renewed_behind_one_hit_too_many_names_none(recorder):
+    """That has no span: none is begun for the link, which nobody would end."""
+
+    @task(cache_policy=CachePolicy(ttl=60, version=1, stale_while_revalidate=60))
+    def price(item):
+        return item
+
+    @entrypoint(cache=InMemoryCache())
+    def order(item):
+        return price(item).result()
+
+    with FakeClock() as clock, observing(recorder.observer(Settings(max_hit_spans=0))):
+        order.invoke("tea")
+        clock.advance(61)
+        order.invoke("tea")
+        until(lambda: not behind._under_way)
+
+    _, renewal = (span for span in recorder.spans() if span.name == "price")
+    assert "refresh" == renewal.attributes["holdfast.cache.result"]
+    assert [] == links(renewal)
