@@ -56,8 +56,9 @@ def _about_lives(at_live: Point | None, facts: Facts) -> str:
     if at_live is None or facts.calls is None or facts.calls - at_live.calls < _FEW_CALLS or facts.calls < _TOO_MANY * at_live.calls:
         return ""
     return (
-        f"{facts.calls:,} calls were made, where entries that live for {shown(at_live.ttl)} take {at_live.calls:,}: they end earlier (by a TTL of the "
-        "source's own, or invalidated, refreshed, evicted), or the TTL was another one for a while; hits and calls are not as said here then"
+        f"{facts.calls:,} calls were made, where entries that live for {shown(at_live.ttl)} take {at_live.calls:,}: results were not "
+        "stored (failures, or refused by cache_if), they end earlier (by a TTL of the source's own, or invalidated, refreshed, evicted), or the TTL was "
+        "another one for a while; hits and calls are not as said here then"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 
@@ -259,3 +259,22 @@ def test_ttls_of_the_sources_own_are_no_ttl_of_the_policy(cache, clock, own):
 
     assert (own == 10) == any("they end earlier" in line for line in report.recommendation.what_could_be_wrong)
     assert report.facts.calls == (200 if own else 34)
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_results_that_were_not_stored_are_called_that(cache, clock, fails):
+    """Of failures, and of what `cache_if` refuses, there is no entry that could end early."""
+
+    @resilient(retry_policy=(), cache_policy=CachePolicy(ttl="1m", cache_if=lambda _: False), cache=cache)
+    def fetch(city: str) -> str:
+        if fails:
+            raise LookupError(city)
+        return city
+
+    for _ in range(100):
+        with suppress(LookupError):
+            fetch("Oslo")
+        clock.advance(5)
+    report = tune(load(cache), max_age="2m")
+
+    assert any("results were not stored (failures, or refused by cache_if)" in line for line in report.recommendation.what_could_be_wrong)
