@@ -47,9 +47,8 @@ class OwnProvider(TracerProvider):
         self._all: tuple[SpanProcessor, ...] = ()
         self._changed = changed
         self.takes_light = self.sampler is DEFAULT_ON and not _asks_for_the_sdk()
-        if (
-            self.sampler not in _TAKE_ALL
-        ):  # by ratio, say: of a UUID's last 64 bits the first is always 1, so half of all or less would be none
+        if self.sampler not in _TAKE_ALL:
+            # One by ratio asks for an id's last 64 bits. A UUID's begin with 1, so of a half or less it would take none.
             self.id_generator = exporters.ChanceIdGenerator()
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
