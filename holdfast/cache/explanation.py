@@ -12,7 +12,19 @@ if TYPE_CHECKING:
     from holdfast.typing import CacheKey
 
 _LONGEST = 60
-_short = reprlib.Repr()
+
+
+class _Short(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        """Also of one with more digits than Python writes out, for which `reprlib` raises, or names a place in memory: a key it is all the same."""
+        try:
+            repr(x)
+        except ValueError:
+            return "<int, too long to be shown>"
+        return super().repr_int(x, level)
+
+
+_short = _Short()
 _short.maxstring = _short.maxother = _short.maxlong = _LONGEST
 
 
@@ -32,10 +44,7 @@ class Part(NamedTuple):
 
 def part_of(name: str, value: Any) -> Part:
     """Describe one value; raises NotKeyable as the key itself would."""
-    try:
-        text = _short.repr(value)
-    except ValueError:  # a whole number with more digits than Python writes out: a key it is all the same
-        text = f"<{type(value).__name__}, too long to be shown>"
+    text = _short.repr(value)
     return Part(name, text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}...", digest(encode(value, where=name)).hex()[:16])
 
 
