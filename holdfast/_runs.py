@@ -122,11 +122,15 @@ def open_run(settings: Settings, input: Any, options: Options) -> Prepared:
     facts = events.RunFacts(
         run_id=request.run_id, thread_id=thread, name=plan.name, function=plan.function, started_ns=0, capture=plan.capture
     )
-    run = Run(facts, cache=settings.open_cache, max_concurrency=check_concurrency(config.get("max_concurrency", settings.max_concurrency)))
+    limit = check_concurrency(config["max_concurrency"]) if "max_concurrency" in config else settings.max_concurrency
+    run = Run(facts, cache=settings.open_cache, max_concurrency=limit)
     run.config = {**config, "configurable": {**here.configurable, "thread_id": thread, "run_id": request.run_id}}
-    run.store, run.context = settings.store, _as_context(settings.context_schema, options.context)
+    run.store, run.context = settings.store, options.context
+    if settings.context_schema is not None:
+        run.context = _as_context(settings.context_schema, options.context)
     if settings.checkpointer is None:
-        _check_no_checkpoint(plan, request)
+        if request.checkpoint_id is not None:
+            raise _no_checkpoints(plan, request.checkpoint_id)
         return Prepared(run, _body_call(settings, run, plain_input(input)))
     return _open_durable(settings, run, settings.checkpointer, request)
 
@@ -188,7 +192,9 @@ def address(config: Config | None, thread_id: str | None) -> Address:
 
 
 def _request(input: Any, options: Options, here: Address) -> Request:
-    given_id = _one_of("run_id", options.run_id, here.config, "config={{'run_id': {!r}}}")
+    given_id = None
+    if options.run_id is not None or here.config:
+        given_id = _one_of("run_id", options.run_id, here.config, "config={{'run_id': {!r}}}")
     run_id = given_id or uuid7(clock.current.time_ns())
     thread, checkpoint = here.thread_id, here.checkpoint_id
     if checkpoint is not None and thread is None:
@@ -198,13 +204,11 @@ def _request(input: Any, options: Options, here: Address) -> Request:
     return Request(input, thread or run_id, thread is not None, run_id, given_id is not None, checkpoint, wait)
 
 
-def _check_no_checkpoint(plan: Plan, request: Request) -> None:
-    if request.checkpoint_id is not None:
-        msg = (
-            f"checkpoint_id={request.checkpoint_id!r} goes back in what was recorded, and {plan.name} records nothing: give it a "
-            f"checkpointer, e.g. @entrypoint(SqliteSaver('runs.db'))"
-        )
-        raise PolicyError(msg)
+def _no_checkpoints(plan: Plan, wanted: str) -> PolicyError:
+    return PolicyError(
+        f"checkpoint_id={wanted!r} goes back in what was recorded, and {plan.name} records nothing: give it a checkpointer, e.g. "
+        f"@entrypoint(SqliteSaver('runs.db'))"
+    )
 
 
 def check_id(what: str, given: Any) -> str | None:
@@ -242,8 +246,8 @@ def _bind(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[An
         raise
 
 
-def _as_context(schema: type | None, context: Any) -> Any:
-    return schema(**context) if schema is not None and isinstance(context, dict) else context
+def _as_context(schema: type, context: Any) -> Any:
+    return schema(**context) if isinstance(context, dict) else context
 
 
 def _one_of(what: str, given: Any, config: dict[str, Any], written: str) -> str | None:

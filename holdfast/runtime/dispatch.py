@@ -81,15 +81,15 @@ class Slots:
         """Give a slot back; whoever is next in line starts."""
         if self.limit is None:
             return
-        while True:
+        while self._line:  # asked first, as in `_take`
             try:
                 item = self._line.popleft()
             except IndexError:
-                self._free.append(None)
-                self._match()
-                return
+                break
             if item.start():
                 return
+        self._free.append(None)
+        self._match()
 
     def _take(self) -> bool:
         if self._free:  # asked first: what an empty deque raises takes longer than all the rest

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from holdfast.runtime.journal import Journal
     from holdfast.runtime.run import Run
     from holdfast.runtime.state import Call
+    from holdfast.runtime.stream import Sink
 
 V_co = TypeVar("V_co", covariant=True)
 S_co = TypeVar("S_co", covariant=True)
@@ -48,7 +49,8 @@ def result_of(value: Any) -> Any:
 
 def conclude(run: Run, call: Call, value: Any) -> Any:
     """Journal the outcome, report failures nobody looked at, and fill the run's record; return the value, None after a failure."""
-    run.error = _judged(run)
+    if run.verdict is not None:
+        run.error = _judged(run, run.verdict)
     saved = value
     if isinstance(value, final):
         value, saved = value.value, value.save  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
@@ -61,29 +63,26 @@ def conclude(run: Run, call: Call, value: Any) -> Any:
         run.facts.outcome = "cancelled" if outcome_of(run.error) == "cancelled" else "error"
     elif run.facts.outcome != "interrupted":
         run.facts.outcome = "ok"
-    _tell(run, call, value)
+    if run.sink is not None and not call.plan.is_graph:  # a graph tells of its state itself
+        _tell(run, run.sink, call, value)
     run.tell_uncollected()
     return value if run.error is None else None  # pyright: ignore[reportUnknownVariableType]
 
 
-def _tell(run: Run, call: Call, value: Any) -> None:
-    if run.sink is None or call.plan.is_graph:  # a graph tells of its state itself
-        return
+def _tell(run: Run, sink: Sink, call: Call, value: Any) -> None:
     is_interrupted = run.facts.outcome == "interrupted"
     stream.body_ended(call, value, run.error, value[stream.INTERRUPT] if is_interrupted else ())
     if run.error is not None:
         return
     # A tuple in streams, a list from invoke: as in LangGraph.
     chunk = {stream.INTERRUPT: tuple(value[stream.INTERRUPT])} if is_interrupted else value
-    run.sink("updates", chunk if is_interrupted else {call.plan.name: value})
-    run.sink("values", chunk)
+    sink("updates", chunk if is_interrupted else {call.plan.name: value})
+    sink("values", chunk)
 
 
-def _judged(run: Run) -> BaseException | None:
+def _judged(run: Run, verdict: Exception) -> BaseException:
     """The run's error: what halted it counts more than what its body made of that (calls of a halted run are cancelled), but less than Ctrl-C."""
-    error, verdict = run.error, run.verdict
-    if verdict is None or error is verdict:
-        return error
+    error = run.error
     return verdict if error is None or isinstance(error, (Exception, RunInterrupted)) or is_cancellation(error) else error
 
 

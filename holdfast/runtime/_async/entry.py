@@ -29,7 +29,8 @@ async def execute_run(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) 
         observer.run_started(run.facts)
     value = None
     try:
-        stream.task_started(call)
+        if run.sink is not None:
+            stream.task_started(call)
         outcome = await end(run, call, body)
         is_blocking = run.journal is not None and run.journal.is_blocking
         value = await _ports.uninterrupted_async(is_blocking, conclude, run, call, outcome)

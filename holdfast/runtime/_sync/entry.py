@@ -32,7 +32,8 @@ def execute_run(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) -> Any
         observer.run_started(run.facts)
     value = None
     try:
-        stream.task_started(call)
+        if run.sink is not None:
+            stream.task_started(call)
         outcome = end(run, call, body)
         is_blocking = run.journal is not None and run.journal.is_blocking
         value = _ports.uninterrupted_sync(is_blocking, conclude, run, call, outcome)

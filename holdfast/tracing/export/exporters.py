@@ -26,7 +26,8 @@ from holdfast.tracing.safety import firewall
 from holdfast.tracing.safety.redact import scrub
 from holdfast.tracing.sampling.held import Sieve
 from holdfast.tracing.spans import ids
-from holdfast.tracing.spans.light_span import LightSpan, service_of
+from holdfast.tracing.spans.light_span import LightSpan
+from holdfast.tracing.spans.outlet import service_of
 from holdfast.tracing.spans.records import SpanRow
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from holdfast import clock
 from holdfast.tracing.killed import under_way
 from holdfast.tracing.observers import telling
 from holdfast.tracing.spans import attributes, carrier, ids, links, propagation
-from holdfast.tracing.spans.light_span import FLAGS, NONE, SPAN_KEY, LightSpan, Trace, with_span
+from holdfast.tracing.spans.light_span import NONE, SPAN_KEY, LightSpan, with_span
+from holdfast.tracing.spans.outlet import FLAGS, Trace
 
 if TYPE_CHECKING:
     from contextvars import Token
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
     from holdfast.events import AttemptFacts, Called, CallFacts, InBrief, Note, Remains, RunFacts
     from holdfast.tracing.observers.settings import Settings
-    from holdfast.tracing.spans.light_span import Deferred, Outlet
+    from holdfast.tracing.spans.light_span import Deferred
+    from holdfast.tracing.spans.outlet import Outlet
 
 _INTERNAL = SpanKind.INTERNAL
 

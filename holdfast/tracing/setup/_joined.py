@@ -18,13 +18,14 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 
 from holdfast.tracing.export.exporters import LaneProcessor, RunIdGenerator
-from holdfast.tracing.spans.light_span import Outlet
+from holdfast.tracing.spans.outlet import Outlet
 from holdfast.tracing.spans.readable import Later
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from holdfast.tracing.spans.light_span import LightSpan, Taker
+    from holdfast.tracing.spans.light_span import LightSpan
+    from holdfast.tracing.spans.outlet import Taker
 
 _AT_THE_END = frozenset({BatchSpanProcessor, SimpleSpanProcessor})
 _BY_CHANCE = frozenset({RandomIdGenerator, RunIdGenerator})

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 from holdfast.errors import HoldfastError, PolicyError
 from holdfast.tracing.export import exporters
 from holdfast.tracing.setup import _joined
-from holdfast.tracing.spans.light_span import Outlet
+from holdfast.tracing.spans.outlet import Outlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable

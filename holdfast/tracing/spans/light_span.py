@@ -15,9 +15,8 @@ import time
 import traceback
 import warnings
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
@@ -28,6 +27,7 @@ from opentelemetry.trace import INVALID_SPAN, Link, SpanContext, SpanKind, Statu
 
 from holdfast.tracing import convention as names
 from holdfast.tracing.spans import attributes, ids
+from holdfast.tracing.spans.outlet import FLAGS, context_of
 from holdfast.tracing.spans.records import SpanRow
 from holdfast.tracing.spans.stack import type_name
 
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.util import types
 
     from holdfast.events import AttemptFacts
+    from holdfast.tracing.spans.outlet import Trace
 
 LIMIT = 128
 """Attributes, events and links of a span, and attributes of an event: the SDK's defaults. With others there are no light spans."""
@@ -51,8 +51,6 @@ SPAN_KEY = next(iter(trace.set_span_in_context(INVALID_SPAN, Context())))
 SCOPE = InstrumentationScope(names.SCOPE, "", names.SCHEMA_URL)
 with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # exporters from before there were scopes read it
     _INFO = InstrumentationInfo(names.SCOPE, "", names.SCHEMA_URL)  # pyright: ignore[reportDeprecated]
-FLAGS = TraceFlags(TraceFlags.SAMPLED | getattr(TraceFlags, "RANDOM_TRACE_ID", 0))
-"""All flags that the SDK sets, as on a root; older versions have no such second one."""
 _UNSET = Status(StatusCode.UNSET)
 _KIND = {kind: kind.name.lower() for kind in SpanKind}
 _STATUS: dict[StatusCode, Any] = {code: code.name.lower() for code in StatusCode}
@@ -69,75 +67,6 @@ def with_span(span: trace.Span, context: Context) -> Context:
     """``context`` with this span as the current one; `trace.set_span_in_context` copies the context twice."""
     is_all_there_is = not context or (len(context) == 1 and SPAN_KEY in context)  # usually; then nothing needs to be copied: 0.1 us less
     return Context({SPAN_KEY: span} if is_all_there_is else {**context, SPAN_KEY: span})
-
-
-def service_of(resource: Resource) -> str:
-    """The name of the program that a resource stands for, or ``""``."""
-    return str(resource.attributes.get("service.name", ""))
-
-
-class Taker(Protocol):
-    """Takes ended spans that are sampled."""
-
-    def send(self, span: LightSpan, /) -> object:
-        """Take one."""
-
-
-class Outlet:
-    """Where light spans go.
-
-    Args:
-        provider: Whose resource they are of.
-
-    Attributes:
-        takers: Take ended spans, one for each backend.
-    """
-
-    def __init__(self, provider: TracerProvider) -> None:
-        self._provider = provider
-        self.takers: tuple[Taker, ...] = ()
-
-    def look(self) -> None:
-        """A span begins that is inside none of ours: the moment to look whether others want spans by now. Here that is told."""
-
-    def present(self) -> tuple[Taker, ...]:
-        """The takers of now."""
-        return self.takers
-
-    @property
-    def resource(self) -> Resource:
-        """What the spans are of; a forked process has another one."""
-        return self._provider.resource
-
-    @property
-    def service(self) -> str:
-        """The name of the program."""
-        return service_of(self._provider.resource)
-
-
-class Trace(msgspec.Struct, eq=False):
-    """What the spans of a trace share.
-
-    Attributes:
-        outlet: Where they go.
-        id: 128 bits.
-        flags: OpenTelemetry's; says whether the trace is sampled.
-        state: What other tracing systems pass on; None for nothing.
-        around: The span of the SDK that the outermost of these spans is in; None for none.
-    """
-
-    outlet: Outlet
-    id: int
-    flags: TraceFlags = FLAGS
-    state: Any = None
-    around: trace.Span | None = None
-    _hex: str = ""
-
-    @property
-    def hex(self) -> str:
-        """The id as 32 digits, made once."""
-        self._hex = self._hex or f"{self.id:032x}"
-        return self._hex
 
 
 class LightSpan(trace.Span):
@@ -319,7 +248,7 @@ class LightSpan(trace.Span):
         context = self._context
         if context is None:
             shared = self.trace
-            context = self._context = SpanContext(shared.id, self.span_id, False, shared.flags, shared.state)  # noqa: FBT003 - by name it is slower
+            context = self._context = context_of(SpanContext, (shared.id, self.span_id, False, shared.flags, shared.state, True))
         return context
 
     def is_recording(self) -> bool:

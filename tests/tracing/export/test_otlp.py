@@ -29,7 +29,7 @@ from holdfast.tracing.observers.settings import Settings
 from holdfast.tracing.observers.spans import SpanObserver
 from holdfast.tracing.safety import firewall
 from holdfast.tracing.spans import ids
-from holdfast.tracing.spans.light_span import Outlet
+from holdfast.tracing.spans.outlet import Outlet
 
 RUN_ID = "01980d2c-6d5e-7c1b-9a4e-0c8f3c3f7a10"
 TRACE_ID = RUN_ID.replace("-", "")

@@ -17,7 +17,8 @@ from opentelemetry.trace import SpanKind
 from holdfast.errors import PolicyError
 from holdfast.tracing.safety import firewall, redact
 from holdfast.tracing.safety.firewall import Lane
-from holdfast.tracing.spans.light_span import LightSpan, Outlet, Trace
+from holdfast.tracing.spans.light_span import LightSpan
+from holdfast.tracing.spans.outlet import Outlet, Trace
 from tests.waiting import until
 
 

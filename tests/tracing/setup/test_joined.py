@@ -33,7 +33,8 @@ from holdfast.tracing.setup._configure import configure
 from holdfast.tracing.setup._joined import joined
 from holdfast.tracing.setup.detect import detect
 from holdfast.tracing.spans import ids
-from holdfast.tracing.spans.light_span import FLAGS, LightSpan, Outlet, Trace
+from holdfast.tracing.spans.light_span import LightSpan
+from holdfast.tracing.spans.outlet import FLAGS, Outlet, Trace
 from holdfast.tracing.spans.readable import Later
 from tests.children import in_child
 from tests.tracing.conftest import Counted, Nosy, literal
