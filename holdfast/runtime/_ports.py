@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from holdfast.runtime.dispatch import Slots
+    from holdfast.runtime.dispatch import Slots, Unlimited
     from holdfast.runtime.journal import Journal
     from holdfast.runtime.run import Run
     from holdfast.runtime.state import Call
@@ -131,7 +131,7 @@ class _Turn:
         self.future.set_result(None)
         return True
 
-    def give_up(self, slots: Slots) -> None:
+    def give_up(self, slots: Slots | Unlimited) -> None:
         self.future.cancel()
         if not self.future.cancelled():  # the slot came at the same moment
             slots.leave()

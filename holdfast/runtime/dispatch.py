@@ -50,8 +50,8 @@ class Slots:
     other afterwards (`_match`).
     """
 
-    def __init__(self, limit: int | None) -> None:
-        """Allow ``limit`` bodies at once; None allows any number."""
+    def __init__(self, limit: int) -> None:
+        """Allow ``limit`` bodies at once."""
         self.limit = limit
         self._made = 0  # tokens, made when there is a first use for them
         self._free: deque[None] = deque()
@@ -65,7 +65,7 @@ class Slots:
 
     def enter(self, item: Startable, *, first: bool = False) -> None:
         """Start ``item`` now if a slot is free, else when one becomes free. ``first`` goes to the head of the line."""
-        if self.limit is not None and not self._take():
+        if not self._take():
             (self._line.appendleft if first else self._line.append)(item)
             self._match()
         elif not item.start():
@@ -79,8 +79,6 @@ class Slots:
 
     def leave(self) -> None:
         """Give a slot back; whoever is next in line starts."""
-        if self.limit is None:
-            return
         while self._line:  # asked first, as in `_take`
             try:
                 item = self._line.popleft()
@@ -99,7 +97,7 @@ class Slots:
                 pass
             else:
                 return True
-        if self.limit is None or self._made >= self.limit:
+        if self._made >= self.limit:
             return False
         with self._lock:
             if self._made >= self.limit:
@@ -110,6 +108,26 @@ class Slots:
     def _match(self) -> None:
         while self._line and self._take():
             self.leave()
+
+
+class Unlimited:
+    """Slots without a limit: nobody stands in line, so nothing is counted, and all runs may share one."""
+
+    def enter(self, item: Startable, *, first: bool = False) -> None:
+        """Start ``item`` now."""
+        del first
+        item.start()
+
+    def detach(self, holder: Holder) -> bool:
+        """Take the slot off ``holder``; nobody owes a `leave` for it."""
+        holder.has_slot = False
+        return False
+
+    def leave(self) -> None:
+        """Give a slot back, which nobody waits for."""
+
+
+UNLIMITED = Unlimited()
 
 
 class Job(Protocol):

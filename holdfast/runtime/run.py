@@ -14,7 +14,7 @@ from holdfast.runtime._sync.step import run_step as run_step_sync
 from holdfast.runtime.attempts import is_cancellation
 from holdfast.runtime.background import background_loop, level_above
 from holdfast.runtime.context import current
-from holdfast.runtime.dispatch import DEFAULT_SYNC_LIMIT, Slots, workers
+from holdfast.runtime.dispatch import DEFAULT_SYNC_LIMIT, UNLIMITED, Slots, workers
 from holdfast.runtime.foreign import shown
 from holdfast.runtime.future import TaskFuture
 from holdfast.runtime.loops import post, running_loop
@@ -55,6 +55,8 @@ class Run:
         ask: Puts a question to people, in a run where that is another's business; None: as `holdfast.interrupt` does.
         is_stopping: True once it has failed or was interrupted: nothing new is started.
         is_over: True once its body and all calls have ended.
+        sync_slots: Where sync bodies get theirs.
+        async_slots: Where async bodies get theirs.
     """
 
     def __init__(self, facts: RunFacts, *, cache: Callable[[], Cache], max_concurrency: int | None = None) -> None:
@@ -77,7 +79,7 @@ class Run:
         self.is_stopping = False
         self.is_over = False
         self.sync_slots = Slots(DEFAULT_SYNC_LIMIT if max_concurrency is None else max_concurrency)
-        self._async_slots = None if max_concurrency is None else self.sync_slots
+        self.async_slots = UNLIMITED if max_concurrency is None else self.sync_slots
         self._open: set[Call] = set()
         facts.open = self._open
         self._is_ending = False
@@ -85,13 +87,6 @@ class Run:
         self._lock = threading.Lock()
         self._gate: TaskFuture[None] | None = None
         self._stopped: threading.Event | None = None
-
-    @property
-    def async_slots(self) -> Slots:
-        """Where async bodies get theirs; without a limit made when one is wanted, and of two that are made at once either will do."""
-        if self._async_slots is None:
-            self._async_slots = Slots(None)
-        return self._async_slots
 
     # -- starting a call ----------------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from holdfast.policies.plan import Plan
     from holdfast.runtime.cache_entry import CacheEntry
     from holdfast.runtime.context import Scope
-    from holdfast.runtime.dispatch import Slots
+    from holdfast.runtime.dispatch import Slots, Unlimited
     from holdfast.runtime.future import TaskFuture
     from holdfast.runtime.run import Run
     from holdfast.runtime.turns import Turn
@@ -132,7 +132,7 @@ class Call:
         self.turn: Turn | None = None
         self.future: TaskFuture[Any] | None = None
         self.context: Context | None = None
-        self.slots: Slots | None = None
+        self.slots: Slots | Unlimited | None = None
         self.has_slot = False
         self.is_body = self.is_cancelled = False
         self.is_sent = self.is_past = False

@@ -19,7 +19,7 @@ import pytest
 
 from holdfast import CachePolicy, InMemoryCache, InMemorySaver, RetryPolicy, entrypoint, task
 from holdfast.runtime import background, flight
-from holdfast.runtime.dispatch import workers
+from holdfast.runtime.dispatch import Slots, workers
 from holdfast.runtime.run import Run
 from tests.waiting import until
 
@@ -278,7 +278,7 @@ def in_time(job: Callable[[], int]) -> int:
 
 
 def is_at_rest(opened: list[Run]) -> bool:
-    slots = [slots for run in opened for slots in (run.sync_slots, run.async_slots)]
+    slots = [slots for run in opened for slots in (run.sync_slots, run.async_slots) if isinstance(slots, Slots)]
     return (
         all(each.used == 0 and not any(item.start() for item in each._line) for each in slots)
         and not any(run._open for run in opened)

@@ -32,8 +32,10 @@ async def execute_run(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) 
         if run.sink is not None:
             stream.task_started(call)
         outcome = await end(run, call, body)
-        is_blocking = run.journal is not None and run.journal.is_blocking
-        value = await _ports.uninterrupted_async(is_blocking, conclude, run, call, outcome)
+        if run.journal is not None:
+            value = await _ports.uninterrupted_async(run.journal.is_blocking, conclude, run, call, outcome)
+        else:
+            value = conclude(run, call, outcome)
     finally:
         current.set(before)
         run.is_over = True

@@ -35,8 +35,10 @@ def execute_run(run: Run, call: Call, body: Callable[[], Awaitable[Any]]) -> Any
         if run.sink is not None:
             stream.task_started(call)
         outcome = end(run, call, body)
-        is_blocking = run.journal is not None and run.journal.is_blocking
-        value = _ports.uninterrupted_sync(is_blocking, conclude, run, call, outcome)
+        if run.journal is not None:
+            value = _ports.uninterrupted_sync(run.journal.is_blocking, conclude, run, call, outcome)
+        else:
+            value = conclude(run, call, outcome)
     finally:
         current.set(before)
         run.is_over = True

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import TraceState
 
-    from holdfast.tracing.spans.light_span import LightSpan
 
 FLAGS = TraceFlags(TraceFlags.SAMPLED | getattr(TraceFlags, "RANDOM_TRACE_ID", 0))
 """All flags that the SDK sets, as on a root; older versions have no such second one."""
@@ -40,8 +39,8 @@ def service_of(resource: Resource) -> str:
 class Taker(Protocol):
     """Takes ended spans that are sampled."""
 
-    def send(self, span: LightSpan, /) -> object:
-        """Take one."""
+    def send(self, span: Any, /) -> object:
+        """Take one, a `holdfast.tracing.spans.light_span.LightSpan`; by that type the two modules would need each other."""
 
 
 class Outlet:
