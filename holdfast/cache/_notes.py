@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
+from holdfast.values.seldom import Seldom
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,15 +15,13 @@ if TYPE_CHECKING:
     from holdfast.typing import CacheKey
 
 EVENT = "holdfast.cache.error"
-INTERVAL = 60.0
-"""Seconds between two notes of the same reason."""
 
 
 class Notes:
-    """Emits `EVENT`, one reason at most once per `INTERVAL`; the next one tells how many were held back."""
+    """Emits `EVENT`, one reason at most once a minute; the next one tells how many were held back."""
 
     def __init__(self) -> None:
-        self._told: dict[str, tuple[float, int]] = {}
+        self._seldom = Seldom()
 
     def warn(self, reason: str, text: str, **fields: Any) -> None:
         """Tell that something went wrong, unless the same reason was told less than a minute ago.
@@ -32,14 +31,11 @@ class Notes:
             text: One sentence for a person.
             fields: Plain values that go with it.
         """
-        now = clock.current.monotonic()
-        told = self._told.get(reason)
-        if told is not None and 0 <= now - told[0] < INTERVAL:  # below 0: somebody installed another clock
-            self._told[reason] = (told[0], told[1] + 1)
+        held_back = self._seldom.held_back(reason)
+        if held_back is None:
             return
-        self._told[reason] = (now, 0)
-        if told is not None and told[1]:
-            fields["held_back"] = told[1]
+        if held_back:
+            fields["held_back"] = held_back
         events.note(EVENT, events.WARNING, text, reason=reason, **fields)
 
 

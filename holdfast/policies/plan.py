@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from holdfast.policies.duration import spoken
+from holdfast.values.seldom import Seldom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +73,7 @@ class Plan:
         shows_errors: True when a function that came with a retry policy may look at failures.
         unshown: Parameters that no trace shows: those the runtime fills in, and those the cache key leaves out, such as clients.
         is_plain: True when a call that succeeds at once needs nothing but the function.
+        seldom: Which of its troubles with the cache were said just now.
     """
 
     fn: Callable[..., Any]
@@ -102,6 +104,7 @@ class Plan:
     shows_errors: bool = field(init=False)
     unshown: frozenset[str] = field(init=False)
     is_plain: bool = field(init=False)
+    seldom: Seldom = field(init=False, repr=False, compare=False, default_factory=Seldom)
     _variants: dict[frozenset[str], Plan] = field(init=False, repr=False, compare=False, default_factory=dict["frozenset[str]", "Plan"])
 
     def __post_init__(self) -> None:

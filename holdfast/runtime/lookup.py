@@ -347,13 +347,7 @@ def write(call: Call, value: Any) -> None:
         tags = policy.tags if call.said is None else (*policy.tags, *call.said.tags)
         size = call.cache.set(call.key, value, call.plan.codec, ttl=ttl, negative=call.error is not None, tags=tags, origin=origin, **more)
     except NotSerializable as error:
-        events.note(
-            "holdfast.cache.not_serializable",
-            events.WARNING,
-            f"the result of {call.plan.name} was returned but not cached: {error}",
-            call=facts,
-            task=call.plan.name,
-        )
+        _warn("holdfast.cache.not_serializable", call.plan, facts, f"the result of {call.plan.name} was returned but not cached: {error}")
         return
     if facts is not None and size is not None:
         facts.cache_stored, facts.cache_size = True, size
@@ -375,23 +369,19 @@ def _is_wanted(call: Call, value: Any) -> bool:
     try:
         return bool(policy.cache_if(value))
     except Exception as error:  # noqa: BLE001 - the user's predicate; its failure must not fail the call
-        events.note(
-            "holdfast.cache.predicate_failed",
-            events.WARNING,
-            f"cache_if of {call.plan.name} raised {shown(error)}; its result was returned but not cached",
-            call=call.facts,
-            task=call.plan.name,
-        )
+        text = f"cache_if of {call.plan.name} raised {shown(error)}; its result was returned but not cached"
+        _warn("holdfast.cache.predicate_failed", call.plan, call.facts, text)
         return False
 
 
 def _explain_failed_key(plan: Plan, facts: CallFacts | None, error: Exception) -> None:
     if facts is not None:
         facts.cache = "error"
-    events.note(
-        "holdfast.cache.key_failed",
-        events.WARNING,
-        f"{plan.name} was computed and not cached: {error}",
-        call=facts,
-        task=plan.name,
-    )
+    _warn("holdfast.cache.key_failed", plan, facts, f"{plan.name} was computed and not cached: {error}")
+
+
+def _warn(event: str, plan: Plan, facts: CallFacts | None, text: str) -> None:
+    """Tell what keeps a task's results out of the cache; the same again within a minute at DEBUG, for it may be so with every call."""
+    held_back = plan.seldom.held_back(event)
+    more = {"held_back": held_back} if held_back else {}
+    events.note(event, events.DEBUG if held_back is None else events.WARNING, text, call=facts, task=plan.name, **more)

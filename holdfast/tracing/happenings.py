@@ -42,10 +42,10 @@ _OWN = [
 _NOTES = [
     ("cache.error", "WARNING", "The cache is in trouble; calls go on without it"),
     ("cache.evicted", "INFO", "Entries had to go, so that a cache stays below its limit"),
-    ("cache.key_failed", "WARNING", "A key function failed; the call was computed and not cached"),
+    ("cache.key_failed", "WARNING", "A key function failed; the call was computed and not cached; again within a minute: DEBUG"),
     ("cache.modified_unknown", "INFO", "A body said when its source last changed, and that is no date; it counts as unknown"),
-    ("cache.not_serializable", "WARNING", "A result cannot be stored; it was returned and not cached"),
-    ("cache.predicate_failed", "WARNING", "`cache_if` failed; the result was returned and not cached"),
+    ("cache.not_serializable", "WARNING", "A result cannot be stored; it was returned and not cached; again within a minute: DEBUG"),
+    ("cache.predicate_failed", "WARNING", "`cache_if` failed; the result was returned and not cached; again within a minute: DEBUG"),
     ("cache.private_key", "WARNING", "Only this process will find what is cached for a function"),
     ("cache.recursive", "WARNING", "A computation waited for itself on another thread, and was done once more"),
     ("cache.refresh_failed", "WARNING", "A refresh behind the callers' backs failed; the old value is served on"),

@@ -210,3 +210,42 @@ def test_a_key_function_that_fails(colour: Any, kept: Kept) -> None:
         (note.event, note.level, note.fields) for note in kept.notes
     ]
     assert kept.notes[0].text.startswith("fetch was computed and not cached: ")
+
+
+def refused(_: object) -> Any:
+    """Fails as a function of a policy, whatever it is given."""
+    raise RuntimeError("no")
+
+
+TROUBLES = {
+    "key_failed": {"cache_policy": CachePolicy(ttl=60, key_func=refused)},
+    "predicate_failed": {"cache_policy": CachePolicy(ttl=60, version="1", cache_if=refused)},
+    "not_serializable": {"cache_policy": CachePolicy(ttl=60, version="1")},
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_what_keeps_every_result_out_of_the_cache_is_a_warning_once_a_minute(colour: Any, kept: Kept, trouble: str) -> None:
+    """A busy function would fill the log; its traces say it at each call all the same, and another function has a warning of its own."""
+
+    def defined() -> Any:
+        @resilient(name="fetch", cache=InMemoryCache(), **TROUBLES[trouble])
+        @colour.define
+        def fetch(n: int) -> Any:
+            return refused if trouble == "not_serializable" else n
+
+        return fetch
+
+    with FakeClock() as clock:
+        fetch = defined()
+        for n in range(31):
+            colour.run(fetch, n)
+            clock.advance(2)
+        colour.run(defined(), 1)
+
+    told = [(note.level, note.fields) for note in kept.notes if note.event == f"holdfast.cache.{trouble}"]
+    again = (events.DEBUG, {"task": "fetch"})
+    assert [(events.WARNING, {"task": "fetch"})] + [again] * 29 + [
+        (events.WARNING, {"task": "fetch", "held_back": 29}),
+        (events.WARNING, {"task": "fetch"}),
+    ] == told

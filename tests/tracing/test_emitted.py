@@ -277,17 +277,24 @@ def test_examples_have_the_type_of_their_attribute():
     assert [] == [each for each in convention.ATTRIBUTES if not re.fullmatch(patterns[each.type], each.example)]
 
 
+ELSEWHERE = {("EVENT", "WARNING"), ("event", "DEBUG if held_back is None else events.WARNING")}
+"""Notes whose name is that of whoever asks for them."""
+
+
 def notes_in(path):
     """Names and levels of the notes that a module emits, as they are written there."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "events.note":
+        called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+        if called == "events.note":
             yield ast.unparse(node.args[0]).strip("'"), ast.unparse(node.args[1]).removeprefix("events.")
+        elif called == "_warn":  # of what a busy function would repeat
+            yield node.args[0].value, "WARNING"
 
 
 def test_every_note_of_the_package_is_in_the_table():
     """With the level that the code gives it, where it stands there as a literal."""
     package = Path(holdfast.__file__).parent
-    found = {(name, level) for path in package.rglob("*.py") for name, level in notes_in(path)} - {("EVENT", "WARNING")}
+    found = {(name, level) for path in package.rglob("*.py") for name, level in notes_in(path)} - ELSEWHERE
     table = {(each.name, each.level) for each in happenings.HAPPENINGS if each.where in {"RTA", "RT"}}
 
     assert {("holdfast.traces.lost", "level")} == found - table
