@@ -49,6 +49,7 @@ class Generations:
     def __init__(self, path: Path) -> None:
         self._fd = _open(path)
         self._close = weakref.finalize(self, os.close, self._fd)
+        self._close.atexit = False  # daemon threads may be writing to the end, and the number may by then be that of another file
         self._lock = threading.Lock()
         mapping = mmap.mmap(self._fd, GENERATIONS_SIZE, prot=mmap.PROT_READ)
         self.words = memoryview(mapping).cast("Q")

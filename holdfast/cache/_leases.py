@@ -69,6 +69,7 @@ class LockFile:
     def __init__(self, path: Path) -> None:
         self._fd = open_private(path)
         self._close = weakref.finalize(self, os.close, self._fd)
+        self._close.atexit = False  # see `holdfast.cache._generations.Generations`
         self._lock = threading.Lock()
         # Another one, so that who takes or drops a byte, maybe an event loop, does not wait while a slow disk is written to.
         self._stamping = threading.Lock()

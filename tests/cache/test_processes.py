@@ -212,3 +212,19 @@ def test_a_child_does_without_the_disk_when_a_write_took_too_long(open_cache, co
 
     assert 1 == cache.get(key, codec).value
     assert cache.set(key, 3, codec, ttl=60) is not None
+
+
+def test_a_call_in_the_last_moments_of_a_process_costs_nobody_the_cache(in_other_process, open_cache, codec, new_key):
+    """Daemon threads call until the very end, after all that is done at exit: what they store is stored, and the files they use are still theirs."""
+    lines = in_other_process("""
+import atexit, os
+def at_the_end():  # registered first, so called last
+    cache.set(key_of("late"), 2, codec, ttl=60)
+    os.write(1, str({each._close.alive for each in cache._store._leases._files}).encode())
+atexit.register(at_the_end)
+cache.set(key_of("k"), 1, codec, ttl=60)
+""")
+    cache = open_cache()
+
+    assert ["{True}"] == lines
+    assert [1, 2] == [cache.get(new_key(name), codec).value for name in ("k", "late")]
