@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 
 from holdfast.runtime.dispatch import workers
 from holdfast.runtime.hop import taken
-from holdfast.runtime.loops import post, running_loop
+from holdfast.runtime.loops import forget_closed, post, running_loop
 
 if TYPE_CHECKING:
     import asyncio
@@ -45,6 +45,7 @@ async def in_convoy(fn: Callable[[], Any]) -> Any:
         raise RuntimeError("no running event loop")
     convoy = _convoys.get(loop)
     if convoy is None:
+        forget_closed(_convoys)
         convoy = _convoys[loop] = _Convoy()
     try:
         answer = convoy.send(loop, fn)

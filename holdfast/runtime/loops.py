@@ -79,10 +79,19 @@ class _Box:
 _boxes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Box] = WeakKeyDictionary()
 
 
+def forget_closed(kept: WeakKeyDictionary[asyncio.AbstractEventLoop, Any]) -> None:
+    """Let go of what is kept for loops that were closed. Mail that was never delivered leads to the loop that it is for, and would keep it for ever."""
+    for reference in kept.keyrefs():
+        loop = reference()
+        if loop is not None and loop.is_closed():
+            kept.pop(loop, None)
+
+
 def post(loop: asyncio.AbstractEventLoop, fn: Callable[[Any], object], argument: Any, context: Context | None = None) -> None:
     """Call ``fn(argument)`` on ``loop`` soon. Posts from other threads are delivered together: one wake-up of the loop for many."""
     box = _boxes.get(loop)
     if box is None:
+        forget_closed(_boxes)
         box = _boxes.setdefault(loop, _Box())
     box.post(loop, (fn, argument, context))
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from holdfast.runtime import hop
+from holdfast.runtime import hop, loops
 from holdfast.runtime.convoy import in_convoy
 from holdfast.runtime.dispatch import Workers
 from holdfast.runtime.hop import in_thread
+from tests.waiting import until
 
 Carry = Callable[[Callable[[], Any]], Coroutine[Any, Any, Any]]
 city: ContextVar[str] = ContextVar("city", default="")
@@ -143,3 +144,26 @@ def test_the_thread_counts_as_idle_before_it_answers(monkeypatch: pytest.MonkeyP
 
     assert [0, 1, 2, 3, 4] == asyncio.run(main())
     assert ([1] * 5, 1) == (idle, pool.count)
+
+
+def test_a_loop_that_was_closed_before_an_answer_came_is_forgotten(carry: Carry) -> None:
+    """As soon as there is another: an answer that nobody has heard leads to its loop, and a service makes many."""
+    free = threading.Event()
+
+    async def begin() -> None:
+        task = asyncio.create_task(carry(free.wait))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        task.cancel()
+
+    def close_too_early() -> weakref.ref[asyncio.AbstractEventLoop]:
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(begin())
+        free.set()
+        until(lambda: loop in loops._boxes)  # it is told while it stands still
+        loop.close()
+        return weakref.ref(loop)
+
+    closed = close_too_early()
+    asyncio.run(carry(lambda: None))
+
+    until(lambda: (gc.collect(), closed())[1] is None)  # the thread that has told it may still have it at hand
