@@ -19,6 +19,7 @@ import os
 import threading
 from concurrent.futures import CancelledError, wait
 from contextvars import copy_context
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, events
@@ -220,20 +221,31 @@ def start(call: Call, entry: Entry | None, *, is_asked_for: bool = False) -> Tas
         found = _under_way.get(name)
         if found is not None and not found.is_stranded:
             return found.joined_by(call) if is_asked_for else found.landed
-        if len(_under_way) >= MOST and not is_asked_for:
-            return None
-        behind = _under_way[name] = Behind(call, entry, is_asked_for=is_asked_for)
-        _register()
-    if found is not None:
-        found.give_up()
+        stranded = _take_stranded(name)
+        behind = None
+        if len(_under_way) < MOST or is_asked_for:
+            behind = _under_way[name] = Behind(call, entry, is_asked_for=is_asked_for)
+            _register()
+    for each in stranded:
+        each.give_up()
+    if behind is None:
+        return None
     tell_followed(call)
     try:
         behind.start()
     except RuntimeError:  # the system allows no more threads
         with _lock:
             del _under_way[name]
+        behind.give_up()  # another call may have come to wait for it
         return None
     return behind.landed
+
+
+def _take_stranded(name: tuple[int, CacheKey]) -> list[Behind]:
+    """Take out what nobody will ever hear of: of this name, and where there is no room, the oldest of any."""
+    names = [name] if len(_under_way) < MOST else [name, *islice(_under_way, MOST)]
+    stranded = {each: found for each in names if (found := _under_way.get(each)) is not None and found.is_stranded}
+    return [_under_way.pop(each) for each in stranded]
 
 
 def tell_followed(call: Call) -> None:

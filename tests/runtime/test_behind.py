@@ -303,6 +303,31 @@ def test_a_refresh_that_cannot_begin_is_over(colour: Any, kind: str, monkeypatch
     fetch.source.settled(2)
 
 
+def test_whoever_waits_for_what_no_thread_can_be_had_for_looks_for_itself(monkeypatch: pytest.MonkeyPatch, still: FakeClock) -> None:
+    """It had joined before that was known; nobody would ever tell it."""
+    found: list[int] = []
+    joined: list[Any] = []
+    join, run = behind.Behind.joined_by, behind.workers.run
+    monkeypatch.setattr(behind.Behind, "joined_by", lambda self, call: (join(self, call), joined.append(call))[0])
+
+    @resilient(cache_policy=CachePolicy(version="1", ttl=60, hard_timeout=3600), cache=InMemoryCache())
+    def fetch() -> int:
+        return 1
+
+    def refuse(work: Callable[[], object]) -> None:
+        monkeypatch.setattr(behind.workers, "run", run)
+        waiter.start()
+        until(lambda: joined)
+        raise RuntimeError("can't start new thread")
+
+    waiter = threading.Thread(target=lambda: found.append(fetch()), daemon=True)
+    monkeypatch.setattr(behind.workers, "run", refuse)
+    assert 1 == fetch()
+    waiter.join(60)
+
+    assert [1] == found
+
+
 # -- loops ------------------------------------------------------------------------------------------------------------------------
 
 
@@ -397,6 +422,39 @@ def test_a_refresh_on_a_loop_that_stands_still_is_given_up(still: FakeClock, age
         left.cancel()
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
+
+
+def test_refreshes_on_loops_that_stand_still_take_nobodys_room(monkeypatch: pytest.MonkeyPatch, still: FakeClock) -> None:
+    """Each makes a loop of its own and never ends it: with as many as may be under way at once, others are refreshed all the same."""
+    monkeypatch.setattr(behind, "MOST", 2)
+    begun: list[str] = []
+
+    @resilient(cache_policy=CachePolicy(version="1", **WINDOW), cache=InMemoryCache(), retry_policy=[])
+    async def fetch(key: str) -> str:
+        begun.append(key)
+        if key != "good" and begun.count(key) == 2:
+            await asyncio.sleep(3600)
+        return key
+
+    async def leave_refreshing(key: str) -> None:
+        await fetch(key)
+        await until_async(lambda: begun.count(key) == 2)
+
+    for key in ("left", "too", "good"):
+        asyncio.run(fetch(key))
+    still.advance(61)
+    loops = [asyncio.new_event_loop(), asyncio.new_event_loop()]
+    for loop, key in zip(loops, ("left", "too"), strict=True):
+        loop.run_until_complete(leave_refreshing(key))
+    asyncio.run(fetch("good"))
+
+    until(lambda: begun.count("good") >= 2 and not behind._under_way)
+    for loop in loops:
+        left = asyncio.all_tasks(loop)
+        for each in left:
+            each.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.close()
 
 
 def test_whoever_waits_for_what_is_given_up_looks_for_itself(monkeypatch: pytest.MonkeyPatch, still: FakeClock) -> None:
