@@ -18,13 +18,21 @@ _lock = threading.Lock()
 
 
 def background_loop(level: int = 0) -> asyncio.AbstractEventLoop:
-    """The loop of a level, running on a daemon thread of its own; made at the first call."""
+    """The loop of a level, running on a daemon thread of its own; made at the first call.
+
+    Raises:
+        RuntimeError: The system allows no more threads.
+    """
     import asyncio
 
     with _lock:
         while len(_loops) <= level:
             loop = asyncio.new_event_loop()
-            threading.Thread(target=loop.run_forever, name="holdfast-loop", daemon=True).start()
+            try:
+                threading.Thread(target=loop.run_forever, name="holdfast-loop", daemon=True).start()
+            except RuntimeError:
+                loop.close()
+                raise
             _loops.append(loop)
         return _loops[level]
 

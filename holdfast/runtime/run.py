@@ -122,13 +122,13 @@ class Run:
 
     def start(self, call: Call) -> bool:
         """Run a call that has its slot: an async body on the loop, a sync body on a worker thread. False when it needs the slot no more."""
-        if not call.plan.is_async:
-            try:
+        try:
+            if not call.plan.is_async:
                 workers.send(call)
-            except RuntimeError as error:  # the system allows no more threads
-                return not _refuse(call, error)
-            return True
-        loop = self.loop_of(call)
+                return True
+            loop = self.loop_of(call)
+        except RuntimeError as error:  # the system allows no more threads
+            return not _refuse(call, error)
         if running_loop() is loop:
             _spawn(call)
         else:

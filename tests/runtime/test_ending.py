@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from holdfast import InMemorySaver, NotSerializable, RetryPolicy, StoreError, TaskContextError, entrypoint, events, get_stream_writer, task
-from holdfast.runtime import _ports
+from holdfast.runtime import _ports, background
 from holdfast.runtime.dispatch import workers
 from holdfast.runtime.run import Run
 from holdfast.testing import recorded
@@ -402,6 +402,28 @@ def test_a_task_for_which_there_is_no_thread_fails_with_the_systems_error(monkey
     assert counts[0] == counts[1]
 
 
+def test_an_async_call_fails_for_which_no_loop_can_be_had(opened: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for it at the end of the run, and the loop that got no thread is closed."""
+    made: list[asyncio.AbstractEventLoop] = []
+    new_event_loop = asyncio.new_event_loop
+    monkeypatch.setattr(asyncio, "new_event_loop", lambda: (made.append(new_event_loop()), made[-1])[1])
+    monkeypatch.setattr(background, "_loops", [])
+
+    @task
+    async def later(x: int) -> int:
+        return x
+
+    @entrypoint
+    def main() -> list[BaseException | None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", _no_more_threads)
+            return [later(x).exception() for x in range(2)]
+
+    assert ["can't start new thread"] * 2 == [str(error) for error in main.invoke()]
+    assert not opened[0]._open
+    assert [True, True] == [loop.is_closed() for loop in made]
+
+
 def _no_more_threads(_: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
@@ -651,7 +673,7 @@ PROGRAM = f"""
 {LETS_BE_NUDGED}
 import asyncio, logging, os, sys, threading, time
 from holdfast import NodeTimeoutError, RetryPolicy, entrypoint, resilient, task
-from holdfast.runtime import _ports
+from holdfast.runtime import _ports, background
 
 _ports.DRAIN_SECONDS = 0.2
 logging.getLogger("asyncio").setLevel(logging.ERROR)  # that a callback took long says something about the machine
