@@ -74,6 +74,8 @@ class Attendant:
         self, key: CacheKey, began: float, seconds: float, *, ok: bool, kind: str, cause: str, modified: float | None, policy: Any
     ) -> None:
         """See `Witness.computed`."""
+        if _watch.is_wanted:
+            _watch.start()
         if self.recorder is not None:
             self.recorder.computed(key, began, seconds, ok=ok, kind=kind, cause=cause, modified=modified, policy=policy)
 
@@ -114,19 +116,26 @@ class Attendant:
 
 
 class _Watch:
-    """The thread. It waits in real time: what it looks for is what other processes do, and what calls left to be written."""
+    """The thread. It waits in real time: what it looks for is what other processes do, and what calls left to be written.
+
+    Attributes:
+        is_wanted: True where there was none to be had. Then whatever is computed asks again.
+    """
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
         self.after_fork_in_child()
 
     def start(self) -> None:
-        """Have the thread run."""
+        """Have the thread run; where the system allows no more threads, another time."""
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
                 self._stopping = threading.Event()
-                self._thread = threading.Thread(target=self._run, args=(self._stopping,), name="holdfast-recording", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, args=(self._stopping,), name="holdfast-recording", daemon=True)
+                self.is_wanted = True
+                with contextlib.suppress(RuntimeError):
+                    thread.start()
+                    self._thread, self.is_wanted = thread, False
 
     def stop(self) -> None:
         """Have it end, and wait for that."""
@@ -144,7 +153,7 @@ class _Watch:
         """Threads do not come along."""
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._thread = None
+        self._thread, self.is_wanted = None, False
 
 
 def attend(folder: Path, *, is_recorded: bool) -> Attendant:

@@ -12,6 +12,7 @@ Whatever goes wrong is a line. Of two that were to move at once, one finds that 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING
 
@@ -58,8 +59,10 @@ class Autopilot:
         now = clock.current.time()
         due = [(task, policy) for task, policy in tasks if self._is_due(folder, task, now)]
         if due and (self._thread is None or not self._thread.is_alive()):
-            self._thread = threading.Thread(target=self._look_at, args=(folder, due), name="holdfast-tuning", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._look_at, args=(folder, due), name="holdfast-tuning", daemon=True)
+            with contextlib.suppress(RuntimeError):  # the system allows no more threads: another time
+                thread.start()
+                self._thread = thread
 
     def _is_due(self, folder: Path, task: str, now: float) -> bool:
         rest = self._rest_until.get((folder, task), 0.0)

@@ -9,7 +9,7 @@ from hashlib import blake2b
 import pytest
 
 from holdfast import CachePolicy, DiskCache, resilient
-from holdfast.recording import hot, store, tails, taps
+from holdfast.recording import attendant, hot, store, tails, taps
 from holdfast.recording import recorder as recorder_module
 from holdfast.recording.hashes import Hasher
 from holdfast.recording.store import ANSWERS, TIMES
@@ -457,3 +457,21 @@ def test_opening_a_cache_twice_records_once(tmp_path, clock):
     assert one.witness is other.witness
     one.close()
     other.close()
+
+
+@pytest.mark.usefixtures("recorders_thread")
+def test_where_no_thread_can_be_had_calls_go_on_and_ask_for_one_again(cache, fetch, evidence, monkeypatch):
+    """The first calls of a process may come at a bad time."""
+    attendant._watch.stop()
+
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert "OSLO" == fetch("Oslo")
+        assert attendant._watch._thread is None
+    assert "LIMA" == fetch("Lima")
+
+    assert attendant._watch._thread.is_alive()
+    assert 2 == evidence().counts().fills

@@ -394,6 +394,23 @@ def test_one_look_at_a_time_that_no_program_waits_for_at_its_end(clock, tmp_path
     assert ["first", "second"] == look.ended
 
 
+def test_where_no_thread_can_be_had_it_looks_another_time(clock, tmp_path, monkeypatch):
+    """The recorder's thread, which asks for it, goes on."""
+    look, pilot = Look(monkeypatch), autopilot.Autopilot()
+    look.may_end.set()
+
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        pilot.look_after(tmp_path, [("first", None)])
+    pilot.look_after(tmp_path, [("first", None)])
+    pilot._thread.join(LIMIT)
+
+    assert ["first"] == look.ended
+
+
 def test_a_fork_waits_for_the_look_under_way(clock, tmp_path, monkeypatch):
     """Its connections are to be closed by then; where none is under way, there is nothing to wait for."""
     look, pilot = Look(monkeypatch), autopilot.Autopilot()
