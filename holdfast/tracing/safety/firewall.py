@@ -192,26 +192,28 @@ class Lane:
             self._rouse()
 
     def _rouse(self) -> None:
-        if self._thread is None:
-            self._start()
+        if self._thread is None and not self._start():
+            return
         self._is_awake = True
         self._wake.set()
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
+        """Have the thread; False where none is to be had: whoever sends the next item tries again."""
         with self._starting:
             if self._thread is not None:
-                return
+                return True
             thread = threading.Thread(target=self._work, name=f"holdfast-{self.name}", daemon=True)
             try:
                 thread.start()
-            except RuntimeError:  # the interpreter is shutting down: nothing can leave any more
-                self._is_closed = True
-                return
+            except RuntimeError:
+                self._is_closed = not threading.main_thread().is_alive()  # the interpreter is shutting down: nothing can leave any more
+                return False
             self._thread = thread
         if self is _stderr:  # so once in a process
             _look_after_multiprocessing()
         elif _stderr._thread is None:  # at exit, when there may be something to say, Python 3.12 makes no threads
             _stderr._start()
+        return True
 
     def _work(self) -> None:
         while True:

@@ -447,6 +447,24 @@ def test_exit_counts_what_was_lost_before():
     ] == done.stderr.splitlines()
 
 
+def test_where_no_thread_can_be_had_what_waits_leaves_later(monkeypatch):
+    """The system has none for a while: nothing is lost for that, nor is the lane closed for good."""
+    taken = []
+
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    with lane(taken.extend) as line:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            line.send(1)
+            line.send(2)
+        line.send(3)
+
+        assert line.flush(30.0)
+        assert ([1, 2, 3], []) == (taken, line.said)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 def test_a_forked_child_starts_afresh():
     """It writes its own items, not those its parent had queued, and the parent's are written once."""
