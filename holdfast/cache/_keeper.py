@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from holdfast import _evidence, clock
 from holdfast.cache._notes import StoreNotes
-from holdfast.cache._trouble import Trouble
+from holdfast.cache._trouble import Trouble, judge
 from holdfast.values import forks
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ class KeptStore:
             return Store(self.path, self.size_limit, self._swept)
         except Trouble as trouble:
             return trouble
+        except OSError as error:  # from reading the module: too many files are open, say
+            return judge(error, self.path)
         except ImportError as error:  # a Python without sqlite3, or without fcntl as on Windows
             return Trouble("refused", f"the disk cache needs the module {error.name}, which this Python does not have")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -303,6 +304,27 @@ def test_a_python_without_sqlite_has_no_disk_cache(open_cache, codec, key, notes
 
     assert ["refused"] == [reason for reason, _ in said]
     assert "the disk cache needs the module holdfast.cache._store, which this Python does not have" in said[0][1]
+    assert cache.set(key, 1, codec, ttl=60) is not None
+
+
+class NoMoreFiles:
+    """Finds modules for a process that has as many files open as it may."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name == "holdfast.cache._store":
+            raise OSError(errno.EMFILE, "Too many open files")
+
+
+def test_a_process_with_too_many_open_files_does_without_the_disk(open_cache, codec, key, reasons, clock, monkeypatch):
+    """Also where it first asks the cache then, and has yet to read what opens it."""
+    cache = open_cache()
+    with monkeypatch.context() as patched:
+        patched.delitem(sys.modules, "holdfast.cache._store", raising=False)
+        patched.setattr(sys, "meta_path", [NoMoreFiles(), *sys.meta_path])
+        assert (None, None) == (cache.get(key, codec), cache.set(key, 1, codec, ttl=60))
+    clock.advance(_keeper.REST)
+
+    assert ["io"] == reasons()
     assert cache.set(key, 1, codec, ttl=60) is not None
 
 
