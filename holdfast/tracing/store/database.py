@@ -124,6 +124,7 @@ class TraceStore:
         self._until_prune = 0
         self._rows_per_run = ROWS_BETWEEN_PRUNES // max(1, keep_runs // _SLACK)
         self._has_complained = False
+        self._identity: tuple[int, int] | None = None  # of the file that is being written; None where none is open
         self._is_in_our_place = path is None and not os.environ.get(_VARIABLE)
 
     @property
@@ -256,6 +257,7 @@ class TraceStore:
         """Close the file; the store may be used again."""
         self._writer.close()
         self._reader.close()
+        self._identity = None
 
     def _write_or_repair(self, rows: Sequence[SpanRow]) -> None:
         try:
@@ -288,6 +290,9 @@ class TraceStore:
     def _write(self, rows: Sequence[SpanRow]) -> None:
         if self._until_prune <= 0 and (warning := version_warning()):  # before the first write only: pruning sets it again
             events.note("holdfast.traces.sqlite", events.DEBUG, warning)
+        found = _identity(self.path)
+        if self._identity not in {None, found}:  # somebody deleted or replaced the file under us, which SQLite would not notice
+            self.close()
         with self._writer.transaction() as connection:
             rows = with_left_open(connection, rows)
             runs = entries(rows)
@@ -297,6 +302,7 @@ class TraceStore:
             if self._until_prune <= 0:
                 self._until_prune = ROWS_BETWEEN_PRUNES
                 prune(connection, keep_runs=self._keep_runs, max_age_ns=self._max_age_ns, now_ns=clock.current.time_ns())
+        self._identity = self._identity or found or _identity(self.path)
 
     def _complain(self, error: Exception, lost: int) -> None:
         level = events.DEBUG if self._has_complained else events.WARNING
@@ -332,6 +338,6 @@ def _insert(connection: Connection, statement: str, rows: list[tuple[Any, ...]])
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         info = path.stat()
-    except FileNotFoundError:
+    except OSError:
         return None
     return info.st_dev, info.st_ino

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -607,6 +608,20 @@ def test_a_file_that_another_process_has_replaced_stays(make, path, notes, after
 
     assert second.write(run_rows(2))
     assert {"run-0001", "run-0002"} == set(ids(make().runs()))
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["deleted", "replaced"])
+def test_a_file_that_was_deleted_under_a_program_is_begun_anew(make, path, replaced):
+    """What it writes from then on is in the file that has the name, and not in one that nobody can find."""
+    store = make()
+    store.write(run_rows(1))
+    shutil.rmtree(path.parent)
+    if replaced:
+        make().write(run_rows(2))
+
+    assert store.write(run_rows(3))
+    assert store.write(run_rows(4))
+    assert {"run-0003", "run-0004"} | ({"run-0002"} if replaced else set()) == set(ids(make().runs()))
 
 
 def replaced_by(other, transaction, after):
