@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from holdfast.typing import CacheKey
 
 SIZE = 8
+MOST_SEEDS = 1024
+"""Namespaces whose seeds are kept. A function that is defined anew for each request, around another value, has one each time."""
 
 
 class Hasher:
@@ -33,6 +35,8 @@ class Hasher:
         if seed is None:
             seed = self._salted.copy()
             seed.update(key.namespace.encode("utf-8", "surrogatepass") + b"\0")
+            if len(self._seeds) >= MOST_SEEDS:
+                self._seeds.clear()
             self._seeds[key.namespace] = seed
         salted = seed.copy()
         salted.update(key.digest)

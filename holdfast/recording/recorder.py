@@ -106,6 +106,8 @@ class Recorder:
     def _log_of(self, namespace: str) -> TaskLog:
         task = namespace.rpartition("@")[0]
         log = self._logs.setdefault(task, self._new_log(task))
+        if len(self._logs_by_namespace) >= MOST_TAPS:
+            self._logs_by_namespace.clear()
         self._logs_by_namespace[namespace] = log
         return log
 

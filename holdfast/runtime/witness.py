@@ -23,20 +23,30 @@ Asked = tuple[float, float]
 """When the source was asked: seconds since the epoch, and on the clock that never goes back."""
 
 
-_token = os.urandom(4).hex()
-"""Tells this process from others."""
-_ordinals: defaultdict[str, count[int]] = defaultdict(lambda: count(1))
+MOST_NAMES = 10_000
+"""Tasks whose calls are numbered. A function that is defined anew for each request, around another value, is another one each time."""
+
+
+def _new_numbers() -> tuple[str, defaultdict[str, count[int]]]:
+    return os.urandom(4).hex(), defaultdict(lambda: count(1))
+
+
+_numbers = _new_numbers()
+"""What tells this process from others, and the next number of each task."""
 
 
 def ordinal(namespace: str) -> str:
-    """The next number of a task whose calls are observed, with what tells the process."""
-    return f"{_token}-{next(_ordinals[namespace])}"
+    """The next number of a task whose calls are observed, with what tells the process, which counts as another one after `MOST_NAMES`."""
+    token, numbers = _numbers
+    if len(numbers) >= MOST_NAMES and namespace not in numbers:
+        _begin_anew()
+        token, numbers = _numbers
+    return f"{token}-{next(numbers[namespace])}"
 
 
 def _begin_anew() -> None:
-    global _token  # noqa: PLW0603 - a forked child is another process
-    _token = os.urandom(4).hex()
-    _ordinals.clear()
+    global _numbers  # noqa: PLW0603 - a forked child is another process
+    _numbers = _new_numbers()
 
 
 if hasattr(os, "register_at_fork"):

@@ -9,7 +9,7 @@ from hashlib import blake2b
 import pytest
 
 from holdfast import CachePolicy, DiskCache, resilient
-from holdfast.recording import attendant, hot, store, tails, taps
+from holdfast.recording import attendant, hashes, hot, store, tails, taps
 from holdfast.recording import recorder as recorder_module
 from holdfast.recording.hashes import Hasher
 from holdfast.recording.store import ANSWERS, TIMES
@@ -475,3 +475,23 @@ def test_where_no_thread_can_be_had_calls_go_on_and_ask_for_one_again(cache, fet
 
     assert attendant._watch._thread.is_alive()
     assert 2 == evidence().counts().fills
+
+
+def test_a_function_made_anew_all_the_time_leaves_nothing_behind(cache, evidence, clock, monkeypatch):
+    """Around another value each time it has another fingerprint, and is one task all the same."""
+    monkeypatch.setattr(recorder_module, "MOST_TAPS", 3)
+    monkeypatch.setattr(hashes, "MOST_SEEDS", 3)
+
+    def price(rate: float) -> float:
+        @resilient(retry_policy=(), cache_policy=CachePolicy(ttl="1m"), cache=cache)
+        def of(amount: int) -> float:
+            return amount * rate
+
+        return of(2) + of(2)
+
+    for rate in range(10):
+        assert 4 * rate == price(rate)
+    recorder = cache.witness.recorder
+
+    assert 3 >= max(len(recorder._logs_by_namespace), len(recorder._hasher._seeds))
+    assert (20, 10) == (evidence().counts().gets, evidence().counts().fills)

@@ -6,6 +6,7 @@ import pytest
 
 from holdfast import CachePolicy, InMemoryCache, resilient, task
 from holdfast._evidence import POLICIES_CHANGED
+from holdfast.runtime import witness
 
 
 class Tally:
@@ -149,3 +150,16 @@ def test_a_cache_without_a_witness_needs_none(clock):
         return "rain"
 
     assert ["rain", "rain"] == [fetch(), fetch()]
+
+
+def test_a_function_made_anew_all_the_time_leaves_no_numbers_behind(monkeypatch):
+    """Beyond so many tasks the process counts as another one, whose calls are numbered from 1."""
+    monkeypatch.setattr(witness, "MOST_NAMES", 3)
+    monkeypatch.setattr(witness, "_numbers", witness._new_numbers())
+    told = [witness.ordinal(name).partition("-") for name in ("a", "b", "c", "a", "d", "a", "d")]
+    tokens = [token for token, _, _ in told]
+
+    assert ["1", "1", "1", "2", "1", "1", "2"] == [number for _, _, number in told]
+    assert [1, 1] == [len(set(tokens[:4])), len(set(tokens[4:]))]
+    assert 2 == len(set(tokens))
+    assert 2 == len(witness._numbers[1])
