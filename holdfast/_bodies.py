@@ -10,13 +10,14 @@ from holdfast._frames import trims
 from holdfast._journals import NO_INPUT
 from holdfast._lookalikes import langgraphs
 from holdfast._plans import build_plan
-from holdfast._runs import address, plain_input
+from holdfast._runs import address, handed_on, plain_input
 from holdfast._settings import Settings
 from holdfast.cache.default import check_cache
 from holdfast.errors import PolicyError
 from holdfast.runtime import _ports, steps
 from holdfast.runtime.context import here, scope_for
 from holdfast.runtime.ending import result_of
+from holdfast.runtime.handed import handed_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,8 +111,9 @@ def around(options: Options) -> Scope | None:
     scope = here()
     if scope is None or scope.run.journal is None or scope.run.is_over or options.thread_id is not None or options.run_id is not None:
         return None
-    configurable: Any = (options.config or {}).get("configurable") or {}
-    return None if isinstance(configurable, dict) and ("thread_id" in configurable or "checkpoint_id" in configurable) else scope
+    named = address(options.config, None)
+    is_own = "thread_id" in named.configurable or "checkpoint_id" in named.configurable or "run_id" in named.config
+    return None if is_own else scope
 
 
 def as_step(plan: Plan) -> Plan:
@@ -129,11 +131,12 @@ def as_step(plan: Plan) -> Plan:
     return plan.replace(fn=body_async if plan.is_async else body_sync)
 
 
-def nested(scope: Scope, settings: Settings, plan: Plan, input: Any) -> TaskFuture[Any]:
+def nested(scope: Scope, settings: Settings, plan: Plan, input: Any, options: Options) -> TaskFuture[Any]:
     """Make an entrypoint a step of ``scope``: ``plan`` is what `as_step` made of it. What `Task.invoke` runs is a step as it is."""
     if settings.single is not None:
         return steps.submit(scope, settings.single, *input)
-    return steps.submit(scope, plan, () if input is NO_INPUT else (plain_input(input),), {})
+    handed = handed_on(settings, options, address(options.config, None), handed_in(scope))
+    return steps.submit(scope, plan, () if input is NO_INPUT else (plain_input(input),), {}, handed=handed)
 
 
 def batch_configs(settings: Settings, inputs: Sequence[Any], config: Config | Sequence[Config] | None) -> list[Config | None]:

@@ -120,7 +120,7 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         options = Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait)
         scope = around(options)
         if scope is not None:
-            return nested(scope, self._settings, self._step, input).result()  # type: ignore[no-any-return]
+            return nested(scope, self._settings, self._step, input, options).result()  # type: ignore[no-any-return]
         return self._invoke(self._prepare(input, options))  # type: ignore[no-any-return]
 
     @trims
@@ -138,7 +138,7 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         options = Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait)
         scope = around(options)
         if scope is not None:
-            return await nested(scope, self._settings, self._step, input)  # type: ignore[no-any-return]
+            return await nested(scope, self._settings, self._step, input, options)  # type: ignore[no-any-return]
         return await self._ainvoke(await self._open(input, options))  # type: ignore[no-any-return]
 
     def _prepare(self, input: Any, options: Options, *, is_async: bool = False) -> Prepared:

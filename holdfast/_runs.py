@@ -15,6 +15,7 @@ from holdfast._ownership import POLL_SECONDS
 from holdfast.errors import PolicyError, ThreadBusyError
 from holdfast.policies.duration import seconds
 from holdfast.runtime import _ports, lookup
+from holdfast.runtime.handed import Handed, around_here, inner_config
 from holdfast.runtime.inject import fill
 from holdfast.runtime.interrupt import Command
 from holdfast.runtime.run import Run
@@ -124,15 +125,30 @@ def open_run(settings: Settings, input: Any, options: Options) -> Prepared:
     )
     limit = check_concurrency(config["max_concurrency"]) if "max_concurrency" in config else settings.max_concurrency
     run = Run(facts, cache=settings.open_cache, max_concurrency=limit)
-    run.config = {**config, "configurable": {**here.configurable, "thread_id": thread, "run_id": request.run_id}}
-    run.store, run.context = settings.store, options.context
-    if settings.context_schema is not None:
-        run.context = _as_context(settings.context_schema, options.context)
+    around, configurable = around_here(), here.configurable
+    if around is None:
+        run.store, run.context = settings.store, _context_of(settings, options)
+    else:
+        own = handed_on(settings, options, here, around)
+        run.cache, run.store, run.context = own.cache, own.store, own.context
+        config, configurable = own.config, own.config["configurable"]
+    run.config = {**config, "configurable": {**configurable, "thread_id": thread, "run_id": request.run_id}}
     if settings.checkpointer is None:
         if request.checkpoint_id is not None:
             raise _no_checkpoints(plan, request.checkpoint_id)
         return Prepared(run, _body_call(settings, run, plain_input(input)))
     return _open_durable(settings, run, settings.checkpointer, request)
+
+
+def handed_on(settings: Settings, options: Options, address: Address, around: Handed | Run) -> Handed:
+    """What the bodies of an entrypoint get that is invoked in a run: what it was given, and where it was given nothing, what is handed out around it."""
+    context = _context_of(settings, options)
+    return Handed(
+        config=inner_config(around.config, address.config),
+        context=around.context if context is None else context,
+        store=around.store if settings.store is None else settings.store,
+        cache=around.cache if settings.cache is None else settings.open_cache,
+    )
 
 
 def _open_durable(settings: Settings, run: Run, saver: Checkpointer, request: Request) -> Prepared:
@@ -232,7 +248,7 @@ def _body_call(settings: Settings, run: Run, given: Any) -> Call:
     if call.observer is not None:
         run.facts.names, run.facts.arguments = call.shown(values)
     if plan.cache is not None:
-        call.cache = settings.open_cache()
+        call.cache = run.cache()
         lookup.assign_key(call)
     return call
 
@@ -246,8 +262,9 @@ def _bind(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[An
         raise
 
 
-def _as_context(schema: type, context: Any) -> Any:
-    return schema(**context) if isinstance(context, dict) else context
+def _context_of(settings: Settings, options: Options) -> Any:
+    schema, context = settings.context_schema, options.context
+    return schema(**context) if schema is not None and isinstance(context, dict) else context
 
 
 def _one_of(what: str, given: Any, config: dict[str, Any], written: str) -> str | None:

@@ -27,6 +27,7 @@ from holdfast.errors import (
 )
 from holdfast.runtime import steps
 from holdfast.runtime.context import scope_for
+from holdfast.runtime.handed import handed_in
 from holdfast.runtime.interrupt import Command
 from holdfast.runtime.run import has_room
 from holdfast.runtime.stream import INTERRUPT, nodes_around
@@ -56,7 +57,7 @@ class Body:
         self._scope = scope_for(parts.name)
         self._journal = self._scope.run.journal
         self._kept = None if self._journal is None else Kept(self._scope.step, self._journal.recorded, parts.codec, self._claim)
-        self._limit = _limit(self._scope.run.config)
+        self._limit = _limit(handed_in(self._scope).config)
         sink = self._scope.run.sink
         self._is_heard = sink is not None and (self._scope.call.is_body or sink.shows_inner)
         self._has_room = not parts.is_async and has_room()

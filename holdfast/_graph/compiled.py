@@ -136,7 +136,7 @@ class CompiledStateGraph(GraphStates, Entrypoint[dict[str, Any]]):
         options = self._options(given, interrupt_before, interrupt_after, durability)
         scope = around(options)
         if scope is not None:
-            return self._parts.output(nested(scope, self._settings, self._step, self._start(input, options)).result().values)
+            return self._parts.output(nested(scope, self._settings, self._step, self._start(input, options), options).result().values)
         return self._invoke(self._prepare(input, options))
 
     @trims
@@ -158,7 +158,7 @@ class CompiledStateGraph(GraphStates, Entrypoint[dict[str, Any]]):
         options = self._options(given, interrupt_before, interrupt_after, durability)
         scope = around(options)
         if scope is not None:
-            return self._parts.output((await nested(scope, self._settings, self._twin._step, self._start(input, options))).values)  # noqa: SLF001 - its own
+            return self._parts.output((await nested(scope, self._settings, self._twin._step, self._start(input, options), options)).values)  # noqa: SLF001 - its own
         return await self._ainvoke(await self._open(input, options))
 
     @trims

@@ -283,8 +283,10 @@ class Route:
 
     def _arguments(self, values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         state = self._schema.build(values)
-        injected = fill(self._plan, (state,), {}, scope_for(self._node).run)[1] if self._plan.injected else {}
-        return state, injected
+        if not self._plan.injected:
+            return state, {}
+        scope = scope_for(self._node)
+        return state, fill(self._plan, (state,), {}, scope.run, scope.call.handed)[1]
 
     def follow(self, values: dict[str, Any]) -> tuple[Any, ...]:
         """Where it leads."""

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from holdfast.runtime.flight import Landed
+    from holdfast.runtime.handed import Handed
     from holdfast.typing import CacheKey, Entry
 
 MOST = 128
@@ -71,6 +72,7 @@ class Behind:
         self.waiting = int(is_asked_for)
         plan = call.plan if call.plan.cache_mode == USE else call.plan.replace(cache_mode=USE)
         self._plan, self._args, self._run, self._cache = plan, call.args, call.run, call.cache
+        self._handed = call.run if call.handed is None else call.handed
         self._kwargs = {name: value for name, value in call.kwargs.items() if name not in call.plan.injected}
         self._facts = call.facts
         self._entry = entry
@@ -164,7 +166,7 @@ class Behind:
         return context
 
     def _call(self) -> Call:
-        plan, kwargs, around = self._plan, self._kwargs, self._run
+        plan, kwargs, around = self._plan, self._kwargs, self._handed
         run = None
         if around is not None:
             run = _run_like(around, plan.name, plan.function)
@@ -255,8 +257,8 @@ def tell_followed(call: Call) -> None:
         listener.call_followed(call.facts)
 
 
-def _run_like(around: Run, name: str, function: str) -> Run:
-    """A run for one call behind the back of a call of ``around``."""
+def _run_like(around: Handed | Run, name: str, function: str) -> Run:
+    """A run for one call behind the back of a call that was handed what ``around`` hands out."""
     run_id = uuid7(clock.current.time_ns())
     run = Run(events.RunFacts(run_id=run_id, thread_id=run_id, name=name, function=function, started_ns=0), cache=around.cache)
     run.is_silent = True

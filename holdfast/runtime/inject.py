@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 from holdfast.errors import TaskContextError
 from holdfast.runtime.context import here
+from holdfast.runtime.handed import handed_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar  # type checkers know it; nobody else needs it
 
     from holdfast.policies.plan import Plan
+    from holdfast.runtime.context import Scope
+    from holdfast.runtime.handed import Handed
     from holdfast.runtime.run import Run
 
     C = TypeVar("C", default=Any)
@@ -109,45 +112,48 @@ def left_empty(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
     return plan.given(_own(passed, None)), {**left, **kwargs}
 
 
-def fill(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run) -> tuple[Plan, dict[str, Any]]:
-    """The plan of this call, and its ``kwargs`` with the injected parameters that the caller left out."""
+def fill(
+    plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run, handed: Handed | Run | None = None
+) -> tuple[Plan, dict[str, Any]]:
+    """The plan of this call, and its ``kwargs`` with the injected parameters that the caller left out; ``handed`` is what they get, None: the run's."""
+    handed = run if handed is None else handed
     passed = plan.passing(args, kwargs)
     filled = dict(kwargs)
     for name in plan.injected:
         if name in passed:
             continue
-        if name == "previous" and run.previous is None:
+        if name == "previous" and handed.previous is None:
             if name in plan.required:
                 filled[name] = None
             continue  # a default of the function's own is kept
-        filled[name] = _value(name, run)
-    return plan.given(_own(passed, run)), filled
+        filled[name] = _value(name, run, handed)
+    return plan.given(_own(passed, handed)), filled
 
 
-def _own(passed: dict[str, Any], run: Run | None) -> frozenset[str]:
+def _own(passed: dict[str, Any], handed: Handed | Run | None) -> frozenset[str]:
     """The parameters that got a value of the caller's own."""
-    config = None if run is None else run.config
+    config = None if handed is None else handed.config
     return frozenset(
         name for name, value in passed.items() if not (isinstance(value, (Runtime, _Writer)) or (name == "config" and value is config))
     )
 
 
-def _value(name: str, run: Run) -> Any:
+def _value(name: str, run: Run, handed: Handed | Run) -> Any:
     if name == "config":
-        return run.config
+        return handed.config
     if name == "writer":
         return writer_of(run)
     if name == "store":
-        return run.store
+        return handed.store
     if name == "previous":
-        return run.previous
+        return handed.previous
     return Runtime(
         run_id=run.facts.run_id,
         thread_id=run.facts.thread_id,
-        context=run.context,
-        store=run.store,
+        context=handed.context,
+        store=handed.store,
         stream_writer=writer_of(run),
-        previous=run.previous,
+        previous=handed.previous,
     )
 
 
@@ -170,7 +176,7 @@ def get_stream_writer() -> StreamWriter:
     Raises:
         TaskContextError: Called outside a run.
     """
-    return writer_of(_run("get_stream_writer"))
+    return writer_of(_scope("get_stream_writer").run)
 
 
 def get_config() -> dict[str, Any]:
@@ -179,12 +185,12 @@ def get_config() -> dict[str, Any]:
     Raises:
         TaskContextError: Called outside a run.
     """
-    return _run("get_config").config
+    return handed_in(_scope("get_config")).config
 
 
-def _run(what: str) -> Run:
+def _scope(what: str) -> Scope:
     scope = here()
     if scope is None:
         msg = f"{what}() was called outside a run; call it in an @entrypoint or a @task while it runs"
         raise TaskContextError(msg)
-    return scope.run
+    return scope

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from holdfast.runtime.context import Scope
     from holdfast.runtime.dispatch import Slots, Unlimited
     from holdfast.runtime.future import TaskFuture
+    from holdfast.runtime.handed import Handed
     from holdfast.runtime.run import Run
     from holdfast.runtime.turns import Turn
     from holdfast.typing import Cache, CacheKey, Entry, StepId
@@ -50,6 +51,7 @@ class Call:
         turn: Its turn at computing its key among other processes; None unless it had to ask.
         future: What the caller holds; None for ``@resilient`` and bodies.
         context: The caller's context variables, copied; the body runs in them.
+        handed: What its body is handed, and the calls made there, in an entrypoint that is a step of another one's run; None: the run's.
         slots: Where its slot comes from; None when it needs none.
         has_slot: Whether it holds one now.
         is_cancelled: Whether its async body was told to stop, which takes a moment.
@@ -82,6 +84,7 @@ class Call:
         "frees_thread",
         "freshness",
         "future",
+        "handed",
         "has_slot",
         "history",
         "is_behind",
@@ -132,6 +135,7 @@ class Call:
         self.turn: Turn | None = None
         self.future: TaskFuture[Any] | None = None
         self.context: Context | None = None
+        self.handed: Handed | None = None if parent is None else parent.call.handed
         self.slots: Slots | Unlimited | None = None
         self.has_slot = False
         self.is_body = self.is_cancelled = False

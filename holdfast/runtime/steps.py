@@ -16,15 +16,24 @@ from holdfast.runtime.state import Call
 if TYPE_CHECKING:
     from holdfast.policies.plan import Plan
     from holdfast.runtime.context import Scope
+    from holdfast.runtime.handed import Handed
     from holdfast.runtime.journal import Journal
     from holdfast.runtime.run import Run
 
 
 def submit(
-    scope: Scope, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], step_key: str = "", *, is_alone: bool = False
+    scope: Scope,
+    plan: Plan,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    step_key: str = "",
+    *,
+    is_alone: bool = False,
+    handed: Handed | None = None,
 ) -> TaskFuture[Any]:
     """Make a call of a task from ``scope`` and return its future at once.
 
+    ``handed`` is what its body and the calls made there get in place of what is handed out in ``scope``.
     With ``is_alone`` the body does nothing until this call has ended, and `holdfast.runtime.run.has_room`: a sync one then runs right here, and
     no thread is woken.
 
@@ -38,9 +47,11 @@ def submit(
         once.refuse_unrecorded(plan)
     scope.call.release_slot()
     if plan.injected:
-        plan, kwargs = fill(plan, args, kwargs, run)
+        plan, kwargs = fill(plan, args, kwargs, run, scope.call.handed if handed is None else handed)
     values = None if plan.is_node else plan.bind(*args, **kwargs)  # a graph has seen to it that what it gives its nodes fits
     call = Call(plan, args, kwargs, run, scope)
+    if handed is not None:
+        call.handed = handed
     call.observe(values=values)
     if run.journal is None:
         return _look_or_start(call, run, is_alone=is_alone)
@@ -54,7 +65,7 @@ def submit(
 
 def _look_or_start(call: Call, run: Run, *, is_alone: bool) -> TaskFuture[Any]:
     if call.plan.cache is not None:
-        call.cache = run.cache()
+        call.cache = (run if call.handed is None else call.handed).cache()
         lookup.assign_key(call)
         if run.journal is None:  # with one, a hit is a step like any other, and to be recorded before it is seen
             entry = lookup.peek(call)
