@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from concurrent.futures import wait
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,12 @@ from holdfast._plans import build_plan
 from holdfast._runs import address, handed_on, plain_input
 from holdfast._settings import Settings
 from holdfast.cache.default import check_cache
-from holdfast.errors import PolicyError
+from holdfast.errors import PolicyError, RunInterrupted
 from holdfast.runtime import _ports, steps
 from holdfast.runtime.context import here, scope_for
 from holdfast.runtime.ending import result_of
 from holdfast.runtime.handed import handed_in
+from holdfast.runtime.loops import running_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,6 +139,38 @@ def nested(scope: Scope, settings: Settings, plan: Plan, input: Any, options: Op
         return steps.submit(scope, settings.single, *input)
     handed = handed_on(settings, options, address(options.config, None), handed_in(scope))
     return steps.submit(scope, plan, () if input is NO_INPUT else (plain_input(input),), {}, handed=handed)
+
+
+def refuse_to_block(scope: Scope, name: str, method: str) -> None:
+    """Refuse a sync ``invoke`` or ``batch`` in the async body of a run of which it would be a step: that step may need the very loop that would wait.
+
+    Raises:
+        RuntimeError: That is what is tried.
+    """
+    if scope.call.plan.is_async and running_loop() is not None:
+        msg = f"{name}.{method}() would block the event loop of the run that it is a step of: write `await {name}.a{method}(...)`"
+        raise RuntimeError(msg)
+
+
+def collected(futures: Sequence[TaskFuture[Any]], output: Callable[[Any], Any], *, return_exceptions: bool) -> list[Any]:
+    """``output`` of what the steps of a batch have come to, once all have ended; with ``return_exceptions`` a failed one's error in its place.
+
+    Raises:
+        RunInterrupted: One of them waits for an answer, and so does the body around it.
+        Exception: The first failed one's error.
+    """
+    wait(futures)
+    errors = [future.exception() for future in futures]
+    raise_first(errors, return_exceptions=return_exceptions)
+    return [output(future.result()) if error is None else error for future, error in zip(futures, errors, strict=True)]
+
+
+def raise_first(outcomes: Sequence[Any], *, return_exceptions: bool) -> None:
+    """Raise the first error among the outcomes of a batch; with ``return_exceptions`` only what is no failure: a question that waits."""
+    kind = RunInterrupted if return_exceptions else BaseException
+    first = next((each for each in outcomes if isinstance(each, kind)), None)
+    if first is not None:
+        raise first
 
 
 def batch_configs(settings: Settings, inputs: Sequence[Any], config: Config | Sequence[Config] | None) -> list[Config | None]:

@@ -13,7 +13,10 @@ from holdfast._bodies import (
     batch_configs,
     check_parameters,
     check_stores,
+    collected,
     nested,
+    raise_first,
+    refuse_to_block,
     resolving,
     single_settings,
 )
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
     from holdfast._plans import Retries, Seconds, Timeout
     from holdfast.policies import CachePolicy
     from holdfast.policies.plan import Plan
+    from holdfast.runtime.context import Scope
+    from holdfast.runtime.future import TaskFuture
     from holdfast.runtime.run import Run
     from holdfast.typing import Cache
 
@@ -120,7 +125,8 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         options = Options(config=config, thread_id=thread_id, context=context, run_id=run_id, wait=wait)
         scope = around(options)
         if scope is not None:
-            return nested(scope, self._settings, self._step, input, options).result()  # type: ignore[no-any-return]
+            refuse_to_block(scope, self.plan.name, "invoke")
+            return self._output(self._submit(scope, input, options).result())  # type: ignore[no-any-return]
         return self._invoke(self._prepare(input, options))  # type: ignore[no-any-return]
 
     @trims
@@ -140,6 +146,14 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         if scope is not None:
             return await nested(scope, self._settings, self._step, input, options)  # type: ignore[no-any-return]
         return await self._ainvoke(await self._open(input, options))  # type: ignore[no-any-return]
+
+    def _submit(self, scope: Scope, input: Any, options: Options) -> TaskFuture[Any]:
+        """Make it a step of the run that ``scope`` is in."""
+        return nested(scope, self._settings, self._step, input, options)
+
+    def _output(self, value: Any) -> Any:
+        """What the caller gets of what such a step came to."""
+        return value
 
     def _prepare(self, input: Any, options: Options, *, is_async: bool = False) -> Prepared:
         """Open a run, for sync or for async code."""
@@ -196,11 +210,18 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
             Exception: The first failed run's error, when all have ended.
         """
         configs = batch_configs(self._settings, inputs, config)
+        futures = self._as_steps(inputs, configs)
+        if futures is not None:
+            return collected(futures, self._output, return_exceptions=return_exceptions)
         opened: list[Run] = []
         blocked = running_loop()
 
         def invoke(item: Any, each: Config | None) -> R:
-            prepared = self._prepare(item, Options(config=each))
+            options = Options(config=each)
+            scope = around(options)
+            if scope is not None:  # beside others that have threads of their own
+                return self._output(self._submit(scope, item, options).result())  # type: ignore[no-any-return]
+            prepared = self._prepare(item, options)
             opened.append(prepared.run)
             prepared.run.avoid(blocked)
             return self._invoke(prepared)  # type: ignore[no-any-return]
@@ -212,6 +233,17 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         jobs = [functools.partial(invoke, item, each) for item, each in zip(inputs, configs, strict=True)]
         return threads.all_on_threads(jobs, stop=stop, return_exceptions=return_exceptions)
 
+    def _as_steps(self, inputs: Sequence[Any], configs: Sequence[Config | None]) -> list[TaskFuture[Any]] | None:
+        """A batch as steps of the run around it, in the order of the inputs; None where any of them is a run of its own."""
+        options = [Options(config=each) for each in configs]
+        scopes = [scope for scope in map(around, options) if scope is not None]
+        if not scopes:
+            return None
+        refuse_to_block(scopes[0], self.plan.name, "batch")
+        if len(scopes) < len(options):
+            return None
+        return [self._submit(*each) for each in zip(scopes, inputs, options, strict=True)]
+
     @trims
     async def abatch(
         self, inputs: Sequence[Any], config: Config | Sequence[Config] | None = None, *, return_exceptions: bool = False
@@ -222,9 +254,7 @@ class Entrypoint(ByReference, States, Resolvable, Generic[R]):
         configs = batch_configs(self._settings, inputs, config)
         runs = [self.ainvoke(item, each) for item, each in zip(inputs, configs, strict=True)]
         results: list[Any] = list(await asyncio.gather(*runs, return_exceptions=True))
-        first = next((result for result in results if isinstance(result, BaseException)), None)
-        if first is not None and not return_exceptions:
-            raise first  # not before the others have ended, too
+        raise_first(results, return_exceptions=return_exceptions)  # not before the others have ended, too
         return results
 
     @trims

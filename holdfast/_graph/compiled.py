@@ -6,7 +6,7 @@ import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from holdfast._bodies import around, nested
+from holdfast._bodies import around, nested, refuse_to_block
 from holdfast._entrypoint import Entrypoint
 from holdfast._frames import trims
 from holdfast._graph.body import body_async, body_sync, node_of
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from holdfast._plans import Seconds
     from holdfast._runs import Config, Prepared
     from holdfast.policies.plan import Plan
+    from holdfast.runtime.context import Scope
+    from holdfast.runtime.future import TaskFuture
     from holdfast.typing import Cache
 
 DURABILITIES = ("sync", "async", "exit")
@@ -136,7 +138,8 @@ class CompiledStateGraph(GraphStates, Entrypoint[dict[str, Any]]):
         options = self._options(given, interrupt_before, interrupt_after, durability)
         scope = around(options)
         if scope is not None:
-            return self._parts.output(nested(scope, self._settings, self._step, self._start(input, options), options).result().values)
+            refuse_to_block(scope, self.plan.name, "invoke")
+            return self._output(self._submit(scope, input, options).result())
         return self._invoke(self._prepare(input, options))
 
     @trims
@@ -158,7 +161,7 @@ class CompiledStateGraph(GraphStates, Entrypoint[dict[str, Any]]):
         options = self._options(given, interrupt_before, interrupt_after, durability)
         scope = around(options)
         if scope is not None:
-            return self._parts.output((await nested(scope, self._settings, self._twin._step, self._start(input, options), options)).values)  # noqa: SLF001 - its own
+            return self._output(await nested(scope, self._settings, self._twin._step, self._start(input, options), options))  # noqa: SLF001 - its own
         return await self._ainvoke(await self._open(input, options))
 
     @trims
@@ -264,6 +267,12 @@ class CompiledStateGraph(GraphStates, Entrypoint[dict[str, Any]]):
         else:
             start.before, start.after = self._before, self._after
         return start
+
+    def _submit(self, scope: Scope, input: Any, options: Options) -> TaskFuture[Any]:
+        return nested(scope, self._settings, self._step, self._start(input, options), options)
+
+    def _output(self, value: Ended) -> dict[str, Any]:
+        return self._parts.output(value.values)
 
     def _prepare(self, input: Any, options: Options, *, is_async: bool = False) -> Prepared:
         settings = self._twin._settings if is_async else self._settings  # noqa: SLF001 - its own
