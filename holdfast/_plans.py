@@ -204,7 +204,11 @@ def is_async_callable(fn: Callable[..., Any]) -> bool:
 def function_name(fn: Any) -> str:
     """Module and qualified name."""
     named = _named(fn)
-    return f"{named.__module__}.{named.__qualname__}"
+    return f"{_module_of(named)}.{named.__qualname__}"
+
+
+def _module_of(named: Any) -> str:
+    return getattr(named, "__module__", None) or "builtins"  # str.upper has none, and that of [].append is None
 
 
 def _named(fn: Any) -> Any:
@@ -217,7 +221,7 @@ def _named(fn: Any) -> Any:
 def check_name(name: str | None, fn: Any) -> str:
     """The task's name: as given, else the function's qualified name without the places it is nested in."""
     if name is None:
-        return function_name(fn).rsplit("<locals>.", 1)[-1].removeprefix(f"{_named(fn).__module__}.") or "task"
+        return function_name(fn).rsplit("<locals>.", 1)[-1].removeprefix(f"{_module_of(_named(fn))}.") or "task"
     if not isinstance(name, str) or not name.strip() or "\n" in name or any("\ud800" <= c <= "\udfff" for c in name):
         msg = f"name={name!r}: give a non-empty text on one line, without lone surrogates"
         raise PolicyError(msg)

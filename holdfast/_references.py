@@ -21,7 +21,10 @@ class ByReference:
         Raises:
             PicklingError: Something else has that name, or nothing has.
         """
-        module, name = self.func.__module__, getattr(self.func, "__qualname__", type(self.func).__qualname__)
+        module, name = (
+            getattr(self.func, "__module__", None) or "builtins",
+            getattr(self.func, "__qualname__", type(self.func).__qualname__),
+        )
         if _found(module, name) is not self:
             import pickle  # here it is loaded; `import holdfast` need not
 

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures as cf
 import contextvars
 import functools
+import pickle
 import re
 import threading
 import time
@@ -264,6 +265,21 @@ def test_methods_partials_and_callables_are_tasks() -> None:
 
     assert [6, 20, 2] == main.invoke()
     assert 6 == Shop(3).price.invoke(2)
+
+
+@pytest.mark.parametrize("function", [str.upper, functools.partial(str.upper)], ids=["method", "partial"])
+def test_a_method_of_a_builtin_class_is_a_task(function) -> None:
+    """Python says of it in which class it is, and not in which module."""
+    upper = task(function, cache_policy=CachePolicy(ttl="1h"))
+
+    @entrypoint(InMemorySaver())
+    def main(text: str) -> str:
+        return upper(text).result()
+
+    assert "OSLO" == main.invoke("Oslo")
+    assert "<Task str.upper:" in repr(upper)
+    with pytest.raises(pickle.PicklingError, match="is not this very task"):
+        pickle.dumps(upper)
 
 
 def test_the_function_keeps_its_name() -> None:
