@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-_OURS = frozenset({"CachePolicy", "Command", "InMemorySaver", "RetryPolicy", "Send", "SqliteSaver", "TimeoutPolicy"})
+import re
+
+_OURS = frozenset({"CachePolicy", "Command", "InMemoryCache", "InMemorySaver", "RetryPolicy", "Send", "SqliteSaver", "TimeoutPolicy"})
+_OF_KIND = {"Saver": "SqliteSaver", "Cache": "DiskCache"}
+"""What of ours does the work of classes that we have no namesake of, by the last word of their names."""
 
 
 def langgraphs(value: object) -> str:
@@ -18,5 +22,5 @@ def langgraphs(value: object) -> str:
     if cls.__module__.partition(".")[0] != "langgraph":
         return ""
     name = cls.__name__.removeprefix("Async")
-    meant = "InMemorySaver" if name == "MemorySaver" else name if name in _OURS else "SqliteSaver" if name.endswith("Saver") else ""
+    meant = "InMemorySaver" if name == "MemorySaver" else name if name in _OURS else _OF_KIND.get(re.sub(r".*(?=[A-Z])", "", name), "")
     return f"LangGraph's {cls.__name__}" + (f": take holdfast's, from holdfast import {meant}" if meant else "")

@@ -65,6 +65,11 @@ _OF_RUNS = {
     "checkpointer": "what a task has done is kept by its run: write @entrypoint(checkpointer=...)",
 }
 """What is asked of a task, and belongs to the run that it is a part of."""
+_OF_ATTEMPTS = {
+    "idle_timeout": "an attempt is limited as a whole: write TimeoutPolicy(run_timeout=...)",
+    "refresh_on": "an attempt is limited as a whole: write TimeoutPolicy(run_timeout=...)",
+}
+"""What LangGraph's `TimeoutPolicy` has beside the limit of an attempt."""
 _PLAIN = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
 
 
@@ -94,8 +99,8 @@ def misfit(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, A
 
 
 def _unknown(subject: str, name: str, names: list[str]) -> str:
-    elsewhere = _ELSEWHERE.get(name) if subject.startswith("Entrypoint.") else _OF_RUNS.get(name) if subject == "task" else None
-    return f"{subject} has no option {name!r}: {elsewhere or _ours(name, names) or _inside(name, names) or _alike(name, names)}"
+    elsewhere = _ELSEWHERE if subject.startswith("Entrypoint.") else {"task": _OF_RUNS, "TimeoutPolicy": _OF_ATTEMPTS}.get(subject, {})
+    return f"{subject} has no option {name!r}: {elsewhere.get(name) or _ours(name, names) or _inside(name, names) or _alike(name, names)}"
 
 
 def _ours(name: str, names: list[str]) -> str | None:

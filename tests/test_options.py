@@ -71,6 +71,11 @@ def refused(make, *args, **options):
         (tracing.configure, "end_point", "configure has no option 'end_point': did you mean 'endpoint'?"),
         (DiskCache, "sizelimit", "DiskCache has no option 'sizelimit': did you mean 'size_limit'?"),
         (InMemoryCache, "entries", "InMemoryCache has no option 'entries': did you mean 'max_entries'?"),
+        (
+            TimeoutPolicy,
+            "idle_timeout",
+            "TimeoutPolicy has no option 'idle_timeout': an attempt is limited as a whole: write TimeoutPolicy(run_timeout=...)",
+        ),
         (TimeoutPolicy, "seconds", "TimeoutPolicy has no option 'seconds': it takes run_timeout"),
         (task, "max_attempts", "task has no option 'max_attempts': write retry_policy=RetryPolicy(max_attempts=...)"),
         (entrypoint, "delay", "entrypoint has no option 'delay': write retry_policy=RetryPolicy(initial_interval=...)"),

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from holdfast._frames import trims
+from holdfast._lookalikes import langgraphs
 from holdfast.errors import PolicyError
 from holdfast.typing import Cache
 
@@ -56,7 +57,8 @@ def check_cache(given: Any) -> None:
         raise PolicyError(f"cache={given.__name__} is the class: give an object of it, e.g. cache={given.__name__}()")
     if given is not None and not isinstance(given, Cache):
         folder = repr(given) if isinstance(given, str) and given else "'my-cache'"
-        raise PolicyError(f"cache={given!r}: give a cache, e.g. DiskCache({folder}) or InMemoryCache()")
+        how = langgraphs(given) or f"give a cache, e.g. DiskCache({folder}) or InMemoryCache()"
+        raise PolicyError(f"cache={given!r}: {how}")
 
 
 def _new_lock() -> None:

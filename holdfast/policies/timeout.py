@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from holdfast._frames import trims
+from holdfast._lookalikes import langgraphs
+from holdfast.errors import PolicyError
 from holdfast.policies.duration import positive_seconds, spoken
 
 if TYPE_CHECKING:
@@ -53,4 +55,7 @@ def as_timeout(value: object) -> TimeoutPolicy | None:
     """
     if value is None or isinstance(value, TimeoutPolicy):
         return value
+    if theirs := langgraphs(value):
+        msg = f"timeout={value!r}: {theirs}"
+        raise PolicyError(msg)
     return TimeoutPolicy(positive_seconds(value, what="timeout", instead="leave it out, or give None, to allow any time"))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TypedDict
 
 import pytest
+from langgraph.cache.memory import InMemoryCache as TheirMemory
 from langgraph.checkpoint.memory import InMemorySaver as TheirSaver
 from langgraph.types import CachePolicy as TheirCache
 from langgraph.types import Command as TheirCommand
 from langgraph.types import RetryPolicy as TheirRetry
 from langgraph.types import Send as TheirSend
+from langgraph.types import TimeoutPolicy as TheirTimeout
 
 from holdfast import START, InMemorySaver, InvalidUpdateError, PolicyError, StateGraph, entrypoint, task
 
@@ -68,3 +70,21 @@ def test_their_policies(options, name):
         graph(**options).compile().invoke({"n": 1})
     with pytest.raises(PolicyError, match=rf"from holdfast import {name}$"):
         task(**options)(lambda: None)
+
+
+def test_their_timeout():
+    """Its `idle_timeout` would be lost."""
+    with pytest.raises(PolicyError, match=r"LangGraph's TimeoutPolicy: take holdfast's, from holdfast import TimeoutPolicy$"):
+        task(timeout=TheirTimeout(idle_timeout=5))(lambda: None)
+
+
+def test_their_cache():
+    """Ours has the same name, as that of the saver. Of what has no namesake, the one that does its work is named."""
+    with pytest.raises(PolicyError, match=r"LangGraph's InMemoryCache: take holdfast's, from holdfast import InMemoryCache$"):
+        entrypoint(cache=TheirMemory())(lambda: None)
+
+    class SqliteCache(TheirMemory):
+        __module__ = "langgraph.cache.sqlite"
+
+    with pytest.raises(PolicyError, match=r"LangGraph's SqliteCache: take holdfast's, from holdfast import DiskCache$"):
+        entrypoint(cache=SqliteCache())(lambda: None)
