@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,6 +24,8 @@ _SHORTEST_QUEUE = 0.1  # seconds; less is not worth a word
 _REASONS = {"retry_after": "Retry-After"}
 _NO_POLICY = "no_retry_policy"
 _ANSWERS = ("hit", "coalesced", "stale")
+_HTTPX_STATUS = re.compile(r"(?:Client|Server) error '(\d{3}[^']*)' (for url '[^']*').*", re.DOTALL)
+"""What ``raise_for_status()`` of httpx says, in which the status comes too late for a line that is cut."""
 
 
 def sign(node: Node, marks: Marks, now_ns: int = 0) -> tuple[str, str]:
@@ -61,16 +64,18 @@ def facts(node: Node, now_ns: int = 0, *, is_located: bool = True) -> Iterator[s
     if node.kind in ("run", "missing") and node.get(names.THREAD_ID, node.get(names.RUN_ID)) != node.get(names.RUN_ID):
         yield f"thread {shown_id(str(node.get(names.THREAD_ID)))}"
     stop = node.get(names.RETRY_STOP_REASON, _NO_POLICY)
-    if node.is_failed and stop != _NO_POLICY:
+    if node.is_failed and stop != _NO_POLICY and node.kind != "attempt":  # whose call says it
         yield plain(str(stop))
     if node.is_failed and not any(child.is_failed and child.row.status_text == node.row.status_text for child in node.children):
         yield error(node, is_located=is_located)  # else the child says it
+    if node.get(names.ATTEMPT_ABANDONED):
+        yield "abandoned, its thread ran on"
 
 
 def error(node: Node, *, is_located: bool = True) -> str:
     """``ConnectTimeout: timed out (weather.py:42 in get)``; with or without the place."""
     kind = str(node.get(names.ERROR_TYPE, "")).rpartition(".")[2]
-    message = plain(node.row.status_text)
+    message = plain(_HTTPX_STATUS.sub(r"\1 \2", node.row.status_text))
     text = message if message.startswith(kind) else f"{kind}: {message}" if message else kind
     where = node.get(names.ERROR_LOCATION)
     return f"{text} ({plain(str(where))})" if where and is_located else text or "failed"
@@ -146,8 +151,6 @@ def _fate(node: Node, now_ns: int) -> Iterator[str]:
         yield "resumed"
     if node.outcome in ("cancelled", "interrupted", "replayed"):
         yield node.outcome
-    if node.get(names.ATTEMPT_ABANDONED):
-        yield "abandoned, its thread ran on"
 
 
 _CACHE = {

@@ -262,7 +262,7 @@ def test_draws_the_other_fates(rows):
         "├─ ⚡ a · replayed",
         "├─ ✗  b · remembered failure, 1 min old · Gone: gone",
         "├─ ✓  c · cache failed",
-        "├─ ✗  d · abandoned, its thread ran on · timeout: too late",
+        "├─ ✗  d · timeout: too late · abandoned, its thread ran on",
         "├─ ■  e · cancelled",
         "├─ ✓  f · cache miss (expired)",
         "└─ ✓  g",
@@ -284,6 +284,21 @@ def test_a_single_attempt_is_folded_into_its_task(rows):
 └─ ✗  bad · not_retryable · Gone: gone (a.py:7 in f)                       10 ms
 
 2 calls · 2 attempts · 1 failed""" == render_run(rows.rows)
+
+
+def test_the_status_of_an_answer_is_what_a_cut_line_keeps(rows):
+    """httpx says it behind other words, and adds where to read about it; whose last attempt failed says the reason once."""
+    run = rows.run(30)
+    text = "Server error '503 Service Unavailable' for url 'http://api.example/forecast?city=Oslo'\nFor more information check: https://x"
+    bad = rows.task("bad", 0, 20, run, error="httpx.HTTPStatusError", text=text, holdfast__retry__stop_reason="max_attempts")
+    rows.retried(1, 0, 10, bad, "httpx.HTTPStatusError", text, 0.004, "transient")
+    rows.attempt(2, 14, 6, bad, error="httpx.HTTPStatusError", text=text, holdfast__retry__stop_reason="max_attempts")
+
+    lines = render_run(rows.rows, width=74).splitlines()
+
+    assert "└─ ✗  bad · max_attempts" == lines[1][:-11].rstrip()
+    assert "   ├─ ✗  attempt 1 · HTTPStatusError: 503 Service Unavailable …" == lines[2][:-11].rstrip()
+    assert "   └─ ✗  attempt 2 · HTTPStatusError: 503 Service Unavailable …" == lines[4][:-11].rstrip()
 
 
 @pytest.mark.parametrize(
