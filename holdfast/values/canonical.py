@@ -104,6 +104,11 @@ def _not_keyable(refused: Refused, where: str, remedy: str = "") -> NotKeyable:
         f'Leave it out of the key with CachePolicy(ignore=("{where}",)) if no result depends on it, '
         f"or make the key yourself with CachePolicy(key_func=...)."
     )
+    if where == "self":
+        ways = (
+            "Give the class a method __holdfast_key__ that returns what its results depend on (a URL and an account, say), "
+            'or leave self out of the key with CachePolicy(ignore=("self",)) if all objects may share their results.'
+        )
     return NotKeyable(f"{path} {refused.problem}: no stable cache key can be made from it{fix}. {remedy or ways}", where=path)
 
 

@@ -202,6 +202,14 @@ def test_the_whole_text_of_a_refusal():
     ) == str(caught.value)
 
 
+def test_of_the_object_of_a_method_its_class_says_what_counts():
+    """To leave it out is the second choice: every account would be served the results of the first."""
+    with pytest.raises(
+        NotKeyable, match=r"it\. Give the class a method __holdfast_key__ that returns .* or leave self out of the key with"
+    ):
+        encode_arguments(("self", "city"), (SimpleNamespace(), "Oslo"))
+
+
 def test_what_is_too_deep_as_an_argument_only_is_refused_in_the_same_words():
     """A value by itself may be one level deeper."""
     value = nest(101, 1)
