@@ -236,7 +236,7 @@ def as_policies(given: Any) -> tuple[RetryPolicy, ...]:
     for policy in policies:
         if not isinstance(policy, RetryPolicy):
             how = langgraphs(given) or langgraphs(policy) or "give a RetryPolicy or a sequence of them, e.g. RetryPolicy(max_attempts=5)"
-            msg = f"retry_policy={given!r}: {how}"
+            msg = f"retry_policy={_shown(given)}: {how}"
             raise PolicyError(msg)
     return policies
 
@@ -249,8 +249,12 @@ def _as_cache_policy(given: Any) -> CachePolicy | None:
     if given is None or isinstance(given, CachePolicy):
         return given
     how = langgraphs(given) or "give a CachePolicy, e.g. CachePolicy(ttl='1h')"
-    msg = f"cache_policy={given!r}: {how}"
+    msg = f"cache_policy={_shown(given)}: {how}"
     raise PolicyError(msg)
+
+
+def _shown(given: Any) -> str:
+    return f"{given.__name__} is the class" if isinstance(given, type) else repr(given)
 
 
 def _required(fn: Callable[..., Any]) -> frozenset[str]:

@@ -229,6 +229,11 @@ def resilient(
     42
     """
     check_cache(cache)
+    if cache is not None and cache_policy is None:
+        from holdfast.errors import PolicyError
+
+        msg = f"cache={cache!r} does nothing without a cache_policy: add cache_policy=CachePolicy(ttl='1h'), or leave cache out"
+        raise PolicyError(msg)
 
     @trims
     @or_method

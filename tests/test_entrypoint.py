@@ -569,6 +569,25 @@ def test_what_is_no_cache_is_refused(decorator: Any) -> None:
         decorator(cache=InMemoryCache)
 
 
+def test_a_cache_in_which_nothing_would_be_kept_is_refused() -> None:
+    """Without a policy `resilient` caches nothing, and the silence would be taken for a cache that works."""
+    with pytest.raises(PolicyError, match=r"does nothing without a cache_policy: add cache_policy=CachePolicy\(ttl='1h'\)"):
+        resilient(cache=InMemoryCache())
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"cache_policy": CachePolicy}, "cache_policy=CachePolicy is the class: give a CachePolicy, e.g. CachePolicy(ttl='1h')"),
+        ({"retry_policy": RetryPolicy}, "retry_policy=RetryPolicy is the class: give a RetryPolicy or a sequence of them"),
+    ],
+)
+def test_the_class_of_a_policy_is_refused(given: dict[str, Any], text: str) -> None:
+    """By its short name."""
+    with pytest.raises(PolicyError, match=re.escape(text)):
+        resilient(**given)(print)
+
+
 @pytest.mark.parametrize(("saver", "example"), [(InMemorySaver, "InMemorySaver()"), (SqliteSaver, "SqliteSaver('runs.db')")])
 def test_the_class_of_a_checkpointer_is_refused(saver: Any, example: str) -> None:
     """It has all the methods, and none would work."""

@@ -55,7 +55,7 @@ def fields(call: CallFacts) -> dict[str, Any]:
 
 
 def fetching(colour: Any, **settings: Any) -> Any:
-    @resilient(name="fetch", cache=InMemoryCache(), **settings)
+    @resilient(name="fetch", cache=InMemoryCache() if "cache_policy" in settings else None, **settings)
     @colour.define
     def fetch(n: int) -> int:
         if n < 0:
