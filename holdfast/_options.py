@@ -88,9 +88,11 @@ def misfit(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, A
     if parameters.pop("self", None) is not None:
         args = args[1:]
     named = [name for name, each in parameters.items() if each.kind is not each.POSITIONAL_ONLY]
+    subject = fn.__qualname__.removesuffix(".__init__")
+    if args and isinstance(args[0], str) and subject.endswith(".purge"):
+        return f"{subject} forgets the results of all calls: for those of one call write {subject.removesuffix('purge')}forget(...)"
     if not named or not {each.kind for each in parameters.values()} <= _PLAIN:
         return None
-    subject = fn.__qualname__.removesuffix(".__init__")
     unknown = next((name for name in kwargs if name not in named), None)
     if unknown is not None:
         return _unknown(subject, unknown, named)

@@ -175,6 +175,14 @@ def test_of_a_single_option_no_others_are_named():
     assert "Task.purge takes options by name, not by position: write Task.purge(cache=7)" == said
 
 
+@pytest.mark.parametrize("made", [cached, task(cache_policy=CachePolicy())(lambda city: city)], ids=["resilient", "task"])
+def test_who_purges_one_call_is_led_to_forget(made):
+    """As ``cache_clear`` of others takes arguments."""
+    said, _ = refused(made.purge, "Oslo")
+
+    assert re.fullmatch(r"[\w<>.]+.purge forgets the results of all calls: for those of one call write [\w<>.]+.forget\(...\)", said)
+
+
 @pytest.mark.parametrize(
     ("make", "args", "text"),
     [
