@@ -141,11 +141,27 @@ def _restart() -> bool:
     return _session.current.restart(waits=True)
 
 
+def check_backend(backend: str, *, where: str = "backend") -> None:
+    """Refuse what names no backend.
+
+    Args:
+        backend: What was given.
+        where: The parameter, or the variable in the environment, that says it.
+
+    Raises:
+        PolicyError: It is none of `BACKENDS`.
+    """
+    if backend in BACKENDS:
+        return
+    close = get_close_matches(str(backend).lower(), BACKENDS, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    if "://" in str(backend):
+        hint = f"; for an address write configure('otlp', endpoint={backend!r})"
+    raise PolicyError(f"{where}={backend!r} is not known: use one of {', '.join(map(repr, BACKENDS))}{hint}")
+
+
 def _resolved(backend: str) -> tuple[str, ...]:
-    if backend not in BACKENDS:
-        close = get_close_matches(str(backend).lower(), BACKENDS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise PolicyError(f"backend={backend!r} is not known: use one of {', '.join(map(repr, BACKENDS))}{hint}")
+    check_backend(backend)
     return _backends.named() if backend == "auto" else (backend,)
 
 

@@ -107,11 +107,12 @@ def _configure(names: list[str]) -> Observer | None:
 
 
 def _begin(name: str) -> None:
-    from holdfast.tracing.setup._configure import configure, measure
+    from holdfast.tracing.setup._configure import check_backend, configure, measure
 
     if name == _METRICS:
         measure()
     else:
+        check_backend(name, where="HOLDFAST_TRACING")
         configure(name)
 
 

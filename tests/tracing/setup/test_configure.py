@@ -239,6 +239,13 @@ def test_a_service_name_that_comes_too_late_is_refused():
             {"backend": "zzz"},
             "backend='zzz' is not known: use one of 'local', 'console', 'jaeger', 'otlp', 'langsmith', 'langfuse', 'phoenix', 'mlflow', 'auto'",
         ),
+        (
+            {"backend": "http://localhost:4318"},
+            (
+                "backend='http://localhost:4318' is not known: use one of 'local', 'console', 'jaeger', 'otlp', 'langsmith', 'langfuse', 'phoenix', "
+                "'mlflow', 'auto'; for an address write configure('otlp', endpoint='http://localhost:4318')"
+            ),
+        ),
         ({"capture": "all"}, "capture='all' is not known: use one of 'none', 'shape', 'values'"),
         ({"attempt_spans": "never"}, "attempt_spans='never' is not known: use one of 'auto', 'always', 'failures'"),
         ({"max_hit_spans": -1}, "max_hit_spans=-1 must be a whole number from 0"),

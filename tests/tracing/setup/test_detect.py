@@ -95,7 +95,7 @@ def test_a_bad_name_in_the_environment_fails_no_call(monkeypatch, capsys):
     firewall.flush(30.0)
     assert [
         (
-            "holdfast: tracing could not be set up, calls go on without it: PolicyError: backend='jager' is not known: "
+            "holdfast: tracing could not be set up, calls go on without it: PolicyError: HOLDFAST_TRACING='jager' is not known: "
             "use one of 'local', 'console', 'jaeger', 'otlp', 'langsmith', 'langfuse', 'phoenix', 'mlflow', 'auto'; did you mean 'jaeger'?"
         )
     ] == capsys.readouterr().err.splitlines()
