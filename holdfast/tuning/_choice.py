@@ -30,9 +30,8 @@ def chosen(task: str | None, known: Sequence[str], where: str) -> str:
     if len(meant) == 1:
         return meant[0]
     if meant:
-        raise TraceError(
-            f"{len(meant)} tasks are meant{'' if task is None else f' by {task!r}'}: say which, {', '.join(meant)}", where=where
-        )
+        several = f"{len(meant)} tasks are recorded in {where}" if task is None else f"{task!r} is the name of {len(meant)} tasks"
+        raise TraceError(f"{several}: give the full name of one, {' or '.join(meant)}", where=where)
     close = get_close_matches(str(task), [*known, *(each.rpartition(".")[2] for each in known)], n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(known)}"
     raise TraceError(f"there is no task {task!r} in {where}: {hint}", where=where)

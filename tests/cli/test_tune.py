@@ -182,7 +182,7 @@ def test_what_cannot_be_asked_is_a_wrong_call(command, files, options, why):  # 
         (("--from", "one.csv", "--sightings", "none.csv"), 1, "Error: there is no file none.csv"),
         (("--path", "nowhere"), 1, "there is no recording"),
         (("--path", "c", "forcast"), 1, "there is no task 'forcast'"),
-        (("--path", "c"), 1, "2 tasks are meant"),
+        (("--path", "c"), 1, "2 tasks are recorded in "),
         (("--sightings", "one.csv"), 2, "--sightings goes with --from"),
         (("--all", "--html", "x.html"), 2, "--html writes the page of one task"),
     ],

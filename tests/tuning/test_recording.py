@@ -189,8 +189,8 @@ def test_a_task_is_named_by_its_end(tmp_path, clock):
     assert "app.fetch" == Recording.load(tmp_path, task="app.fetch").task
     assert ["app.fetch", "app.other.fetch", "app.store"] == Recording.tasks(tmp_path)
     for task, text in (
-        ("fetch", "2 tasks are meant by 'fetch'"),
-        (None, "3 tasks are meant"),
+        ("fetch", "'fetch' is the name of 2 tasks: give the full name of one, app.fetch or app.other.fetch"),
+        (None, "3 tasks are recorded in .*: give the full name of one"),
         ("stor", r"did you mean store.*\?$"),
         ("x", "it has app"),
     ):
