@@ -10,10 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROMISES: dict[str, dict[str, list[str]]] = {
-    "Your function keeps its colour, arguments and result": {
+    "Your function stays sync or async": {
         "tests/test_resilient.py": ["test_colours_stay", "test_the_last_error_is_the_callers_with_a_note"],
     },
-    "Errors are judged by what they are": {
+    "Errors are judged by their kind": {
         "tests/policies/test_classify.py": [
             "test_passing_failures_are_transient",
             "test_failures_that_stay_are_not",
@@ -21,7 +21,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
         ],
         "tests/policies/test_real_errors.py": ["test_broken_exchanges_are_transient", "test_statuses_that_stay_are_not_transient"],
     },
-    "`Retry-After` in seconds": {
+    "`Retry-After` is honoured": {
         "tests/examples/test_flaky_api.py": ["test_every_fault_of_the_server_costs_one_retry", "test_the_tree_shows_why_and_how_long"],
     },
     "Two hundred callers": {"tests/test_resilient.py": ["test_two_hundred_threads_each_get_their_attempts"]},
@@ -29,7 +29,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
         "tests/policies/test_backoff.py": ["test_jitter_stays_between_zero_and_the_interval"],
         "tests/policies/test_retry.py": ["test_no_wait_begins_that_would_not_end_before_the_deadline"],
     },
-    "Of many callers missing one key": {
+    "When many callers miss one key": {
         "tests/test_resilient.py": ["test_one_computation_per_key_among_threads", "test_one_computation_per_key_among_asyncio_tasks"],
         "tests/test_single_flight_processes.py": [
             "test_many_callers_in_several_processes_share_one_computation",
@@ -39,20 +39,20 @@ PROMISES: dict[str, dict[str, list[str]]] = {
     "What a cached call returned is yours": {"tests/test_resilient.py": ["test_changing_a_result_does_not_change_the_cache"]},
     "A result that cannot be stored": {"tests/test_resilient.py": ["test_an_unserialisable_result_is_returned_and_not_cached"]},
     "`max_concurrency=1` cannot deadlock": {"tests/test_task.py": ["test_no_limit_deadlocks_sync", "test_no_limit_deadlocks_async"]},
-    "A run ends when everything it started": {
+    "A run ends only when everything it started": {
         "tests/test_entrypoint.py": [
             "test_a_run_waits_for_fire_and_forget_tasks",
             "test_a_failure_nobody_looked_at_is_reported_and_the_run_stays_ok",
         ],
     },
-    "A retried body does not do its finished tasks again": {
+    "An entrypoint that is retried does not run its finished tasks": {
         "tests/test_entrypoint.py": ["test_a_retried_body_does_not_redo_finished_tasks"]
     },
     "A run killed with `kill -9`": {
         "tests/test_durable.py": ["test_no_finished_task_is_done_again_after_kill_9"],
         "tests/faults/test_faults.py": ["test_no_promise_is_broken"],
     },
-    "What a run was handed outlives a power cut": {
+    "Results that a run has been given survive a power cut": {
         "tests/faults/test_power_cut.py": [
             "test_no_outcome_that_was_seen_is_lost_to_a_power_cut",
             "test_normal_loses_the_last_outcomes_and_nothing_else",
@@ -68,7 +68,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
         "tests/test_branches.py": ["test_an_abandoned_run_goes_on_in_a_branch", "test_going_back_works_across_processes"],
         "tests/test_history_model.py": ["test_a_thread_is_what_a_list_says"],
     },
-    "Nobody else can work on a thread": {
+    "Only one owner at a time works on a thread": {
         "tests/test_durable.py": [
             "test_a_thread_at_work_elsewhere_is_refused_and_its_owners_death_is_noticed_at_once",
             "test_two_processes_resume_one_thread_at_once",
