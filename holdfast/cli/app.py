@@ -26,11 +26,11 @@ from holdfast.cli.top import top
 )
 @click.version_option(package_name="holdfast", message="holdfast %(version)s")
 def app() -> None:
-    """Look at what your decorated calls did, and go on with runs that stopped.
+    """Look at what your decorated calls did, and resume runs that stopped.
 
-    runs, show and top tell of retries, waits, errors, cache hits: recorded once your
-    program calls holdfast.tracing.configure(). threads, resume and resolve need
-    an entrypoint with a checkpointer.
+    runs, show and top tell of retries, waits, errors and cache hits, once your program
+    calls holdfast.tracing.configure(). threads, resume and resolve need an entrypoint
+    with a checkpointer.
     """
 
 

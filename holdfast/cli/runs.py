@@ -35,7 +35,7 @@ _LINES_BESIDE_RUNS = 2  # of a terminal: the head of the table, and the line of 
     "  holdfast runs --json | jq '.[0].summary'"
 )
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="At most N runs.")
-@click.option("--status", type=click.Choice(STATUSES), help="Only runs that ended so, or have not ended.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only runs with this outcome, or that have not ended.")
 @click.option("--failed", is_flag=True, help="The same as --status error.")
 @click.option("--name", metavar="X", help="Only runs of this entrypoint or task.")
 @click.option("--task", metavar="X", help="Only runs that called this task.")

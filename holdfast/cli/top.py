@@ -52,10 +52,10 @@ _ERRORS_SHOWN = 3
 def top(by: str, limit: int, name: str | None, thread: str | None, since: int | None, db: str | None, *, as_json: bool) -> None:
     """Rank the tasks: how often they flake and fail, how long they take.
 
-    FLAKED: calls that needed more than one attempt, or failed. ATTEMPTS: for each
-    call. Both, and the durations, are of calls that were executed; HITS is the
-    share of those that asked the cache. Columns without content are left out, on
-    a narrow terminal others, too.
+    FLAKED: share of the calls that needed more than one attempt, or failed. ATTEMPTS:
+    how many a call made on average. Both, and the durations, are of calls that were
+    executed. HITS: share of the calls that asked the cache and were answered by it.
+    Empty columns are left out, on a narrow terminal others, too.
     """
     choice = Choice(name=name, thread=thread, since_ns=since)
     store = traces.open_store(db)

@@ -82,7 +82,7 @@ def of_calls(report: Report) -> str:
     """What figures of calls are of."""
     if report.facts.days:
         return "Calls are those of a day like the recorded time"
-    return f"Calls are those of the {shown_time(report.facts.span)} recorded: less than a day tells nothing of days"
+    return f"Calls are those of the {shown_time(report.facts.span)} recorded: too short to say how many a day"
 
 
 def calls(point: Point) -> str:

@@ -82,7 +82,7 @@ class Rule:
         if missing:
             return f"there is too little to go by: record {missing}"
         if self._question.is_open:
-            return "nothing is asked for: give the share of stale answers that you can bear (stale_budget), prices, or a max_age"
+            return "no limit is given: say what share of answers may be stale (stale_budget), name prices, or a max_age"
         if self._question.weighs_staleness and self._facts.volatile_interval is not None:
             return (
                 f"the fingerprint is no signal of staleness: nearly every look found another value, even {shown_time(self._facts.volatile_interval)} after "

@@ -147,7 +147,7 @@ def test_prices_make_the_cheapest_win(command, files):  # noqa: F811
     _, out, _ = command("cache", "tune", *files, "--price", "call=0.01,stale=0.5")
 
     assert re.search(r" CALLS +COST ", out)
-    assert "Calls are those of the 3.33h recorded: less than a day tells nothing of days" in out
+    assert "Calls are those of the 3.33h recorded: too short to say how many a day" in out
     assert "the cheapest of those allowed" in " ".join(out.split())
 
 

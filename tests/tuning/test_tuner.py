@@ -129,7 +129,7 @@ def test_only_days_are_scaled_to_a_day():
     assert ("<td>577</td>" in whole.to_html(), "<td>576</td>" in short.to_html()) == (True, True)
     assert "<th>cost" not in tune(day, live_ttl="5m").to_html()
     assert "2d, 2,881 gets, 1 key, 0 calls seen" in whole.to_html()
-    assert "Calls are those of the 24h recorded: less than a day tells nothing of days" in short.to_html()
+    assert "Calls are those of the 24h recorded: too short to say how many a day" in short.to_html()
     assert "a day" in whole.recommendation.why[0]
     assert "at 288 in 24h" in short.recommendation.why[0]
 
@@ -254,7 +254,7 @@ def test_a_trace_too_short_says_how_much_more_is_needed(facts, missing):
 
 def test_nothing_asked_is_nothing_recommended():
     """It says what can be asked."""
-    assert "give the share of stale answers that you can bear (stale_budget), prices, or a max_age" in advised()[0].why[0]
+    assert "say what share of answers may be stale (stale_budget), name prices, or a max_age" in advised()[0].why[0]
 
 
 def test_without_a_live_ttl_nothing_is_recommended():

@@ -46,10 +46,11 @@ _OVER = ("expired", "stale_if_error")
 def keys(task: str | None, tag: str | None, by: str, limit: int, path: str | None, *, as_json: bool) -> None:
     """List entries, of all tasks or of TASK, without reading their values.
 
-    KEY is the beginning of a hash of the arguments: they themselves are not kept. TTL is
+    KEY is the beginning of a hash of the arguments; the arguments are not kept. TTL is
     the one that the entry was stored with, and the time for which an old value may be
-    served. STATE is said of entries past the ttl in force, as far as that is recorded,
-    that are yet of use: stale (served while renewed), stale_if_error.
+    served. STATE is shown where entries are past the ttl in force, as far as that is
+    recorded, and still of use: stale (served while renewed), stale_if_error (served if
+    a call fails).
     """
     look = place.look(path)
     every = list(look.entries())

@@ -65,9 +65,9 @@ def purge(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Forget entries: what all that is given applies to.
+    """Forget entries: those that meet every condition given.
 
-    Running programs see it at their next look, in memory too.
+    Running programs notice the next time they look, in memory too.
     """
     if everything == any(given is not None for given in (task, key, tag, older)):
         raise click.UsageError("say what may go: TASK, --key K, --tag T, --older AGE or several of them; or --all")

@@ -47,7 +47,7 @@ def drawn(report: Report, look: Look) -> str:
     titles, dispensable = ([names.get(name, name) for name in each] for each in (_HEAD, _DISPENSABLE))
     head, kept = fitted(tuple(titles), rows, dispensable, look.width)
     table = draw(head, kept, right=_RIGHT, color=look.color)
-    said_below = ["* if an entry were served for another TTL while it is refreshed"] if "WAIT*" in head else []
+    said_below = ["* if an old entry were served for one more TTL while it is refreshed"] if "WAIT*" in head else []
     said_below += [of_calls(report)] if "CALLS" in head else []
     notes = [Text(line, "bright_black") for text in said_below for line in _wrapped(text, "", look.width)]
     said = _wrapped(plain(report.headline), "", look.width), _wrapped(facts(report), "  ", look.width)

@@ -53,12 +53,12 @@ class TaskStats(NamedTuple):
 @output.as_json
 @place.path
 def stats(task: str | None, path: str | None, *, as_json: bool) -> None:
-    """Say what is kept of each task, or of TASK, and what it was asked for.
+    """Show what is kept of each task, or of TASK, and how it was used.
 
-    The largest come first. EXPIRED are past the ttl they were stored with, and the time
-    for which an old value may be served; they stay for a while, because a ttl may be
-    raised. What was asked is what the cache has recorded: HITS are all that did not wait
-    for a call, SPARED is the time that their calls would have taken.
+    The largest come first. EXPIRED entries are past the ttl they were stored with, and
+    past the time for which an old value may be served; they stay for a while, because a
+    ttl may be raised. The second table is what the cache has recorded: HITS are all gets
+    that did not wait for a call, SPARED is the time that their calls would have taken.
     """
     look = place.look(path)
     now = clock.current.time()

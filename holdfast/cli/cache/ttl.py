@@ -123,10 +123,8 @@ def history(task: str | None, path: str | None, *, as_json: bool) -> None:
 @click.option(
     "--guard", metavar="TEXT", help="Take it back unless: errors<=5%, changed<=20%, calls<=1.5x, stale<=2%; several with commas between."
 )
-@click.option("--expires", metavar="TIME", type=Length(), help="After so long the policy in the code holds again: 12h, 7d.")
-@click.option(
-    "--expect", metavar="TEXT", help="What should come of it, for the history to hold it against: hits=73.4%, stale=2%; either or both."
-)
+@click.option("--expires", metavar="TIME", type=Length(), help="After this time the policy in the code holds again: 12h, 7d.")
+@click.option("--expect", metavar="TEXT", help="What should come of it, for the history to compare: hits=73.4%, stale=2%; either or both.")
 @click.option(
     "--after", metavar="ID", type=int, default=0, help="The override that this one replaces; without it, only where there is none."
 )

@@ -50,24 +50,27 @@ class PriceList(click.ParamType[dict[str, float]]):
 )
 @click.argument("task", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every task that was recorded.")
-@click.option("--stale-budget", metavar="SHARE", type=Share(), help="How many answers may be stale: 5%, or 0.05.")
+@click.option("--stale-budget", metavar="SHARE", type=Share(), help="The share of answers that may be stale: 5%, or 0.05.")
 @click.option(
-    "--price", metavar="WHAT=X,..", type=PriceList(), help="Of a call, of a wait (latency), of a stale answer: for the cheapest TTL."
+    "--price", metavar="WHAT=X,..", type=PriceList(), help="Prices of a call, a wait (latency) and a stale answer, for the cheapest TTL."
 )
-@click.option("--max-age", metavar="AGE", type=Length(), help="No answer may be older: 15m, 2h.")
-@click.option("--reach", metavar="N", type=float, default=2.0, show_default=True, help="Look as far as N times the live TTL, and as short.")
-@click.option("--since", metavar="AGE", type=Length(), help="Only what was recorded since so long, from its full hour on: 7d, 12h.")
+@click.option("--max-age", metavar="AGE", type=Length(), help="No answer may be older than this: 15m, 2h.")
+@click.option(
+    "--reach", metavar="N", type=float, default=2.0, show_default=True, help="Look at TTLs from 1/N of the live one to N times it."
+)
+@click.option("--since", metavar="AGE", type=Length(), help="Only what was recorded in this time, from a full hour on: 7d, 12h.")
 @click.option("--from", "file", metavar="FILE", help="Accesses from a file instead: CSV, JSON lines, spans, oracleGeneral.")
 @click.option("--sightings", metavar="FILE", help="With --from: a CSV file of what the source answered.")
-@click.option("--live-ttl", metavar="TTL", type=Length(), help="The TTL at that time; a recording knows its own.")
+@click.option("--live-ttl", metavar="TTL", type=Length(), help="With --from: the TTL at that time; a recording knows its own.")
 @click.option("--html", metavar="FILE", help="Write the report as a page, too.")
 @output.as_json
 @place.path
 def tune(task: str | None, path: str | None, *, everything: bool, html: str | None, as_json: bool, **asked: Any) -> None:
-    """Say what other TTLs would do, in hits, calls and stale answers.
+    """Show what other TTLs would do to hits, calls and stale answers.
 
-    From what the cache has recorded of TASK, or from a file. It recommends one within
-    the limits given: a share of stale answers, prices, or an age. Nothing is changed.
+    This is worked out from what the cache has recorded of TASK, or from a file. A TTL is
+    recommended within the limits given: a share of stale answers, prices, or an age.
+    Nothing is changed.
     """
     file, since, sightings = asked.pop("file"), asked.pop("since"), asked["sightings"]
     _check(task, everything=everything, file=file, since=since, sightings=sightings, html=html, path=path)

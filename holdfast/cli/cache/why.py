@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Say what became of a key: expired, evicted, forgotten.",
+    short_help="Tell what became of a key: expired, evicted, forgotten.",
     epilog="\b\nExamples:\n  holdfast cache why forecast 5be1d0a9      why a call finds nothing under this key\n"
     "  holdfast cache why app:forecast --args '[\"Oslo\", 3]'\n"
     '  holdfast cache why app:forecast --args \'{"city": "Oslo"}\'',
@@ -38,12 +38,13 @@ if TYPE_CHECKING:
 @output.as_json
 @place.path
 def why(task: str, key: str | None, given: str | None, path: str | None, *, as_json: bool) -> None:
-    """Say what became of KEY of TASK: expired, evicted, forgotten, of another version.
+    """Tell what became of KEY of TASK: expired, evicted, forgotten, of another version.
 
-    KEY is the beginning of a key, as holdfast cache keys shows it; it is judged by the
-    override in force, or the ttl and the windows that were recorded last, or else what
-    it was stored with. With --args, MODULE is imported, the call is judged by its policy,
-    and the arguments in which the nearest keys differ are named.
+    KEY is the beginning of a key, as holdfast cache keys shows it. Whether it is fresh
+    is judged by the override in force, else by the ttl and the windows that were
+    recorded last, else by what it was stored with. With --args, MODULE is imported, the
+    call is judged by its policy, and the nearest keys are shown with the arguments in
+    which they differ.
     """
     if (key is None) == (given is None):
         raise click.UsageError("give KEY, or --args with the arguments of a call")
