@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from holdfast.errors import PolicyError, TraceError
+from holdfast.errors import PolicyError, StoreError, TraceError
 from holdfast.policies.duration import positive_seconds
 from holdfast.tuning import _files
 from holdfast.tuning._rule import Rule, missing_evidence
@@ -99,6 +99,8 @@ class _Known(NamedTuple):
 def _known(source: Recording | Trace | str | PathLike[str], sightings: Sightings | str | PathLike[str] | None, task: str) -> _Known:
     seen = Sightings.from_csv(sightings) if isinstance(sightings, str | os.PathLike) else sightings
     if isinstance(source, str | os.PathLike):
+        if not os.path.exists(source):  # noqa: PTH110 - text or a path alike
+            raise StoreError(f"there is no {os.fspath(source)}: give the folder of a DiskCache, or a file of accesses")
         source = Recording.load(source, task=task or None) if is_recording(source) else read_trace(source, task)
     if isinstance(source, Trace):
         return _Known(task, source, source.sightings() if seen is None else seen, None, source, 1.0)

@@ -14,7 +14,7 @@ import pytest
 
 import holdfast
 from holdfast import CachePolicy, DiskCache, resilient
-from holdfast.errors import PolicyError, TraceError
+from holdfast.errors import PolicyError, StoreError, TraceError
 from holdfast.tuning import Access, Counters, Facts, Point, Prices, Recording, Sighting, Sightings, Trace, tune
 from holdfast.tuning._rule import Rule
 from holdfast.tuning.question import Question, candidates
@@ -250,6 +250,12 @@ def test_a_trace_too_short_says_how_much_more_is_needed(facts, missing):
 
     assert (None, "none") == (advice.ttl, advice.move)
     assert missing in advice.why[0]
+
+
+def test_a_source_that_is_not_there_is_named(tmp_path):
+    """With what may be given; it stays an OSError."""
+    with pytest.raises(StoreError, match=r"there is no .*nowhere: give the folder of a DiskCache, or a file of accesses"):
+        tune(tmp_path / "nowhere", stale_budget=0.1)
 
 
 def test_nothing_asked_is_nothing_recommended():
