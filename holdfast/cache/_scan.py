@@ -26,6 +26,7 @@ _SCAN = (
     "SELECT rowid, key, store_time, expire_time, CAST(tag AS BLOB), length(value) FROM Cache"
     " WHERE rowid > ? AND key >= ? AND key < ? ORDER BY rowid LIMIT 500"
 )
+_TAGS = "SELECT CAST(tag AS BLOB) FROM Cache WHERE key = ?"
 COUNT = "SELECT (SELECT count(*) FROM Cache), page_count * page_size FROM pragma_page_count, pragma_page_size"
 
 
@@ -58,7 +59,16 @@ def entries(reading: Callable[[], AbstractContextManager[Connection]], namespace
             key = key_of(name)
             if key is not None and (namespace is None or matches(namespace, key.namespace)):
                 ttl = None if remove_after is None else _ttl_of(remove_after - stored_at)
-                yield EntryInfo(key, stored_at, ttl, size, tags_from_text((tags or b"").decode(errors="replace")))
+                yield EntryInfo(key, stored_at, ttl, size, _tags(tags))
+
+
+def tags_of(connection: Connection, key: CacheKey) -> tuple[str, ...]:
+    """The tags that an entry was stored with; none where there is no entry."""
+    return _tags(*(connection.execute(_TAGS, (row_name(key),)).fetchone() or (None,)))
+
+
+def _tags(text: bytes | None) -> tuple[str, ...]:
+    return tags_from_text((text or b"").decode(errors="replace"))
 
 
 class Look:

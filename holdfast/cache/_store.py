@@ -13,7 +13,7 @@ from holdfast.cache._generations import Generations, bucket_of
 from holdfast.cache._leases import Lease, Leases
 from holdfast.cache._names import range_of, row_name
 from holdfast.cache._rows import Rows
-from holdfast.cache._scan import entries, lifetime_of
+from holdfast.cache._scan import entries, lifetime_of, tags_of
 from holdfast.cache._trouble import Trouble, telling
 from holdfast.values.secret import load_secret
 
@@ -109,6 +109,10 @@ class Store:
         """Ask something of a connection that only reads."""
         with self._rows.reading() as connection:
             return question(connection)
+
+    def tags_of(self, key: CacheKey) -> tuple[str, ...]:
+        """The tags that an entry was stored with; none where there is no entry."""
+        return self.ask(lambda connection: tags_of(connection, key))
 
     def discard(self, key: CacheKey, sealed: bytes | None) -> None:
         """Remove a value that cannot be used, if it is still there; None stands for one that was not written by us."""

@@ -354,6 +354,24 @@ class DiskCache(KeptStore):
                 self._handle(store, trouble)
         return CacheStats(self.path, *count)
 
+    def tags_of(self, key: CacheKey, /) -> tuple[str, ...]:
+        """The tags that an entry was stored with.
+
+        Args:
+            key: Its key.
+
+        Returns:
+            Those of the policy and those of the body; none where nothing is stored, or the store is in trouble.
+        """
+        store = self._open()
+        if store is None:
+            return ()
+        try:
+            return store.tags_of(key)
+        except Trouble as trouble:
+            self._handle(store, trouble, key)
+            return ()
+
     def entries(self, namespace: str | None = None) -> Iterator[EntryInfo]:
         """What is on disk, without reading values.
 

@@ -100,6 +100,11 @@ class InMemoryCache:
         self._notes.warn("too_large", text, namespace=key.namespace)
         return None
 
+    def tags_of(self, key: CacheKey, /) -> tuple[str, ...]:
+        """The tags that an entry was stored with; see `DiskCache.tags_of`."""
+        held = self._memory.get(key)
+        return () if held is None else held.tags
+
     def delete(self, key: CacheKey, /) -> bool:
         """Forget one entry; True when there was one."""
         return self._memory.pop(key)

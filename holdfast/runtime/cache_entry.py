@@ -106,7 +106,7 @@ class CacheEntry:
         self._terms = self._terms._replace(modified=None if value is None else self._moment(value))
 
     def not_modified(self) -> Any:
-        """Say that the stored value still holds: it is stored anew, with today's date and its etag.
+        """Say that the stored value still holds: it is stored anew, with the present time, its etag and its tags.
 
         Returns:
             That value, for the body to return.
@@ -138,6 +138,14 @@ class CacheEntry:
         own = self._terms
         modified = stored.modified if own.modified is None else own.modified
         return Terms(stored.own_ttl if own.ttl is None else own.ttl, own.etag or stored.etag, modified)
+
+    def every_tag(self) -> tuple[str, ...]:
+        """The tags beside those of the policy: what was added and, of one that was not modified, what it had."""
+        call = self._call
+        tags_of = None if call is None or not self._is_unmodified else getattr(call.cache, "tags_of", None)
+        if tags_of is None or call is None:  # a cache of the user's own may not know
+            return self.tags
+        return (*tags_of(call.key), *self.tags)
 
     def _moment(self, value: float | datetime | str) -> float | None:
         """Seconds since the epoch; None, after a note, for what is no date."""

@@ -344,7 +344,7 @@ def write(call: Call, value: Any) -> None:
     try:
         if terms != NO_TERMS:  # a cache of the user's own may not know of it
             more["terms"] = terms
-        tags = policy.tags if call.said is None else (*policy.tags, *call.said.tags)
+        tags = policy.tags if call.said is None else tuple(dict.fromkeys((*policy.tags, *call.said.every_tag())))
         size = call.cache.set(call.key, value, call.plan.codec, ttl=ttl, negative=call.error is not None, tags=tags, origin=origin, **more)
     except NotSerializable as error:
         _warn("holdfast.cache.not_serializable", call.plan, facts, f"the result of {call.plan.name} was returned but not cached: {error}")

@@ -82,6 +82,30 @@ def test_what_was_not_modified_keeps_what_was_said_of_it(colour: Any, cache: Any
     assert still.time() - 62 == seen[2].stored_at
 
 
+def test_what_was_not_modified_keeps_its_tags(colour: Any, cache: Any, still: FakeClock) -> None:
+    """Those of the first body and those that a later one adds, each once: by all of them it is found, and forgotten."""
+    asked: list[int] = []
+
+    def fetch(key: int) -> int:
+        asked.append(key)
+        entry = get_cache_entry()
+        if entry.previous is not None:
+            entry.add_tags(["later", "weather"])
+            return int(entry.not_modified())
+        entry.add_tags(["weather", "oslo%\n"])
+        return 1
+
+    call = decorated(colour, "resilient", cache, fetch, tags=("all",))
+    for age in (0, 61, 61):
+        still.advance(age)
+        assert [1, 1] == [call(), call()]
+    assert [("all", "weather", "oslo%\n", "later")] == [info.tags for info in cache.entries()]
+
+    cache.invalidate("oslo%\n")
+
+    assert (1, [1] * 4) == (call(), asked)
+
+
 @pytest.mark.parametrize(("own", "fresh_for"), [(30, 30), ("2m", 120), (None, 60), (0, 0)])
 def test_a_result_may_have_a_ttl_of_its_own(colour: Any, kind: str, cache: Any, still: FakeClock, own: Any, fresh_for: float) -> None:
     """Shorter or longer than the policy's; none at all is not stored."""
