@@ -15,7 +15,24 @@ from holdfast.cli.threads import threads
 from holdfast.cli.top import top
 
 
+class _Commands(click.Group):
+    """Answers a command that it has not with the one that was meant: spelt otherwise, or one of a group's."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        from difflib import get_close_matches  # for a mistake only
+
+        name = args[0]
+        if self.get_command(ctx, name) is None:
+            groups = [(of, command.commands) for of, command in self.commands.items() if isinstance(command, click.Group)]
+            inside = [f"{of} {name}" for of, commands in groups if name in commands]
+            meant = next(iter(inside or get_close_matches(name, self.commands, n=1)), None)
+            if meant is not None:
+                ctx.fail(f"No such command {name!r}: did you mean `holdfast {meant}`?")
+        return super().resolve_command(ctx, args)
+
+
 @click.group(
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "terminal_width": 80},
     epilog="\b\nExamples:\n  holdfast runs                                 what ran lately\n"
     "  holdfast show                                 the last run, as a tree\n"

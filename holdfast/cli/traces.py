@@ -51,9 +51,10 @@ def choose(store: TraceStore, prefix: str) -> RunSummary:
         output.fail(f"{some} with {prefix!r}{which}: {_names(runs[:_NEARBY])}\nGive more of the id.")
     recent = store.runs(100, Choice(folded=True))
     nearby = sorted(recent, key=lambda run: -shared_length(run.id, prefix))[:_NEARBY]
-    return output.fail(
-        f"no run begins with {prefix!r}; nearby: {_names(nearby)}\n`holdfast runs` lists them all." if nearby else nothing_recorded(store)
-    )
+    if not nearby:
+        return output.fail(nothing_recorded(store))
+    what = "nearby" if shared_length(nearby[0].id, prefix) else "the latest"
+    return output.fail(f"no run begins with {prefix!r}; {what}: {_names(nearby)}\n`holdfast runs` lists them all.")
 
 
 def _each_once(executions: list[RunSummary]) -> list[RunSummary]:

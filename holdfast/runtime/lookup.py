@@ -262,15 +262,11 @@ def fall_back(call: Call, spare: Entry) -> Any:
     if policy is not None and cache is not None and key is not None and error is not None:
         hold_off(cache, key, policy.fail_safe_throttle)
         age = clock.current.time() - spare.stored_at
-        events.note(
-            "holdfast.cache.stale_if_error",
-            events.WARNING,
+        text = (
             f"{call.plan.name} failed ({described(error)}): its value of {age:.6g} s ago is served instead, "
-            f"and its source is asked again in {spoken(policy.fail_safe_throttle)}",
-            call=call.facts,
-            task=call.plan.name,
-            age_s=age,
+            f"and its source is asked again in {spoken(policy.fail_safe_throttle)}"
         )
+        _warn("holdfast.cache.stale_if_error", call.plan, call.facts, text, age_s=age)
     call.error, call.freshness = None, Freshness.IN_NEED
     return serve(call, spare)
 
@@ -281,14 +277,11 @@ def refresh_failed(call: Call, error: Exception) -> None:
     if policy is None or key is None or cache is None:
         return
     hold_off(cache, key, policy.fail_safe_throttle)
-    events.note(
-        "holdfast.cache.refresh_failed",
-        events.WARNING,
+    text = (
         f"the refresh of {call.plan.name} behind its callers failed ({described(error)}): the old value is served on until its window ends, "
-        f"and the source is asked again in {spoken(policy.fail_safe_throttle)}",
-        call=call.facts,
-        task=call.plan.name,
+        f"and the source is asked again in {spoken(policy.fail_safe_throttle)}"
     )
+    _warn("holdfast.cache.refresh_failed", call.plan, call.facts, text)
 
 
 def patience(call: Call) -> float | None:
@@ -380,8 +373,9 @@ def _explain_failed_key(plan: Plan, facts: CallFacts | None, error: Exception) -
     _warn("holdfast.cache.key_failed", plan, facts, f"{plan.name} was computed and not cached: {error}")
 
 
-def _warn(event: str, plan: Plan, facts: CallFacts | None, text: str) -> None:
-    """Tell what keeps a task's results out of the cache; the same again within a minute at DEBUG, for it may be so with every call."""
+def _warn(event: str, plan: Plan, facts: CallFacts | None, text: str, **fields: Any) -> None:
+    """Tell of trouble that a task may have with every call, or every key: the same again within a minute at DEBUG."""
     held_back = plan.seldom.held_back(event)
-    more = {"held_back": held_back} if held_back else {}
-    events.note(event, events.DEBUG if held_back is None else events.WARNING, text, call=facts, task=plan.name, **more)
+    if held_back:
+        fields["held_back"] = held_back
+    events.note(event, events.DEBUG if held_back is None else events.WARNING, text, call=facts, task=plan.name, **fields)

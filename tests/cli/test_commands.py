@@ -283,6 +283,30 @@ def test_an_unknown_run_names_nearby_ones(command, filled):
     ) == command("show", "0198c0de-0009")
 
 
+def test_where_no_id_is_like_it_the_latest_runs_are_named(command, filled):
+    """They are not near to it."""
+    code, printed, told = command("show", "zzz")
+
+    assert (1, "") == (code, printed)
+    assert told.startswith(f"Error: no run begins with 'zzz'; the latest: {FAILED} (other), ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("tune", "No such command 'tune': did you mean `holdfast cache tune`?"),
+        ("ttl", "No such command 'ttl': did you mean `holdfast cache ttl`?"),
+        ("shwo", "No such command 'shwo': did you mean `holdfast show`?"),
+        ("wxyz", "No such command 'wxyz'."),
+    ],
+)
+def test_an_unknown_command_is_answered_with_the_one_that_was_meant(command, typed, answer):
+    """Spelt otherwise, or one of a group's."""
+    code, printed, told = command(typed)
+
+    assert (2, "", f"Error: {answer}") == (code, printed, told.splitlines()[-1])
+
+
 def test_an_ambiguous_id_names_its_runs(command, filled):
     """All of them, and what to do."""
     assert (1, "", f"Error: 2 runs begin with '0198': {SECOND} (plan), {FIRST} (plan)\nGive more of the id.\n") == command("show", "0198")

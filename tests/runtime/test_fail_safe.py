@@ -55,6 +55,23 @@ def test_the_source_is_left_alone_for_the_throttle(colour: Any, kind: str, cache
     assert (4, 4, 4) == (fetch.call(), fetch.call(), fetch.source.asked)
 
 
+def test_an_outage_is_a_warning_once_a_minute(colour: Any, kind: str, still: FakeClock) -> None:
+    """Each key has its failure, and there may be thousands; the next warning says how many were held back."""
+    fetch = Setup(colour, kind, InMemoryCache(), cache_policy=SAFE)
+    for key in range(20):
+        fetch.call(key)
+    still.advance(61)
+    fetch.source.broken = ConnectionError("down")
+    with recorded() as told:
+        for _ in range(3):
+            for key in range(20):
+                fetch.call(key)
+            still.advance(30)
+
+    found = [(note["level"], note.get("held_back")) for note in told.notes if note["event"] == "holdfast.cache.stale_if_error"]
+    assert [("warning", None), *[("debug", None)] * 39, ("warning", 39), *[("debug", None)] * 19] == found
+
+
 @pytest.mark.parametrize(("age", "is_safe"), [(3659, True), (3660, False)])
 def test_the_windows_end(colour: Any, still: FakeClock, age: float, is_safe: bool) -> None:
     """An hour after the ttl the failure is the caller's."""
