@@ -101,7 +101,14 @@ class InMemoryCache:
         return None
 
     def tags_of(self, key: CacheKey, /) -> tuple[str, ...]:
-        """The tags that an entry was stored with; see `DiskCache.tags_of`."""
+        """The tags that an entry was stored with.
+
+        Args:
+            key: Its key.
+
+        Returns:
+            Those of the policy and those of the body; none where nothing is stored.
+        """
         held = self._memory.get(key)
         return () if held is None else held.tags
 

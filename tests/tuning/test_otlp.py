@@ -113,7 +113,7 @@ def test_one_span_twice_is_one_call(tmp_path, rows):
 def test_a_task_must_be_meant(tmp_path, rows):
     """There are two."""
     path = written(tmp_path, rows)
-    with pytest.raises(TraceError, match="2 tasks are meant"):
+    with pytest.raises(TraceError, match=r"2 tasks are recorded in .*: give the full name of one, __main__\.fetch or __main__\.store"):
         Trace.from_otlp(path)
     with pytest.raises(TraceError, match="did you mean fetch"):
         Trace.from_otlp(path, task="fetsh")
