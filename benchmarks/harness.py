@@ -14,7 +14,7 @@ import asyncio
 import gc
 import random
 import statistics
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -134,13 +134,16 @@ class Result:
         own, base = self.samples[name], self.samples.get(row.base)
         median = statistics.median(own)
         ratio = None if base is None else self.ratio(name, row.base)
-        net = None if base is None else statistics.median(a - b for a, b in zip(own, base, strict=True))
+        net = None if base is None else statistics.median(a - b for a, b in self._paired(name, row.base))
         return Summary(median, min(own), _spread(own, median), ratio, net)
 
     def ratio(self, name: str, against: str) -> float:
         """How many times ``against`` a contestant takes: the median over the rounds."""
-        pairs = zip(self.samples[name], self.samples[against], strict=True)
-        return statistics.median(a / b if b else float("inf") for a, b in pairs)
+        return statistics.median(a / b if b else float("inf") for a, b in self._paired(name, against))
+
+    def _paired(self, name: str, against: str) -> Iterator[tuple[float, float]]:
+        """The figures of two contestants in the rounds that both took part in: the first ones, where one has fewer."""
+        return zip(self.samples[name], self.samples[against], strict=False)
 
     def figure(self, row: Row) -> float | None:
         """What the row's target is compared with; None when it could not be measured."""

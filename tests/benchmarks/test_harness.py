@@ -90,7 +90,7 @@ def test_a_row_limits_its_rounds():
 
 
 def test_a_contestant_may_take_part_in_fewer_rounds():
-    """A peer that needs minutes is measured once, cold; the others go on."""
+    """A peer that needs minutes is measured once, cold; the others go on. Its ratio is to their first round."""
     made: list[int] = []
 
     def slow(count):
@@ -102,6 +102,8 @@ def test_a_contestant_may_take_part_in_fewer_rounds():
     result = measure_row(of, rounds=3, slice_s=0.0)
 
     assert ([1], 1, 3) == (made, len(result.samples["slow"]), len(result.samples["holdfast"]))
+    assert 1 / result.samples["bare"][0] == result.summary(of, "slow").ratio
+    assert any(line.startswith("  slow") for line in table.lines(of, result))
 
 
 @pytest.mark.parametrize(
