@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from concurrent.futures import wait
+from concurrent.futures import CancelledError, wait
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -160,9 +160,16 @@ def collected(futures: Sequence[TaskFuture[Any]], output: Callable[[Any], Any], 
         Exception: The first failed one's error.
     """
     wait(futures)
-    errors = [future.exception() for future in futures]
+    errors = [_error_of(future) for future in futures]
     raise_first(errors, return_exceptions=return_exceptions)
     return [output(future.result()) if error is None else error for future, error in zip(futures, errors, strict=True)]
+
+
+def _error_of(future: TaskFuture[Any]) -> BaseException | None:
+    try:
+        return future.exception()
+    except CancelledError as error:  # raised for a cancelled one, not returned
+        return error
 
 
 def raise_first(outcomes: Sequence[Any], *, return_exceptions: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import CancelledError
 from typing import Any, TypedDict
 
 import pytest
@@ -120,6 +121,23 @@ def test_a_batch_asks_all_its_questions(return_exceptions, is_async):
     assert expected == {question.value for question in asked}
     answers = {question.id: question.value.upper() for question in asked}
     assert ["Oslo" if return_exceptions else "OSLO?", "LIMA?", "BONN?"] == outer.invoke(Command(resume=answers), thread_id="t")
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_a_cancelled_one_of_a_batch_is_returned_with_the_others(is_kept):
+    """As outside such a run: the batch does not end as if it had been cancelled itself."""
+
+    @entrypoint
+    def inner(n: int) -> int:
+        if n == 2:
+            raise CancelledError
+        return n
+
+    @entrypoint(InMemorySaver() if is_kept else None)
+    def outer(_: int) -> list[str]:
+        return [repr(each) for each in inner.batch([1, 2, 3], return_exceptions=True)]
+
+    assert ["1", "CancelledError()", "3"] == outer.invoke(1)
 
 
 def test_a_failure_in_a_batch_is_raised():
