@@ -134,7 +134,10 @@ class Behind:
     def _left(self, task: asyncio.Task[None]) -> None:
         """The asyncio task has ended; if it was cancelled before its first step, or could not begin, nothing has been done."""
         if task.cancelled() and not self._is_home:
-            self._come_home()
+            try:
+                self._come_home()
+            except RuntimeError as error:  # the system allows no more threads
+                self._end(None, error, None)
         elif task.cancelled():
             self._end(None, CancelledError(), None)
         elif task.exception() is not None:

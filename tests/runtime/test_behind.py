@@ -457,6 +457,35 @@ def test_refreshes_on_loops_that_stand_still_take_nobodys_room(monkeypatch: pyte
         loop.close()
 
 
+def test_a_cancelled_refresh_that_finds_no_other_loop_is_left_to_later_calls(monkeypatch: pytest.MonkeyPatch, still: FakeClock) -> None:
+    """Cancelled before its first step, it would begin on a loop of ours, for which the system has no thread just then."""
+    begun: list[int] = []
+
+    async def body() -> int:
+        begun.append(1)
+        return len(begun)
+
+    def no_loop() -> asyncio.AbstractEventLoop:
+        raise RuntimeError("can't start new thread")
+
+    async def leave() -> int:
+        value = await fetch()
+        for each in asyncio.all_tasks() - {asyncio.current_task()}:
+            each.cancel()
+        return value
+
+    fetch = stale_async(body)
+    asyncio.run(fetch())
+    still.advance(61)
+    with monkeypatch.context() as patch:
+        patch.setattr(behind, "background_loop", no_loop)
+        assert 1 == asyncio.run(leave())
+    assert {} == behind._under_way
+
+    assert 1 == asyncio.run(fetch())
+    until(lambda: len(begun) >= 2 and not behind._under_way)
+
+
 def test_whoever_waits_for_what_is_given_up_looks_for_itself(monkeypatch: pytest.MonkeyPatch, still: FakeClock) -> None:
     """It had joined a computation whose loop then stopped; the next caller finds that out, and both have what that one computes."""
     begun: list[int] = []
