@@ -21,13 +21,17 @@ def background_loop(level: int = 0) -> asyncio.AbstractEventLoop:
     """The loop of a level, running on a daemon thread of its own; made at the first call.
 
     Raises:
-        RuntimeError: The system allows no more threads.
+        RuntimeError: The system allows no more threads, or no more open files, of which a loop has some.
     """
     import asyncio
 
     with _lock:
         while len(_loops) <= level:
-            loop = asyncio.new_event_loop()
+            try:
+                loop = asyncio.new_event_loop()
+            except OSError as error:
+                msg = f"there is no event loop for async tasks: {error}"
+                raise RuntimeError(msg) from error
             try:
                 threading.Thread(target=loop.run_forever, name="holdfast-loop", daemon=True).start()
             except RuntimeError:

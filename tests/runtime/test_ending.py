@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import queue
 import signal
@@ -422,6 +423,31 @@ def test_an_async_call_fails_for_which_no_loop_can_be_had(opened: list[Run], mon
     assert ["can't start new thread"] * 2 == [str(error) for error in main.invoke()]
     assert not opened[0]._open
     assert [True, True] == [loop.is_closed() for loop in made]
+
+
+def test_an_async_call_fails_for_whose_loop_too_many_files_are_open(opened: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run ends with that, and the next one has its loop."""
+    monkeypatch.setattr(background, "_loops", [])
+
+    @task
+    async def later(x: int) -> int:
+        return x
+
+    @entrypoint
+    def main(files: str) -> int:
+        with monkeypatch.context() as patch:
+            if files == "none":
+                patch.setattr(asyncio, "new_event_loop", _no_more_files)
+            return later(1).result()
+
+    with pytest.raises(RuntimeError, match="Too many open files"):
+        main.invoke("none")
+    assert not opened[0]._open
+    assert 1 == main.invoke("some")
+
+
+def _no_more_files() -> asyncio.AbstractEventLoop:
+    raise OSError(errno.EMFILE, "Too many open files")
 
 
 def _no_more_threads(_: threading.Thread) -> None:
