@@ -23,11 +23,11 @@ def background_loop(level: int = 0) -> asyncio.AbstractEventLoop:
     Raises:
         RuntimeError: The system allows no more threads, or no more open files, of which a loop has some.
     """
-    import asyncio
-
     with _lock:
         while len(_loops) <= level:
             try:
+                import asyncio  # which may be the first time
+
                 loop = asyncio.new_event_loop()
             except OSError as error:
                 msg = f"there is no event loop for async tasks: {error}"

@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -425,7 +426,8 @@ def test_an_async_call_fails_for_which_no_loop_can_be_had(opened: list[Run], mon
     assert [True, True] == [loop.is_closed() for loop in made]
 
 
-def test_an_async_call_fails_for_whose_loop_too_many_files_are_open(opened: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("what", ["loop", "asyncio"])
+def test_an_async_call_fails_for_whose_loop_too_many_files_are_open(what: str, opened: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
     """The run ends with that, and the next one has its loop."""
     monkeypatch.setattr(background, "_loops", [])
 
@@ -436,8 +438,11 @@ def test_an_async_call_fails_for_whose_loop_too_many_files_are_open(opened: list
     @entrypoint
     def main(files: str) -> int:
         with monkeypatch.context() as patch:
-            if files == "none":
+            if files == "none" and what == "loop":
                 patch.setattr(asyncio, "new_event_loop", _no_more_files)
+            elif files == "none":  # which is read for the first time
+                patch.delitem(sys.modules, "asyncio")
+                patch.setattr(sys, "meta_path", [SimpleNamespace(find_spec=_no_more_files), *sys.meta_path])
             return later(1).result()
 
     with pytest.raises(RuntimeError, match="Too many open files"):
@@ -446,7 +451,7 @@ def test_an_async_call_fails_for_whose_loop_too_many_files_are_open(opened: list
     assert 1 == main.invoke("some")
 
 
-def _no_more_files() -> asyncio.AbstractEventLoop:
+def _no_more_files(*_: object) -> asyncio.AbstractEventLoop:
     raise OSError(errno.EMFILE, "Too many open files")
 
 
