@@ -5,7 +5,9 @@ Who detects observers, where warnings go while nobody observes, who computes beh
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections import deque
 from typing import TYPE_CHECKING
 
 from holdfast import _evidence, events
@@ -27,11 +29,19 @@ if TYPE_CHECKING:
 
 def _warn(note: events.Note) -> None:
     """Load what writes warnings when there is a first one, and step aside: this import costs 1 us each time it is passed."""
-    from holdfast.tracing.logs.text import warn
-
+    _untold.append(note)
+    try:
+        from holdfast.tracing.logs.text import warn
+    except OSError:  # too many files are open, which may be what the warning is about: told with the next one
+        return
     if events.fallback is _warn:
         events.fallback = warn
-    warn(note)
+    with contextlib.suppress(IndexError):  # all is told
+        while True:
+            warn(_untold.popleft())
+
+
+_untold: deque[events.Note] = deque(maxlen=100)
 
 
 def _attend(folder: Path, is_recorded: bool) -> Witness:  # noqa: FBT001 - see `_evidence.open_witness`

@@ -14,11 +14,13 @@ from contextlib import closing
 
 import pytest
 
+from holdfast import _wiring, events
 from holdfast.cache import _folder as folder_module
 from holdfast.cache import _keeper
 from holdfast.cache import _rows as rows_module
 from holdfast.cache._trouble import Trouble
 from holdfast.errors import StoreError
+from holdfast.tracing.logs import text
 from holdfast.values import secret as secret_module
 from tests.waiting import until
 
@@ -310,8 +312,11 @@ def test_a_python_without_sqlite_has_no_disk_cache(open_cache, codec, key, notes
 class NoMoreFiles:
     """Finds modules for a process that has as many files open as it may."""
 
+    def __init__(self, module):
+        self.module = module
+
     def find_spec(self, name, path=None, target=None):
-        if name == "holdfast.cache._store":
+        if name == self.module:
             raise OSError(errno.EMFILE, "Too many open files")
 
 
@@ -320,12 +325,28 @@ def test_a_process_with_too_many_open_files_does_without_the_disk(open_cache, co
     cache = open_cache()
     with monkeypatch.context() as patched:
         patched.delitem(sys.modules, "holdfast.cache._store", raising=False)
-        patched.setattr(sys, "meta_path", [NoMoreFiles(), *sys.meta_path])
+        patched.setattr(sys, "meta_path", [NoMoreFiles("holdfast.cache._store"), *sys.meta_path])
         assert (None, None) == (cache.get(key, codec), cache.set(key, 1, codec, ttl=60))
     clock.advance(_keeper.REST)
 
     assert ["io"] == reasons()
     assert cache.set(key, 1, codec, ttl=60) is not None
+
+
+def test_a_warning_for_which_too_many_files_are_open_is_told_with_the_next_one(monkeypatch):
+    """What writes the first one has yet to be read then: no call fails for that."""
+    told: list[str] = []
+    monkeypatch.setattr(events, "observer", None)
+    monkeypatch.setattr(events, "fallback", _wiring._warn)
+    with monkeypatch.context() as patched:
+        patched.delitem(sys.modules, "holdfast.tracing.logs.text", raising=False)
+        patched.setattr(sys, "meta_path", [NoMoreFiles("holdfast.tracing.logs.text"), *sys.meta_path])
+        events.note("holdfast.cache.error", events.WARNING, "first")
+    monkeypatch.setattr(text, "warn", lambda note: told.append(note.text))
+    events.note("holdfast.cache.error", events.WARNING, "second")
+    events.note("holdfast.cache.error", events.WARNING, "third")
+
+    assert ["first", "second", "third"] == told
 
 
 class Watched:
