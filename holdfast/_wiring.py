@@ -70,8 +70,10 @@ def _node() -> Scope | None:
 
 def _start_behind(call: Call, entry: Entry | None, *, is_asked_for: bool = False) -> TaskFuture[Landed] | None:
     """Load what computes behind a caller's back, with all that a run needs, when something first does, and step aside."""
-    from holdfast.runtime import behind
-
+    try:
+        from holdfast.runtime import behind
+    except OSError:  # too many files are open: another time, as where there is no thread
+        return None
     lookup.start_behind = behind.start
     return behind.start(call, entry, is_asked_for=is_asked_for)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import CachePolicy, InMemoryCache, PolicyError, RetryPolicy, entrypoint, get_config, resilient, task
+from holdfast import CachePolicy, InMemoryCache, PolicyError, RetryPolicy, _wiring, entrypoint, get_config, resilient, runtime, task
 from holdfast.runtime import behind, flight, lookup
 from holdfast.testing import FakeClock, recorded
 from tests.runtime.stale import Setup, Sync
@@ -483,6 +484,34 @@ def test_a_cancelled_refresh_that_finds_no_other_loop_is_left_to_later_calls(mon
     assert {} == behind._under_way
 
     assert 1 == asyncio.run(fetch())
+    until(lambda: len(begun) >= 2 and not behind._under_way)
+
+
+def test_an_old_value_is_served_where_too_many_files_are_open(monkeypatch: pytest.MonkeyPatch, still: FakeClock) -> None:
+    """The first time that one is old; the next call has it refreshed."""
+    begun: list[int] = []
+
+    @resilient(cache_policy=CachePolicy(version="1", **WINDOW), cache=InMemoryCache(), retry_policy=[])
+    def fetch() -> int:
+        begun.append(1)
+        return len(begun)
+
+    class NoMoreFiles:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "holdfast.runtime.behind":
+                raise OSError(errno.EMFILE, "Too many open files")
+
+    fetch()
+    still.advance(61)
+    with monkeypatch.context() as patch:
+        patch.setattr(lookup, "start_behind", _wiring._start_behind)
+        patch.delitem(sys.modules, "holdfast.runtime.behind")
+        patch.delattr(runtime, "behind")
+        patch.setattr(sys, "meta_path", [NoMoreFiles(), *sys.meta_path])
+        assert 1 == fetch()
+    assert [1] == begun
+
+    assert 1 == fetch()
     until(lambda: len(begun) >= 2 and not behind._under_way)
 
 
