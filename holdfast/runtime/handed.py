@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from holdfast.typing import Cache
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Handed:
     """What the bodies in an entrypoint get that is a step of another one's run; a `Run` has the same for its own.
 
@@ -52,7 +52,13 @@ def around_here() -> Handed | Run | None:
 
 def inner_config(around: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """A config for what is invoked inside a run: the run's, with what is given on top, key by key; a limit or an id that it was begun with is its own."""
-    configurable: dict[str, Any] = around.get("configurable") or {}
-    known = {key: value for key, value in configurable.items() if key != "checkpoint_id"}
-    passed_on = {key: value for key, value in around.items() if key not in {"run_id", "max_concurrency"}}
-    return {**passed_on, **given, "configurable": {**known, **(given.get("configurable") or {})}}
+    own: dict[str, Any] = given.get("configurable") or {}
+    known: dict[str, Any] = around.get("configurable") or {}
+    configurable = {**known, **own}
+    if "checkpoint_id" not in own:
+        configurable.pop("checkpoint_id", None)
+    config = {**around, **given, "configurable": configurable}
+    for name in ("run_id", "max_concurrency"):
+        if name in config and name not in given:
+            del config[name]
+    return config
