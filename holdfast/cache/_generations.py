@@ -66,6 +66,11 @@ class Generations:
         word = next(self._fresh) & _MASK
         self._write(struct.pack("=Q", word) * BUCKETS, 0)
 
+    def is_deleted(self) -> bool:
+        """Whether the file has gone from its folder: other processes look at another one, or will."""
+        with self._lock:
+            return self._close.alive and os.fstat(self._fd).st_nlink == 0
+
     def close(self) -> None:
         """Close the file. The mapping goes with the last thread that still looks at `words`."""
         with self._lock:

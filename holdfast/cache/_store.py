@@ -155,8 +155,8 @@ class Store:
         return self._rows.count()
 
     def has_moved(self) -> bool:
-        """Whether somebody deleted or replaced the database under us."""
-        return self._rows.has_moved()
+        """Whether somebody deleted or replaced the database under us, or what other processes tell of their changes by."""
+        return self._rows.has_moved() or self._generations.is_deleted()
 
     def close(self) -> None:
         """Close connections and files."""

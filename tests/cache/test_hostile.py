@@ -93,6 +93,23 @@ def test_the_folder_is_deleted_under_processes_at_work(other_process, folder, op
     assert open_cache().set(key, 1, codec, ttl=60) is not None
 
 
+FORGETTING = """
+print(cache.get(key_of(sys.argv[2]), codec) is not None, cache.delete(key_of(sys.argv[2])))
+"""
+
+
+def test_the_file_that_tells_of_changes_is_deleted(open_cache, folder, in_other_process, codec, new_key):
+    """As while a folder is deleted file by file, and its database made anew meanwhile: what one process forgets, no other serves."""
+    cache = open_cache()
+    key = new_key("a")
+    cache.set(key, 1, codec, ttl=60)
+    (folder / "generations").unlink()
+    assert cache.set(key, 2, codec, ttl=60) is not None
+
+    assert ["True True"] == in_other_process(FORGETTING, "a")
+    assert None is cache.get(key, codec)
+
+
 VERSIONS = """
 from holdfast import CachePolicy, resilient
 name, policy = sys.argv[2], {
