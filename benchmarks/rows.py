@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from benchmarks import caches, calls, durable, fanout, freshness, graphs, imports, observed, recording, stampede, traced_hits, tuning
+from benchmarks import (
+    caches,
+    calls,
+    durable,
+    fanout,
+    freshness,
+    graphs,
+    imports,
+    observed,
+    quiet,
+    recording,
+    stampede,
+    traced_hits,
+    tuning,
+)
 from benchmarks.harness import Row
 
-FAMILIES = (calls, observed, caches, traced_hits, freshness, recording, fanout, durable, graphs, stampede, tuning, imports)
+FAMILIES = (calls, observed, quiet, caches, traced_hits, freshness, recording, fanout, durable, graphs, stampede, tuning, imports)
 
 
 def all_rows() -> list[Row]:

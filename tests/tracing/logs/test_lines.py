@@ -254,6 +254,42 @@ def test_the_standard_librarys_level_is_respected(make_play, inline, caplog):
     assert [("holdfast", "WARNING", "holdfast.task.failed")] == [(r.name, r.levelname, r.getMessage()) for r in caplog.records]
 
 
+@pytest.fixture
+def counting():
+    """structlog in front of a logger that counts how often its level is asked for; a class of the application's own may stand between."""
+    asked = []
+
+    class Counting(logging.Logger):
+        def isEnabledFor(self, level):  # noqa: N802 - logging's name
+            asked.append(level)
+            return super().isEnabledFor(level)
+
+    def configured(wrapper_class=structlog.stdlib.BoundLogger):
+        structlog.configure(logger_factory=lambda *_: Counting("counting", logging.DEBUG), wrapper_class=wrapper_class)
+        return LineObserver(), asked
+
+    return configured
+
+
+def test_whether_a_line_is_wanted_is_asked_once(counting):
+    """Of the logger itself: through structlog's wrapper and ours it would take ten times as long."""
+    observer, asked = counting()
+
+    assert (True, [logging.DEBUG]) == (observer.wants_successes(), asked)
+
+
+def test_a_wrapper_of_the_applications_own_has_its_say(counting):
+    """Its test is another one than structlog's."""
+
+    class Quiet(structlog.stdlib.BoundLogger):
+        def is_enabled_for(self, level):
+            return level > logging.WARNING
+
+    observer, _ = counting(Quiet)
+
+    assert [False, True] == [observer._wants(logging.WARNING), observer._wants(logging.ERROR)]
+
+
 def test_a_new_configuration_is_taken_over_with_the_next_run(make_play, inline):
     """Applications configure logging when they please."""
     play, sink = make_play(LineObserver()), Sink()
