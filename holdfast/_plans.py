@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import events
 from holdfast._lookalikes import langgraphs
+from holdfast._references import module_of
 from holdfast.errors import PolicyError
 from holdfast.policies import CachePolicy, RetryPolicy, TimeoutPolicy
 from holdfast.policies.duration import positive_seconds
@@ -19,7 +20,7 @@ from holdfast.values.annotations import unwrapped_partial
 from holdfast.values.binding import Binder, compile_binder
 from holdfast.values.late import LateCodec
 from holdfast.values.marks import secrets_of
-from holdfast.values.names import place
+from holdfast.values.names import is_utf8, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -204,11 +205,7 @@ def is_async_callable(fn: Callable[..., Any]) -> bool:
 def function_name(fn: Any) -> str:
     """Module and qualified name."""
     named = _named(fn)
-    return f"{_module_of(named)}.{named.__qualname__}"
-
-
-def _module_of(named: Any) -> str:
-    return getattr(named, "__module__", None) or "builtins"  # str.upper has none, and that of [].append is None
+    return f"{module_of(named)}.{named.__qualname__}"
 
 
 def _named(fn: Any) -> Any:
@@ -221,8 +218,8 @@ def _named(fn: Any) -> Any:
 def check_name(name: str | None, fn: Any) -> str:
     """The task's name: as given, else the function's qualified name without the places it is nested in."""
     if name is None:
-        return function_name(fn).rsplit("<locals>.", 1)[-1].removeprefix(f"{_module_of(_named(fn))}.") or "task"
-    if not isinstance(name, str) or not name.strip() or "\n" in name or any("\ud800" <= c <= "\udfff" for c in name):
+        return function_name(fn).rsplit("<locals>.", 1)[-1].removeprefix(f"{module_of(_named(fn))}.") or "task"
+    if not isinstance(name, str) or not name.strip() or "\n" in name or not is_utf8(name):
         msg = f"name={name!r}: give a non-empty text on one line, without lone surrogates"
         raise PolicyError(msg)
     return name

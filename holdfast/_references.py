@@ -21,10 +21,7 @@ class ByReference:
         Raises:
             PicklingError: Something else has that name, or nothing has.
         """
-        module, name = (
-            getattr(self.func, "__module__", None) or "builtins",
-            getattr(self.func, "__qualname__", type(self.func).__qualname__),
-        )
+        module, name = module_of(self.func), getattr(self.func, "__qualname__", type(self.func).__qualname__)
         if _found(module, name) is not self:
             import pickle  # here it is loaded; `import holdfast` need not
 
@@ -38,6 +35,11 @@ class ByReference:
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
+
+
+def module_of(named: Any) -> str:
+    """Name of the module that a function or class is of; ``str.upper`` has none, and that of ``[].append`` is None."""
+    return getattr(named, "__module__", None) or "builtins"
 
 
 def _found(module: str, name: str) -> Any:

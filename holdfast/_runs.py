@@ -21,6 +21,7 @@ from holdfast.runtime.interrupt import Command
 from holdfast.runtime.run import Run
 from holdfast.runtime.state import Call
 from holdfast.values.ids import uuid7
+from holdfast.values.names import is_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -232,7 +233,7 @@ def check_id(what: str, given: Any) -> str | None:
     if given is None:
         return None
     given = str(given) if isinstance(given, UUID) else given
-    if not isinstance(given, str) or not given or "\0" in given or len(given) > LONGEST_ID or any("\ud800" <= c <= "\udfff" for c in given):
+    if not isinstance(given, str) or not given or "\0" in given or len(given) > LONGEST_ID or not is_utf8(given):
         msg = f"{what}={given!r:.300}: give a text of 1 to {LONGEST_ID} characters, without NUL and lone surrogates"
         raise PolicyError(msg)
     return given

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast.errors import HoldfastError, PolicyError, StoreError, ThreadBusyError
+from holdfast.values.names import is_utf8
 
 if TYPE_CHECKING:
     from holdfast.typing import Commit, Lease
@@ -32,7 +33,7 @@ def check_id(value: object, what: str) -> str:
         raise PolicyError(
             f"{what}={value[:20]!r}... has {len(value)} characters, at most {LONGEST_ID} are kept: give a digest of it instead"
         )
-    if "\0" in value or (not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value)):
+    if "\0" in value or not is_utf8(value):
         raise PolicyError(f"{what}={value!r} holds a NUL or half a surrogate pair, which not every store can keep: leave it out")
     return value
 

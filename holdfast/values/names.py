@@ -8,6 +8,8 @@ import os
 import sys
 from typing import Any
 
+from holdfast._references import module_of
+
 _SCRIPT_MODULES = frozenset({"__main__", "__mp_main__"})  # the second is what multiprocessing's spawn calls the script
 
 
@@ -21,7 +23,7 @@ def qualified_name(thing: Any) -> str:  # Any: whatever carries a name
     >>> qualified_name(OrderedDict)
     'collections.OrderedDict'
     """
-    module = getattr(thing, "__module__", None) or "builtins"
+    module = module_of(thing)
     if module in _SCRIPT_MODULES:
         module = _script(module)
     return f"{module}.{_own_name(thing)}"
@@ -30,6 +32,15 @@ def qualified_name(thing: Any) -> str:  # Any: whatever carries a name
 def spoken_name(thing: Any) -> str:
     """The name for error texts: as `qualified_name`, without the module where that is the script itself."""
     return _own_name(thing) if getattr(thing, "__module__", None) in _SCRIPT_MODULES else qualified_name(thing)
+
+
+def is_utf8(text: str) -> bool:
+    r"""Whether UTF-8 can hold a text: not one with halves of surrogate pairs, as names of files may have.
+
+    >>> is_utf8("café"), is_utf8("caf\udce9")
+    (True, False)
+    """
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def place(fn: Any) -> str:
